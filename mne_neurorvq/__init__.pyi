@@ -1,0 +1,38 @@
+from . import (
+    analysis,
+    benchmarks,
+    datasets,
+    estimators,
+    models,
+    signals,
+    tokens,
+    training,
+    viz,
+    weights,
+)
+from .estimators import GroupStandardScaler, NeuroRVQTransformer
+from .signals import preprocess
+from .tokens import Tokens
+from .weights import list_pretrained, load_pretrained
+
+__version__: str
+
+__all__ = [
+    "GroupStandardScaler",
+    "NeuroRVQTransformer",
+    "Tokens",
+    "__version__",
+    "analysis",
+    "benchmarks",
+    "datasets",
+    "estimators",
+    "list_pretrained",
+    "load_pretrained",
+    "models",
+    "preprocess",
+    "signals",
+    "tokens",
+    "training",
+    "viz",
+    "weights",
+]
