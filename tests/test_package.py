@@ -1,0 +1,175 @@
+# License: BSD-3-Clause
+"""The package as a whole: what importing it loads, its public names and their documentation."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata, resources
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from numpydoc.validate import validate
+
+import mne_neurorvq
+
+SUBMODULES = (
+    "analysis",
+    "benchmarks",
+    "datasets",
+    "estimators",
+    "models",
+    "signals",
+    "tokens",
+    "training",
+    "viz",
+    "weights",
+)
+# What numpydoc asks of every public docstring: see numpydoc.validate for the codes.
+DOCSTRING_CHECKS = {
+    "GL03",  # no double blank lines
+    "GL06",  # no unknown section
+    "GL07",  # sections in order
+    "GL08",  # there is a docstring
+    "PR01",  # every parameter is documented
+    "PR02",  # and none that does not exist
+    "PR03",  # in the order of the signature
+    "PR04",  # with a type
+    "PR07",  # and a description
+    "RT01",  # what is returned is documented
+    "RT03",  # with a description
+    "SS01",  # there is a summary
+    "SS03",  # that ends with a full stop
+    "YD01",  # what is yielded is documented
+}
+HEAVY = ("braindecode", "h5py", "lightning", "matplotlib", "mne", "pandas", "sklearn", "torch")
+
+
+def _public_modules() -> list[ModuleType]:
+    return [
+        mne_neurorvq,
+        *(importlib.import_module(f"mne_neurorvq.{name}") for name in SUBMODULES),
+    ]
+
+
+def _own_methods(cls: type) -> list[str]:
+    """Public methods that a class defines itself."""
+    return [
+        name
+        for name, value in vars(cls).items()
+        if not name.startswith("_")
+        and inspect.isroutine(getattr(value, "__func__", value))
+        # Made by scikit-learn for its metadata routing.
+        and not (name.startswith("set_") and name.endswith("_request"))
+    ]
+
+
+def _public_objects() -> list[str]:
+    """Dotted paths of every public function, class and method."""
+    paths = []
+    for module in _public_modules():
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isroutine(value):
+                paths.append(f"{module.__name__}.{name}")
+            elif inspect.isclass(value):
+                path = f"{module.__name__}.{name}"
+                paths += [path, *(f"{path}.{method}" for method in _own_methods(value))]
+    return sorted(paths)
+
+
+def _modules_loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    assert not _modules_loaded_by("import mne_neurorvq").intersection(HEAVY)
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
+def test_importing_a_submodule_loads_neither_braindecode_nor_matplotlib(name):
+    loaded = _modules_loaded_by(f"import mne_neurorvq.{name}")
+    assert not loaded.intersection({"braindecode", "matplotlib", "lightning"})
+
+
+@pytest.mark.parametrize("name", ["signals", "tokens", "analysis"])
+def test_the_layers_below_the_models_work_without_torch(name):
+    loaded = _modules_loaded_by(
+        f"import mne_neurorvq.{name} as m; [getattr(m, name) for name in m.__all__]"
+    )
+    assert "torch" not in loaded
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = mne_neurorvq.no_such_name
+
+
+@pytest.mark.parametrize("module", _public_modules(), ids=lambda module: module.__name__)
+def test_every_public_name_resolves(module):
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("module", _public_modules(), ids=lambda module: module.__name__)
+def test_a_stub_declares_the_names_that_its_module_has(module):
+    stub = Path(module.__file__).with_suffix(".pyi")
+    if not stub.exists():
+        assert Path(module.__file__).name != "__init__.py"
+        return
+    declared = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(stub.read_text()).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+    ]
+    assert declared, f"{stub.name} of {module.__name__} has no __all__"
+    assert sorted(declared[0]) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize("path", _public_objects())
+def test_public_docstrings_are_complete(path):
+    faults = [
+        f"{code}: {text}" for code, text in validate(path)["errors"] if code in DOCSTRING_CHECKS
+    ]
+    assert not faults
+
+
+def test_every_class_and_function_shows_an_example():
+    bare = [
+        f"{module.__name__}.{name}"
+        for module in _public_modules()
+        for name in module.__all__
+        if callable(value := getattr(module, name)) and ">>>" not in (inspect.getdoc(value) or "")
+    ]
+    assert not bare
+
+
+def test_the_version_is_that_of_the_installed_distribution():
+    assert metadata.version("mne-neurorvq") == mne_neurorvq.__version__
+
+
+def test_what_is_no_python_file_is_installed_too():
+    package = resources.files("mne_neurorvq")
+    assert package.joinpath("py.typed").is_file()
+    bundled = package.joinpath("weights", "bundled")
+    for model in bundled.iterdir():
+        assert {"config.json", "README.md"} <= {file.name for file in model.iterdir()}
+        assert any(file.name.endswith(".safetensors") for file in model.iterdir())
+
+
+def test_the_command_is_installed():
+    command = Path(sysconfig.get_path("scripts")) / "mne-neurorvq"
+    done = subprocess.run(
+        [command, "--help"], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert "demo" in done.stdout
