@@ -1,0 +1,350 @@
+# License: BSD-3-Clause
+"""Tokens: the codes of trials, with all that is needed to turn them back into signals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from . import _token_checks, _token_file
+from ._metadata import (
+    Metadata,
+    check_metadata,
+    decode_metadata,
+    encode_metadata,
+    same_metadata,
+    take_rows,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Tokens"]
+
+_ARRAYS = ("codes", "side", "events")
+_LOWEST = {"n_codes": 1, "n_times": 1, "patch_size": 1, "overlap": 0, "padding": 0}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Tokens:
+    """Codes of trials, with their channels, times, scale and events.
+
+    Decoding needs nothing but this object and the model that made it. It behaves like an array
+    of trials: ``tokens[3]`` (still an object of one trial, as in `mne.Epochs`), ``tokens[:10]``,
+    ``tokens[mask]`` and ``tokens[[4, 2]]`` keep side information, events and metadata in step.
+
+    Parameters
+    ----------
+    codes : array of int, shape (n_trials, n_channels, n_patches, n_codebooks, n_levels)
+        Each from 0 to ``n_codes - 1``. Held as int16, or as int32 where there are more than
+        32768 codes: signed, so that differences of codes are right, but narrow: widen before
+        multiplying.
+    side : array of float, shape (n_trials, n_segments, n_side)
+        What the decoder needs besides the codes, for each segment. Held as float32.
+    n_codes : int
+        Number of codes in every codebook, at every level.
+    model : str
+        Name or path of the model that made the tokens.
+    revision : str | None
+        Revision of the model.
+    ch_names : tuple of str
+        The user's names of the channels that the model used.
+    channel_rows : tuple of int
+        Row of the model's channel vocabulary for each of them.
+    sfreq, n_times : float, int
+        Sampling rate in Hz and number of samples of the trials as the user held them.
+    model_sfreq : float
+        Sampling rate in Hz at which the model worked.
+    patch_size : int
+        Samples in a patch, at ``model_sfreq``.
+    segments : tuple of int
+        Number of patches in each segment.
+    overlap : int
+        Samples by which the last patch overlaps its neighbour, at ``model_sfreq``.
+    padding : int
+        Samples that a trial shorter than one patch was padded by, at ``model_sfreq``.
+    tmin : float
+        Time of the first sample in s.
+    events : array of int, shape (n_trials, 3) | None
+        Events as in MNE.
+    event_id : dict | None
+        Names of the event codes.
+    metadata : pandas.DataFrame | list of dict | None
+        One row for each trial, numbered from 0 (as in MNE: a list of dicts where pandas is
+        absent).
+    left_out : tuple of str
+        Channels of the user that the model did not use.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        Names of the axes of ``codes``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the parts do not agree with each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> tokens = Tokens(
+    ...     codes=rng.integers(0, 512, (6, 2, 4, 4, 8)), side=rng.normal(size=(6, 1, 2)),
+    ...     n_codes=512, model="demo", ch_names=("C3", "C4"), channel_rows=(27, 31),
+    ...     sfreq=160.0, n_times=640, model_sfreq=200.0, patch_size=200, segments=(4,))
+    >>> tokens
+    <Tokens | demo | 6 trials × 2 channels × 4 patches × 4 codebooks × 8 levels | 512 codes>
+    >>> tokens[1:3].shape
+    (2, 2, 4, 4, 8)
+    >>> tokens.bits_per_second
+    296.0
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("trial", "channel", "patch", "codebook", "level")
+
+    codes: np.ndarray
+    side: np.ndarray
+    n_codes: int
+    model: str
+    revision: str | None = None
+    ch_names: tuple[str, ...]
+    channel_rows: tuple[int, ...]
+    sfreq: float
+    n_times: int
+    model_sfreq: float
+    patch_size: int
+    segments: tuple[int, ...]
+    overlap: int = 0
+    padding: int = 0
+    tmin: float = 0.0
+    events: np.ndarray | None = None
+    event_id: dict[str, int] | None = None
+    metadata: Metadata | None = None
+    left_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._set("model", str(self.model))
+        for name, lowest in _LOWEST.items():
+            self._set(name, _token_checks.integer(name, getattr(self, name), lowest))
+        for name in ("sfreq", "model_sfreq", "tmin"):
+            number = _token_checks.number(name, getattr(self, name), positive=name != "tmin")
+            self._set(name, number)
+        for name in ("ch_names", "left_out"):
+            self._set(name, _token_checks.names(name, getattr(self, name)))
+        for name, lowest in (("channel_rows", 0), ("segments", 1)):
+            values = [_token_checks.integer(name, v, lowest) for v in getattr(self, name)]
+            self._set(name, tuple(values))
+        self._set("codes", _token_checks.codes(self.codes, self.n_codes, self.axes))
+        self._check_segments()
+        self._set("side", _token_checks.side(self.side, len(self), len(self.segments)))
+        self._set("events", _token_checks.events(self.events, len(self)))
+        self._set("event_id", _token_checks.event_id(self.event_id))
+        self._set("metadata", check_metadata(self.metadata, len(self)))
+        self._check_channels()
+        self._check_times()
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_channels(self) -> None:
+        n_channels = self.codes.shape[1]
+        for name in ("ch_names", "channel_rows"):
+            values = getattr(self, name)
+            if len(values) != n_channels:
+                raise ValueError(
+                    f"{name} has {len(values)} entries, but codes have {n_channels} channels"
+                )
+            if len(set(values)) != n_channels:
+                raise ValueError(f"{name} must differ from each other, got {values}")
+
+    def _check_segments(self) -> None:
+        n_patches = sum(self.segments)
+        if n_patches != self.shape[2]:
+            raise ValueError(
+                f"segments {self.segments} have {n_patches} patches, but codes have {self.shape[2]}"
+            )
+
+    def _check_times(self) -> None:
+        for name in ("overlap", "padding"):
+            if getattr(self, name) >= self.patch_size:
+                raise ValueError(
+                    f"{name} must be smaller than patch_size={self.patch_size}, got "
+                    f"{getattr(self, name)}"
+                )
+        covered = self.codes.shape[2] * self.patch_size - self.overlap - self.padding
+        expected = self.n_times / self.sfreq * self.model_sfreq
+        if abs(covered - expected) > 1:
+            raise ValueError(
+                f"the patches cover {covered} samples at model_sfreq={self.model_sfreq:g} Hz, but "
+                f"n_times={self.n_times} at sfreq={self.sfreq:g} Hz are {expected:g}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the codes, in the order of ``axes``."""
+        return self.codes.shape
+
+    @property
+    def patch_times(self) -> np.ndarray:
+        """Time in s at which each patch starts, shape (n_patches,).
+
+        The last patch is aligned to the end of the trial: it starts earlier by the overlap.
+        """
+        starts = np.arange(self.shape[2]) * self.patch_size
+        starts[-1] -= self.overlap
+        return self.tmin + starts / self.model_sfreq
+
+    @property
+    def bits_per_second(self) -> float:
+        """Bits per second and channel: codes at their bit width plus the side information.
+
+        A code counts ``ceil(log2(n_codes))`` bits and a float of the side information 32, shared
+        by the channels. What a file or stream holds besides (names, events) is not counted.
+        """
+        _, n_channels, n_patches, n_codebooks, n_levels = self.shape
+        codes = n_patches * n_codebooks * n_levels * _token_file.bit_width(self.n_codes)
+        side = 32 * self.side.shape[1] * self.side.shape[2] / n_channels
+        return (codes + side) * self.sfreq / self.n_times
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[Tokens]:
+        return (self[trial] for trial in range(len(self)))
+
+    def __getitem__(self, item: int | slice | np.ndarray | list[int] | list[bool]) -> Tokens:
+        rows = _token_checks.rows(item, len(self))
+        return replace(
+            self,
+            codes=self.codes[rows],
+            side=self.side[rows],
+            events=None if self.events is None else self.events[rows],
+            metadata=take_rows(self.metadata, rows),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tokens):
+            return NotImplemented
+        for field in fields(self):
+            a, b = getattr(self, field.name), getattr(other, field.name)
+            if field.name == "metadata":
+                same = same_metadata(a, b)
+            elif field.name in _ARRAYS:
+                same = a is b if a is None or b is None else np.array_equal(a, b)
+            else:
+                same = a == b
+            if not same:
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        sizes = " × ".join(
+            f"{size} {axis}{'' if size == 1 else 'es' if axis == 'patch' else 's'}"
+            for size, axis in zip(self.shape, self.axes, strict=True)
+        )
+        return f"<Tokens | {self.model} | {sizes} | {self.n_codes} codes>"
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row for each trial, channel and patch, in this order.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            Columns ``trial``, ``event`` (its name in ``event_id``, else its number; absent
+            without events), ``ch_name``, ``patch``, ``time`` (start of the patch in s) and
+            ``codebook0_level0``, ``codebook0_level1``, ... with the codes.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                "to_dataframe needs pandas: install it with 'pip install pandas'"
+            ) from error
+        n_trials, n_channels, n_patches, n_codebooks, n_levels = self.shape
+        columns: dict[str, Any] = {"trial": np.repeat(np.arange(n_trials), n_channels * n_patches)}
+        if self.events is not None:
+            columns["event"] = np.repeat(self._event_names(), n_channels * n_patches)
+        columns["ch_name"] = np.tile(np.repeat(self.ch_names, n_patches), n_trials)
+        columns["patch"] = np.tile(np.arange(n_patches), n_trials * n_channels)
+        columns["time"] = np.tile(self.patch_times, n_trials * n_channels)
+        for codebook in range(n_codebooks):
+            for level in range(n_levels):
+                codes = self.codes[..., codebook, level].ravel()
+                columns[f"codebook{codebook}_level{level}"] = codes
+        return pd.DataFrame(columns)
+
+    def _event_names(self) -> np.ndarray:
+        assert self.events is not None
+        names = {code: name for name, code in reversed((self.event_id or {}).items())}
+        return np.array([names.get(code, str(code)) for code in self.events[:, 2].tolist()], object)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save the tokens as HDF5, the codes packed at their bit width.
+
+        The file is written beside its place and moved there when it is complete: a save that is
+        killed leaves an existing file as it was.
+
+        Parameters
+        ----------
+        path : str | pathlib.Path
+            The file, by convention ending in ``.h5``.
+        overwrite : bool
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is false.
+        TypeError
+            If metadata hold something else than text, integers, floats and booleans; nothing is
+            written then.
+        """
+        header = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in _ARRAYS and field.name != "metadata"
+        }
+        header["shape"] = self.shape
+        header["events"] = None if self.events is None else self.events.tolist()
+        header["metadata"] = encode_metadata(self.metadata)
+        _token_file.write(Path(path), header, self.codes, self.side, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tokens:
+        """Load tokens that `save` wrote.
+
+        Parameters
+        ----------
+        path : str | pathlib.Path
+            The file.
+
+        Returns
+        -------
+        tokens : Tokens
+            Equal to the tokens that were saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, incomplete, of a later version or no file of tokens.
+        """
+        header, codes, side = _token_file.read(Path(path))
+        del header["shape"]
+        if header["events"] is not None:
+            header["events"] = np.array(header["events"], np.int64).reshape(-1, 3)
+        header["metadata"] = decode_metadata(header["metadata"])
+        return cls(codes=codes, side=side, **header)
