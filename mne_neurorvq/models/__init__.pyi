@@ -1,0 +1,30 @@
+from .config import (
+    NEURORVQ_ECG,
+    NEURORVQ_EEG,
+    NEURORVQ_EMG,
+    NEURORVQ_PPG,
+    NeuroRVQConfig,
+    QuantizerConfig,
+)
+from .neurorvq import NeuroRVQ, NeuroRVQTokenizer
+from .quantizer import Quantized, ResidualVQ, kmeans, nearest_codes
+from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
+
+__all__ = [
+    "NEURORVQ_ECG",
+    "NEURORVQ_EEG",
+    "NEURORVQ_EMG",
+    "NEURORVQ_PPG",
+    "NeuroRVQ",
+    "NeuroRVQConfig",
+    "NeuroRVQTokenizer",
+    "Quantized",
+    "QuantizerConfig",
+    "ResidualVQ",
+    "Spectrum",
+    "analyse",
+    "kmeans",
+    "nearest_codes",
+    "reconstruction_losses",
+    "synthesise",
+]

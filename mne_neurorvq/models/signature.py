@@ -1,0 +1,163 @@
+# License: BSD-3-Clause
+"""The constructor arguments that braindecode's models share, resolved against a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import NeuroRVQConfig
+
+
+def resolve_channels(
+    config: NeuroRVQConfig, chs_info: Sequence[Mapping[str, Any]] | None, n_chans: int | None
+) -> Tensor | None:
+    """Vocabulary rows of the channels named in ``chs_info``.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig
+        Holds the vocabulary.
+    chs_info : sequence of mapping | None
+        MNE's ``info["chs"]``; only ``ch_name`` is read.
+    n_chans : int | None
+        Number of channels, to agree with ``chs_info``.
+
+    Returns
+    -------
+    Tensor of int64, shape (n_chans,) | None
+        Rows, or None without ``chs_info``.
+
+    Raises
+    ------
+    ValueError
+        If a name is not in the vocabulary or the numbers disagree.
+    """
+    if chs_info is None:
+        return None
+    names = [str(ch["ch_name"]) for ch in chs_info]
+    if n_chans is not None and n_chans != len(names):
+        raise ValueError(f"n_chans={n_chans} but chs_info describes {len(names)} channels.")
+    rows = {name: row for row, name in enumerate(config.channels)}
+    unknown = [name for name in names if name.casefold() not in rows]
+    if unknown:
+        raise ValueError(
+            f"{unknown} are not in the {config.modality} vocabulary of {len(rows)} channels. "
+            "Leave them out or rename them; the estimators match names for you."
+        )
+    return torch.tensor([rows[name.casefold()] for name in names])
+
+
+def check_length(
+    config: NeuroRVQConfig,
+    n_times: int | None,
+    input_window_seconds: float | None,
+    sfreq: float | None,
+) -> int | None:
+    """Number of samples that the window arguments agree on.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig
+        Holds the rate and the patch size.
+    n_times : int | None
+        Samples of a window.
+    input_window_seconds : float | None
+        Duration of a window.
+    sfreq : float | None
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    int | None
+        Samples, or None when neither is given.
+
+    Raises
+    ------
+    ValueError
+        If the rate is not the model's, the arguments contradict each other or the window is no
+        whole number of patches.
+    """
+    if sfreq is not None and sfreq != config.sfreq:
+        raise ValueError(
+            f"sfreq={sfreq} but the model works at {config.sfreq} Hz: resample the signal."
+        )
+    if input_window_seconds is not None:
+        samples = round(input_window_seconds * config.sfreq)
+        if n_times is not None and n_times != samples:
+            raise ValueError(
+                f"n_times={n_times} contradicts input_window_seconds={input_window_seconds} "
+                f"at {config.sfreq} Hz ({samples} samples)."
+            )
+        n_times = samples
+    if n_times is not None and (n_times < config.patch_size or n_times % config.patch_size):
+        raise ValueError(
+            f"n_times={n_times} must be a multiple of the patch size {config.patch_size}."
+        )
+    return n_times
+
+
+def as_patches(config: NeuroRVQConfig, x: Tensor) -> Tensor:
+    """Cut windows into patches.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig
+        Patch size and token budget.
+    x : Tensor, shape (batch, n_chans, n_times)
+        Windows.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_chans, n_patches, patch_size)
+        A view of ``x``.
+
+    Raises
+    ------
+    ValueError
+        If the window is no whole number of patches or exceeds the token budget.
+    """
+    if x.ndim != 3:
+        raise ValueError(f"x must be (batch, n_chans, n_times), got shape {tuple(x.shape)}.")
+    n_chans, n_times = x.shape[1:]
+    check_length(config, n_times, None, None)
+    n_patches = n_times // config.patch_size
+    if n_chans * n_patches > config.max_patches:
+        raise ValueError(
+            f"{n_chans} channels x {n_patches} patches exceed the token budget of "
+            f"{config.max_patches}: cut the window into segments."
+        )
+    return x.unflatten(-1, (n_patches, config.patch_size))
+
+
+def pick_channels(given: Tensor | None, resolved: Tensor | None, x: Tensor) -> Tensor:
+    """Channel rows of a call: those given to it, else those of the constructor.
+
+    Parameters
+    ----------
+    given, resolved : Tensor of int64, shape (n_chans,) | None
+        Rows from the call and from the constructor.
+    x : Tensor, shape (batch, n_chans, n_times)
+        The input, for its number of channels and device.
+
+    Returns
+    -------
+    Tensor of int64, shape (n_chans,)
+        Rows on the device of ``x``.
+
+    Raises
+    ------
+    ValueError
+        If there are none or their number differs from the channels of ``x``.
+    """
+    ids = resolved if given is None else torch.as_tensor(given)
+    if ids is None:
+        raise ValueError(
+            "the channels are unknown: give chs_info to the constructor or channel_ids to the call."
+        )
+    if len(ids) != x.shape[1]:
+        raise ValueError(f"{len(ids)} channel_ids for an input with {x.shape[1]} channels.")
+    return ids.to(x.device)
