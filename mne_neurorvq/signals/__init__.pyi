@@ -1,0 +1,30 @@
+__all__ = [
+    "NEURORVQ_EEG_PREPROCESSING",
+    "ChannelMatch",
+    "Preprocessing",
+    "Segmentation",
+    "Trials",
+    "as_trials",
+    "check_band",
+    "check_scale",
+    "check_trials_scale",
+    "cut",
+    "join",
+    "match_channels",
+    "plan_segments",
+    "prepare",
+    "preprocess",
+    "resample",
+    "resampled_length",
+    "restore",
+    "unit_factor",
+    "used_channels",
+]
+
+from .channels import ChannelMatch, match_channels, used_channels
+from .filtering import NEURORVQ_EEG_PREPROCESSING, Preprocessing, check_band, preprocess
+from .preparation import check_trials_scale, prepare, restore
+from .resampling import resample, resampled_length
+from .segments import Segmentation, cut, join, plan_segments
+from .trials import Trials, as_trials
+from .units import check_scale, unit_factor

@@ -1,0 +1,204 @@
+# License: BSD-3-Clause
+"""The filters that a model's training signals went through, applied to a recording with MNE."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import iirnotch
+
+from .trials import Trials
+from .units import unit_factor
+
+# A high-pass this many times above, or a low-pass this far below the model's band has removed
+# what the model was trained on; 1-40 Hz, a common choice, is still close to 0.5-44.5 Hz.
+_HIGHPASS_FACTOR = 4.0
+_LOWPASS_FACTOR = 0.8
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Filters of a model's training signals.
+
+    Parameters
+    ----------
+    highpass, lowpass : float
+        Band in Hz. In recordings at low rates the low-pass is 0.5 Hz below the Nyquist frequency.
+    order : int
+        Order of the Butterworth band-pass. It is run forwards and backwards: no delay,
+        twice the attenuation.
+    notch : tuple of float
+        Frequencies in Hz that are removed, if they are below the Nyquist frequency.
+    notch_width : float
+        Width of the notches at -3 dB in Hz, for one pass of two.
+    clip : float | None
+        Largest absolute value, in ``unit``; None to leave values alone.
+    unit : str
+        Unit of ``clip``.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING
+    >>> NEURORVQ_EEG_PREPROCESSING.band(sfreq=200.0)
+    (0.5, 44.5)
+    >>> NEURORVQ_EEG_PREPROCESSING.band(sfreq=80.0)
+    (0.5, 39.5)
+    """
+
+    highpass: float
+    lowpass: float
+    order: int = 3
+    notch: tuple[float, ...] = ()
+    notch_width: float = 2.0
+    clip: float | None = None
+    unit: str = "uV"
+
+    def band(self, sfreq: float) -> tuple[float, float]:
+        """High-pass and low-pass in Hz in a recording at ``sfreq`` Hz."""
+        lowpass = min(self.lowpass, sfreq / 2 - 0.5)
+        if lowpass <= self.highpass:
+            raise ValueError(
+                f"A recording at sfreq={sfreq:g} Hz has nothing of the band from "
+                f"{self.highpass:g} to {self.lowpass:g} Hz that the model needs."
+            )
+        return self.highpass, lowpass
+
+
+#: What the authors of NeuroRVQ apply to EEG before resampling it to 200 Hz.
+NEURORVQ_EEG_PREPROCESSING = Preprocessing(
+    highpass=0.5, lowpass=44.5, order=3, notch=(50.0, 60.0, 100.0), clip=500.0, unit="uV"
+)
+
+
+def preprocess(
+    raw: mne.io.BaseRaw, preprocessing: Preprocessing, *, average_reference: bool = False
+) -> mne.io.BaseRaw:
+    """Filter a recording as the model's training signals were filtered.
+
+    Notches, band-pass, clipping and, if wanted, the average reference, in this order. Only
+    channels of type "eeg" (bad ones too) are changed. As MNE does, filters stop and start
+    anew where recordings were concatenated or paused.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Continuous recording in volts, preloaded or not. It is not changed.
+    preprocessing : Preprocessing
+        The model's filters.
+    average_reference : bool
+        Whether to subtract the mean of all good EEG channels at the end.
+
+    Returns
+    -------
+    raw : mne.io.Raw
+        A filtered copy in memory, at the same rate.
+
+    Raises
+    ------
+    TypeError
+        If ``raw`` is not a continuous recording: trials are too short for these filters.
+    ValueError
+        If it has no EEG channel or too low a rate.
+
+    Examples
+    --------
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, preprocess
+    >>> info = mne.create_info(["Cz"], sfreq=250.0, ch_types="eeg")
+    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((1, 5000))
+    >>> raw = mne.io.RawArray(volts, info, verbose="error")
+    >>> filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    >>> filtered.info["highpass"], filtered.info["lowpass"]
+    (0.5, 44.5)
+    """
+    if not isinstance(raw, mne.io.BaseRaw):
+        raise TypeError(
+            f"raw is {type(raw).__name__}, but a continuous recording (mne.io.Raw) is needed: "
+            "filter before cutting Epochs."
+        )
+    picks = mne.pick_types(raw.info, eeg=True, exclude=())
+    if len(picks) == 0:
+        raise ValueError(
+            "raw has no channel of type 'eeg': set_channel_types says which channels are EEG."
+        )
+    sfreq = float(raw.info["sfreq"])
+    highpass, lowpass = preprocessing.band(sfreq)
+    notches = [frequency for frequency in preprocessing.notch if frequency < sfreq / 2]
+    raw = raw.copy().load_data(verbose="warning")
+    for frequency in notches:
+        _notch(raw, picks, frequency, preprocessing.notch_width)
+    raw.filter(
+        highpass,
+        lowpass,
+        picks=picks,
+        method="iir",
+        iir_params=dict(ftype="butter", order=preprocessing.order, output="sos"),
+        phase="zero",
+        verbose="warning",
+    )
+    if preprocessing.clip is not None:
+        limit = preprocessing.clip * unit_factor(preprocessing.unit, "V")
+        raw.apply_function(_clip, picks=picks, limit=limit, verbose="warning")
+    if average_reference:
+        raw.set_eeg_reference("average", projection=False, verbose="warning")
+    return raw
+
+
+def check_band(trials: Trials, preprocessing: Preprocessing) -> None:
+    """Warn if trials were filtered to a clearly narrower band than the model's.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials; arrays say nothing about filters and always pass.
+    preprocessing : Preprocessing
+        The model's filters.
+
+    Warns
+    -----
+    UserWarning
+        If the high-pass is more than 4 times the model's, or the low-pass below 0.8 times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, as_trials, check_band
+    >>> trials = as_trials(np.ones((1, 1, 200)), ch_names=["Cz"], sfreq=200.0)
+    >>> check_band(trials, NEURORVQ_EEG_PREPROCESSING)
+    """
+    if trials.highpass is None or trials.lowpass is None:
+        return
+    highpass, lowpass = preprocessing.band(trials.sfreq)
+    if trials.highpass > _HIGHPASS_FACTOR * highpass or trials.lowpass < _LOWPASS_FACTOR * lowpass:
+        warnings.warn(
+            f"The Epochs were filtered to {trials.highpass:g}-{trials.lowpass:g} Hz, but the model "
+            f"was trained on {highpass:g}-{lowpass:g} Hz: its codes and features mean little "
+            "without the missing part. mne_neurorvq.preprocess(raw) applies the model's filters.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _notch(raw: mne.io.BaseRaw, picks: NDArray[np.intp], frequency: float, width: float) -> None:
+    """Apply a second-order notch, there and back, through MNE's own IIR filtering."""
+    b, a = iirnotch(frequency, frequency / width, raw.info["sfreq"])
+    iir_params: dict[str, Any] = dict(b=b, a=a)
+    raw.filter(
+        frequency + width / 2,  # MNE's sign of a band-stop: the high-pass above the low-pass
+        frequency - width / 2,
+        picks=picks,
+        method="iir",
+        iir_params=iir_params,
+        phase="zero",
+        verbose="warning",
+    )
+
+
+def _clip(signal: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    return np.clip(signal, -limit, limit)

@@ -1,0 +1,172 @@
+# License: BSD-3-Clause
+"""From trials to model input, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .channels import ChannelMatch, used_channels
+from .resampling import resample
+from .segments import Segmentation, cut, join
+from .trials import Trials
+from .units import check_scale, unit_factor
+
+_TRIALS_TO_JUDGE = 8
+
+
+def prepare(
+    trials: Trials,
+    matches: Sequence[ChannelMatch],
+    segmentation: Segmentation,
+    *,
+    model_sfreq: float,
+    model_unit: str,
+    start: int = 0,
+    stop: int | None = None,
+) -> list[NDArray[np.float32]]:
+    """Read some trials and make them what a model eats.
+
+    In this order: the matched channels are read, brought to the model's unit and rate in double
+    precision, and cut into segments. What a trial becomes depends on no other trial.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    matches : sequence of ChannelMatch
+        What :func:`match_channels` said about their channels.
+    segmentation : Segmentation
+        What :func:`plan_segments` said about ``resampled_length(trials.n_times, ...)`` samples.
+    model_sfreq : float
+        The model's sampling rate in Hz.
+    model_unit : str
+        The model's unit.
+    start : int
+        The first trial.
+    stop : int | None
+        One past the last trial; by default to the end.
+
+    Returns
+    -------
+    segments : list of array, each of shape (stop - start, n_used, patches * patch_size)
+        One float32 array per segment, channels in the order of :func:`used_channels`.
+
+    Raises
+    ------
+    ValueError
+        If a sample is not finite or does not fit single precision, or the plan is for another
+        length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, match_channels, plan_segments
+    >>> X = 10 * np.random.default_rng(0).standard_normal((2, 2, 640))
+    >>> trials = as_trials(X, ch_names=["C3", "Cz"], sfreq=160.0)
+    >>> matches = match_channels(trials.ch_names, ["c3", "cz"])
+    >>> plan = plan_segments(800, 2, patch_size=200, max_patches=256)
+    >>> [s.shape for s in prepare(trials, matches, plan, model_sfreq=200.0, model_unit="uV")]
+    [(2, 2, 800)]
+    """
+    picks, _ = used_channels(matches)
+    factor = unit_factor(trials.unit, model_unit)
+    data: NDArray[Any] = trials.read(start, stop, picks)
+    if factor != 1:
+        data = data * factor
+    data = resample(data, trials.sfreq, model_sfreq)
+    try:
+        with np.errstate(over="raise"):
+            return cut(data.astype(np.float32), segmentation)
+    except FloatingPointError:
+        raise ValueError(
+            f"X has values up to {np.abs(data).max():.3g} {model_unit}, which do not fit single "
+            "precision: check the unit and drop broken trials."
+        ) from None
+
+
+def restore(
+    segments: Sequence[NDArray[np.floating]],
+    segmentation: Segmentation,
+    *,
+    model_sfreq: float,
+    model_unit: str,
+    sfreq: float,
+    n_times: int,
+    unit: str = "V",
+) -> NDArray[np.float64]:
+    """Undo :func:`prepare`: join a model's segments at the user's rate, length and unit.
+
+    Parameters
+    ----------
+    segments : sequence of array, each of shape (n_trials, n_channels, patches * patch_size)
+        Segments in the model's unit.
+    segmentation : Segmentation
+        The plan by which they were cut.
+    model_sfreq : float
+        The model's sampling rate in Hz.
+    model_unit : str
+        The model's unit.
+    sfreq : float
+        The user's sampling rate in Hz.
+    n_times : int
+        Samples that the user's trials had.
+    unit : str
+        Unit wanted.
+
+    Returns
+    -------
+    data : array, shape (n_trials, n_channels, n_times)
+        Signals in ``unit``, float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, match_channels, plan_segments
+    >>> X = 10 * np.random.default_rng(0).standard_normal((2, 1, 250))
+    >>> trials = as_trials(X, ch_names=["Cz"], sfreq=200.0)
+    >>> plan = plan_segments(250, 1, patch_size=200, max_patches=256)
+    >>> model = dict(model_sfreq=200.0, model_unit="uV")
+    >>> segments = prepare(trials, match_channels(["Cz"], ["cz"]), plan, **model)
+    >>> volts = restore(segments, plan, **model, sfreq=200.0, n_times=250)
+    >>> bool(np.allclose(volts, 1e-6 * X))
+    True
+    """
+    joined = join(segments, segmentation).astype(np.float64)
+    resampled = resample(joined, model_sfreq, sfreq, n_times=n_times)
+    return resampled * unit_factor(model_unit, unit)
+
+
+def check_trials_scale(trials: Trials, matches: Sequence[ChannelMatch]) -> None:
+    """Raise if the amplitude of trials only makes sense in another unit.
+
+    A few trials, spread evenly over all, are read and judged together by :func:`check_scale`, so
+    the verdict depends neither on batches nor on a single flat trial.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    matches : sequence of ChannelMatch
+        What :func:`match_channels` said about their channels; only used ones are judged.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`check_scale`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, match_channels
+    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((5, 1, 200))
+    >>> trials = as_trials(volts, ch_names=["Cz"], sfreq=200.0, unit="V")
+    >>> check_trials_scale(trials, match_channels(["Cz"], ["cz"]))
+    """
+    picks, _ = used_channels(matches)
+    some = np.unique(np.linspace(0, len(trials) - 1, _TRIALS_TO_JUDGE).round().astype(int))
+    data = np.concatenate([trials.read(int(i), int(i) + 1, picks) for i in some])
+    check_scale(data, trials.unit)

@@ -1,0 +1,180 @@
+# License: BSD-3-Clause
+"""Changing the sampling rate of windows, there and back.
+
+A polyphase filter is used rather than a Fourier transform: every channel of every trial is
+computed alone and in the same order of operations, so a trial gives the same bits in any batch,
+and samples keep their times even if a window is no whole number of new samples long.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import firwin, upfirdn
+
+# Rates given as decimals, such as 333.3333 Hz, are meant as simple ratios; an error of one part in
+# a million shifts the end of a one-minute window by less than 0.1 ms.
+_DENOMINATORS = (10, 100, 1_000, 10_000)
+_TOLERANCE = 1e-6
+# Zero crossings on each side of the sinc kernel and its Kaiser parameter: 60 dB, with a transition
+# that starts 9 % below the lower Nyquist frequency (44.5 Hz survive in recordings at 100 Hz).
+_ZERO_CROSSINGS = 20
+_KAISER_BETA = 5.65
+
+
+def resampled_length(n_times: int, sfreq: float, target_sfreq: float) -> int:
+    """Count the samples after resampling: the nearest whole number, at least 1.
+
+    Parameters
+    ----------
+    n_times : int
+        Samples of the window.
+    sfreq : float
+        Its sampling rate in Hz.
+    target_sfreq : float
+        The new sampling rate in Hz.
+
+    Returns
+    -------
+    n_times : int
+        Samples at the new rate.
+
+    Raises
+    ------
+    ValueError
+        If ``n_times`` is below 1 or a rate is not a positive number.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import resampled_length
+    >>> resampled_length(640, 160.0, 200.0)
+    800
+    >>> resampled_length(1, 1000.0, 200.0)
+    1
+    """
+    if n_times < 1:
+        raise ValueError(f"n_times={n_times} must be at least 1.")
+    ratio = _ratio(sfreq, target_sfreq)
+    return max(1, int(n_times * ratio + Fraction(1, 2)))
+
+
+def resample(
+    data: NDArray[np.floating],
+    sfreq: float,
+    target_sfreq: float,
+    *,
+    n_times: int | None = None,
+) -> NDArray[np.float64]:
+    """Bring windows to another sampling rate.
+
+    Zero-phase polyphase filtering with a windowed sinc of 20 zero crossings a side, cut off at the
+    lower of the two Nyquist frequencies. The edges are continued by odd reflection. The times of
+    samples do not change: sample ``k`` of the result lies ``k / target_sfreq`` after the first.
+
+    Parameters
+    ----------
+    data : array, shape (..., n_times)
+        Windows at ``sfreq``.
+    sfreq : float
+        Their sampling rate in Hz.
+    target_sfreq : float
+        The new sampling rate in Hz.
+    n_times : int | None
+        Samples wanted. By default :func:`resampled_length`. To undo a resampling pass the number
+        of samples that there were.
+
+    Returns
+    -------
+    data : array, shape (..., n_times)
+        Windows at ``target_sfreq``, float64; the very array given if nothing has to be done to it.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, a rate is not a positive number, or ``n_times`` is not the length
+        of the window to within a sample of the lower rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import resample
+    >>> window = np.sin(2 * np.pi * 10 * np.arange(640) / 160)
+    >>> there = resample(window, 160.0, 200.0)
+    >>> there.shape
+    (800,)
+    >>> back = resample(there, 200.0, 160.0, n_times=640)
+    >>> bool(np.abs(back - window).max() < 0.01)
+    True
+    """
+    length = data.shape[-1]
+    natural = resampled_length(length, sfreq, target_sfreq)
+    ratio = _ratio(sfreq, target_sfreq)
+    if n_times is None:
+        n_times = natural
+    elif n_times < 1 or abs(n_times - natural) > max(float(ratio), 1.0):
+        raise ValueError(
+            f"n_times={n_times} contradicts {length} samples resampled from {sfreq:g} Hz to "
+            f"{target_sfreq:g} Hz, which are {natural}."
+        )
+    samples: NDArray[np.float64] = np.asarray(data, dtype=np.float64)
+    if ratio == 1 and n_times == length:
+        return samples
+    up, down = ratio.numerator, ratio.denominator
+    kernel = _kernel(up, down)
+    half = len(kernel) // 2
+    # A whole number of input periods on the left, so that the first sample falls on the grid.
+    before = -(-half // up)
+    after = before + max(0, -(-n_times * down // up) - length)
+    padded = _reflect(samples, before, after)
+    # The kernel is delayed such that the wanted samples are every `down`-th of the filter output.
+    delay = (-(before * up + half)) % down
+    first = (before * up + half + delay) // down
+    filtered = upfirdn(np.concatenate([np.zeros(delay), kernel]), padded, up, down, axis=-1)
+    return np.ascontiguousarray(filtered[..., first : first + n_times])
+
+
+def _ratio(sfreq: float, target_sfreq: float) -> Fraction:
+    for rate in (sfreq, target_sfreq):
+        if not (np.isfinite(rate) and rate > 0):
+            raise ValueError(f"The sampling rate {rate} must be a positive number of Hz.")
+    if sfreq > target_sfreq:
+        return 1 / _ratio(target_sfreq, sfreq)
+    inverse = Fraction(float(sfreq)) / Fraction(float(target_sfreq))
+    for largest in _DENOMINATORS:
+        simple = inverse.limit_denominator(largest)
+        if abs(simple - inverse) <= _TOLERANCE * inverse:
+            break
+    if simple == 0:
+        raise ValueError(
+            f"Rates of {sfreq:g} Hz and {target_sfreq:g} Hz differ by more than "
+            f"{_DENOMINATORS[-1]} times: check sfreq."
+        )
+    return 1 / simple
+
+
+@lru_cache(maxsize=16)
+def _kernel(up: int, down: int) -> NDArray[np.float64]:
+    assert gcd(up, down) == 1
+    widest = max(up, down)
+    taps = 2 * _ZERO_CROSSINGS * widest + 1
+    kernel: NDArray[np.float64] = firwin(taps, 1 / widest, window=("kaiser", _KAISER_BETA)) * up
+    kernel.flags.writeable = False
+    return kernel
+
+
+def _reflect(data: NDArray[np.float64], before: int, after: int) -> NDArray[np.float64]:
+    """Continue both edges by one odd reflection, then by the value reached.
+
+    Reflecting again and again would let the ends of very short windows run away.
+    """
+    widths = [(0, 0)] * (data.ndim - 1)
+    most = data.shape[-1] - 1
+    if most:
+        near = (min(before, most), min(after, most))
+        data = np.pad(data, [*widths, near], mode="reflect", reflect_type="odd")
+        before, after = before - near[0], after - near[1]
+    return np.pad(data, [*widths, (before, after)], mode="edge")

@@ -1,0 +1,236 @@
+# License: BSD-3-Clause
+"""Cutting windows into segments that fit a model's token budget, and joining them again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How a window is cut into patches and segments.
+
+    Patches follow one another from the first sample. If the window does not end with a whole
+    patch, the last patch ends with the window and overlaps its neighbour. Successive patches
+    form a segment, the unit that a model sees at once.
+
+    Parameters
+    ----------
+    n_times : int
+        Samples of the window, at the model's rate.
+    patch_size : int
+        Samples of a patch.
+    segments : tuple of int
+        Patches in each segment; they differ by one patch at most.
+    overlap : int
+        Samples that the last patch shares with its neighbour.
+    padding : int
+        Samples of reflection after the end of a window that is shorter than a patch.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import Segmentation
+    >>> plan = Segmentation(n_times=500, patch_size=200, segments=(2, 1), overlap=100, padding=0)
+    >>> plan.n_patches
+    3
+    >>> plan.starts
+    array([  0, 200, 300])
+    >>> plan.weights
+    array([1. , 1. , 0.5])
+    """
+
+    n_times: int
+    patch_size: int
+    segments: tuple[int, ...]
+    overlap: int = 0
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        covered = self.n_patches * self.patch_size
+        if covered != self.n_times + self.overlap + self.padding or min(self.segments) < 1:
+            raise ValueError(
+                f"A segmentation into {self.segments} patches of {self.patch_size} samples with "
+                f"overlap {self.overlap} and padding {self.padding} does not cover a window of "
+                f"{self.n_times} samples exactly."
+            )
+
+    @property
+    def n_patches(self) -> int:
+        """Patches of the window."""
+        return sum(self.segments)
+
+    @property
+    def starts(self) -> NDArray[np.intp]:
+        """First sample of every patch, shape (n_patches,)."""
+        starts = np.arange(self.n_patches) * self.patch_size
+        starts[-1] -= self.overlap
+        return starts
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Part of every patch that no earlier patch holds, shape (n_patches,): pool with it."""
+        weights = np.ones(self.n_patches)
+        weights[-1] -= (self.overlap + self.padding) / self.patch_size
+        return weights
+
+
+def plan_segments(
+    n_times: int, n_channels: int, *, patch_size: int, max_patches: int
+) -> Segmentation:
+    """Decide how windows are cut into patches and segments.
+
+    Parameters
+    ----------
+    n_times : int
+        Samples of a window at the model's rate.
+    n_channels : int
+        Channels that the model will see.
+    patch_size : int
+        Samples of a patch.
+    max_patches : int
+        Token budget of the model: the most channels * patches that it takes at once.
+
+    Returns
+    -------
+    segmentation : Segmentation
+        The plan, with as few segments as the budget allows, of equal length but for one patch.
+
+    Raises
+    ------
+    ValueError
+        If a single patch of all channels exceeds the budget, or a number is below 1.
+
+    Warns
+    -----
+    UserWarning
+        If the window is shorter than a patch and will be padded by reflection.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import plan_segments
+    >>> plan_segments(1700, 64, patch_size=200, max_patches=256).segments
+    (3, 3, 3)
+    >>> plan_segments(1700, 64, patch_size=200, max_patches=256).overlap
+    100
+    """
+    for name, value in (
+        ("n_times", n_times),
+        ("n_channels", n_channels),
+        ("patch_size", patch_size),
+        ("max_patches", max_patches),
+    ):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1.")
+    if n_channels > max_patches:
+        raise ValueError(
+            f"n_channels={n_channels} exceeds the {max_patches} patches that the model takes at "
+            "once: pick fewer channels."
+        )
+    padding = max(patch_size - n_times, 0)
+    if padding:
+        warnings.warn(
+            f"Windows of {n_times} samples (at the model's rate) are shorter than one patch of "
+            f"{patch_size} samples and are padded by reflection to one patch.",
+            UserWarning,
+            stacklevel=2,
+        )
+    n_patches = -(-n_times // patch_size)
+    overlap = n_patches * patch_size - n_times - padding
+    n_segments = -(-n_patches // (max_patches // n_channels))
+    shorter, longer_count = divmod(n_patches, n_segments)
+    segments = (shorter + 1,) * longer_count + (shorter,) * (n_segments - longer_count)
+    return Segmentation(n_times, patch_size, segments, overlap, padding)
+
+
+def cut(data: NDArray[Any], segmentation: Segmentation) -> list[NDArray[Any]]:
+    """Cut windows into segments.
+
+    Parameters
+    ----------
+    data : array, shape (n_trials, n_channels, n_times)
+        Windows at the model's rate.
+    segmentation : Segmentation
+        The plan.
+
+    Returns
+    -------
+    segments : list of array, each of shape (n_trials, n_channels, patches * patch_size)
+        One C-contiguous array per segment, of the same dtype.
+
+    Raises
+    ------
+    ValueError
+        If the windows do not have the length that was planned for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import cut, plan_segments
+    >>> plan = plan_segments(5, 1, patch_size=2, max_patches=2)
+    >>> [s.tolist() for s in cut(np.arange(5).reshape(1, 1, 5), plan)]
+    [[[[0, 1, 2, 3]]], [[[3, 4]]]]
+    """
+    if data.ndim != 3 or data.shape[-1] != segmentation.n_times:
+        raise ValueError(
+            f"data has shape {data.shape}; (n_trials, n_channels, {segmentation.n_times}) was "
+            "planned for."
+        )
+    if segmentation.padding:
+        data = np.pad(data, [(0, 0), (0, 0), (0, segmentation.padding)], mode="reflect")
+    size = segmentation.patch_size
+    stops = np.cumsum(segmentation.segments) * size
+    starts = stops - np.array(segmentation.segments) * size
+    if not segmentation.overlap:
+        return [np.ascontiguousarray(data[..., a:b]) for a, b in zip(starts, stops, strict=True)]
+    parts = [
+        np.ascontiguousarray(data[..., a:b]) for a, b in zip(starts[:-1], stops[:-1], strict=True)
+    ]
+    whole = data[..., starts[-1] : stops[-1] - size]
+    return [*parts, np.concatenate([whole, data[..., -size:]], axis=-1)]
+
+
+def join(segments: Sequence[NDArray[Any]], segmentation: Segmentation) -> NDArray[Any]:
+    """Join segments into windows; of the overlapping last patch only the new samples are taken.
+
+    Parameters
+    ----------
+    segments : sequence of array, each of shape (n_trials, n_channels, patches * patch_size)
+        Segments, as :func:`cut` gives them.
+    segmentation : Segmentation
+        The plan by which they were cut.
+
+    Returns
+    -------
+    data : array, shape (n_trials, n_channels, n_times)
+        Windows; exactly what was cut if nothing was changed in between.
+
+    Raises
+    ------
+    ValueError
+        If number or lengths of the segments are not those of the plan.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import cut, join, plan_segments
+    >>> plan = plan_segments(5, 1, patch_size=2, max_patches=2)
+    >>> window = np.arange(5).reshape(1, 1, 5)
+    >>> bool((join(cut(window, plan), plan) == window).all())
+    True
+    """
+    size = segmentation.patch_size
+    lengths = tuple(segment.shape[-1] for segment in segments)
+    planned = tuple(k * size for k in segmentation.segments)
+    if lengths != planned:
+        raise ValueError(f"Segments have {lengths} samples; {planned} were planned.")
+    parts = list(segments)
+    if segmentation.overlap:
+        last = parts.pop()
+        parts += [last[..., :-size], last[..., last.shape[-1] - size + segmentation.overlap :]]
+    return np.concatenate(parts, axis=-1)[..., : segmentation.n_times]

@@ -1,0 +1,307 @@
+# License: BSD-3-Clause
+"""Trials: one face for Epochs, lists of Epochs, arrays and braindecode datasets."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import as_array, check_real, check_shape
+from .sources import Block, Reader, blocks_of, check_same, electrode_positions
+from .units import check_unit
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Signals of equal length cut around events, read when asked.
+
+    Made by :func:`as_trials`.
+
+    Parameters
+    ----------
+    ch_names : tuple of str
+        Channels.
+    ch_types : tuple of str | None
+        MNE channel types; None for arrays.
+    positions : array, shape (n_channels, 3) | None
+        Electrode positions in metres in MNE's head frame, NaN where unknown; None for arrays.
+    bads : tuple of str
+        Channels marked bad.
+    sfreq : float
+        Sampling rate in Hz.
+    n_times : int
+        Samples of a trial.
+    tmin : float
+        Time of the first sample in seconds.
+    unit : str
+        Unit of what :meth:`read` returns: "V" for MNE and braindecode objects.
+    events : array, shape (n_trials, 3) | None
+        MNE events; None for arrays.
+    event_id : dict | None
+        Names of the event codes.
+    metadata : DataFrame | None
+        One row per trial.
+    highpass, lowpass : float | None
+        Filter settings in Hz that the recording states; None for arrays.
+    n_trials : int
+        Number of trials.
+    reader : callable
+        ``reader(start, stop, picks)``, used by :meth:`read`.
+    """
+
+    ch_names: tuple[str, ...]
+    ch_types: tuple[str, ...] | None
+    positions: NDArray[np.float64] | None
+    bads: tuple[str, ...]
+    sfreq: float
+    n_times: int
+    tmin: float
+    unit: str
+    events: NDArray[np.integer] | None
+    event_id: dict[str, int] | None
+    metadata: Any
+    highpass: float | None
+    lowpass: float | None
+    n_trials: int
+    reader: Reader = field(repr=False)
+
+    def __len__(self) -> int:
+        return self.n_trials
+
+    def read(
+        self, start: int = 0, stop: int | None = None, picks: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """Read some trials.
+
+        Parameters
+        ----------
+        start : int
+            The first trial.
+        stop : int | None
+            One past the last trial; by default to the end.
+        picks : sequence of int | None
+            Indices of the channels to read, and to check; by default all.
+
+        Returns
+        -------
+        data : array, shape (stop - start, n_picks, n_times)
+            Signals in :attr:`unit`, float64. May share memory with the user's own array: do not
+            write to it.
+
+        Raises
+        ------
+        ValueError
+            If a sample is NaN or infinite (trial and channel are named), or data are complex.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mne_neurorvq.signals import as_trials
+        >>> trials = as_trials(np.ones((4, 2, 50)), ch_names=["C3", "C4"], sfreq=100.0)
+        >>> trials.read(1, 3).shape
+        (2, 2, 50)
+        """
+        stop = len(self) if stop is None else stop
+        if not 0 <= start < stop <= len(self):
+            raise ValueError(f"Trials {start} to {stop} are not within the {len(self)} there are.")
+        indices = range(len(self.ch_names)) if picks is None else picks
+        data = self.reader(start, stop, None if picks is None else list(picks))
+        check_real(data)
+        data = np.asarray(data, dtype=np.float64)
+        if not np.isfinite(data).all():
+            trial, channel = np.argwhere(~np.isfinite(data).all(axis=-1))[0]
+            raise ValueError(
+                f"Trial {start + trial}, channel {self.ch_names[indices[channel]]!r} contains NaN "
+                "or inf. Repair or drop the trial (epochs.drop), or mark the channel as bad."
+            )
+        return data
+
+
+def as_trials(
+    X: Any,
+    *,
+    ch_names: Sequence[str] | None = None,
+    sfreq: float | None = None,
+    unit: str = "uV",
+    default_ch_name: str = "Cz",
+    default_sfreq: float | None = None,
+) -> Trials:
+    """Make trials of whatever holds signals.
+
+    Parameters
+    ----------
+    X : Epochs | list of Epochs | array | WindowsDataset | BaseConcatDataset
+        - :class:`mne.Epochs` of any kind, in volts. If they are not preloaded, they are read in
+          batches; if bad epochs are not dropped yet, they are dropped from a copy first.
+        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels, rate and
+          window in all. A channel marked bad in one of them is marked bad in all.
+        - An array (n_trials, n_channels, n_times), or what converts to one, in ``unit``.
+        - An array (n_trials, n_times), taken as trials of one channel.
+        - braindecode's ``WindowsDataset``, ``EEGWindowsDataset`` or a ``BaseConcatDataset`` of
+          them. They hold MNE objects, so they are in volts: leave out a preprocessing step that
+          multiplies by 1e6.
+        - A list of braindecode's ``(X, y, indices)``, as scikit-learn makes when it splits such a
+          dataset; it has lost names, rate and unit and is treated as an array.
+    ch_names : sequence of str | None
+        Channels of an array. Epochs and datasets bring their own.
+    sfreq : float | None
+        Sampling rate of an array in Hz. Epochs and datasets bring their own.
+    unit : "V" | "mV" | "100uV" | "uV" | "au"
+        Unit of an array. Epochs and datasets are in volts.
+    default_ch_name : str
+        Channel of a two-dimensional array if ``ch_names`` is None.
+    default_sfreq : float | None
+        Rate of a two-dimensional array if ``ch_names`` and ``sfreq`` are None.
+
+    Returns
+    -------
+    trials : Trials
+        The trials, in the order given; nothing is read yet.
+
+    Raises
+    ------
+    TypeError
+        If X is of another kind: a Raw, a sparse matrix, a mixed list.
+    ValueError
+        If there are no trials, channels or samples; if an array has no names or rate, or has
+        complex or non-numeric values; if the Epochs of a list do not belong together.
+
+    Examples
+    --------
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials
+    >>> info = mne.create_info(["C3", "C4"], sfreq=160.0, ch_types="eeg")
+    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((3, 2, 320))
+    >>> trials = as_trials(mne.EpochsArray(volts, info, verbose="error"))
+    >>> len(trials), trials.ch_names, trials.sfreq, trials.unit
+    (3, ('C3', 'C4'), 160.0, 'V')
+    >>> trials = as_trials(1e6 * volts, ch_names=["C3", "C4"], sfreq=160.0)
+    >>> trials.unit
+    'uV'
+    """
+    check_unit(unit)
+    blocks = blocks_of(X)
+    if blocks is not None:
+        return _from_blocks(blocks)
+    data = as_array(X)
+    check_shape(data.shape)
+    if data.ndim == 2:
+        if ch_names is None:
+            ch_names = [default_ch_name]
+            sfreq = default_sfreq if sfreq is None else sfreq
+        data = data[:, np.newaxis, :]
+    return _from_array(data, ch_names, sfreq, unit)
+
+
+def _from_blocks(blocks: Sequence[Block]) -> Trials:
+    check_same(blocks)
+    info = blocks[0].info
+    starts = np.cumsum([0, *(block.n_trials for block in blocks)])
+    n_trials = int(starts[-1])
+    check_shape((n_trials, len(info["ch_names"]), blocks[0].n_times))
+    every_bad = [name for block in blocks for name in block.info["bads"]]
+    return Trials(
+        ch_names=tuple(info["ch_names"]),
+        ch_types=tuple(info.get_channel_types()),
+        positions=electrode_positions(info),
+        bads=tuple(dict.fromkeys(every_bad)),
+        sfreq=float(info["sfreq"]),
+        n_times=blocks[0].n_times,
+        tmin=blocks[0].tmin,
+        unit="V",
+        events=np.concatenate([block.events for block in blocks]),
+        event_id=_join_event_ids(blocks),
+        metadata=_join_metadata(blocks),
+        highpass=max(block.info["highpass"] for block in blocks),
+        lowpass=min(block.info["lowpass"] for block in blocks),
+        n_trials=n_trials,
+        reader=partial(_read_blocks, blocks, starts.tolist()),
+    )
+
+
+def _read_blocks(
+    blocks: Sequence[Block], starts: list[int], start: int, stop: int, picks: list[int] | None
+) -> NDArray[Any]:
+    parts = []
+    k = bisect_right(starts, start) - 1
+    while start < stop:
+        last = min(stop, starts[k + 1])
+        if last > start:
+            parts.append(blocks[k].read(start - starts[k], last - starts[k], picks))
+        start, k = last, k + 1
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _join_event_ids(blocks: Sequence[Block]) -> dict[str, int]:
+    joined: dict[str, int] = {}
+    for i, block in enumerate(blocks):
+        for name, code in block.event_id.items():
+            if joined.setdefault(name, code) != code:
+                raise ValueError(
+                    f"Item {i} of X has event_id {name!r}: {code}, but an earlier one has "
+                    f"{joined[name]}. Give events of one name the same code in all."
+                )
+    return joined
+
+
+def _join_metadata(blocks: Sequence[Block]) -> Any:
+    if all(block.metadata is None for block in blocks):
+        return None
+    if len(blocks) == 1:
+        return blocks[0].metadata
+    import pandas as pd
+
+    frames = [
+        pd.DataFrame(index=range(block.n_trials)) if block.metadata is None else block.metadata
+        for block in blocks
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _from_array(
+    data: NDArray[Any], ch_names: Sequence[str] | None, sfreq: float | None, unit: str
+) -> Trials:
+    if ch_names is None or sfreq is None:
+        needed = {"ch_names=": ch_names, "sfreq=": sfreq}
+        missing = " and ".join(name for name, value in needed.items() if value is None)
+        raise ValueError(
+            f"X is an array of shape {data.shape}, which says nothing about channels and rate: "
+            f"pass {missing} (or Epochs, which know)."
+        )
+    if isinstance(ch_names, str) or len(ch_names) != data.shape[1]:
+        count = 1 if isinstance(ch_names, str) else len(ch_names)
+        raise ValueError(
+            f"ch_names={ch_names!r} names {count} channel(s) but X has {data.shape[1]}: pass one "
+            "name per channel, as a list."
+        )
+    if isinstance(sfreq, bool) or not (np.isfinite(sfreq) and sfreq > 0):
+        raise ValueError(f"sfreq={sfreq!r} must be a positive number of Hz.")
+
+    def read(start: int, stop: int, picks: list[int] | None) -> NDArray[Any]:
+        part = data[start:stop]
+        return part if picks is None else part[:, picks]
+
+    return Trials(
+        ch_names=tuple(str(name) for name in ch_names),
+        ch_types=None,
+        positions=None,
+        bads=(),
+        sfreq=float(sfreq),
+        n_times=data.shape[2],
+        tmin=0.0,
+        unit=unit,
+        events=None,
+        event_id=None,
+        metadata=None,
+        highpass=None,
+        lowpass=None,
+        n_trials=data.shape[0],
+        reader=read,
+    )
