@@ -1,0 +1,132 @@
+# License: BSD-3-Clause
+"""Files from the Hugging Face Hub, checked once and kept in its cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+
+from .errors import DownloadError, HashError, NotOnHubError, OfflineError
+from .registry import Pretrained, WeightsFile
+
+_CHUNK = 1 << 20
+# Names whose licence this process has already pointed out.
+_told: set[str] = set()
+
+
+def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
+    """Get a file from the cache or, failing that, from the Hub.
+
+    Parameters
+    ----------
+    entry : Pretrained
+        The model that it belongs to.
+    file : WeightsFile
+        The file.
+    revision : str | None
+        Branch, tag or commit; None takes the newest.
+
+    Returns
+    -------
+    Path
+        The file in the cache.
+
+    Raises
+    ------
+    OfflineError
+        If it is not in the cache and the network is switched off or out of reach.
+    NotOnHubError
+        If the repository, the revision or the file does not exist or is closed to the user.
+    DownloadError
+        If the download breaks off.
+    HashError
+        If its content is not the registered one.
+
+    Notes
+    -----
+    A cached file is taken without a look at the network, also when the branch has moved on. Its
+    hash is compared once, right after the download; a file that fails is removed from the cache.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    path = _download(file, revision)
+    if file.sha256 is not None and revision == entry.revision:
+        _check_hash(path, file)
+    if not entry.commercial and entry.name not in _told:
+        _told.add(entry.name)
+        warnings.warn(
+            f"The weights of {entry.name!r} are licensed {entry.licence}: not for commercial use. "
+            f"They are the work of {entry.citation}; see {entry.url}.",
+            stacklevel=2,
+        )
+    return path
+
+
+def _download(file: WeightsFile, revision: str | None) -> Path:
+    from huggingface_hub import constants, errors, hf_hub_download
+
+    what = f"{file.path} of {file.repo}" + (f" at revision {revision}" if revision else "")
+    offline = constants.HF_HUB_OFFLINE or _is_true(os.environ.get("HF_HUB_OFFLINE", ""))
+    try:
+        return Path(
+            hf_hub_download(file.repo, file.path, revision=revision, local_files_only=offline)
+        )
+    # The order matters: the first is also an EntryNotFoundError.
+    except errors.LocalEntryNotFoundError as error:
+        reason = (
+            "HF_HUB_OFFLINE is set"
+            if offline
+            else f"{constants.ENDPOINT} is out of reach ({_first_line(error.__cause__ or error)})"
+        )
+        raise OfflineError(
+            f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
+            "with network access, copy the cache from another machine, give the path of a local "
+            "copy, or use 'neurorvq-eeg-small', which needs no download."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise NotOnHubError(
+            f"{file.repo} has no revision {revision!r}: give a branch, tag or commit that is "
+            f"listed at {constants.ENDPOINT}/{file.repo}/commits/main."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise NotOnHubError(
+            f"there is no repository {file.repo} at {constants.ENDPOINT}, or it is closed to you "
+            "(log in with 'hf auth login')."
+        ) from error
+    except errors.EntryNotFoundError as error:
+        raise NotOnHubError(f"there is no file {what}.") from error
+    except (OSError, errors.HfHubHTTPError) as error:
+        raise DownloadError(
+            f"the download of {what} broke off: {_first_line(error)}. Try again; what has been "
+            "received is kept."
+        ) from error
+
+
+def _is_true(value: str) -> bool:
+    return value.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _check_hash(path: Path, file: WeightsFile) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != file.sha256:
+        # The entry in the cache is a link to the content: both must go.
+        content_path = path.resolve()
+        path.unlink()
+        content_path.unlink(missing_ok=True)
+        raise HashError(
+            f"{file.path} of {file.repo} is not the registered file: its sha256 is "
+            f"{digest.hexdigest()}, not {file.sha256}. It has been removed from the cache; if it "
+            "happens again, the file has been changed or damaged on the way."
+        )

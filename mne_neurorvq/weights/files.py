@@ -1,0 +1,159 @@
+# License: BSD-3-Clause
+"""Tensors from checkpoint files, whatever wrote them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .errors import CheckpointError, NotACheckpointError, TruncatedError, first_few
+
+# A training loop may have stored the state dict beside its optimizer's, and a wrapper may have
+# prefixed every name.
+_WRAPPERS = ("model", "state_dict", "model_state_dict")
+_PREFIXES = ("module.", "_orig_mod.")
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"
+# What the format allows for the description of the tensors.
+_MAX_HEADER = 100_000_000
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of a checkpoint and, if it has any, its metadata.
+
+    Parameters
+    ----------
+    path : Path
+        A file that ``safetensors`` or ``torch.save`` wrote; its content decides, not its suffix.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+        State dict, without the wrappers and prefixes of training loops.
+    metadata : dict of str to str
+        Metadata of a safetensors file.
+
+    Raises
+    ------
+    TruncatedError
+        If the file ends too early.
+    NotACheckpointError
+        If it is something else.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    if not start:
+        raise TruncatedError(f"{path} is empty: the download or copy was interrupted. Get it anew.")
+    if start.startswith((_ZIP, _PICKLE)):
+        return _plain_names(_read_torch(path), path), {}
+    if start[8:] == b"{":
+        tensors, metadata = _read_safetensors(path)
+        return _plain_names(tensors, path), metadata
+    raise NotACheckpointError(
+        f"{path} is not a checkpoint: neither torch.save nor safetensors wrote it."
+    )
+
+
+def _read_torch(path: Path) -> Any:
+    is_zip = zipfile.is_zipfile(path)
+    with path.open("rb") as file:
+        if file.read(4) == _ZIP and not is_zip:
+            raise _truncated(path)
+    try:
+        # A mapped file leaves on disk what is never read, such as "embed_avg".
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except EOFError as error:
+        raise _truncated(path) from error
+    except pickle.UnpicklingError as error:
+        raise NotACheckpointError(
+            f"{path} holds Python objects other than tensors, which are not loaded because "
+            f"unpickling them could run any code: {str(error).splitlines()[0]}"
+        ) from error
+    except RuntimeError as error:
+        message = str(error).splitlines()[0]
+        if "unexpected EOF" in message or "corrupted" in message:
+            raise _truncated(path) from error
+        raise NotACheckpointError(f"{path} is not a checkpoint: {message}") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    _check_safetensors_length(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise NotACheckpointError(f"{path} is not a checkpoint: {error}") from error
+
+
+def _check_safetensors_length(path: Path) -> None:
+    """Tell a file that ends early from one that never was a checkpoint."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header_size = int.from_bytes(file.read(8), "little")
+        if header_size > _MAX_HEADER:
+            raise NotACheckpointError(f"{path} is not a checkpoint: its header has no end.")
+        if 8 + header_size > size:
+            raise _truncated(path)
+        try:
+            header = json.loads(file.read(header_size))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise NotACheckpointError(f"{path} is not a checkpoint: {error}") from error
+    if 8 + header_size + max(ends, default=0) > size:
+        raise _truncated(path)
+
+
+def _truncated(path: Path) -> TruncatedError:
+    return TruncatedError(
+        f"{path} is truncated: it ends after {path.stat().st_size} bytes, before its tensors do. "
+        "Get it anew."
+    )
+
+
+def _plain_names(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        for wrapper in _WRAPPERS:
+            if isinstance(content.get(wrapper), Mapping):
+                content = content[wrapper]
+                break
+    if not isinstance(content, Mapping) or not content:
+        raise NotACheckpointError(f"{path} holds no tensors but {type(content).__name__}.")
+    others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        raise NotACheckpointError(f"{path} is no state dict: {first_few(others)} are not tensors.")
+    names = {name: name for name in content}
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in names):
+            names = {name.removeprefix(prefix): old for name, old in names.items()}
+    return {name: content[old] for name, old in names.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are not numbers.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Weights.
+    source : str
+        Where they are from, for the error.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor has NaN or infinite values.
+    """
+    bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+        raise CheckpointError(
+            f"{source} has NaN or infinite values in {', '.join(bad[:10])}{more}."
+        )

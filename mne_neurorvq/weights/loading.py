@@ -1,0 +1,252 @@
+# License: BSD-3-Clause
+"""From a name, a folder or a file to models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Literal, overload
+
+from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer
+from .blueprint import Blueprint
+from .configs import CONFIG_FILE, config_of, read_config
+from .download import fetch
+from .errors import CheckpointError
+from .reading import Model, read_model
+from .registry import BUNDLED, Kind, Pretrained, find_pretrained, list_pretrained
+from .untrained import build_untrained
+
+CARD_FILE = "README.md"
+_KINDS: tuple[Kind, ...] = ("tokenizer", "foundation")
+_NEEDS = {"tokenizer": "codes and reconstructions need", "foundation": "embeddings need"}
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+# What a tokenizer and a foundation model must share to be used on the same windows.
+_SHARED = ("modality", "channels", "sfreq", "unit", "patch_size")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Models loaded from one place.
+
+    Parameters
+    ----------
+    name : str
+        Registered name, or the path.
+    config : NeuroRVQConfig
+        Structure.
+    tokenizer : NeuroRVQTokenizer | None
+        Tokenizer, where there is one.
+    foundation : NeuroRVQ | None
+        Foundation model, where there is one.
+    card : str | None
+        Text of the model card.
+    revision : str | None
+        Revision that was downloaded; None for models in the package and for paths.
+
+    Examples
+    --------
+    >>> from mne_neurorvq import load_pretrained
+    >>> loaded = load_pretrained("neurorvq-eeg-tiny-random")
+    >>> loaded.kinds, loaded.config.sfreq
+    (('tokenizer', 'foundation'), 200.0)
+    """
+
+    name: str
+    config: NeuroRVQConfig
+    tokenizer: NeuroRVQTokenizer | None = None
+    foundation: NeuroRVQ | None = None
+    card: str | None = None
+    revision: str | None = None
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Which models there are."""
+        return tuple(kind for kind in _KINDS if getattr(self, kind) is not None)
+
+    @overload
+    def require(self, kind: Literal["tokenizer"]) -> NeuroRVQTokenizer: ...
+
+    @overload
+    def require(self, kind: Literal["foundation"]) -> NeuroRVQ: ...
+
+    def require(self, kind: Kind) -> Model:
+        """Get a model, or say why there is none.
+
+        Parameters
+        ----------
+        kind : "tokenizer" | "foundation"
+            Which.
+
+        Returns
+        -------
+        NeuroRVQTokenizer | NeuroRVQ
+            The model.
+
+        Raises
+        ------
+        ValueError
+            If there is none; the error names models that have it.
+        """
+        model: Model | None = getattr(self, kind)
+        if model is None:
+            names = [
+                entry.name
+                for entry in list_pretrained()
+                if entry.modality == self.config.modality and kind in entry.kinds
+            ]
+            instead = f" Models that have one: {', '.join(names)}." if names else ""
+            raise ValueError(
+                f"{_NEEDS[kind]} a {kind} model, but {self.name!r} holds only a "
+                f"{' and a '.join(self.kinds)} model.{instead}"
+            )
+        return model
+
+
+def load_pretrained(
+    pretrained: str | PathLike[str], revision: str | None = None, *, only: Kind | None = None
+) -> LoadedModel:
+    """Load a pretrained model by name or from a path.
+
+    Parameters
+    ----------
+    pretrained : str | path-like
+        A name of :func:`list_pretrained`; a folder with ``tokenizer`` and ``foundation`` files,
+        ``config.json`` and ``README.md``, as :func:`save_pretrained` writes it; or one file of
+        ours or of the authors', whose configuration is inferred from its tensors.
+    revision : str | None
+        Branch, tag or commit of the repository, for names that are downloaded. None takes the
+        registered one.
+    only : "tokenizer" | "foundation" | None
+        Load this one only, which spares the download and the memory of the other.
+
+    Returns
+    -------
+    LoadedModel
+        New modules in float32, on the CPU, in evaluation mode; no call shares them with another.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or a file is not what it should be
+        (:class:`~mne_neurorvq.weights.CheckpointError` and its subclasses).
+    OSError
+        If a file cannot be downloaded (:class:`~mne_neurorvq.weights.DownloadError` and its
+        subclasses).
+
+    Notes
+    -----
+    Loading is strict: every tensor must be there, with its shape, and none may be unknown, but
+    for those of a foundation model that no output needs.
+
+    Examples
+    --------
+    >>> from mne_neurorvq import load_pretrained
+    >>> load_pretrained("neurorvq-eeg-tiny-random", only="tokenizer").foundation is None
+    True
+    >>> load_pretrained("neurorvq-eeg-tyni-random")
+    Traceback (most recent call last):
+    ...
+    ValueError: 'neurorvq-eeg-tyni-random' is neither a file or folder nor the name of a ...
+    """
+    if only is not None and only not in _KINDS:
+        raise ValueError(f"only must be one of {_KINDS} or None, got {only!r}.")
+    kinds = _KINDS if only is None else (only,)
+    path = Path(pretrained)
+    if pretrained in [entry.name for entry in list_pretrained()]:
+        return _load_named(find_pretrained(str(pretrained)), revision, kinds)
+    if path.exists():
+        _refuse_revision(revision, f"{str(path)!r} is a path")
+        return _load_path(path, str(path), kinds)
+    if not isinstance(pretrained, str) or len(path.parts) > 1 or path.suffix in _SUFFIXES:
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
+    return _load_named(find_pretrained(pretrained), revision, kinds)
+
+
+def _refuse_revision(revision: str | None, why: str) -> None:
+    if revision is not None:
+        raise ValueError(f"revision={revision!r} is for models that are downloaded, but {why}.")
+
+
+def _load_named(entry: Pretrained, revision: str | None, kinds: tuple[Kind, ...]) -> LoadedModel:
+    if entry.bundled:
+        _refuse_revision(revision, f"{entry.name!r} is part of the package")
+        if entry.seed is None:
+            return _load_path(BUNDLED / entry.name, entry.name, kinds)
+        config = config_of(entry)
+        models = {
+            kind: build_untrained(Blueprint(kind, config), 2 * entry.seed + _KINDS.index(kind))
+            for kind in kinds
+        }
+        return _assemble(entry.name, models, card=entry.notes)
+    revision = entry.revision if revision is None else revision
+    paths = {file.kind: fetch(entry, file, revision) for file in entry.files if file.kind in kinds}
+    if not paths:
+        raise CheckpointError(f"{entry.name!r} has no {kinds[0]} model. {entry.notes}")
+    return _assemble(entry.name, _read_models(paths, None), None, revision)
+
+
+def _load_path(path: Path, name: str, kinds: tuple[Kind, ...]) -> LoadedModel:
+    if path.is_file():
+        model = read_model(path)
+        if _kind_of(model) not in kinds:
+            raise CheckpointError(f"{name} holds a {_kind_of(model)} model, no {kinds[0]} model.")
+        return _assemble(name, {_kind_of(model): model})
+    paths = {kind: file for kind in kinds if (file := _find_file(path, kind)) is not None}
+    if not paths:
+        wanted = " nor ".join(f"{kind}.safetensors" for kind in kinds)
+        raise CheckpointError(f"the folder {path} holds no model: neither {wanted}.")
+    config_path, card_path = path / CONFIG_FILE, path / CARD_FILE
+    config = read_config(config_path) if config_path.exists() else None
+    card = card_path.read_text(encoding="utf-8") if card_path.exists() else None
+    return _assemble(name, _read_models(paths, config), card)
+
+
+def _find_file(folder: Path, kind: Kind) -> Path | None:
+    """File of a kind: ours is ``tokenizer.safetensors``, the authors' have more in their names."""
+    found = sorted(
+        file for file in folder.glob(f"*{kind}*") if file.is_file() and file.suffix in _SUFFIXES
+    )
+    found = [file for file in found if file.stem == kind] or found
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise CheckpointError(
+            f"the folder {folder} holds several {kind} models ({names}): give the path of one."
+        )
+    return found[0] if found else None
+
+
+def _read_models(paths: dict[Kind, Path], config: NeuroRVQConfig | None) -> dict[Kind, Model]:
+    """Read the files of a pair, the tokenizer first: it settles what the other does not show."""
+    models: dict[Kind, Model] = {}
+    for kind in (kind for kind in _KINDS if kind in paths):
+        like = models["tokenizer"].config if "tokenizer" in models else None
+        models[kind] = read_model(paths[kind], config, like)
+        if _kind_of(models[kind]) != kind:
+            raise CheckpointError(
+                f"{paths[kind]} should hold a {kind} model but holds a {_kind_of(models[kind])} "
+                "model."
+            )
+    return models
+
+
+def _kind_of(model: Model) -> Kind:
+    return "tokenizer" if isinstance(model, NeuroRVQTokenizer) else "foundation"
+
+
+def _assemble(
+    name: str, models: dict[Kind, Model], card: str | None = None, revision: str | None = None
+) -> LoadedModel:
+    tokenizer, foundation = models.get("tokenizer"), models.get("foundation")
+    assert tokenizer is None or isinstance(tokenizer, NeuroRVQTokenizer)
+    assert foundation is None or isinstance(foundation, NeuroRVQ)
+    if tokenizer is not None and foundation is not None:
+        for setting in _SHARED:
+            ours, theirs = (getattr(m.config, setting) for m in (tokenizer, foundation))
+            if ours != theirs:
+                raise CheckpointError(
+                    f"the two models of {name} do not belong together: {setting} is {ours} in the "
+                    f"tokenizer and {theirs} in the foundation model."
+                )
+    config = next(iter(models.values())).config
+    return LoadedModel(name, config, tokenizer, foundation, card, revision)

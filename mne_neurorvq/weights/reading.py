@@ -1,0 +1,145 @@
+# License: BSD-3-Clause
+"""From one checkpoint file to one model, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer
+from ..models.config import ResidualRule
+from .blueprint import Blueprint, infer_blueprint
+from .configs import config_from_json
+from .errors import CheckpointError
+from .files import check_finite, read_tensors
+from .official import check_tensors, from_official_state_dict, official_layout, shapes_of
+
+# Keys of the metadata of a safetensors file of ours.
+METADATA_CONFIG = "mne_neurorvq.config"
+METADATA_KIND = "mne_neurorvq.kind"
+
+Model = NeuroRVQTokenizer | NeuroRVQ
+
+
+def read_model(
+    path: Path, config: NeuroRVQConfig | None = None, like: NeuroRVQConfig | None = None
+) -> Model:
+    """Read a file of ours or of the authors' into a new model.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    config : NeuroRVQConfig | None
+        What the folder says that the file holds; None takes the file's word, or infers it.
+    like : NeuroRVQConfig | None
+        Configuration of the tokenizer beside a foundation model, for what the latter's tensors
+        do not show.
+
+    Returns
+    -------
+    NeuroRVQTokenizer | NeuroRVQ
+        The model in float32, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not a checkpoint, is truncated or does not fit.
+    """
+    tensors, metadata = read_tensors(path)
+    source = str(path)
+    if any(name.startswith(("encoder.trunk.", "encoder.scales.")) for name in tensors):
+        blueprint = _our_blueprint(tensors, metadata, config, like, source)
+        model = blueprint.build()
+        state = _our_state(tensors, model, source)
+    else:
+        blueprint = infer_blueprint(shapes_of(tensors), source, config or like)
+        model = replace(blueprint, config=config or blueprint.config).build()
+        state = from_official_state_dict(tensors, model, source)
+    check_finite(state, source)
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _our_blueprint(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    config: NeuroRVQConfig | None,
+    like: NeuroRVQConfig | None,
+    source: str,
+) -> Blueprint:
+    if METADATA_CONFIG in metadata:
+        written = config_from_json(metadata[METADATA_CONFIG], f"the metadata of {source}")
+        if config is not None and config != written:
+            raise CheckpointError(
+                f"{source} was written with another configuration than its folder's config.json: "
+                f"{_differences(written, config)}."
+            )
+        config = written
+    if config is None:
+        return _inferred_blueprint(tensors, like, source)
+    if "quantizer.codebook" in tensors or metadata.get(METADATA_KIND) == "tokenizer":
+        return Blueprint("tokenizer", config)
+    head = tensors.get("final_layer.linear.bias")
+    return Blueprint(
+        "foundation",
+        config,
+        masked_token_heads=any(name.startswith("masked_tokens.") for name in tensors),
+        n_outputs=None if head is None else len(head),
+    )
+
+
+def _inferred_blueprint(
+    tensors: Mapping[str, Tensor], like: NeuroRVQConfig | None, source: str
+) -> Blueprint:
+    """Blueprint of a plain state dict of ours, through the authors' names."""
+    try:
+        layout = official_layout(shapes_of(tensors))
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(f"{source} is only a part of a model: {error} is missing.") from error
+    shapes = {name: part.shape for name, part in layout.items()}
+    blueprint = infer_blueprint(shapes, source, like)
+    if blueprint.kind == "foundation":
+        return blueprint
+    quantizer = replace(blueprint.config.quantizer, rule=_residual_rule(tensors))
+    return replace(blueprint, config=replace(blueprint.config, quantizer=quantizer))
+
+
+def _residual_rule(tensors: Mapping[str, Tensor]) -> ResidualRule:
+    """Tell the rule from a quantizer's buffers: its gains, or the length of its codes."""
+    if "quantizer.gain" in tensors and bool((tensors["quantizer.gain"] != 1).any()):
+        return "gain"
+    lengths = tensors["quantizer.codebook"].float().norm(dim=-1)
+    # Half precision leaves a unit row within a thousandth of 1.
+    return "unit" if bool(((lengths - 1).abs() < 5e-3).all()) else "euclidean"
+
+
+def _our_state(tensors: Mapping[str, Tensor], model: Model, source: str) -> dict[str, Tensor]:
+    wanted = model.state_dict()
+    unknown = [name for name in tensors if name not in wanted]
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name in wanted}
+    check_tensors(shapes_of(wanted), found, unknown, source)
+    # Copies: the file stays free to be replaced while the model lives.
+    return {
+        name: torch.empty(value.shape, dtype=value.dtype).copy_(tensors[name])
+        for name, value in wanted.items()
+    }
+
+
+def _differences(written: NeuroRVQConfig, given: NeuroRVQConfig) -> str:
+    ours, theirs = _flat(written), _flat(given)
+    return ", ".join(
+        f"{name} is {ours[name]} in the file and {theirs[name]} in config.json"
+        for name in ours
+        if ours[name] != theirs[name]
+    )
+
+
+def _flat(config: NeuroRVQConfig) -> dict[str, object]:
+    settings = config.to_dict()
+    quantizer = settings.pop("quantizer")
+    return settings | {f"quantizer.{name}": value for name, value in quantizer.items()}

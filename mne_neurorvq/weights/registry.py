@@ -1,0 +1,273 @@
+# License: BSD-3-Clause
+"""The pretrained models that have a name: where they are, whose they are and how to cite them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ..models import NeuroRVQConfig
+
+Kind = Literal["tokenizer", "foundation"]
+Source = Literal["bundled", "seed", "official", "re-host"]
+
+BUNDLED = Path(__file__).parent / "bundled"
+
+_REPO = "ntinosbarmpas/NeuroRVQ"
+_REVISION = "d944b87f44ae0ba2923b2f10d0518f23f6803b76"
+_NON_COMMERCIAL = "CC BY-NC 4.0"
+_CITATION = (
+    "Barmpas et al., NeuroRVQ: Multi-Scale EEG Tokenization for Generative Large Brainwave "
+    "Models (2025)"
+)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file on the Hugging Face Hub.
+
+    Parameters
+    ----------
+    kind : "tokenizer" | "foundation"
+        What it holds.
+    repo : str
+        Repository.
+    path : str
+        Path in the repository.
+    sha256 : str | None
+        Hash of its content at the registered revision, where known.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.weights import list_pretrained
+    >>> official = {entry.name: entry for entry in list_pretrained()}["neurorvq-ppg"]
+    >>> official.files[0].path
+    'pretrained_models/tokenizers/NeuroRVQ_PPG_tokenizer_v1.pt'
+    """
+
+    kind: Kind
+    repo: str
+    path: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A named model.
+
+    Parameters
+    ----------
+    name : str
+        What ``load_pretrained`` and the estimators take.
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        Kind of signal.
+    kinds : tuple of "tokenizer" | "foundation"
+        What it holds.
+    source : "bundled" | "seed" | "official" | "re-host"
+        In the package; made from a seed; the authors' checkpoints; copies of them by others.
+    licence : str
+        Licence of the weights.
+    citation : str
+        What to cite.
+    files : tuple of WeightsFile
+        Files to download; none for models in the package.
+    revision : str | None
+        Commit of the repository that ``files`` was registered from; None for the newest.
+    seed : int | None
+        Seed of untrained weights.
+    notes : str
+        What else to know.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.weights import list_pretrained
+    >>> small = list_pretrained()[0]
+    >>> small.name, small.kinds, small.bundled, small.licence
+    ('neurorvq-eeg-small', ('tokenizer', 'foundation'), True, 'BSD-3-Clause')
+    """
+
+    name: str
+    modality: str
+    kinds: tuple[Kind, ...]
+    source: Source
+    licence: str
+    citation: str
+    files: tuple[WeightsFile, ...] = ()
+    revision: str | None = None
+    seed: int | None = None
+    notes: str = ""
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the model works without a download."""
+        return not self.files
+
+    @property
+    def commercial(self) -> bool:
+        """Whether the licence allows commercial use."""
+        return "NC" not in self.licence
+
+    @property
+    def url(self) -> str:
+        """Page of the model on the Hugging Face Hub; empty for models in the package."""
+        return f"https://huggingface.co/{self.files[0].repo}" if self.files else ""
+
+    @property
+    def config(self) -> NeuroRVQConfig:
+        """Structure: channel vocabulary, rate, unit and sizes.
+
+        For a download these are the published values; what is loaded is inferred from the file.
+        """
+        from .configs import config_of
+
+        return config_of(self)
+
+
+def list_pretrained() -> tuple[Pretrained, ...]:
+    """Named models, those in the package first.
+
+    Returns
+    -------
+    tuple of Pretrained
+        The registry.
+
+    Examples
+    --------
+    >>> from mne_neurorvq import list_pretrained
+    >>> [entry.name for entry in list_pretrained() if entry.bundled]
+    ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random']
+    """
+    return _REGISTRY
+
+
+def find_pretrained(name: str) -> Pretrained:
+    """Look up a name.
+
+    Parameters
+    ----------
+    name : str
+        Name of a model.
+
+    Returns
+    -------
+    Pretrained
+        Its entry.
+
+    Raises
+    ------
+    ValueError
+        If there is none; similar names are suggested.
+    """
+    for entry in _REGISTRY:
+        if entry.name == name:
+            return entry
+    names = [entry.name for entry in _REGISTRY]
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    raise ValueError(
+        f"{name!r} is neither a file or folder nor the name of a pretrained model. {hint}"
+        f"Names: {', '.join(names)}."
+    )
+
+
+_SHA256 = {
+    ("eeg", "tokenizer"): "d3e850e160b1a558c529466b1c0b8cebe8888a5e02824979886dd226187b2725",
+    ("emg", "tokenizer"): "0d255bcc9f1c75ccc374cba06eab476f15bf5fb2a87115d6dc8d2dc0adadce49",
+    ("ecg", "tokenizer"): "b1524ed02fd912c86d3ba13a50375312578bc1ef7afe39cddbcac2dfd97680ea",
+    ("ppg", "tokenizer"): "8221b752e645d0819d02d81f036f90d434fe2bc34e708c78a263c480e1009e79",
+    ("eeg", "foundation"): "d14ef4eae2d4594d5f1f709226a3bb5f362afd84b68050d5da0fa0586aea886a",
+    ("ecg", "foundation"): "d32f00bdc80e7dff508da289d85fec243aeaf6541acd89d608bc321ba156e1a7",
+}
+_MODALITY_NOTES = {
+    "eeg": "",
+    "emg": "",
+    "ecg": "Nominally 200 Hz; the authors' own example feeds it 500 Hz.",
+    "ppg": "No foundation model was published.",
+}
+
+
+def _kinds(modality: str) -> tuple[Kind, ...]:
+    return ("tokenizer",) if modality == "ppg" else ("tokenizer", "foundation")
+
+
+def _official(modality: str) -> Pretrained:
+    paths: dict[Kind, str] = {
+        "tokenizer": f"tokenizers/NeuroRVQ_{modality.upper()}_tokenizer_v1.pt",
+        "foundation": f"foundation_models/NeuroRVQ_{modality.upper()}_foundation_model_v1.pt",
+    }
+    return Pretrained(
+        name=f"neurorvq-{modality}",
+        modality=modality,
+        kinds=_kinds(modality),
+        source="official",
+        licence=_NON_COMMERCIAL,
+        citation=_CITATION,
+        files=tuple(
+            WeightsFile(
+                kind, _REPO, f"pretrained_models/{paths[kind]}", _SHA256.get((modality, kind))
+            )
+            for kind in _kinds(modality)
+        ),
+        revision=_REVISION,
+        notes=_MODALITY_NOTES[modality],
+    )
+
+
+def _rehost(modality: str) -> Pretrained:
+    repos: dict[Kind, str] = {
+        "tokenizer": f"braindecode/neurorvq-tokenizer-{modality}-pretrained",
+        "foundation": f"braindecode/neurorvq-{modality}-pretrained",
+    }
+    return Pretrained(
+        name=f"neurorvq-{modality}-braindecode",
+        modality=modality,
+        kinds=_kinds(modality),
+        source="re-host",
+        licence=_NON_COMMERCIAL,
+        citation=_CITATION,
+        files=tuple(
+            WeightsFile(kind, repos[kind], "model.safetensors") for kind in _kinds(modality)
+        ),
+        notes=(
+            "braindecode's conversion of the authors' checkpoints. It loads where its tensors "
+            f"have the authors' names; otherwise use 'neurorvq-{modality}'."
+        ),
+    )
+
+
+_REGISTRY: tuple[Pretrained, ...] = (
+    Pretrained(
+        name="neurorvq-eeg-small",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="bundled",
+        licence="BSD-3-Clause",
+        citation=_CITATION,
+        notes="Trained for this package; its card says on which recordings and subjects.",
+    ),
+    Pretrained(
+        name="neurorvq-eeg-small-random",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="seed",
+        licence="BSD-3-Clause",
+        citation=_CITATION,
+        seed=1,
+        notes="Untrained twin of 'neurorvq-eeg-small': what the architecture does by itself.",
+    ),
+    Pretrained(
+        name="neurorvq-eeg-tiny-random",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="seed",
+        licence="BSD-3-Clause",
+        citation=_CITATION,
+        seed=2,
+        notes="Untrained and as small as possible, for tests and documentation.",
+    ),
+    *(_official(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
+    *(_rehost(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
+)
