@@ -1,0 +1,170 @@
+# License: BSD-3-Clause
+"""The steps from annotated recordings of several people to trials in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mne
+import numpy as np
+from mne.utils import logger
+
+
+def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
+    """Whose each recording is."""
+    subjects = []
+    for number, raw in enumerate(recordings):
+        subject = (raw.info["subject_info"] or {}).get("his_id")
+        if not subject:
+            raise ValueError(
+                f"recording {number} does not say whose it is: set "
+                "raw.info['subject_info'] = {'his_id': ...}"
+            )
+        subjects.append(subject)
+    return subjects
+
+
+def common_channels(recordings: Sequence[mne.io.BaseRaw], picks: str | Sequence[str]) -> list[str]:
+    """Names of the channels that all recordings have, in the order of the first (or of picks)."""
+    if isinstance(picks, str):
+        available = [
+            [n for n, t in zip(raw.ch_names, raw.get_channel_types(), strict=True) if t == picks]
+            for raw in recordings
+        ]
+        names = [name for name in available[0] if all(name in other for other in available)]
+        left_out = {name for other in available for name in other} - set(names)
+        if not names:
+            raise ValueError(f"the recordings have no channel of type {picks!r} in common")
+        if left_out:
+            logger.info(
+                f"{len(names)} channels are in all recordings; left out: "
+                f"{', '.join(sorted(left_out))}"
+            )
+        return names
+    for number, raw in enumerate(recordings):
+        missing = [name for name in picks if name not in raw.ch_names]
+        if missing:
+            raise ValueError(f"recording {number} has no channels {missing}: change picks=")
+    return list(picks)
+
+
+def common_rate(recordings: Sequence[mne.io.BaseRaw]) -> float:
+    """Return the sampling rate that all recordings share."""
+    rates = sorted({float(raw.info["sfreq"]) for raw in recordings})
+    if len(rates) > 1:
+        raise ValueError(
+            f"the recordings have sampling rates of {rates} Hz: pass sfreq= to resample them"
+        )
+    return rates[0]
+
+
+def common_events(
+    recordings: Sequence[mne.io.BaseRaw], event_id: Mapping[str, int] | None
+) -> dict[str, int]:
+    """Event codes of the annotations to cut at; every recording has one of them."""
+    if event_id is None:
+        found = {str(d) for raw in recordings for d in raw.annotations.description}
+        names = sorted(d for d in found if not d.upper().startswith(("BAD", "EDGE")))
+        event_id = {name: code for code, name in enumerate(names, start=1)}
+    if len(set(event_id.values())) < len(event_id):
+        raise ValueError(f"event_id must give each annotation its own code, got {dict(event_id)}")
+    for number, raw in enumerate(recordings):
+        found = {str(d) for d in raw.annotations.description}
+        if not found & set(event_id):
+            raise ValueError(
+                f"recording {number} has none of the annotations {sorted(event_id)}; it has "
+                f"{sorted(found)}: change event_id="
+            )
+    return dict(event_id)
+
+
+def stack_trials(
+    recordings: Sequence[mne.io.BaseRaw],
+    tmin: float,
+    tmax: float,
+    event_id: dict[str, int],
+    names: list[str],
+    sfreq: float,
+) -> tuple[mne.EpochsArray, np.ndarray]:
+    """Cut all recordings: the trials, and the position of the recording of each."""
+    # An upper bound is allocated and filled, so that no second copy of all trials is ever held.
+    most = sum(np.isin(raw.annotations.description, list(event_id)).sum() for raw in recordings)
+    data, events, origins, infos = np.empty(0), [], [], []
+    n, offset = 0, 0
+    for number, raw in enumerate(recordings):
+        epochs = _cut(raw, tmin, tmax, event_id, names, sfreq)
+        if not data.size:
+            data = np.empty((most, len(names), len(epochs.times)))
+        if len(epochs):
+            data[n : n + len(epochs)] = epochs.get_data(copy=False)
+        n += len(epochs)
+        # Sample numbers go on from recording to recording: MNE wants each to occur once.
+        events.append(epochs.events + [offset - round(raw.first_time * sfreq), 0, 0])
+        offset += round(raw.n_times / raw.info["sfreq"] * sfreq) + 1
+        origins.append(np.full(len(epochs), number))
+        infos.append(epochs.info)
+    if not n:
+        raise ValueError(f"no trial from {tmin:g} to {tmax:g} s lies within its recording")
+    if n < most:
+        logger.info(f"{most - n} of {most} trials left out: marked BAD, or beyond the recording")
+    origin = np.concatenate(origins)
+    present = np.concatenate(events)
+    used = {name: code for name, code in event_id.items() if code in present[:, 2]}
+    epochs = mne.EpochsArray(
+        data[:n], _merged(infos), present, tmin, used, proj=False, verbose="error"
+    )
+    return epochs, origin
+
+
+def attach_table(epochs: mne.EpochsArray, rows: list[dict[str, Any]]) -> None:
+    """Give trials their metadata: a DataFrame, or a list of dicts where pandas is absent."""
+    try:
+        import pandas as pd
+    except ImportError:
+        epochs.metadata = rows
+    else:
+        epochs.metadata = pd.DataFrame(rows)
+
+
+def _cut(
+    raw: mne.io.BaseRaw,
+    tmin: float,
+    tmax: float,
+    event_id: dict[str, int],
+    names: list[str],
+    sfreq: float,
+) -> mne.Epochs:
+    if raw.info["sfreq"] != sfreq:
+        raw = raw.copy().pick(names).load_data(verbose="error").resample(sfreq, verbose="error")
+    events, _ = mne.events_from_annotations(raw, event_id, verbose="error")
+    return mne.Epochs(
+        raw,
+        events,
+        event_id,
+        tmin,
+        tmax,
+        baseline=None,
+        picks=names,
+        preload=True,
+        proj=False,
+        on_missing="ignore",
+        verbose="error",
+    )
+
+
+def _merged(infos: list[mne.Info]) -> mne.Info:
+    """Info of the first recording, without what is not true of all."""
+    info = infos[0].copy()
+    bads = {name for other in infos for name in other["bads"]}
+    info["bads"] = [name for name in info["ch_names"] if name in bads]
+    if len({other["description"] for other in infos}) > 1:
+        info["description"] = None
+    if len({(other["subject_info"] or {}).get("his_id") for other in infos}) > 1:
+        info["subject_info"] = None
+    with info._unlock():
+        info["highpass"] = min(other["highpass"] for other in infos)
+        info["lowpass"] = max(other["lowpass"] for other in infos)
+        if len(infos) > 1:
+            info["meas_date"] = None
+    return info

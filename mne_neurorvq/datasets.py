@@ -1,0 +1,309 @@
+# License: BSD-3-Clause
+"""Recordings of several people: simulated ones, and loaders around `mne.datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.utils import logger, verbose
+
+from . import _eegbci, _epoching, _simulation
+
+__all__ = [
+    "epochs_from_recordings",
+    "load_eegbci",
+    "simulate_epochs",
+    "simulate_recordings",
+    "trial_column",
+]
+
+
+@verbose
+def simulate_recordings(
+    n_subjects: int = 8,
+    n_trials: int = 20,
+    *,
+    trial_duration: float = 4.0,
+    sfreq: float = 200.0,
+    random_state: int = 0,
+    verbose: bool | str | int | None = None,
+) -> list[mne.io.RawArray]:
+    """Simulate EEG recordings of several people who imagine moving a hand.
+
+    The recordings are SIMULATED, and say so in ``raw.info["description"]`` and in the log. Each
+    alternates ``trial_duration`` seconds of rest with as much imagery of the left or right hand.
+
+    Parameters
+    ----------
+    n_subjects : int
+        Number of people, one recording each.
+    n_trials : int
+        Number of imagery trials of each person, half of them left; as many of rest.
+    trial_duration : float
+        Duration of a trial in s.
+    sfreq : float
+        Sampling rate in Hz, at least 100.
+    random_state : int
+        Seed. A person depends on it and on their own number only, not on ``n_subjects``.
+    verbose : bool | str | int | None
+        Level of the log, as in MNE.
+
+    Returns
+    -------
+    recordings : list of mne.io.RawArray
+        In volts, with electrode positions, annotations ``"rest"``, ``"left"`` and ``"right"``, and
+        ``"sim-01"``, ``"sim-02"``, ... in ``raw.info["subject_info"]["his_id"]``. Montages of 32,
+        21 and 19 channels take turns; the 19 of the 10-20 system are in all of them.
+
+    Notes
+    -----
+    People differ in the frequency of their alpha rhythm (8.5 to 11.5 Hz), its power, the gain and
+    noise of their amplifier, the slope of the background and the strength of their response.
+    Sources are current dipoles in an unbounded homogeneous conductor, projected on the electrode
+    positions: a background with a 1/f spectrum, an occipital alpha rhythm, blinks, and mu
+    rhythms over both motor cortices. During imagery the mu rhythm is suppressed, more on the side
+    opposite to the hand. Nothing is simulated below 0.5 Hz.
+
+    Examples
+    --------
+    >>> recordings = simulate_recordings(n_subjects=2, n_trials=4, verbose=False)
+    >>> recordings[1].info["subject_info"]["his_id"], len(recordings[1].ch_names)
+    ('sim-02', 21)
+    >>> sorted(set(recordings[0].annotations.description))
+    ['left', 'rest', 'right']
+    """
+    if n_subjects < 1:
+        raise ValueError(f"n_subjects must be at least 1, got {n_subjects}")
+    if n_trials < 2 or n_trials % 2:
+        raise ValueError(f"n_trials must be even and at least 2, got {n_trials}")
+    if not 1 <= trial_duration < np.inf:
+        raise ValueError(f"trial_duration must be at least 1 s, got {trial_duration}")
+    if not 100 <= sfreq < np.inf:
+        raise ValueError(f"sfreq must be at least 100 Hz, got {sfreq}")
+    recordings = [
+        _simulation.simulate_raw(subject, n_trials, trial_duration, sfreq, random_state)
+        for subject in range(n_subjects)
+    ]
+    logger.info(
+        f"SIMULATED {n_subjects} EEG recordings of {recordings[0].times[-1]:.0f} s "
+        f"(random_state={random_state}): these are no measurements"
+    )
+    return recordings
+
+
+@verbose
+def simulate_epochs(
+    n_subjects: int = 8,
+    n_trials: int = 20,
+    *,
+    conditions: Sequence[str] = ("left", "right"),
+    trial_duration: float = 4.0,
+    sfreq: float = 200.0,
+    random_state: int = 0,
+    verbose: bool | str | int | None = None,
+) -> mne.EpochsArray:
+    """Simulate trials of several people on the channels that all of them have.
+
+    Parameters
+    ----------
+    n_subjects, n_trials, trial_duration, sfreq, random_state, verbose
+        As in `simulate_recordings`.
+    conditions : sequence of str
+        The conditions to keep, of ``"rest"``, ``"left"`` and ``"right"``. Rest differs from
+        imagery in power over both hemispheres, left from right in its lateralisation only.
+
+    Returns
+    -------
+    epochs : mne.EpochsArray
+        Of the 19 channels of the 10-20 system, with the columns ``subject``, ``recording`` and
+        ``condition`` in ``epochs.metadata``: groups and labels for cross-validation.
+
+    Examples
+    --------
+    >>> epochs = simulate_epochs(n_subjects=3, n_trials=4, verbose=False)
+    >>> epochs.get_data(copy=False).shape
+    (12, 19, 800)
+    >>> epochs.metadata["condition"].value_counts().sort_index().to_dict()
+    {'left': 6, 'right': 6}
+    """
+    unknown = sorted(set(conditions) - set(_simulation.CONDITIONS))
+    if unknown or not conditions or isinstance(conditions, str):
+        raise ValueError(f"conditions must be some of {_simulation.CONDITIONS}, got {conditions!r}")
+    recordings = simulate_recordings(
+        n_subjects,
+        n_trials,
+        trial_duration=trial_duration,
+        sfreq=sfreq,
+        random_state=random_state,
+    )
+    event_id = {name: code for code, name in enumerate(conditions, start=1)}
+    return epochs_from_recordings(
+        recordings, tmin=0.0, tmax=trial_duration - 1 / sfreq, event_id=event_id
+    )
+
+
+@verbose
+def load_eegbci(
+    subjects: int | Iterable[int],
+    runs: int | Iterable[int] = (4, 8, 12),
+    *,
+    path: str | Path | None = None,
+    verbose: bool | str | int | None = None,
+) -> list[mne.io.BaseRaw]:
+    """Load recordings of the PhysioNet EEG Motor Movement/Imagery data set.
+
+    Parameters
+    ----------
+    subjects : int | iterable of int
+        Numbers of the people, 1 to 109.
+    runs : int | iterable of int
+        Numbers of the runs, 1 to 14; 4, 8 and 12 are imagery of the left or right hand.
+    path : str | pathlib.Path | None
+        The folder that holds ``MNE-eegbci-data``, or that folder itself. By default the one named
+        by ``MNE_DATASETS_EEGBCI_PATH`` (environment or MNE's configuration), else MNE's own. Files
+        that are there are read without a network; others are downloaded into it by MNE.
+    verbose : bool | str | int | None
+        Level of the log, as in MNE.
+
+    Returns
+    -------
+    recordings : list of mne.io.Raw
+        One for each run of each person, not preloaded, in volts, with the channel names of the
+        10-10 system and their positions. Annotations say what happened (``"rest"``, ``"left"``,
+        ``"right"``; ``"hands"``, ``"feet"``; ``"eyes_open"``, ``"eyes_closed"``), and
+        ``raw.info["subject_info"]["his_id"]`` who it was (``"S001"``).
+
+    Notes
+    -----
+    MNE's configuration is left as it is. Some people were recorded at 128 Hz instead of 160 Hz,
+    and some have shorter or missing trials: see the documentation of the data set [1]_, [2]_.
+
+    References
+    ----------
+    .. [1] G. Schalk et al. (2004). BCI2000: A general-purpose brain-computer interface system.
+       IEEE Transactions on Biomedical Engineering 51(6).
+    .. [2] A. L. Goldberger et al. (2000). PhysioBank, PhysioToolkit, and PhysioNet. Circulation
+       101(23).
+
+    Examples
+    --------
+    >>> recordings = load_eegbci([1, 2])  # doctest: +SKIP
+    """
+    subjects = _eegbci.check_numbers("subjects", subjects, 109)
+    runs = _eegbci.check_numbers("runs", runs, 14)
+    folder = _eegbci.find_folder(path)
+    return [raw for subject in subjects for raw in _eegbci.read_subject(subject, runs, folder)]
+
+
+@verbose
+def epochs_from_recordings(
+    recordings: Sequence[mne.io.BaseRaw],
+    tmin: float,
+    tmax: float,
+    event_id: Mapping[str, int] | None = None,
+    *,
+    picks: str | Sequence[str] = "eeg",
+    sfreq: float | None = None,
+    verbose: bool | str | int | None = None,
+) -> mne.EpochsArray:
+    """Cut annotated recordings of several people into trials, in one object.
+
+    Parameters
+    ----------
+    recordings : sequence of mne.io.Raw
+        Annotated recordings. Whose they are is in ``raw.info["subject_info"]["his_id"]``.
+    tmin, tmax : float
+        Start and end of a trial in s, relative to the annotation, both included as in
+        `mne.Epochs`: ``tmax=4 - 1 / sfreq`` gives 4 s.
+    event_id : dict of str to int | None
+        Event code of each annotation to cut at. By default all annotations but those that begin
+        with ``BAD`` or ``EDGE``, numbered from 1 in alphabetical order.
+    picks : str | sequence of str
+        Type of the channels to take, or their names.
+    sfreq : float | None
+        Rate in Hz to resample to; by default the recordings' own, which they must share.
+    verbose : bool | str | int | None
+        Level of the log, as in MNE.
+
+    Returns
+    -------
+    epochs : mne.EpochsArray
+        In the order of the recordings. ``epochs.metadata`` has the columns ``subject`` (the
+        ``his_id``), ``recording`` (position in ``recordings``) and ``condition``.
+
+    Raises
+    ------
+    ValueError
+        If recordings share no channels, differ in their sampling rate, do not say whose they are,
+        or have no such annotation.
+
+    Notes
+    -----
+    With differing montages only the channels that all recordings have are kept, in the order of
+    the first; what is left out is logged. A channel that is bad in one recording is marked bad.
+    Trials that overlap an annotation beginning with ``BAD`` or reach beyond their recording are
+    left out and logged. No filter, baseline or reference is applied.
+
+    Examples
+    --------
+    >>> recordings = simulate_recordings(n_subjects=3, n_trials=4, verbose=False)
+    >>> epochs = epochs_from_recordings(
+    ...     recordings, tmin=0.0, tmax=3.995, event_id={"left": 1, "right": 2}, verbose=False)
+    >>> len(epochs), len(epochs.ch_names)
+    (12, 19)
+    >>> sorted(set(trial_column(epochs, "subject").tolist()))
+    ['sim-01', 'sim-02', 'sim-03']
+    """
+    recordings = list(recordings)
+    if not recordings:
+        raise ValueError("recordings is empty: pass at least one annotated recording")
+    subjects = _epoching.subjects_of(recordings)
+    names = _epoching.common_channels(recordings, picks)
+    rate = _epoching.common_rate(recordings) if sfreq is None else float(sfreq)
+    codes = _epoching.common_events(recordings, event_id)
+    epochs, origin = _epoching.stack_trials(recordings, tmin, tmax, codes, names, rate)
+    labels = {code: name for name, code in codes.items()}
+    rows = [
+        {"subject": subjects[recording], "recording": recording, "condition": labels[code]}
+        for recording, code in zip(origin.tolist(), epochs.events[:, 2].tolist(), strict=True)
+    ]
+    _epoching.attach_table(epochs, rows)
+    return epochs
+
+
+def trial_column(epochs: mne.BaseEpochs, name: str) -> np.ndarray:
+    """Return a column of the metadata of trials, whether pandas is installed or not.
+
+    Parameters
+    ----------
+    epochs : mne.Epochs
+        Trials with metadata.
+    name : str
+        The column, for example ``"subject"`` (groups) or ``"condition"`` (labels).
+
+    Returns
+    -------
+    values : array, shape (n_trials,)
+        Its values.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> epochs = simulate_epochs(n_subjects=2, n_trials=2, verbose=False)
+    >>> trial_column(epochs, "subject").tolist()
+    ['sim-01', 'sim-01', 'sim-02', 'sim-02']
+    """
+    metadata = epochs.metadata
+    rows = metadata if isinstance(metadata, list) else [] if metadata is None else None
+    columns = list(metadata.columns) if rows is None else sorted({n for row in rows for n in row})
+    if name not in columns:
+        raise KeyError(f"the trials have no metadata column {name!r}, only {columns}")
+    values = metadata[name] if rows is None else [row[name] for row in rows]
+    return np.array(list(values))
