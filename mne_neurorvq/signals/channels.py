@@ -236,7 +236,7 @@ def _match_positions(
     known = np.full((len(keys), 3), np.nan) if positions is None else np.asarray(positions, float)
     for i, (site, distance) in nearest_sites(homeless, keys, known, free).items():
         if site is None:
-            if np.isfinite(distance):
+            if not np.isnan(distance):
                 found[i] = ChannelMatch(ch_names[i], reason=_TOO_FAR)
             continue
         row = rows[site]

@@ -161,7 +161,11 @@ def _kernel(up: int, down: int) -> NDArray[np.float64]:
     assert gcd(up, down) == 1
     widest = max(up, down)
     taps = 2 * _ZERO_CROSSINGS * widest + 1
-    kernel: NDArray[np.float64] = firwin(taps, 1 / widest, window=("kaiser", _KAISER_BETA)) * up
+    kernel: NDArray[np.float64] = firwin(taps, 1 / widest, window=("kaiser", _KAISER_BETA))
+    for phase in range(up):
+        # Every output sample gets the offset of a DC-coupled recording unchanged. Otherwise the
+        # stop-band ripple, small as it is, would turn an offset of 50 mV into waves of 10 uV.
+        kernel[phase::up] /= kernel[phase::up].sum()
     kernel.flags.writeable = False
     return kernel
 

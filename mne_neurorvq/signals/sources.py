@@ -90,8 +90,8 @@ def blocks_of(X: Any) -> list[Block] | None:
         if any(known) and not all(known):
             i = known.index(False)
             raise TypeError(
-                f"Item {i} of the list X is {type(X[i]).__name__}, but others are Epochs or datasets. "
-                "Pass objects of one kind."
+                f"Item {i} of the list X is {type(X[i]).__name__}, but others are Epochs or "
+                "datasets: pass objects of one kind."
             )
         if any(known):
             return [block for item in X for block in blocks_of(item) or []]
