@@ -203,10 +203,8 @@ def _key(name: str, modality: str) -> str:
 
 
 def _find(key: str, rows: dict[str, int], how: str) -> str | None:
-    if how == "exact":
-        return key if key in rows else None
-    other = _OTHER_NAME.get(key)
-    return other if other in rows and key not in rows else None
+    wanted = key if how == "exact" else _OTHER_NAME.get(key)
+    return wanted if wanted in rows else None
 
 
 def _is_bipolar(key: str) -> bool:

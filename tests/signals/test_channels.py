@@ -80,6 +80,12 @@ def test_of_two_channels_of_one_name_the_first_is_used() -> None:
     assert [m.used for m in matches] == [True, False]
 
 
+def test_the_second_of_two_channels_does_not_move_to_the_alias() -> None:
+    with pytest.warns(UserWarning, match="'t3' is already used by 'T3'"):
+        matches = match_channels(["T3", "T3."], EEG)
+    assert [m.target for m in matches] == ["t3", None]
+
+
 def test_a_duplicate_of_a_bad_channel_is_used() -> None:
     with pytest.warns(UserWarning, match="marked bad"):
         matches = match_channels(["Cz", "CZ"], EEG, bads=["Cz"])

@@ -79,6 +79,15 @@ def test_positions_are_those_of_the_electrodes_in_the_head_frame() -> None:
     assert trials.positions[0, 0] < -0.05
 
 
+def test_positions_in_another_frame_are_unknown() -> None:
+    info = mne.create_info(["C3", "C4"], SFREQ, "eeg")
+    for channel, frame in zip(info["chs"], (4, 5), strict=True):  # head, MRI
+        channel["loc"][:3] = 0.05
+        channel["coord_frame"] = frame
+    positions = as_trials(mne.EpochsArray(np.zeros((1, 2, 5)), info, verbose="error")).positions
+    assert_array_equal(positions, [[0.05] * 3, [np.nan] * 3])
+
+
 def test_epochs_without_montage_have_no_positions() -> None:
     info = mne.create_info(["C3"], SFREQ, "eeg")
     trials = as_trials(mne.EpochsArray(np.zeros((1, 1, 5)), info, verbose="error"))
