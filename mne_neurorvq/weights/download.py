@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 from .errors import DownloadError, HashError, NotOnHubError, OfflineError
-from .registry import Pretrained, WeightsFile
+from .registry import Pretrained, WeightsFile, list_pretrained
 
 _CHUNK = 1 << 20
 # Names whose licence this process has already pointed out.
@@ -54,7 +54,7 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
-    path = _download(file, revision)
+    path = _download(entry, file, revision)
     if file.sha256 is not None and revision == entry.revision:
         _check_hash(path, file)
     if not entry.commercial and entry.name not in _told:
@@ -67,7 +67,7 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     return path
 
 
-def _download(file: WeightsFile, revision: str | None) -> Path:
+def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     from huggingface_hub import constants, errors, hf_hub_download
 
     what = f"{file.path} of {file.repo}" + (f" at revision {revision}" if revision else "")
@@ -83,10 +83,12 @@ def _download(file: WeightsFile, revision: str | None) -> Path:
             if offline
             else f"{constants.ENDPOINT} is out of reach ({_first_line(error.__cause__ or error)})"
         )
+        bundled = [e.name for e in list_pretrained() if e.bundled and e.modality == entry.modality]
+        instead = f" Without a download: {', '.join(bundled)}." if bundled else ""
         raise OfflineError(
             f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
-            "with network access, copy the cache from another machine, give the path of a local "
-            "copy, or use 'neurorvq-eeg-small', which needs no download."
+            "with network access, copy the cache from another machine, or give the path of a "
+            f"local copy.{instead}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise NotOnHubError(
@@ -100,7 +102,9 @@ def _download(file: WeightsFile, revision: str | None) -> Path:
         ) from error
     except errors.EntryNotFoundError as error:
         raise NotOnHubError(f"there is no file {what}.") from error
-    except (OSError, errors.HfHubHTTPError) as error:
+    # Which library carries the bytes, and with it the class of what goes wrong, has changed from
+    # one version of the client to the next.
+    except Exception as error:
         raise DownloadError(
             f"the download of {what} broke off: {_first_line(error)}. Try again; what has been "
             "received is kept."

@@ -21,7 +21,8 @@ from .errors import CheckpointError, NotACheckpointError, TruncatedError, first_
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
 _ZIP = b"PK\x03\x04"
-_PICKLE = b"\x80"
+# How torch.save begins a file of its old format; other pickles begin otherwise.
+_PICKLE = b"\x80\x02"
 # What the format allows for the description of the tensors.
 _MAX_HEADER = 100_000_000
 

@@ -241,12 +241,22 @@ def _assemble(
     assert tokenizer is None or isinstance(tokenizer, NeuroRVQTokenizer)
     assert foundation is None or isinstance(foundation, NeuroRVQ)
     if tokenizer is not None and foundation is not None:
-        for setting in _SHARED:
-            ours, theirs = (getattr(m.config, setting) for m in (tokenizer, foundation))
-            if ours != theirs:
-                raise CheckpointError(
-                    f"the two models of {name} do not belong together: {setting} is {ours} in the "
-                    f"tokenizer and {theirs} in the foundation model."
-                )
+        _check_pair(name, tokenizer, foundation)
     config = next(iter(models.values())).config
     return LoadedModel(name, config, tokenizer, foundation, card, revision)
+
+
+def _check_pair(name: str, tokenizer: NeuroRVQTokenizer, foundation: NeuroRVQ) -> None:
+    both = (tokenizer.config, foundation.config)
+    facts = [(setting, *(getattr(config, setting) for config in both)) for setting in _SHARED]
+    if foundation.masked_tokens is not None:
+        facts += [
+            (setting, *(getattr(config.quantizer, setting) for config in both))
+            for setting in ("n_codebooks", "n_levels", "n_codes")
+        ]
+    for setting, ours, theirs in facts:
+        if ours != theirs:
+            raise CheckpointError(
+                f"the two models of {name} do not belong together: {setting} is {ours} in the "
+                f"tokenizer and {theirs} in the foundation model."
+            )
