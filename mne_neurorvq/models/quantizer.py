@@ -114,7 +114,9 @@ def kmeans(
     means = samples[start]
     counts = samples.new_zeros(n_codes)
     for _ in range(_KMEANS_ITERATIONS):
-        sums, counts = _sums_and_counts(samples, nearest_codes(samples[None], means[None])[0], n_codes)
+        sums, counts = _sums_and_counts(
+            samples, nearest_codes(samples[None], means[None])[0], n_codes
+        )
         fresh = sums / counts.clamp(min=1)[:, None]
         if cosine:
             fresh = F.normalize(fresh, dim=-1)

@@ -164,5 +164,7 @@ def validation_batches(
         n_channels = min(len(recording.rows), config.max_patches // n_patches)
         starts = np.linspace(0, recording.data.shape[1] - n_times, 4).astype(int)
         windows = np.stack([recording.data[:n_channels, s : s + n_times] for s in starts])
-        batches.append(Batch(torch.from_numpy(windows), torch.from_numpy(recording.rows[:n_channels])))
+        batches.append(
+            Batch(torch.from_numpy(windows), torch.from_numpy(recording.rows[:n_channels]))
+        )
     return batches

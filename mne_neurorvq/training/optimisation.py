@@ -73,9 +73,7 @@ def make_optimizers(
     matrices = [p for p in linear if p.requires_grad]
     taken = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
-    muon = Muon(
-        matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
     return muon, AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=0.0)
 
 

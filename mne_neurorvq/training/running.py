@@ -136,5 +136,7 @@ def _run(
         ],
     )
     # The recordings are in memory and a crop costs far less than a step: no workers.
-    loaders = [DataLoader(data, batch_size=None) for data in (crops, validation_batches(valid, config))]
+    loaders = [
+        DataLoader(data, batch_size=None) for data in (crops, validation_batches(valid, config))
+    ]
     trainer.fit(stage, *loaders, ckpt_path=resume)

@@ -1,0 +1,225 @@
+# License: BSD-3-Clause
+"""Running models over batches of segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..models import NeuroRVQTokenizer
+from ..signals import Segmentation, restore
+from ..tokens import Tokens
+from .inputs import Inputs
+
+# Tokens of one forward pass: on a CPU larger passes leave the cache and gain nothing.
+_TOKENS_PER_PASS = {"cpu": 256, "cuda": 16384}
+# Forward passes worth of trials that are read and resampled at a time.
+_PASSES_PER_READ = 16
+# Seconds of work after which a progress bar appears by itself.
+_PATIENCE = 3.0
+
+
+def resolve_device(device: str) -> torch.device:
+    """Choose where to compute.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` takes CUDA where it is there, otherwise the CPU; or a torch device.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the device is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r} is not 'auto' or a torch device.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}, but torch sees no CUDA device: use device='auto'.")
+    return chosen
+
+
+def resolve_batch_size(batch_size: int | str, tokens_per_segment: int, device: torch.device) -> int:
+    """Trials per forward pass.
+
+    Parameters
+    ----------
+    batch_size : int | "auto"
+        A number, or what suits the device.
+    tokens_per_segment : int
+        Channels times patches of the longest segment.
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is neither "auto" nor a positive integer.
+    """
+    if isinstance(batch_size, str) and batch_size == "auto":
+        budget = _TOKENS_PER_PASS.get(device.type, _TOKENS_PER_PASS["cpu"])
+        return max(1, budget // tokens_per_segment)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
+        raise ValueError(f"batch_size={batch_size!r} must be 'auto' or a positive integer.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1.")
+    return int(batch_size)
+
+
+def run_batches(
+    model: nn.Module,
+    forward: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    inputs: Inputs,
+    *,
+    device: torch.device,
+    batch_size: int | str,
+    verbose: bool | None,
+    bf16: bool = False,
+) -> Iterator[list[tuple[NDArray[np.generic], ...]]]:
+    """Apply a model to all segments of all trials, one batch of trials at a time.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model; it is moved to ``device`` for the time of the loop.
+    forward : callable
+        From windows ``(batch, n_channels, n_times)`` and channel rows to a tuple of tensors.
+    inputs : Inputs
+        Trials matched to the model.
+    device : torch.device
+        Where to compute.
+    batch_size : int | "auto"
+        Trials per batch.
+    verbose : bool | None
+        Whether to show a progress bar; None shows it in a terminal when the work takes long.
+    bf16 : bool
+        Whether to compute under bfloat16 autocast.
+
+    Yields
+    ------
+    list of tuple of ndarray
+        For each segment what ``forward`` returned.
+    """
+    rows = torch.tensor(inputs.rows, device=device)
+    size = resolve_batch_size(batch_size, inputs.tokens_per_segment, device)
+    with _on(model, device), _progress(len(inputs.trials), verbose) as bar:
+        for segments in inputs.batches(size * _PASSES_PER_READ):
+            for start in range(0, len(segments[0]), size):
+                windows = [torch.from_numpy(segment[start : start + size]) for segment in segments]
+                n_trials = len(windows[0])
+                with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
+                    outputs = [forward(_full(window, size).to(device), rows) for window in windows]
+                yield [tuple(_to_numpy(part[:n_trials]) for part in output) for output in outputs]
+                bar.update(n_trials)
+
+
+def _full(window: Tensor, size: int) -> Tensor:
+    """Fill up a batch by repeating its last trial.
+
+    Matrix products of other shapes round differently, and a code at a near tie could then depend
+    on how many trials were passed.
+    """
+    missing = size - len(window)
+    return torch.cat((window, window[-1:].expand(missing, -1, -1))) if missing else window
+
+
+def decode_batches(
+    model: NeuroRVQTokenizer,
+    tokens: Tokens,
+    *,
+    device: torch.device,
+    batch_size: int | str,
+    verbose: bool | None,
+) -> Iterator[NDArray[np.float64]]:
+    """Decode tokens, one batch of trials at a time.
+
+    Parameters
+    ----------
+    model : NeuroRVQTokenizer
+        The model that made the tokens.
+    tokens : Tokens
+        Codes and all that decoding needs.
+    device : torch.device
+        Where to compute.
+    batch_size : int | "auto"
+        Trials per batch.
+    verbose : bool | None
+        As in :func:`run_batches`.
+
+    Yields
+    ------
+    ndarray, shape (n_trials, n_channels, n_times)
+        Signals in volts, at the rate and of the length that the trials had.
+    """
+    n_channels, n_patches = tokens.shape[1:3]
+    covered = n_patches * tokens.patch_size - tokens.overlap - tokens.padding
+    segmentation = Segmentation(
+        covered, tokens.patch_size, tokens.segments, tokens.overlap, tokens.padding
+    )
+    rows = torch.tensor(tokens.channel_rows, device=device)
+    n_trials = resolve_batch_size(batch_size, n_channels * max(tokens.segments), device)
+    with _on(model, device), _progress(len(tokens), verbose) as bar:
+        for start in range(0, len(tokens), n_trials):
+            part = slice(start, start + n_trials)
+            codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
+            side = torch.from_numpy(tokens.side[part]).to(device)
+            with torch.inference_mode():
+                segments = [
+                    _to_numpy(model.decode_codes(segment, side[:, i], rows))
+                    for i, segment in enumerate(codes.split(tokens.segments, dim=2))
+                ]
+            yield restore(
+                segments,
+                segmentation,
+                model_sfreq=tokens.model_sfreq,
+                model_unit=model.config.unit,
+                sfreq=tokens.sfreq,
+                n_times=tokens.n_times,
+            )
+            bar.update(len(codes))
+
+
+@contextmanager
+def _on(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have the model on a device for a while.
+
+    Estimators keep their models on the CPU: they pickle to machines without a GPU.
+    """
+    try:
+        model.to(device)
+        yield
+    finally:
+        model.to("cpu")
+
+
+def _progress(n_trials: int, verbose: bool | None) -> tqdm:
+    return tqdm(
+        total=n_trials,
+        unit="trial",
+        delay=0.0 if verbose else _PATIENCE,
+        disable=None if verbose is None else not verbose,
+    )
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[np.generic]:
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()

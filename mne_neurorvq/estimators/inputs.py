@@ -1,0 +1,184 @@
+# License: BSD-3-Clause
+"""What every estimator does first: trials, channels, segments and scikit-learn's bookkeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from ..models import NeuroRVQConfig
+from ..signals import (
+    ChannelMatch,
+    Segmentation,
+    Trials,
+    as_trials,
+    check_trials_scale,
+    plan_segments,
+    prepare,
+    resampled_length,
+    used_channels,
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Trials that have been matched to a model.
+
+    Attributes
+    ----------
+    trials : Trials
+        The trials.
+    matches : sequence of ChannelMatch
+        What happened to each channel.
+    segmentation : Segmentation
+        How windows are cut, at the model's rate.
+    config : NeuroRVQConfig
+        The model's unit, rate and budget.
+    """
+
+    trials: Trials
+    matches: Sequence[ChannelMatch]
+    segmentation: Segmentation
+    config: NeuroRVQConfig
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        """The user's names of the channels that the model gets."""
+        return tuple(match.name for match in self.matches if match.used)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The user's names of the other channels."""
+        return tuple(match.name for match in self.matches if not match.used)
+
+    @property
+    def picks(self) -> list[int]:
+        """Indices of the used channels in the recording."""
+        return used_channels(self.matches)[0]
+
+    @property
+    def rows(self) -> list[int]:
+        """Vocabulary rows of the used channels."""
+        return used_channels(self.matches)[1]
+
+    @property
+    def tokens_per_segment(self) -> int:
+        """Channels times patches of the longest segment."""
+        return len(self.picks) * max(self.segmentation.segments)
+
+    def batches(self, n_trials: int) -> Iterator[list[NDArray[np.float32]]]:
+        """Model-ready segments of successive batches of trials.
+
+        Parameters
+        ----------
+        n_trials : int
+            Trials per batch.
+
+        Yields
+        ------
+        list of ndarray, each of shape (n_trials, n_used, patches * patch_size)
+            One array per segment, in the model's unit and rate.
+        """
+        for start in range(0, len(self.trials), n_trials):
+            yield prepare(
+                self.trials,
+                self.matches,
+                self.segmentation,
+                model_sfreq=self.config.sfreq,
+                model_unit=self.config.unit,
+                start=start,
+                stop=min(start + n_trials, len(self.trials)),
+            )
+
+
+def read_trials(estimator: BaseEstimator, X: Any, config: NeuroRVQConfig, *, reset: bool) -> Trials:
+    """Make trials of any input and keep scikit-learn's record of its width.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Has the parameters ``ch_names``, ``sfreq`` and ``unit``; gets ``n_features_in_``.
+    X : Epochs | list of Epochs | array | dataset
+        What the user gave.
+    config : NeuroRVQConfig
+        Gives the rate of an array of one unnamed channel.
+    reset : bool
+        Whether this is :meth:`fit`; otherwise the width must be the one seen then.
+
+    Returns
+    -------
+    Trials
+        The trials.
+    """
+    if _is_plain(X):
+        # Finite values are checked later, where trial and channel can be named.
+        X = validate_data(
+            estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
+        )
+    trials = as_trials(
+        X,
+        ch_names=estimator.ch_names,
+        sfreq=estimator.sfreq,
+        unit=estimator.unit,
+        default_sfreq=config.sfreq,
+    )
+    if reset and not _is_plain(X):
+        estimator.n_features_in_ = len(trials.ch_names)
+    return trials
+
+
+def _is_plain(X: Any) -> bool:
+    """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
+    if hasattr(X, "get_data") or hasattr(X, "datasets") or hasattr(X, "windows"):
+        return False
+    if isinstance(X, (list, tuple)) and len(X):
+        first = X[0]
+        return not (hasattr(first, "get_data") or isinstance(first, tuple))
+    return True
+
+
+def plan(
+    trials: Trials,
+    matches: Sequence[ChannelMatch],
+    config: NeuroRVQConfig,
+    known: Segmentation | None = None,
+) -> Inputs:
+    """Plan the segments of matched trials.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    matches : sequence of ChannelMatch
+        What happened to each channel.
+    config : NeuroRVQConfig
+        The model's rate, patch size and token budget.
+    known : Segmentation | None
+        An earlier plan for the same channels; it is taken if the length is the same.
+
+    Returns
+    -------
+    Inputs
+        Trials, matches and segments.
+
+    Raises
+    ------
+    ValueError
+        If the amplitude only makes sense in another unit.
+    """
+    check_trials_scale(trials, matches)
+    n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
+    if known is None or known.n_times != n_times:
+        known = plan_segments(
+            n_times,
+            len(used_channels(matches)[0]),
+            patch_size=config.patch_size,
+            max_patches=config.max_patches,
+        )
+    return Inputs(trials, tuple(matches), known, config)

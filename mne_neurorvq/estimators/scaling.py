@@ -1,0 +1,127 @@
+# License: BSD-3-Clause
+"""Label-free standardisation within groups, such as subjects."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+_FLOATS = (np.float64, np.float32)
+
+
+class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Standardise features within each group, without labels.
+
+    Every group is centred and scaled by its own mean and standard deviation, which removes what
+    distinguishes subjects from one another (gain, impedance, anatomy) and leaves what
+    distinguishes their trials. Nothing is learned from one group for another, so transforming
+    all subjects before a subject-wise cross-validation leaks nothing from the training subjects
+    to the test subjects. It is transductive: a test subject's own unlabelled trials are used.
+
+    Without groups this is :class:`sklearn.preprocessing.StandardScaler`: statistics of the
+    training trials serve all.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features seen by :meth:`fit`.
+    scaler_ : StandardScaler | None
+        What standardises trials without groups; None if :meth:`fit` was given groups.
+
+    Notes
+    -----
+    A feature that is constant within a group becomes zero there, and so does a group of one
+    trial altogether.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0], [3.0], [10.0], [30.0]])
+    >>> GroupStandardScaler().fit_transform(X, groups=["a", "a", "b", "b"]).ravel()
+    array([-1.,  1., -1.,  1.])
+    """
+
+    def fit(self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None) -> Self:
+        """Compute the statistics that trials without groups need.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_trials, n_features)
+            Features.
+        y : None
+            Ignored.
+        groups : array-like, shape (n_trials,) | None
+            Group of each trial.
+
+        Returns
+        -------
+        GroupStandardScaler
+            Itself.
+        """
+        X = validate_data(self, X, dtype=_FLOATS)
+        check_consistent_length(X, groups)
+        self.scaler_ = StandardScaler().fit(X) if groups is None else None
+        return self
+
+    def fit_transform(
+        self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None
+    ) -> NDArray[np.floating]:
+        """Fit and standardise.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_trials, n_features)
+            Features.
+        y : None
+            Ignored.
+        groups : array-like, shape (n_trials,) | None
+            Group of each trial.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_features)
+            Standardised features.
+        """
+        return self.fit(X, groups=groups).transform(X, groups=groups)
+
+    def transform(self, X: ArrayLike, groups: ArrayLike | None = None) -> NDArray[np.floating]:
+        """Standardise each group by its own mean and standard deviation.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_trials, n_features)
+            Features.
+        groups : array-like, shape (n_trials,) | None
+            Group of each trial, which need not have been seen by :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_features)
+            Standardised features.
+
+        Raises
+        ------
+        ValueError
+            If :meth:`fit` was given groups and this call is not.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=_FLOATS, copy=True)
+        check_consistent_length(X, groups)
+        if groups is None:
+            if self.scaler_ is None:
+                raise ValueError(
+                    "groups is missing: GroupStandardScaler was fitted with groups. Standardise "
+                    "before the cross-validation, or route groups to transform "
+                    "(set_transform_request(groups=True))."
+                )
+            return self.scaler_.transform(X)
+        _, members = np.unique(np.asarray(groups), return_inverse=True)
+        for member in range(members.max() + 1):
+            rows = members == member
+            X[rows] = StandardScaler().fit_transform(X[rows])
+        return X

@@ -1,0 +1,30 @@
+# License: BSD-3-Clause
+"""scikit-learn's own checks, none ignored."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from mne_neurorvq import GroupStandardScaler, NeuroRVQTransformer
+
+TINY = "neurorvq-eeg-tiny-random"
+
+
+@pytest.mark.filterwarnings(
+    # scikit-learn's arrays have a handful of samples: less than a patch.
+    "ignore:Windows of .* shorter than one patch:UserWarning"
+)
+@parametrize_with_checks(
+    [
+        NeuroRVQTransformer(TINY),
+        NeuroRVQTransformer(TINY, pool="none"),
+        NeuroRVQTransformer(TINY, output="tokens"),
+        NeuroRVQTransformer(TINY, output="histogram"),
+        GroupStandardScaler(),
+    ]
+)
+def test_passes_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_checks_are_not_skipped_for_want_of_two_dimensional_input():
+    assert NeuroRVQTransformer().__sklearn_tags__().input_tags.two_d_array
