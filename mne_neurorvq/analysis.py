@@ -163,7 +163,7 @@ def reconstruction_quality(
     References
     ----------
     .. [1] K. Barmpas et al. (2025). NeuroRVQ: Multi-scale EEG tokenization for generative large
-       brainwave models. arXiv:2510.13068.
+       brainwave models.
     .. [2] J. Le Roux et al. (2019). SDR - half-baked or well done? ICASSP.
 
     Examples

@@ -185,7 +185,7 @@ def decode_batches(
             side = torch.from_numpy(tokens.side[part]).to(device)
             with torch.inference_mode():
                 segments = [
-                    _to_numpy(model.decode_codes(segment, side[:, i], rows))
+                    model.decode_codes(segment, side[:, i], rows).cpu().numpy()
                     for i, segment in enumerate(codes.split(tokens.segments, dim=2))
                 ]
             yield restore(

@@ -84,8 +84,8 @@ def pool_histogram(
     n_columns = int(np.prod((*kept, *books))) * n_codes
     counts = np.stack([np.bincount((first + one).ravel(), share, n_columns) for one in codes])
     shares = counts.reshape(-1, n_codes)
-    shares /= shares.sum(axis=-1, keepdims=True)
-    return counts.astype(np.float32)
+    shares = shares / shares.sum(axis=-1, keepdims=True)
+    return shares.reshape(len(codes), -1).astype(np.float32)
 
 
 def column_names(

@@ -14,7 +14,7 @@ _BY_MODALITY = {"eeg": signals.NEURORVQ_EEG_PREPROCESSING}
 
 
 def preprocessing_of(modality: str) -> signals.Preprocessing:
-    """Filters of the recordings that models of a modality were trained on.
+    """Look up how the recordings were filtered that models of a modality were trained on.
 
     Parameters
     ----------

@@ -110,8 +110,8 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             If :meth:`fit` was given groups and this call is not.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=_FLOATS, copy=True)
-        check_consistent_length(X, groups)
+        data: NDArray[np.floating] = validate_data(self, X, reset=False, dtype=_FLOATS, copy=True)
+        check_consistent_length(data, groups)
         if groups is None:
             if self.scaler_ is None:
                 raise ValueError(
@@ -119,9 +119,10 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
                     "before the cross-validation, or route groups to transform "
                     "(set_transform_request(groups=True))."
                 )
-            return self.scaler_.transform(X)
+            scaled: NDArray[np.floating] = self.scaler_.transform(data)
+            return scaled
         _, members = np.unique(np.asarray(groups), return_inverse=True)
         for member in range(members.max() + 1):
             rows = members == member
-            X[rows] = StandardScaler().fit_transform(X[rows])
-        return X
+            data[rows] = StandardScaler().fit_transform(data[rows])
+        return data

@@ -375,7 +375,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         )
 
     def _model(self, kind: _Kind) -> Any:
-        """The model of a kind; the one that ``output`` does not need is loaded when asked for."""
+        """Get a model; the one that ``output`` does not need is loaded when asked for."""
         models = self.__dict__.setdefault("_models", {})
         key = (str(self.pretrained), self.revision, kind)
         if key not in models:

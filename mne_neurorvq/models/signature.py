@@ -57,7 +57,7 @@ def check_length(
     input_window_seconds: float | None,
     sfreq: float | None,
 ) -> int | None:
-    """Number of samples that the window arguments agree on.
+    """Find the number of samples that the window arguments agree on.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -136,7 +137,10 @@ def _run(
         ],
     )
     # The recordings are in memory and a crop costs far less than a step: no workers.
-    loaders = [
-        DataLoader(data, batch_size=None) for data in (crops, validation_batches(valid, config))
-    ]
-    trainer.fit(stage, *loaders, ckpt_path=resume)
+    watched: Any = validation_batches(valid, config)
+    trainer.fit(
+        stage,
+        DataLoader(crops, batch_size=None),
+        DataLoader(watched, batch_size=None),
+        ckpt_path=resume,
+    )

@@ -81,7 +81,7 @@ class _Stage(lightning.LightningModule):
         self.automatic_optimization = False
 
     def trained(self) -> nn.Module:
-        """The module whose parameters are optimised."""
+        """Return the module whose parameters are optimised."""
         raise NotImplementedError
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
@@ -139,7 +139,7 @@ class TokenizerStage(_Stage):
         self.weights = weights
 
     def trained(self) -> nn.Module:
-        """The tokenizer."""
+        """Return the tokenizer."""
         return self.tokenizer
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -155,7 +155,7 @@ class TokenizerStage(_Stage):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the losses and the correlation of reconstruction and signal."""
         x = batch.windows
-        losses, quantized = self.tokenizer.losses(x, batch.channel_ids)
+        losses, _ = self.tokenizer.losses(x, batch.channel_ids)
         rebuilt = self.tokenizer(x, batch.channel_ids)
         r = F.cosine_similarity(
             rebuilt - rebuilt.mean(-1, keepdim=True), x - x.mean(-1, keepdim=True), dim=-1
@@ -206,7 +206,7 @@ class FoundationStage(_Stage):
         self.mask = mask
 
     def trained(self) -> nn.Module:
-        """The foundation model."""
+        """Return the foundation model."""
         return self.foundation
 
     def on_train_epoch_start(self) -> None:
@@ -243,7 +243,7 @@ class FoundationStage(_Stage):
             losses.append(F.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="sum"))
             hits.append((logits.detach().argmax(-1) == target).float().sum(-1))
         n_tokens = mask.numel()
-        return sum(losses) / labels.numel(), sum(hits) / n_tokens
+        return torch.stack(losses).sum() / labels.numel(), torch.stack(hits).sum(0) / n_tokens
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Descend on the masked-token loss."""
