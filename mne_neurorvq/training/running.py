@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ from .stages import FoundationStage, StageSettings, TokenizerStage
 _CHECKPOINT_BATCHES = 250
 # Lightning counts a step for each of the two optimisers.
 _STEPS_PER_BATCH = 2
+# What Lightning says about choices that are meant: no workers, optimisers stepped by hand, a
+# folder that already has the checkpoint to resume from, an epoch resumed where it stopped, a
+# frozen tokenizer.
+_EXPECTED = (
+    "The '.*_dataloader' does not have many workers",
+    "Using ModelCheckpoint with manual optimization",
+    "Checkpoint directory",
+    "You're resuming from a checkpoint",
+    ".*mid-epoch",
+    ".*LeafSpec",
+    ".*in eval mode at the start of training",
+)
 
 
 def pretrain_tokenizer(
@@ -89,7 +102,7 @@ def pretrain_foundation(
     foundation = NeuroRVQ(config=config, masked_token_heads=True)
     # Not strict: the tokenizer has no LayerScale.
     foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
-    stage = FoundationStage(foundation, tokenizer.eval(), settings)
+    stage = FoundationStage(foundation, tokenizer, settings)
     _run(stage, train, valid, config, settings, run_dir)
     return foundation.eval()
 
@@ -138,9 +151,12 @@ def _run(
     )
     # The recordings are in memory and a crop costs far less than a step: no workers.
     watched: Any = validation_batches(valid, config)
-    trainer.fit(
-        stage,
-        DataLoader(crops, batch_size=None),
-        DataLoader(watched, batch_size=None),
-        ckpt_path=resume,
-    )
+    with warnings.catch_warnings():
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(
+            stage,
+            DataLoader(crops, batch_size=None),
+            DataLoader(watched, batch_size=None),
+            ckpt_path=resume,
+        )

@@ -98,6 +98,10 @@ class _Stage(lightning.LightningModule):
         ]
         return list(optimizers), schedules
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make what is random in a step a function of its number: a resumed run is the same."""
+        torch.manual_seed(self.settings.seed + 1_000_003 * (self.global_step + 1))
+
     def descend(self, loss: Tensor) -> None:
         """One step of both optimisers."""
         if not torch.isfinite(loss):
@@ -186,7 +190,7 @@ class FoundationStage(_Stage):
     foundation : NeuroRVQ
         The model to train, with masked-token heads.
     tokenizer : NeuroRVQTokenizer
-        Frozen; gives the codes of the unmasked windows.
+        Frozen and in evaluation mode; gives the codes of the unmasked windows.
     settings : StageSettings
         Budget and optimisation.
     mask : MaskSettings
@@ -202,16 +206,12 @@ class FoundationStage(_Stage):
     ) -> None:
         super().__init__(settings)
         self.foundation = foundation
-        self.tokenizer = tokenizer.requires_grad_(False)
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.mask = mask
 
     def trained(self) -> nn.Module:
         """Return the foundation model."""
         return self.foundation
-
-    def on_train_epoch_start(self) -> None:
-        """Keep the frozen tokenizer in evaluation mode, out of which Lightning takes it."""
-        self.tokenizer.eval()
 
     def masked_loss(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Cross-entropy and accuracy per level over all codebooks and both masks.
