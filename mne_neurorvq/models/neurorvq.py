@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from .config import NEURORVQ_EEG, NeuroRVQConfig
 from .quantizer import Quantized, ResidualVQ
-from .signature import as_patches, check_length, pick_channels, resolve_channels
+from .signature import as_patches, check_budget, check_length, pick_channels, resolve_channels
 from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
 from .trunk import Trunk, init_trunk
 
@@ -269,8 +269,8 @@ class NeuroRVQTokenizer(nn.Module):
         ValueError
             If the length, the number of channels or the token budget do not fit.
         """
-        channel_ids = pick_channels(channel_ids, self._channel_ids, x)
         patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
         codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
         return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), analyse(patches).side
 
@@ -298,7 +298,6 @@ class NeuroRVQTokenizer(nn.Module):
         ValueError
             If the shapes do not fit the model or a code is not in the codebook.
         """
-        channel_ids = pick_channels(channel_ids, self._channel_ids, codes)
         quantizer = self.config.quantizer
         if (
             codes.ndim != 5
@@ -309,6 +308,10 @@ class NeuroRVQTokenizer(nn.Module):
                 "codes must be (batch, n_chans, n_patches, "
                 f"{quantizer.n_codebooks}, 1..{quantizer.n_levels}), got {tuple(codes.shape)}."
             )
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
+        check_budget(self.config, codes.shape[1], codes.shape[2])
+        if side.shape != (len(codes), 2):
+            raise ValueError(f"side must be {(len(codes), 2)}, got shape {tuple(side.shape)}.")
         if codes.numel() and (codes.min() < 0 or codes.max() >= quantizer.n_codes):
             raise ValueError(
                 f"codes must lie in 0..{quantizer.n_codes - 1}, got {codes.min().item()}.."
@@ -353,8 +356,8 @@ class NeuroRVQTokenizer(nn.Module):
         quantized : Quantized
             Output of the quantizer.
         """
-        channel_ids = pick_channels(channel_ids, self._channel_ids, x)
         patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
         target = analyse(patches)
         quantized = self.quantizer(self.to_vectors(patches, channel_ids))
         return self.from_vectors(quantized.vectors, target.side, channel_ids), target, quantized
@@ -544,8 +547,8 @@ class NeuroRVQ(nn.Module):
         """
         if not return_features and self.final_layer is None:
             raise ValueError("no classification head: give n_outputs or call reset_head.")
-        channel_ids = pick_channels(channel_ids, self._channel_ids, x)
         patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
         features = self.encoder(self.encoder.embed(patches), channel_ids)
         features = features.permute(1, 2, 0, 3).flatten(2)
         if return_features:
@@ -582,10 +585,11 @@ class NeuroRVQ(nn.Module):
         """
         if self.masked_tokens is None:
             raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
-        channel_ids = pick_channels(channel_ids, self._channel_ids, x)
         patches = as_patches(self.config, x)
-        mask = mask.flatten(1)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
         n_tokens = patches.shape[1] * patches.shape[2]
+        if mask.ndim == 3:
+            mask = mask.flatten(1)
         if mask.shape != (len(x), n_tokens) or mask.dtype != torch.bool:
             raise ValueError(
                 f"mask must be bool of shape {(len(x), n_tokens)}, got {mask.dtype} of shape "

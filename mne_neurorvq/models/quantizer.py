@@ -72,12 +72,16 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     found = vectors.new_empty((n_codebooks, n_tokens), dtype=torch.int64)
     rows = max(1, _SEARCH_BLOCK // n_codes)
     # A product per codebook: a batched one would need a block of all codebooks in memory.
-    for z, codes, half_norm, out in zip(vectors, codebook, half_norms, found, strict=True):
-        for start in range(0, n_tokens, rows):
-            block = z[start : start + rows]
-            torch.argmin(
-                torch.addmm(half_norm, block, codes.T, alpha=-1), -1, out=out[start : start + rows]
-            )
+    # The precision of the trunk must not choose the code.
+    with torch.autocast(vectors.device.type, enabled=False):
+        for z, codes, half_norm, out in zip(vectors, codebook, half_norms, found, strict=True):
+            for start in range(0, n_tokens, rows):
+                block = z[start : start + rows]
+                torch.argmin(
+                    torch.addmm(half_norm, block, codes.T, alpha=-1),
+                    -1,
+                    out=out[start : start + rows],
+                )
     return found
 
 

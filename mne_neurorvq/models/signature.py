@@ -125,19 +125,41 @@ def as_patches(config: NeuroRVQConfig, x: Tensor) -> Tensor:
     n_chans, n_times = x.shape[1:]
     check_length(config, n_times, None, None)
     n_patches = n_times // config.patch_size
+    check_budget(config, n_chans, n_patches)
+    return x.unflatten(-1, (n_patches, config.patch_size))
+
+
+def check_budget(config: NeuroRVQConfig, n_chans: int, n_patches: int) -> None:
+    """Refuse more tokens than the model has been made for.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig
+        Token budget.
+    n_chans, n_patches : int
+        Channels, and patches of each.
+
+    Raises
+    ------
+    ValueError
+        If their product exceeds the budget.
+    """
     if n_chans * n_patches > config.max_patches:
         raise ValueError(
             f"{n_chans} channels x {n_patches} patches exceed the token budget of "
             f"{config.max_patches}: cut the window into segments."
         )
-    return x.unflatten(-1, (n_patches, config.patch_size))
 
 
-def pick_channels(given: Tensor | None, resolved: Tensor | None, x: Tensor) -> Tensor:
+def pick_channels(
+    config: NeuroRVQConfig, given: Tensor | None, resolved: Tensor | None, x: Tensor
+) -> Tensor:
     """Channel rows of a call: those given to it, else those of the constructor.
 
     Parameters
     ----------
+    config : NeuroRVQConfig
+        Holds the vocabulary.
     given, resolved : Tensor of int64, shape (n_chans,) | None
         Rows from the call and from the constructor.
     x : Tensor, shape (batch, n_chans, n_times)
@@ -151,7 +173,8 @@ def pick_channels(given: Tensor | None, resolved: Tensor | None, x: Tensor) -> T
     Raises
     ------
     ValueError
-        If there are none or their number differs from the channels of ``x``.
+        If there are none, their number differs from the channels of ``x`` or one is not in the
+        vocabulary.
     """
     ids = resolved if given is None else torch.as_tensor(given)
     if ids is None:
@@ -160,4 +183,8 @@ def pick_channels(given: Tensor | None, resolved: Tensor | None, x: Tensor) -> T
         )
     if len(ids) != x.shape[1]:
         raise ValueError(f"{len(ids)} channel_ids for an input with {x.shape[1]} channels.")
+    last = len(config.channels) - 1
+    # The tables have a row more than channels, which an index would find without an error.
+    if len(ids) and (ids.min() < 0 or ids.max() > last):
+        raise ValueError(f"channel_ids must lie in 0..{last}, got {ids.tolist()}.")
     return ids.to(x.device)

@@ -1,0 +1,93 @@
+# License: BSD-3-Clause
+"""What the models are told about channels, lengths and rates is checked before it is used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mne_neurorvq.models import NEURORVQ_EEG, NEURORVQ_EMG, NeuroRVQ, NeuroRVQTokenizer
+from mne_neurorvq.models.signature import as_patches, check_length, pick_channels, resolve_channels
+
+
+def _chs(*names):
+    return [{"ch_name": name} for name in names]
+
+
+def test_names_are_found_in_the_vocabulary_whatever_their_case():
+    rows = resolve_channels(NEURORVQ_EEG, _chs("Fz", "CZ", "pz"), None)
+    assert [NEURORVQ_EEG.channels[row] for row in rows] == ["fz", "cz", "pz"]
+    assert resolve_channels(NEURORVQ_EEG, None, 3) is None
+
+
+def test_names_outside_the_vocabulary_are_named():
+    with pytest.raises(ValueError, match=r"\['E12', 'xx'\] are not in the eeg vocabulary of 104"):
+        resolve_channels(NEURORVQ_EEG, _chs("Cz", "E12", "xx"), None)
+
+
+def test_two_numbers_of_channels_are_refused():
+    with pytest.raises(ValueError, match="n_chans=3 but chs_info describes 2"):
+        resolve_channels(NEURORVQ_EEG, _chs("Cz", "Pz"), 3)
+
+
+@pytest.mark.parametrize("model", [NeuroRVQ, NeuroRVQTokenizer])
+def test_the_models_resolve_their_arguments(model):
+    config = replace(NEURORVQ_EEG, depth=1, decoder_depth=1)
+    with torch.device("meta"):
+        assert model(input_window_seconds=2.0, config=config).n_times == 400
+        with pytest.raises(ValueError, match="not in the eeg vocabulary"):
+            model(chs_info=_chs("nose"), config=config)
+        with pytest.raises(ValueError, match="resample"):
+            model(sfreq=250.0, config=config)
+
+
+def test_length_and_duration_agree_or_are_refused():
+    assert check_length(NEURORVQ_EEG, None, None, None) is None
+    assert check_length(NEURORVQ_EEG, 400, 2.0, 200.0) == 400
+    assert check_length(NEURORVQ_EMG, None, 0.6, 1000) == 600
+    with pytest.raises(ValueError, match=r"n_times=400 contradicts input_window_seconds=3"):
+        check_length(NEURORVQ_EEG, 400, 3.0, None)
+
+
+@pytest.mark.parametrize("n_times", [0, 100, 250, 401])
+def test_a_length_that_is_no_whole_number_of_patches_is_refused(n_times):
+    with pytest.raises(ValueError, match=f"n_times={n_times} must be a multiple.*200"):
+        check_length(NEURORVQ_EEG, n_times, None, None)
+    with pytest.raises(ValueError, match=f"n_times={n_times}"):
+        as_patches(NEURORVQ_EEG, torch.zeros(1, 2, n_times))
+
+
+def test_another_rate_is_refused():
+    with pytest.raises(ValueError, match=r"sfreq=250.*works at 200\.0 Hz: resample"):
+        check_length(NEURORVQ_EEG, None, None, 250)
+
+
+def test_patches_follow_one_another_in_time():
+    x = torch.arange(2 * 3 * 600.0).reshape(2, 3, 600)
+    patches = as_patches(NEURORVQ_EEG, x)
+    assert patches.shape == (2, 3, 3, 200)
+    assert torch.equal(patches[1, 2, 1], x[1, 2, 200:400])
+
+
+def test_the_token_budget_is_kept():
+    assert as_patches(NEURORVQ_EEG, torch.zeros(1, 64, 800)).shape == (1, 64, 4, 200)
+    with pytest.raises(ValueError, match="64 channels x 5 patches exceed the token budget of 256"):
+        as_patches(NEURORVQ_EEG, torch.zeros(1, 64, 1000))
+
+
+def test_an_input_without_three_axes_is_refused():
+    with pytest.raises(ValueError, match=r"\(batch, n_chans, n_times\), got shape \(2, 400\)"):
+        as_patches(NEURORVQ_EEG, torch.zeros(2, 400))
+
+
+def test_rows_of_the_call_come_before_those_of_the_constructor():
+    x = torch.zeros(1, 2, 200)
+    given, resolved = torch.tensor([1, 2]), torch.tensor([3, 4])
+    assert pick_channels(NEURORVQ_EEG, given, resolved, x).tolist() == [1, 2]
+    assert pick_channels(NEURORVQ_EEG, None, resolved, x).tolist() == [3, 4]
+    with pytest.raises(ValueError, match="the channels are unknown"):
+        pick_channels(NEURORVQ_EEG, None, None, x)
+    with pytest.raises(ValueError, match="3 channel_ids for an input with 2 channels"):
+        pick_channels(NEURORVQ_EEG, torch.arange(3), None, x)
