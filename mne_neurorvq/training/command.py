@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..models import NEURORVQ_EEG, QuantizerConfig
+from ..models import NEURORVQ_EEG, NeuroRVQ, NeuroRVQTokenizer, QuantizerConfig
+from ..weights import load_pretrained, save_pretrained
+from .crops import Recording
 from .recordings import read_recordings
+from .report import card_sections, measure, read_curves, subjects_of
 from .running import pretrain_foundation, pretrain_tokenizer
 from .stages import LossWeights, StageSettings
-
-logger = logging.getLogger(__name__)
 
 # The small model: what two cores train in an hour and a package can carry.
 SMALL = replace(
@@ -52,40 +54,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recordings of other subjects, watched and never used for a choice",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--tokenizer-steps", type=int, default=8000)
+    parser.add_argument(
+        "--report",
+        nargs="+",
+        type=Path,
+        help="recordings of other subjects that the model card reports on (default: --validation)",
+    )
+    parser.add_argument("--tokenizer-steps", type=int, default=8500)
     parser.add_argument("--foundation-steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train the tokenizer, then the foundation model; both can be interrupted and go on.
+    """Train both stages and write the model; a run that was interrupted goes on.
 
     Parameters
     ----------
     args : argparse.Namespace
         What :func:`add_arguments` declared.
+
+    Raises
+    ------
+    ValueError
+        If a file is both learned from and reported on.
     """
-    shared = sorted(set(args.files) & set(args.validation))
-    if shared:
-        raise ValueError(f"{shared[0]} is both in the training files and in --validation.")
+    report_on = args.report or args.validation
+    seen = sorted(set(args.files) & {*args.validation, *report_on})
+    if seen:
+        raise ValueError(f"{seen[0]} is in the training files and in --validation or --report.")
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     train = read_recordings(args.files, SMALL)
     valid = read_recordings(args.validation, SMALL)
     tokenizer_settings = StageSettings(n_steps=args.tokenizer_steps, seed=args.seed)
     foundation_settings = StageSettings(n_steps=args.foundation_steps, seed=args.seed)
-    record = {
-        "files": [path.name for path in args.files],
-        "validation": [path.name for path in args.validation],
-        "config": SMALL.to_dict(),
-        "tokenizer": asdict(tokenizer_settings) | {"loss_weights": asdict(LossWeights())},
-        "foundation": asdict(foundation_settings),
-    }
-    (args.out / "settings.json").write_text(json.dumps(record, indent=1))
     tokenizer = pretrain_tokenizer(train, valid, SMALL, tokenizer_settings, args.out / "tokenizer")
     foundation = pretrain_foundation(
         train, valid, tokenizer, foundation_settings, args.out / "foundation"
     )
-    torch.save(tokenizer.state_dict(), args.out / "tokenizer.pt")
-    torch.save(foundation.state_dict(), args.out / "foundation.pt")
+    record = {
+        "files": [path.name for path in args.files],
+        "subjects": subjects_of([path.name for path in args.files]),
+        "validation": [path.name for path in args.validation],
+        "report": [path.name for path in report_on],
+        "tokenizer": asdict(tokenizer_settings) | {"loss_weights": asdict(LossWeights())},
+        "foundation": asdict(foundation_settings),
+        "minutes_of_signal": sum(r.data.shape[1] for r in train) / SMALL.sfreq / 60,
+    }
+    write_model(args.out, tokenizer, foundation, read_recordings(report_on, SMALL), record)
+
+
+def write_model(
+    run_dir: Path,
+    tokenizer: NeuroRVQTokenizer,
+    foundation: NeuroRVQ,
+    unseen: Sequence[Recording],
+    record: dict[str, Any],
+) -> None:
+    """Write the folder ``model`` of a run: weights, provenance and card.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Folder of the run.
+    tokenizer, foundation : NeuroRVQTokenizer, NeuroRVQ
+        The trained models. The masked-token heads, six times as large as all the rest, go to a
+        file of their own beside the folder.
+    unseen : sequence of Recording
+        Recordings that the card reports on, measured with the weights as they are on disk.
+    record : dict
+        Data and settings.
+    """
+    folder = run_dir / "model"
+    heads = foundation.masked_tokens
+    assert heads is not None
+    torch.save(heads.state_dict(), run_dir / "masked_token_heads.pt")
+    foundation.masked_tokens = None
+    save_pretrained(folder, tokenizer, foundation)
+    saved = load_pretrained(folder)
+    stored = saved.require("foundation")
+    stored.masked_tokens = heads
+    measures = measure(saved.require("tokenizer"), stored, unseen)
+    curves = {stage: read_curves(run_dir / stage) for stage in ("tokenizer", "foundation")}
+    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+    (folder / "measures.json").write_text(json.dumps(measures, indent=1) + "\n")
+    (folder / "README.md").write_text(card_sections(measures, curves))

@@ -140,7 +140,11 @@ class RandomCrops(IterableDataset[Batch]):
 
 
 def validation_batches(
-    recordings: Sequence[Recording], config: NeuroRVQConfig, *, n_patches: int = 4
+    recordings: Sequence[Recording],
+    config: NeuroRVQConfig,
+    *,
+    n_patches: int = 4,
+    n_windows: int = 4,
 ) -> list[Batch]:
     """Evenly spaced windows of every recording, with all the channels that the budget allows.
 
@@ -152,17 +156,19 @@ def validation_batches(
         Patch size and token budget.
     n_patches : int
         Length of a window in patches.
+    n_windows : int
+        Windows of each recording.
 
     Returns
     -------
     list of Batch
-        Four windows of each recording.
+        One batch for each recording.
     """
     batches = []
     n_times = n_patches * config.patch_size
     for recording in recordings:
         n_channels = min(len(recording.rows), config.max_patches // n_patches)
-        starts = np.linspace(0, recording.data.shape[1] - n_times, 4).astype(int)
+        starts = np.linspace(0, recording.data.shape[1] - n_times, n_windows).astype(int)
         windows = np.stack([recording.data[:n_channels, s : s + n_times] for s in starts])
         batches.append(
             Batch(torch.from_numpy(windows), torch.from_numpy(recording.rows[:n_channels]))

@@ -233,17 +233,10 @@ class FoundationStage(_Stage):
         x = batch.windows
         with torch.no_grad():
             codes, _ = self.tokenizer.encode(x, batch.channel_ids)
-        labels = codes.flatten(1, 2)
         generator = torch.Generator().manual_seed(seed)
-        mask = random_mask(labels.shape[:2], self.mask.ratio, generator).to(x.device)
-        both = self.foundation.masked_token_logits(x, mask, batch.channel_ids)
-        losses, hits = [], []
-        for logits, hidden in zip(both, (mask, ~mask), strict=True):
-            target = labels[hidden].permute(1, 2, 0)
-            losses.append(F.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="sum"))
-            hits.append((logits.detach().argmax(-1) == target).float().sum(-1))
-        n_tokens = mask.numel()
-        return torch.stack(losses).sum() / labels.numel(), torch.stack(hits).sum(0) / n_tokens
+        shape = (len(x), codes.shape[1] * codes.shape[2])
+        mask = random_mask(shape, self.mask.ratio, generator).to(x.device)
+        return masked_token_scores(self.foundation, batch, codes, mask)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Descend on the masked-token loss."""
@@ -258,6 +251,39 @@ class FoundationStage(_Stage):
         self.log("valid_loss", loss, batch_size=len(batch.windows), prog_bar=True)
         for level, share in enumerate(accuracy.mean(0)):
             self.log(f"valid_accuracy_{level}", share, batch_size=len(batch.windows))
+
+
+def masked_token_scores(
+    foundation: NeuroRVQ, batch: Batch, codes: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and accuracy of guessing hidden codes, over both masks.
+
+    Parameters
+    ----------
+    foundation : NeuroRVQ
+        Model with masked-token heads.
+    batch : Batch
+        Windows.
+    codes : Tensor, shape (n_windows, n_channels, n_patches, n_codebooks, n_levels)
+        Their codes.
+    mask : Tensor of bool, shape (n_windows, n_channels * n_patches)
+        What the first pass hides; the second hides the rest.
+
+    Returns
+    -------
+    loss : Tensor, shape ()
+        Mean cross-entropy of a code in nats.
+    accuracy : Tensor, shape (n_codebooks, n_levels)
+        Share of codes guessed right.
+    """
+    labels = codes.flatten(1, 2)
+    both = foundation.masked_token_logits(batch.windows, mask, batch.channel_ids)
+    losses, hits = [], []
+    for logits, hidden in zip(both, (mask, ~mask), strict=True):
+        target = labels[hidden].permute(1, 2, 0)
+        losses.append(F.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="sum"))
+        hits.append((logits.detach().argmax(-1) == target).float().sum(-1))
+    return torch.stack(losses).sum() / labels.numel(), torch.stack(hits).sum(0) / mask.numel()
 
 
 def random_mask(

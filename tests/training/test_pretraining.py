@@ -202,3 +202,45 @@ def test_a_mask_hides_the_same_share_of_every_window():
     again = random_mask((5, 24), 0.5, torch.Generator().manual_seed(0))
     assert torch.equal(mask, again)
     assert not torch.equal(mask[0], mask[1])
+
+
+def test_a_run_ends_with_a_model_that_loads_and_a_card(
+    tokenizer, recordings, tmp_path, monkeypatch
+):
+    from mne_neurorvq import load_pretrained
+    from mne_neurorvq.training.command import write_model
+
+    settings = replace(SETTINGS, n_steps=4)
+    foundation = pretrain_foundation(
+        recordings[:2], recordings[2:], tokenizer, settings, tmp_path / "foundation"
+    )
+    write_model(tmp_path, tokenizer, foundation, recordings[2:], {"seed": 0})
+    loaded = load_pretrained(tmp_path / "model")
+    assert loaded.kinds == ("tokenizer", "foundation")
+    card = (tmp_path / "model" / "README.md").read_text()
+    for heading in ("Reconstruction", "Codes", "Masked-token accuracy", "Curve of the foundation"):
+        assert heading in card
+    assert "simulated 2" in card
+
+
+def test_a_file_cannot_be_learned_from_and_reported_on(tmp_path):
+    import argparse
+
+    from mne_neurorvq.training import command
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    args = parser.parse_args(["a.edf", "b.edf", "--validation", "b.edf", "-o", str(tmp_path)])
+    with pytest.raises(ValueError, match=r"b\.edf is in the training files"):
+        command.run(args)
+
+
+def test_people_are_told_from_file_names():
+    from mne_neurorvq.training.report import subjects_of
+
+    names = ["S001R04.edf", "S001R08.edf", "S013R04.edf", "Subject08_1.edf", "mine.fif"]
+    assert subjects_of(names) == {
+        "eegmmidb": ["S001", "S013"],
+        "eegmat": ["Subject08"],
+        "other": ["mine.fif"],
+    }
