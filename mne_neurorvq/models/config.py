@@ -86,12 +86,12 @@ class NeuroRVQConfig:
         Channel vocabulary in lower case; the index of a name is its embedding row.
     sfreq : float
         Sampling rate in Hz.
-    unit : str
-        Unit of the samples.
     patch_size : int
         Samples per patch; also the embedding width.
     max_patches : int
         Token budget of a segment (channels times patches) and rows of the time embedding.
+    unit : str
+        Unit of the samples.
     kernels_1, kernels_2 : tuple of int
         Widths of the first and second temporal convolution of each scale.
     n_filters, n_groups : int

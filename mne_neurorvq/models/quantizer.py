@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from .config import QuantizerConfig
 
-# Floats that one block of the nearest-code search may hold (16 MiB): it stays near the cache.
-_SEARCH_BLOCK = 1 << 22
+# Floats in the table of the nearest-code search (8 MiB): larger ones leave the cache, and
+# smaller ones make the products slower.
+_SEARCH_BLOCK = 1 << 21
 _KMEANS_ITERATIONS = 10
 # Weight of the authors' term that pulls a chosen code towards the residual it leaves.
 _RESIDUAL_WEIGHT = 0.4
@@ -21,7 +22,7 @@ _RESIDUAL_WEIGHT = 0.4
 class Quantized(NamedTuple):
     """What :class:`ResidualVQ` returns.
 
-    Attributes
+    Parameters
     ----------
     vectors : Tensor, shape (n_codebooks, n_tokens, code_dim)
         Sum of the chosen codes over the levels, with straight-through gradient in training.
@@ -31,6 +32,14 @@ class Quantized(NamedTuple):
         Commitment loss: mean over levels, sum over codebooks.
     residual_norms : Tensor, shape (n_codebooks, n_levels + 1)
         Mean norm of the residual before the first and after each level.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import QuantizerConfig, ResidualVQ
+    >>> quantizer = ResidualVQ(QuantizerConfig(n_levels=2, n_codes=16, code_dim=8)).eval()
+    >>> quantizer(torch.randn(4, 10, 8)).residual_norms.shape
+    torch.Size([4, 3])
     """
 
     vectors: Tensor
@@ -39,6 +48,7 @@ class Quantized(NamedTuple):
     residual_norms: Tensor
 
 
+@torch.no_grad()
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Index of the code at the smallest Euclidean distance, for several codebooks at once.
 
@@ -57,7 +67,8 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     Notes
     -----
     The distance is ``|z|^2 + |e|^2 - 2 z.e``; its first term does not change the order and is
-    left out. Blocks of rows keep the table of distances small.
+    left out. Blocks of rows keep the table of distances small. Products are never rounded to lower
+    precision by autocast.
 
     Examples
     --------
@@ -66,22 +77,19 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     >>> nearest_codes(torch.tensor([[[0.9, 0.2], [0.1, 0.3]]]), codebook)
     tensor([[1, 0]])
     """
-    n_codebooks, n_tokens, _ = vectors.shape
     n_codes = codebook.shape[1]
-    half_norms = 0.5 * codebook.square().sum(-1)
-    found = vectors.new_empty((n_codebooks, n_tokens), dtype=torch.int64)
-    rows = max(1, _SEARCH_BLOCK // n_codes)
-    # A product per codebook: a batched one would need a block of all codebooks in memory.
-    # The precision of the trunk must not choose the code.
-    with torch.autocast(vectors.device.type, enabled=False):
-        for z, codes, half_norm, out in zip(vectors, codebook, half_norms, found, strict=True):
-            for start in range(0, n_tokens, rows):
-                block = z[start : start + rows]
-                torch.argmin(
-                    torch.addmm(half_norm, block, codes.T, alpha=-1),
-                    -1,
-                    out=out[start : start + rows],
-                )
+    found = torch.empty(vectors.shape[:2], dtype=torch.int64, device=vectors.device)
+    rows = max(1, min(_SEARCH_BLOCK // n_codes, vectors.shape[1]))
+    # Fresh memory for every product would cost more than finding its minima.
+    table = vectors.new_empty(rows, n_codes)
+    # A product per codebook: a batched one would need a table of all codebooks in memory.
+    for z, codes, out in zip(vectors, codebook, found, strict=True):
+        # Through the norm: squares of a whole codebook would be a second copy of it.
+        half_norm = 0.5 * torch.linalg.vector_norm(codes, dim=-1).square_()
+        for block, best in zip(z.split(rows), out.split(rows), strict=True):
+            distance = table[: len(block)]
+            torch.addmm(half_norm, block, codes.T, alpha=-1, out=distance)
+            torch.argmin(distance, -1, out=best)
     return found
 
 
@@ -107,6 +115,14 @@ def kmeans(
         Cluster means; an empty cluster keeps its start.
     counts : Tensor, shape (n_codes,)
         Members of each cluster at the last assignment.
+
+    Examples
+    --------
+    >>> import torch
+    >>> samples = torch.tensor([[0.0, 0.0], [0.0, 2.0], [9.0, 9.0]])
+    >>> means, counts = kmeans(samples, 1, cosine=False)
+    >>> means, counts
+    (tensor([[3.0000, 3.6667]]), tensor([3.]))
     """
     if cosine:
         samples = F.normalize(samples, dim=-1)
@@ -168,6 +184,16 @@ class ResidualVQ(nn.Module):
     Barmpas et al., "NeuroRVQ: Multi-Scale EEG Tokenization for Generative Large Brainwave
     Models" (2025), for the "unit" rule; van den Oord et al., "Neural Discrete Representation
     Learning" (2017), appendix A.1, for the moving averages.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import QuantizerConfig, ResidualVQ
+    >>> config = QuantizerConfig(n_levels=2, n_codes=16, code_dim=8, rule="euclidean")
+    >>> quantizer = ResidualVQ(config).eval()
+    >>> codes = quantizer.encode(torch.randn(4, 10, 8))
+    >>> codes.shape, quantizer.decode(codes).shape
+    (torch.Size([4, 10, 2]), torch.Size([4, 10, 8]))
     """
 
     codebook: Tensor

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 class Spectrum(NamedTuple):
     """Two-sided spectrum of every patch.
 
-    Attributes
+    Parameters
     ----------
     amplitude : Tensor, shape (batch, n_chans, n_patches, patch_size)
         ``log1p`` of the modulus, standardised over the segment.
@@ -21,6 +21,14 @@ class Spectrum(NamedTuple):
         Sine and cosine of the phase.
     side : Tensor, shape (batch, 2)
         Mean and standard deviation of the log amplitude of each segment.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import analyse
+    >>> spectrum = analyse(torch.randn(2, 3, 4, 16))
+    >>> spectrum.amplitude.shape, spectrum.side.shape
+    (torch.Size([2, 3, 4, 16]), torch.Size([2, 2]))
     """
 
     amplitude: Tensor
@@ -62,6 +70,13 @@ def analyse(patches: Tensor) -> Spectrum:
     -------
     Spectrum
         Standardised log amplitude, phase and the two statistics.
+
+    Examples
+    --------
+    >>> import torch
+    >>> spectrum = analyse(torch.randn(2, 3, 4, 16))
+    >>> bool(torch.allclose(spectrum.sin**2 + spectrum.cos**2, torch.ones(1)))
+    True
     """
     spectrum = torch.fft.fft(patches)
     amplitude, side = standardise(spectrum.abs().log1p())
@@ -118,6 +133,14 @@ def reconstruction_losses(target: Spectrum, predicted: Spectrum, x: Tensor) -> d
     References
     ----------
     Barmpas et al., "NeuroRVQ" (2025), training objective, for the first three.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.randn(2, 3, 4, 16)
+    >>> target = analyse(x)
+    >>> sorted(reconstruction_losses(target, target, x))
+    ['amplitude', 'phase', 'signal', 'waveform']
     """
     circle = torch.stack((target.cos, target.sin), -1)
     guess = torch.stack((predicted.cos, predicted.sin), -1)
