@@ -90,16 +90,7 @@ class LoadedModel:
         """
         model: Model | None = getattr(self, kind)
         if model is None:
-            names = [
-                entry.name
-                for entry in list_pretrained()
-                if entry.modality == self.config.modality and kind in entry.kinds
-            ]
-            instead = f" Models that have one: {', '.join(names)}." if names else ""
-            raise ValueError(
-                f"{_NEEDS[kind]} a {kind} model, but {self.name!r} holds only a "
-                f"{' and a '.join(self.kinds)} model.{instead}"
-            )
+            raise _lacks(kind, self.name, self.kinds[0], self.config.modality)
         return model
 
 
@@ -152,7 +143,7 @@ def load_pretrained(
     if only is not None and only not in _KINDS:
         raise ValueError(f"only must be one of {_KINDS} or None, got {only!r}.")
     kinds = _KINDS if only is None else (only,)
-    path = Path(pretrained)
+    path = Path(pretrained).expanduser()
     if pretrained in [entry.name for entry in list_pretrained()]:
         return _load_named(find_pretrained(str(pretrained)), revision, kinds)
     if path.exists():
@@ -161,6 +152,18 @@ def load_pretrained(
     if not isinstance(pretrained, str) or len(path.parts) > 1 or path.suffix in _SUFFIXES:
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
     return _load_named(find_pretrained(pretrained), revision, kinds)
+
+
+def _lacks(kind: Kind, name: str, held: Kind, modality: str | None) -> ValueError:
+    names = [
+        entry.name
+        for entry in list_pretrained()
+        if kind in entry.kinds and modality in (entry.modality, None)
+    ]
+    instead = f" Models that have one: {', '.join(names)}." if names else ""
+    return ValueError(
+        f"{_NEEDS[kind]} a {kind} model, but {name!r} holds only a {held} model.{instead}"
+    )
 
 
 def _refuse_revision(revision: str | None, why: str) -> None:
@@ -182,7 +185,7 @@ def _load_named(entry: Pretrained, revision: str | None, kinds: tuple[Kind, ...]
     revision = entry.revision if revision is None else revision
     paths = {file.kind: fetch(entry, file, revision) for file in entry.files if file.kind in kinds}
     if not paths:
-        raise CheckpointError(f"{entry.name!r} has no {kinds[0]} model. {entry.notes}")
+        raise _lacks(kinds[0], entry.name, entry.kinds[0], entry.modality)
     return _assemble(entry.name, _read_models(paths, None), None, revision)
 
 
@@ -190,12 +193,15 @@ def _load_path(path: Path, name: str, kinds: tuple[Kind, ...]) -> LoadedModel:
     if path.is_file():
         model = read_model(path)
         if _kind_of(model) not in kinds:
-            raise CheckpointError(f"{name} holds a {_kind_of(model)} model, no {kinds[0]} model.")
+            raise _lacks(kinds[0], name, _kind_of(model), model.config.modality)
         return _assemble(name, {_kind_of(model): model})
-    paths = {kind: file for kind in kinds if (file := _find_file(path, kind)) is not None}
-    if not paths:
-        wanted = " nor ".join(f"{kind}.safetensors" for kind in kinds)
+    found = {kind: file for kind in _KINDS if (file := _find_file(path, kind)) is not None}
+    if not found:
+        wanted = " nor ".join(f"{kind}.safetensors" for kind in _KINDS)
         raise CheckpointError(f"the folder {path} holds no model: neither {wanted}.")
+    paths = {kind: file for kind, file in found.items() if kind in kinds}
+    if not paths:
+        raise _lacks(kinds[0], name, next(iter(found)), None)
     config_path, card_path = path / CONFIG_FILE, path / CARD_FILE
     config = read_config(config_path) if config_path.exists() else None
     card = card_path.read_text(encoding="utf-8") if card_path.exists() else None

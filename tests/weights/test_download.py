@@ -244,12 +244,6 @@ def test_a_licence_that_forbids_commercial_use_is_named_once_at_the_first_downlo
         load_pretrained(NAME)
 
 
-def test_a_model_that_a_registered_name_does_not_have_is_refused(hub, entry, monkeypatch):
-    _register(monkeypatch, replace(entry, files=entry.files[:1], notes="None was published."))
-    with pytest.raises(ValueError, match=r"has no foundation model\. None was published"):
-        load_pretrained(NAME, only="foundation")
-
-
 def test_the_environment_of_the_hub_is_respected(hub, entry, tmp_path):
     code = (
         "from mne_neurorvq.weights import download, registry\n"

@@ -137,13 +137,17 @@ def test_a_model_that_is_not_there_raises_and_names_where_to_find_one(folder):
     assert loaded.foundation is None
     with pytest.raises(ValueError, match=r"embeddings need.*only a tokenizer.*neurorvq-eeg-small"):
         loaded.require("foundation")
+    with pytest.raises(ValueError, match=r"embeddings need.*only a tokenizer.*neurorvq-eeg-small"):
+        load_pretrained(folder, only="foundation")
+    with pytest.raises(ValueError, match=r"'neurorvq-ppg' holds only a tokenizer model\.$"):
+        load_pretrained("neurorvq-ppg", only="foundation")
     alone = load_pretrained("neurorvq-eeg-tiny-random", only="foundation")
     with pytest.raises(ValueError, match=r"codes and reconstructions need.*only a foundation"):
         alone.require("tokenizer")
 
 
 def test_a_file_of_the_other_kind_is_refused(folder):
-    with pytest.raises(CheckpointError, match="holds a tokenizer model, no foundation model"):
+    with pytest.raises(ValueError, match=r"holds only a tokenizer model\..*neurorvq-eeg-small"):
         load_pretrained(folder / "tokenizer.safetensors", only="foundation")
     shutil.copy(folder / "tokenizer.safetensors", folder / "foundation.safetensors")
     with pytest.raises(CheckpointError, match="should hold a foundation model but holds a token"):
