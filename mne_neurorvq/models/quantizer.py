@@ -67,8 +67,7 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     Notes
     -----
     The distance is ``|z|^2 + |e|^2 - 2 z.e``; its first term does not change the order and is
-    left out. Blocks of rows keep the table of distances small. Products are never rounded to lower
-    precision by autocast.
+    left out. Blocks of rows keep the table of distances small.
 
     Examples
     --------
@@ -83,13 +82,15 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     # Fresh memory for every product would cost more than finding its minima.
     table = vectors.new_empty(rows, n_codes)
     # A product per codebook: a batched one would need a table of all codebooks in memory.
-    for z, codes, out in zip(vectors, codebook, found, strict=True):
-        # Through the norm: squares of a whole codebook would be a second copy of it.
-        half_norm = 0.5 * torch.linalg.vector_norm(codes, dim=-1).square_()
-        for block, best in zip(z.split(rows), out.split(rows), strict=True):
-            distance = table[: len(block)]
-            torch.addmm(half_norm, block, codes.T, alpha=-1, out=distance)
-            torch.argmin(distance, -1, out=best)
+    # The precision of the trunk must not choose the code.
+    with torch.autocast(vectors.device.type, enabled=False):
+        for z, codes, out in zip(vectors, codebook, found, strict=True):
+            # Through the norm: squares of a whole codebook would be a second copy of it.
+            half_norm = 0.5 * torch.linalg.vector_norm(codes, dim=-1).square_()
+            for block, best in zip(z.split(rows), out.split(rows), strict=True):
+                distance = table[: len(block)]
+                torch.addmm(half_norm, block, codes.T, alpha=-1, out=distance)
+                torch.argmin(distance, -1, out=best)
     return found
 
 
