@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 _FLOATS = (np.float64, np.float32)
 
@@ -107,7 +112,7 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            If :meth:`fit` was given groups and this call is not.
+            If :meth:`fit` was given groups and this call is not, or a trial has no group.
         """
         check_is_fitted(self)
         data: NDArray[np.floating] = validate_data(self, X, reset=False, dtype=_FLOATS, copy=True)
@@ -121,8 +126,18 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
                 )
             scaled: NDArray[np.floating] = self.scaler_.transform(data)
             return scaled
-        _, members = np.unique(np.asarray(groups), return_inverse=True)
+        members = _members(groups)
         for member in range(members.max() + 1):
             rows = members == member
             data[rows] = StandardScaler().fit_transform(data[rows])
         return data
+
+
+def _members(groups: ArrayLike) -> NDArray[np.intp]:
+    """Give each trial the number of its group."""
+    labels = column_or_1d(groups)
+    for trial, label in enumerate(labels.tolist()):
+        if label is None or label != label:  # NaN is the only value unequal to itself
+            raise ValueError(f"groups has no group for trial {trial}: {label!r}.")
+    members: NDArray[np.intp] = np.unique(labels, return_inverse=True)[1]
+    return members
