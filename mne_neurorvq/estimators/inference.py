@@ -51,6 +51,10 @@ def resolve_device(device: str) -> torch.device:
         raise ValueError(f"device={device!r} is not 'auto' or a torch device.") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch sees no CUDA device: use device='auto'.")
+    try:
+        torch.empty(1, device=chosen).cpu()
+    except (RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"device={device!r} does not work: {error} Use device='auto'.") from error
     return chosen
 
 
@@ -182,7 +186,7 @@ def decode_batches(
         for start in range(0, len(tokens), n_trials):
             part = slice(start, start + n_trials)
             codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
-            side = torch.from_numpy(tokens.side[part]).to(device)
+            side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
             with torch.inference_mode():
                 segments = [
                     model.decode_codes(segment, side[:, i], rows).cpu().numpy()

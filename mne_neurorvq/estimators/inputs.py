@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,6 +118,9 @@ def read_trials(estimator: BaseEstimator, X: Any, config: NeuroRVQConfig, *, res
         The trials.
     """
     if _is_plain(X):
+        if np.ma.isMaskedArray(X):
+            # scikit-learn drops the mask, and what it hides would pass for signal.
+            X = np.ma.filled(X.astype(np.float64), np.nan)
         # Finite values are checked later, where trial and channel can be named.
         X = validate_data(
             estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
@@ -130,7 +134,50 @@ def read_trials(estimator: BaseEstimator, X: Any, config: NeuroRVQConfig, *, res
     )
     if reset and not _is_plain(X):
         estimator.n_features_in_ = len(trials.ch_names)
+        estimator.__dict__.pop("feature_names_in_", None)  # of an earlier fit with a DataFrame
     return trials
+
+
+def check_montage(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> None:
+    """Raise unless trials have the channels of :meth:`fit`, and warn of used ones that are bad.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    seen : sequence of str
+        All channels of the trials that fit saw.
+    used : sequence of str
+        Those of them that the model uses.
+
+    Raises
+    ------
+    ValueError
+        If names or order differ.
+
+    Warns
+    -----
+    UserWarning
+        If a channel that the model uses is marked bad in these trials.
+    """
+    if list(trials.ch_names) != list(seen):
+        raise ValueError(
+            f"X has the channels {_short(trials.ch_names)}, but fit saw {_short(seen)}: fit again, "
+            "or pick and reorder the channels."
+        )
+    bads = [name for name in used if name in trials.bads]
+    if bads:
+        warnings.warn(
+            f"{_short(bads)} marked bad in X, but good in what fit saw: used nevertheless. "
+            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _short(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
 
 
 def _is_plain(X: Any) -> bool:
