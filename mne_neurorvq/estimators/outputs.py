@@ -10,7 +10,52 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models import NeuroRVQConfig
 from ..tokens import Tokens
+
+
+def check_origin(tokens: object, model: str, revision: str | None, config: NeuroRVQConfig) -> None:
+    """Raise unless tokens come from a certain model.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        What a user wants to decode.
+    model : str
+        Name or path of the model.
+    revision : str | None
+        Revision of the model that was loaded.
+    config : NeuroRVQConfig
+        Its structure.
+
+    Raises
+    ------
+    TypeError
+        If these are no tokens.
+    ValueError
+        If they come from another model, or hold no trial.
+    """
+    if not isinstance(tokens, Tokens):
+        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    if (tokens.model, tokens.revision) != (model, revision):
+        raise ValueError(
+            f"the tokens were made by pretrained={tokens.model!r}, revision={tokens.revision!r}, "
+            f"but this is pretrained={model!r}, revision={revision!r}: codes mean nothing to "
+            "another model. If it is the same model in another place, say so with "
+            "dataclasses.replace(tokens, model=..., revision=...)."
+        )
+    for name, ours in (
+        ("n_codes", config.quantizer.n_codes),
+        ("patch_size", config.patch_size),
+        ("model_sfreq", config.sfreq),
+    ):
+        if getattr(tokens, name) != ours:
+            raise ValueError(
+                f"the tokens have {name}={getattr(tokens, name)}, but {model!r} has {ours}: they "
+                "were made by another model."
+            )
+    if not len(tokens):
+        raise ValueError("tokens hold no trial: there is nothing to decode.")
 
 
 def as_epochs(
@@ -36,31 +81,46 @@ def as_epochs(
     """
     if info is None:
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
-    events, event_id = tokens.events, tokens.event_id
+    events, event_id = tokens.events, None
     if events is not None:
-        events = _distinct(events, tokens.n_times)
-        present = set(events[:, 2].tolist())
-        event_id = {name: code for name, code in (event_id or {}).items() if code in present}
-    return mne.EpochsArray(
+        # Epochs of several recordings may share samples, which EpochsArray would not take.
+        events = np.column_stack([np.arange(len(events)), events[:, 1:]])
+        event_id = _name_events(events, tokens.event_id or {})
+    epochs = mne.EpochsArray(
         data,
         info,
         events=events,
         tmin=tokens.tmin,
-        event_id=event_id or None,
-        metadata=tokens.metadata,
+        event_id=event_id,
+        metadata=_as_table(tokens.metadata),
         baseline=None,
         proj=False,
         verbose="error",
     )
+    if events is not None:
+        epochs.events = np.array(tokens.events)
+    if not np.isclose(epochs.tmin, tokens.tmin, rtol=0.0, atol=1e-9):
+        # The first sample was between two ticks of the clock, where EpochsArray puts it.
+        epochs.shift_time(tokens.tmin, relative=False)
+    return epochs
 
 
-def _distinct(events: NDArray[Any], n_times: int) -> NDArray[Any]:
-    """Renumber the samples of events that Epochs of several recordings have in common."""
-    if len(np.unique(events[:, 0])) == len(events):
-        return events
-    events = events.copy()
-    events[:, 0] = np.arange(len(events)) * n_times
-    return events
+def _name_events(events: NDArray[Any], event_id: dict[str, int]) -> dict[str, int]:
+    """Name the codes that are there; those without one are named by their number."""
+    present = dict.fromkeys(events[:, 2].tolist())
+    names = {name: code for name, code in event_id.items() if code in present}
+    return names | {str(code): code for code in present if code not in names.values()}
+
+
+def _as_table(metadata: Any) -> Any:
+    """Make a table of rows that come from where there was no pandas."""
+    if not isinstance(metadata, list):
+        return metadata
+    try:
+        import pandas as pd
+    except ImportError:
+        return metadata
+    return pd.DataFrame(metadata)
 
 
 def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:

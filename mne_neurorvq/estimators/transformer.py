@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import Any, Literal, Self
 
 import mne
@@ -17,10 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..models import NeuroRVQ, NeuroRVQTokenizer
 from ..signals import check_band, match_channels
 from ..tokens import Tokens
-from ..weights import load_pretrained
+from ..weights import LoadedModel, load_pretrained
 from .inference import decode_batches, resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, plan, read_trials
-from .outputs import as_epochs, first_info
+from .inputs import Inputs, check_montage, plan, read_trials
+from .outputs import as_epochs, check_origin, first_info
 from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
 from .preprocessing import preprocessing_of
 
@@ -164,16 +165,12 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is impossible, no channel matches, a unit is plainly wrong, or the
             model lacks what ``output`` needs.
+        TypeError
+            If ``pretrained`` is neither a name nor a path.
         """
-        _check_choice("output", self.output, tuple(_OUTPUTS))
-        _check_choice("pool", self.pool, POOLS)
-        _check_choice("precision", self.precision, _PRECISIONS)
-        if self.output == "histogram" and self.pool == "none":
-            raise ValueError(
-                "pool='none' leaves no histogram, only each single code: use output='tokens'."
-            )
+        self._check_parameters()
         device = resolve_device(self.device)
-        self._models: dict[tuple[str, str | None, str], Any] = {}
+        self._models: dict[tuple[str, str | None, str], LoadedModel] = {}
         self.config_ = self._model(_OUTPUTS[self.output]).config
         preprocessing = preprocessing_of(self.config_.modality)
         trials = read_trials(self, X, self.config_, reset=True)
@@ -192,6 +189,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
         self._fitted_names = trials.ch_names
+        self._fitted_model = self._model_name
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -233,7 +231,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
                 if self.output == "tokens":
                     yield codes.reshape(len(codes), -1).astype(np.int32)
                 else:
-                    n_codes = self.config_.quantizer.n_codes
+                    n_codes = self._model("tokenizer").config.quantizer.n_codes
                     yield pool_histogram(codes, n_codes, weights, self.pool)
 
     def tokenize(self, X: Any) -> Tokens:
@@ -261,9 +259,9 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         return Tokens(
             codes=codes,
             side=side,
-            n_codes=self.config_.quantizer.n_codes,
+            n_codes=self._model("tokenizer").config.quantizer.n_codes,
             model=str(self.pretrained),
-            revision=self.revision,
+            revision=self._loaded("tokenizer").revision,
             ch_names=inputs.ch_names,
             channel_rows=tuple(inputs.rows),
             sfreq=trials.sfreq,
@@ -296,9 +294,12 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If these are no tokens.
         ValueError
-            If the tokens come from another model.
+            If the tokens come from another model, or hold no trial.
         """
+        self._check_parameters()
         modality = self._model("tokenizer").config.modality
         return as_epochs(self._decode(tokens), tokens, ch_type=modality)
 
@@ -340,7 +341,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
             them: ``Cz_patch0_scale1_17``.
         """
         check_is_fitted(self)
-        quantizer = self.config_.quantizer
+        quantizer = self._model(_OUTPUTS[self.output]).config.quantizer
         books = range(quantizer.n_codebooks)
         levels = [f"codebook{b}_level{k}" for b in books for k in range(quantizer.n_levels)]
         if self.output == "embedding":
@@ -355,12 +356,15 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
     def _inputs(self, X: Any) -> Inputs:
         """Trials of X, with the channels that fit saw."""
         check_is_fitted(self)
-        trials = read_trials(self, X, self.config_, reset=False)
-        if trials.ch_names != self._fitted_names:
+        self._check_parameters()
+        if self._model_name != self._fitted_model:
             raise ValueError(
-                f"X has the channels {_short(trials.ch_names)}, but fit saw "
-                f"{_short(self._fitted_names)}: fit again, or pick and reorder the channels."
+                f"fit was called with pretrained={self._fitted_model[0]!r}, "
+                f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
+                f"{self._model_name[1]!r}: fit again."
             )
+        trials = read_trials(self, X, self.config_, reset=False)
+        check_montage(trials, self._fitted_names, self.ch_names_)
         return plan(trials, self.channel_report_, self.config_, self.segmentation_)
 
     def _run(self, kind: _Kind, forward: Any, inputs: Inputs) -> Any:
@@ -374,13 +378,35 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
             bf16=kind == "foundation" and self.precision == "bf16",
         )
 
-    def _model(self, kind: _Kind) -> Any:
-        """Get a model; the one that ``output`` does not need is loaded when asked for."""
+    @property
+    def _model_name(self) -> tuple[str, str | None]:
+        return str(self.pretrained), self.revision
+
+    def _loaded(self, kind: _Kind) -> LoadedModel:
+        """Load a model; the one that ``output`` does not need is loaded when asked for."""
         models = self.__dict__.setdefault("_models", {})
-        key = (str(self.pretrained), self.revision, kind)
+        key = (*self._model_name, kind)
         if key not in models:
-            models[key] = load_pretrained(self.pretrained, self.revision, only=kind).require(kind)
+            models[key] = load_pretrained(self.pretrained, self.revision, only=kind)
         return models[key]
+
+    def _model(self, kind: _Kind) -> Any:
+        return self._loaded(kind).require(kind)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.pretrained, (str, PathLike)):
+            raise TypeError(
+                f"pretrained={self.pretrained!r} must be the name of a model (list_pretrained() "
+                "gives them) or a path."
+            )
+        _check_choice("output", self.output, tuple(_OUTPUTS))
+        _check_choice("pool", self.pool, POOLS)
+        _check_choice("precision", self.precision, _PRECISIONS)
+        _check_choice("verbose", self.verbose, (None, True, False))
+        if self.output == "histogram" and self.pool == "none":
+            raise ValueError(
+                "pool='none' leaves no histogram, only each single code: use output='tokens'."
+            )
 
     def _embed(self, inputs: Inputs) -> Iterator[NDArray[np.floating]]:
         """Features of batches of trials, ``(n_trials, n_channels, n_patches, n_features)``."""
@@ -402,13 +428,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
         """Signals in volts, ``(n_trials, n_channels, n_times)``."""
         model: NeuroRVQTokenizer = self._model("tokenizer")
-        made_by, ours = (tokens.model, tokens.revision), (str(self.pretrained), self.revision)
-        if made_by != ours:
-            raise ValueError(
-                f"the tokens were made by pretrained={made_by[0]!r}, revision={made_by[1]!r}, but "
-                f"this is pretrained={ours[0]!r}, revision={ours[1]!r}: codes mean nothing to "
-                "another model."
-            )
+        check_origin(tokens, str(self.pretrained), self._loaded("tokenizer").revision, model.config)
         batches = decode_batches(
             model,
             tokens,
@@ -419,11 +439,6 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         return np.concatenate(list(batches))
 
 
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}={value!r} must be one of {tuple(allowed)}.")
-
-
-def _short(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
