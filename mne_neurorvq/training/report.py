@@ -43,7 +43,8 @@ def measure(
         ``residual_norms`` per level, and per level ``masked_accuracy`` beside
         ``commonest_code``, what guessing the commonest code would reach.
     """
-    quality, codes, norms, hits = {}, [], [], []
+    quality: dict[str, dict[str, float]] = {}
+    codes, norms, hits = [], [], list[torch.Tensor]()
     for recording in recordings:
         originals, rebuilt = [], []
         for batch in _windows(recording, tokenizer):
