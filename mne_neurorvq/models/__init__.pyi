@@ -6,9 +6,10 @@ from .config import (
     NeuroRVQConfig,
     QuantizerConfig,
 )
-from .neurorvq import NeuroRVQ, NeuroRVQTokenizer
+from .foundation import NeuroRVQ
 from .quantizer import Quantized, ResidualVQ, kmeans, nearest_codes
 from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
+from .tokenizer import NeuroRVQTokenizer
 
 __all__ = [
     "NEURORVQ_ECG",

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from .config import NeuroRVQConfig
 
+ChannelsInfo = Sequence[Mapping[str, Any]]
+
 
 def resolve_channels(
-    config: NeuroRVQConfig, chs_info: Sequence[Mapping[str, Any]] | None, n_chans: int | None
+    config: NeuroRVQConfig, chs_info: ChannelsInfo | None, n_chans: int | None
 ) -> Tensor | None:
     """Vocabulary rows of the channels named in ``chs_info``.
 

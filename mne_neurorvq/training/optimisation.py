@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from ..models.neurorvq import Encoder, PatchEmbedding
+from ..models.encoder import Encoder, PatchEmbedding
 
 # Centre frequencies in Hz of the four GroupNorm pairs of each scale, longest kernel first.
 _FILTER_BANK_HZ = ((2, 9, 19, 33), (5, 12, 22, 36), (7, 15, 26, 40), (10, 20, 30, 42))

@@ -1,0 +1,235 @@
+# License: BSD-3-Clause
+"""The NeuroRVQ foundation model: the encoder with its pretraining and classification heads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .config import NEURORVQ_EEG, NeuroRVQConfig
+from .encoder import Encoder
+from .signature import ChannelsInfo, as_patches, check_length, pick_channels, resolve_channels
+from .trunk import init_trunk
+
+
+class MaskedTokenHeads(nn.Module):
+    """What masked-token prediction adds to the encoder: mask token, norm and linear heads.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig
+        Structure.
+    """
+
+    def __init__(self, config: NeuroRVQConfig) -> None:
+        super().__init__()
+        quantizer, dim = config.quantizer, config.embed_dim
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.norm = nn.LayerNorm(dim)
+        shape = (quantizer.n_codebooks, quantizer.n_levels, quantizer.n_codes)
+        self.weight = nn.Parameter(torch.empty(*shape, dim))
+        self.bias = nn.Parameter(torch.zeros(shape))
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of every code.
+
+        Parameters
+        ----------
+        features : Tensor, shape (n_codebooks, n_masked, embed_dim)
+            Block outputs at the masked positions.
+
+        Returns
+        -------
+        Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
+            Logits.
+        """
+        features = self.norm(features)
+        logits = torch.baddbmm(
+            self.bias.flatten(1)[:, None], features, self.weight.flatten(1, 2).transpose(1, 2)
+        )
+        return logits.unflatten(-1, self.bias.shape[1:]).transpose(1, 2)
+
+
+class NeuroRVQ(nn.Module):
+    """Foundation model: the NeuroRVQ encoder with optional heads.
+
+    Parameters
+    ----------
+    n_outputs : int | None
+        Size of the classification head ``final_layer``; None leaves it out.
+    n_chans : int | None
+        Number of channels.
+    chs_info : sequence of mapping | None
+        MNE's ``info["chs"]``: the channel names, resolved here so that ``model(x)`` is enough.
+    n_times : int | None
+        Samples of a window, a multiple of the patch size.
+    input_window_seconds : float | None
+        Duration of a window.
+    sfreq : float | None
+        Sampling rate in Hz; must be the model's.
+    config : NeuroRVQConfig
+        Structure.
+    masked_token_heads : bool
+        Whether to have the heads of the pretraining task.
+    head : "mean" | "flatten"
+        Whether ``final_layer`` sees the mean over channels and patches or all of them in a row.
+
+    Notes
+    -----
+    The parameters of the trunk start with ``encoder.``, those of the head with ``final_layer.``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dataclasses import replace
+    >>> from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQ
+    >>> model = NeuroRVQ(n_outputs=3, chs_info=[{"ch_name": "C3"}, {"ch_name": "C4"}],
+    ...                  config=replace(NEURORVQ_EEG, depth=1)).eval()
+    >>> x = torch.randn(2, 2, 400)
+    >>> model(x).shape
+    torch.Size([2, 3])
+    >>> model(x, return_features=True)["features"].shape
+    torch.Size([2, 2, 2, 800])
+    """
+
+    def __init__(
+        self,
+        n_outputs: int | None = None,
+        n_chans: int | None = None,
+        chs_info: ChannelsInfo | None = None,
+        n_times: int | None = None,
+        input_window_seconds: float | None = None,
+        sfreq: float | None = None,
+        *,
+        config: NeuroRVQConfig = NEURORVQ_EEG,
+        masked_token_heads: bool = False,
+        head: Literal["mean", "flatten"] = "mean",
+    ) -> None:
+        super().__init__()
+        if head not in ("mean", "flatten"):
+            raise ValueError(f"head must be 'mean' or 'flatten', got {head!r}.")
+        self.config = config
+        self.head = head
+        self.n_times = check_length(config, n_times, input_window_seconds, sfreq)
+        self._channel_ids = resolve_channels(config, chs_info, n_chans)
+        self.n_chans = n_chans if self._channel_ids is None else len(self._channel_ids)
+        self.encoder = Encoder(config, config.foundation_layer_scale)
+        self.masked_tokens = MaskedTokenHeads(config) if masked_token_heads else None
+        self.final_layer: nn.Module | None = None
+        init_trunk(self)
+        if n_outputs is not None:
+            self.reset_head(n_outputs)
+
+    def reset_head(self, n_outputs: int) -> None:
+        """Put a new classification head in place.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Number of outputs.
+
+        Raises
+        ------
+        ValueError
+            If ``head="flatten"`` and the number of channels or samples is unknown.
+        """
+        width = self.config.embed_dim * len(self.config.kernels_1)
+        if self.head == "flatten":
+            if self.n_chans is None or self.n_times is None:
+                raise ValueError("head='flatten' needs n_chans (or chs_info) and n_times.")
+            width *= self.n_chans * (self.n_times // self.config.patch_size)
+        self.n_outputs = n_outputs
+        layers = OrderedDict(norm=nn.LayerNorm(width), linear=nn.Linear(width, n_outputs))
+        self.final_layer = nn.Sequential(layers)
+
+    def forward(
+        self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
+    ) -> Tensor | dict[str, Tensor | None]:
+        """Classify windows, or give their features.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) | None
+            Vocabulary rows; None takes those of ``chs_info``.
+        return_features : bool
+            Whether to return features instead of logits.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_outputs) | dict
+            Logits; or ``"features"``, shape ``(batch, n_chans, n_patches, n_scales *
+            embed_dim)``, the scales concatenated, and ``"cls_token"``, always None.
+
+        Raises
+        ------
+        ValueError
+            If the input does not fit, or logits are asked for without a head.
+        """
+        if not return_features and self.final_layer is None:
+            raise ValueError("no classification head: give n_outputs or call reset_head.")
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        features = self.encoder(self.encoder.embed(patches), channel_ids)
+        features = features.permute(1, 2, 0, 3).flatten(2)
+        if return_features:
+            return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
+        assert self.final_layer is not None
+        pooled = features.mean(1) if self.head == "mean" else features.flatten(1)
+        return self.final_layer(pooled)
+
+    def masked_token_logits(
+        self, x: Tensor, mask: Tensor, channel_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the codes of masked patches, with symmetric masking.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
+            True where the patch is hidden, in all scales.
+        channel_ids : Tensor of int64, shape (n_chans,) | None
+            Vocabulary rows; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        logits : Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
+            Logits at the masked patches, in row-major order of the mask.
+        symmetric : Tensor, shape (n_codebooks, n_levels, n_unmasked, n_codes)
+            Logits at the other patches when those are hidden instead.
+
+        Raises
+        ------
+        ValueError
+            If the model has no masked-token heads or the mask does not fit.
+        """
+        if self.masked_tokens is None:
+            raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        n_tokens = patches.shape[1] * patches.shape[2]
+        if mask.ndim == 3:
+            mask = mask.flatten(1)
+        if mask.shape != (len(x), n_tokens) or mask.dtype != torch.bool:
+            raise ValueError(
+                f"mask must be bool of shape {(len(x), n_tokens)}, got {mask.dtype} of shape "
+                f"{tuple(mask.shape)}."
+            )
+        embeddings = self.encoder.embed(patches)
+        token = self.masked_tokens.mask_token.to(embeddings.dtype)
+        first, second = (
+            self.masked_tokens(
+                self.encoder(torch.where(hidden[..., None], token, embeddings), channel_ids)[
+                    :, hidden
+                ]
+            )
+            for hidden in (mask, ~mask)
+        )
+        return first, second
