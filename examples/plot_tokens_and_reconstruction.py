@@ -1,0 +1,91 @@
+"""
+Tokens of a trial, and the signal that they give back
+=====================================================
+
+A trial goes in as :class:`mne.Epochs` and becomes *tokens*: for each second of each channel, the
+indices of four codebooks (temporal scales) at eight levels. The tokens alone give the signal back,
+in volts. The recordings here are simulated.
+"""
+
+# License: BSD-3-Clause
+
+# %%
+# Simulate a person
+# -----------------
+# :func:`~mne_neurorvq.datasets.simulate_epochs` makes trials with an alpha rhythm, a 1/f background
+# and sensor noise. Any Epochs of yours do as well.
+
+from mne_neurorvq import NeuroRVQTransformer, analysis, datasets, viz
+
+epochs = datasets.simulate_epochs(n_subjects=1, n_trials=6, verbose=False)
+print(epochs)
+
+# %%
+# From trials to tokens
+# ---------------------
+# ``fit`` loads the pretrained model and matches the channels; nothing is learned here.
+
+transformer = NeuroRVQTransformer("neurorvq-eeg-small").fit(epochs)
+tokens = transformer.tokenize(epochs)
+print(tokens)
+print(f"{tokens.bits_per_second:.0f} bits per second and channel")
+
+# %%
+# The codes of one trial: a row for each channel, and in it the levels of each patch side by side.
+
+viz.plot_codes(tokens, trial=0)
+
+# %%
+# And back
+# --------
+# Decoding needs the tokens and the model, not the trials. The channels, rate, times and events are
+# those of the trials.
+
+restored = transformer.detokenize(tokens)
+viz.plot_reconstruction(epochs, restored, trial=0, channels=["Fz", "C3", "Pz", "O1"])
+
+# %%
+# How good is it? ``r`` is Pearson's correlation, ``gain`` the ratio of standard deviations.
+
+quality = analysis.reconstruction_quality(
+    epochs.get_data(), restored.get_data(), epochs.info["sfreq"]
+)
+for name, value in quality.summary().items():
+    print(f"{name:>12} {value:.3f}")
+
+# %%
+# Fewer levels, coarser signal
+# ----------------------------
+# The first levels of the residual hold the coarse part. Codes of fewer levels decode as well.
+
+import torch
+
+from mne_neurorvq import load_pretrained
+
+tokenizer = load_pretrained("neurorvq-eeg-small").require("tokenizer")
+rows = torch.tensor(tokens.channel_rows)
+codes, side = torch.from_numpy(tokens.codes).long(), torch.from_numpy(tokens.side)[:, 0]
+volts = epochs.get_data()
+for n_levels in (1, 2, 4, 8):
+    with torch.inference_mode():
+        coarse = tokenizer.decode_codes(codes[..., :n_levels], side, rows).numpy() * 1e-6
+    r = analysis.reconstruction_quality(volts, coarse, epochs.info["sfreq"]).summary()["r"]
+    print(f"{n_levels} levels: r = {r:.3f}")
+
+# %%
+# Keep the tokens
+# ---------------
+# Files hold each code at its true width of ten bits.
+
+import tempfile
+from pathlib import Path
+
+from mne_neurorvq import Tokens
+
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "subject-tokens.h5"
+    tokens.save(path)
+    print(
+        f"{path.stat().st_size / 1024:.0f} KiB, {volts.nbytes / 1024:.0f} KiB as double precision"
+    )
+    assert Tokens.load(path) == tokens
