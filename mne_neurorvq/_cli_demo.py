@@ -1,0 +1,311 @@
+# License: BSD-3-Clause
+"""``mne-neurorvq demo``: the whole path, as a report with figures."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from . import viz
+from ._cli_studies import Study, Task, eegbci_study, file_study, simulated_study
+from ._table import markdown_table
+from .analysis import (
+    BANDS,
+    CodeUsage,
+    ReconstructionQuality,
+    code_usage,
+    reconstruction_quality,
+)
+from .benchmarks import (
+    CrossSubjectScores,
+    compare_features,
+    comparison,
+    report_table,
+    representations,
+)
+from .benchmarks.report import name_ranges
+from .estimators import NeuroRVQTransformer
+from .tokens import Tokens
+from .weights.provenance import pretraining_subjects
+
+_SUBJECTS = list(range(1, 9))
+_RUNS = [4, 8, 12]
+# Quality needs no more trials than this; an hour of EEG would only take longer.
+_QUALITY_TRIALS = 160
+_FOLDS = 5
+_SEEDS = (0, 1, 2)
+_FEWEST_UNSEEN = 3
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Run the demo.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    ValueError
+        If arguments contradict each other or a file cannot be used.
+    """
+    start = time.perf_counter()
+    with mne.utils.use_log_level("warning"):
+        study = _make_study(args)
+        args.out.mkdir(parents=True, exist_ok=True)
+        report = _Report(args.out)
+        seen = _seen_subjects(args.pretrained, study)
+        _introduce(report, args.pretrained, study, seen)
+        _show_tokens(report, args, study, seen)
+        _show_scores(report, args, study, seen)
+    report.say(f"{time.perf_counter() - start:.0f} s. Report and figures are in {args.out}.")
+    return 0
+
+
+class _Report:
+    """Prints as it goes, and keeps the same text in a file beside the figures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "report.md"
+        self._path.write_text("")
+
+    def say(self, *paragraphs: str) -> None:
+        text = "\n\n".join(paragraphs) + "\n"
+        print(text, flush=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def save(self, name: str, figure: Any) -> None:
+        import matplotlib.pyplot as plt
+
+        figure.savefig(self.folder / f"{name}.png", dpi=120)
+        plt.close(figure)
+
+
+def _make_study(args: argparse.Namespace) -> Study:
+    subjects = _merged(args.subjects or [_SUBJECTS])
+    runs = _merged(args.runs or [_RUNS])
+    if args.data == ["eegbci"]:
+        return eegbci_study(subjects, runs, args.pretrained)
+    if args.runs:
+        raise ValueError("--runs is for --data eegbci only.")
+    if args.data is None:
+        return simulated_study(subjects, args.pretrained)
+    if args.subjects:
+        raise ValueError("--subjects is for --data eegbci and for simulated recordings only.")
+    return file_study([Path(name) for name in args.data], args.pretrained)
+
+
+def _merged(parts: Iterable[Sequence[int]]) -> list[int]:
+    """Numbers of several ranges, each once."""
+    return list(dict.fromkeys(number for part in parts for number in part))
+
+
+def _seen_subjects(pretrained: str, study: Study) -> set[str] | None:
+    """Subjects of the study that the model was trained on; None if it is not known."""
+    if study.data_set == "simulated":
+        return set()
+    known = pretraining_subjects(pretrained)
+    if known is None or (known and study.data_set is None):
+        return None
+    return set(known.get(study.data_set or "", ())) & set(study.subjects.tolist())
+
+
+def _introduce(report: _Report, pretrained: str, study: Study, seen: set[str] | None) -> None:
+    epochs = study.epochs
+    subjects = sorted(set(study.subjects.tolist()))
+    report.say(
+        f"# mne-neurorvq demo: {pretrained}",
+        f"{study.description}. {len(epochs)} trials of {len(epochs.times) / epochs.info['sfreq']:g}"
+        f" s, {len(epochs.ch_names)} channels, {epochs.info['sfreq']:g} Hz, filtered as the model "
+        f"expects. Subjects: {name_ranges(subjects)}.",
+        _seen_sentence(pretrained, study, seen),
+    )
+
+
+def _seen_sentence(pretrained: str, study: Study, seen: set[str] | None) -> str:
+    if study.data_set == "simulated":
+        return "No model was trained on these recordings."
+    known = pretraining_subjects(pretrained)
+    if known is None:
+        return f"It is not known which subjects {pretrained} was trained on."
+    if not known:
+        return f"{pretrained} is untrained: it has seen no subject."
+    if seen is None:
+        whose = "; ".join(f"{name}: {name_ranges(people)}" for name, people in known.items())
+        return (
+            f"{pretrained} was trained, without labels, on recordings of {whose}. Whether these "
+            "files are theirs is not known."
+        )
+    unseen = sorted(set(study.subjects.tolist()) - seen)
+    never = f"it had never seen {name_ranges(unseen)}" if unseen else "that is all of them"
+    return (
+        f"In its training {pretrained} had seen recordings, without labels, of "
+        f"{name_ranges(sorted(seen)) or 'none of these subjects'}; {never}."
+    )
+
+
+def _show_tokens(
+    report: _Report, args: argparse.Namespace, study: Study, seen: set[str] | None
+) -> None:
+    """Tokens and reconstructions of some trials, of subjects the model never saw if there are."""
+    unseen = ~np.isin(study.subjects, sorted(seen or ()))
+    candidates = np.flatnonzero(unseen if unseen.any() else np.ones_like(unseen))
+    n_taken = min(len(candidates), _QUALITY_TRIALS)
+    taken = candidates[np.linspace(0, len(candidates) - 1, n_taken).round().astype(int)]
+    epochs = study.epochs[taken]
+    model = NeuroRVQTransformer(
+        args.pretrained, output="tokens", device=args.device, batch_size=args.batch_size
+    ).fit(epochs)
+    tokens = model.tokenize(epochs)
+    rebuilt = model.detokenize(tokens)
+    original = epochs.get_data(picks=list(tokens.ch_names), verbose="error")
+    quality = reconstruction_quality(
+        original,
+        rebuilt.get_data(copy=False),
+        tokens.sfreq,
+        bands={name: edges for name, edges in BANDS.items() if edges[0] < tokens.sfreq / 2},
+    )
+    usage = code_usage(tokens.codes, tokens.n_codes)
+    whose = " of subjects that the model never saw" if seen and unseen.any() else ""
+    whose = " of subjects that the model was trained on" if seen and not unseen.any() else whose
+    few = f"{n_taken} of {len(study.epochs)} trials, evenly spread,"
+    some = "All trials" if n_taken == len(study.epochs) else f"{few}{whose}"
+    report.say(f"## Tokens\n\n{some}.", _token_text(tokens, usage))
+    report.say("## Reconstruction", *_quality_text(quality))
+    correlations = quality.per_trial()["r"]
+    typical = int(np.argsort(correlations)[len(correlations) // 2])
+    report.save(
+        "reconstruction", viz.plot_reconstruction(epochs, rebuilt, trial=typical, show=False)
+    )
+    report.save("codes", viz.plot_codes(tokens, trial=typical, show=False))
+    report.save("code-usage", viz.plot_code_usage(usage, show=False))
+
+
+def _token_text(tokens: Tokens, usage: CodeUsage) -> str:
+    sizes = " × ".join(
+        f"{size} {axis}{'' if size == 1 else 'es' if axis == 'patch' else 's'}"
+        for size, axis in zip(tokens.shape, tokens.axes, strict=True)
+    )
+    levels = [str(level) for level in range(1, tokens.shape[-1] + 1)]
+    rows = [
+        ["codes used (%)", *(f"{100 * v:.0f}" for v in usage.used.mean(axis=0))],
+        ["normalised entropy (%)", *(f"{100 * v:.0f}" for v in usage.normalized_entropy.mean(0))],
+    ]
+    lines = [
+        f"Codes: {sizes}, each of {tokens.n_codes}.",
+        f"Rate: {tokens.bits_per_second:.0f} bits/s per channel, side information included (16-bit "
+        f"samples at {tokens.sfreq:g} Hz: {16 * tokens.sfreq:.0f}).",
+        f"Use of the codes by {usage.n_tokens:,} tokens, mean of the codebooks:\n",
+        markdown_table(["level", *levels], rows, align="l" + "r" * len(levels)),
+    ]
+    if tokens.left_out:
+        lines.insert(1, f"Channels that the model does not know: {', '.join(tokens.left_out)}.")
+    return "\n".join(lines)
+
+
+def _quality_text(quality: ReconstructionQuality) -> list[str]:
+    means = quality.summary()
+    bands = list(quality.bands)
+    rows = [
+        ["correlation r", *(f"{means[f'r_{band}']:.3f}" for band in bands)],
+        ["error / power", *(f"{means[f'nmse_{band}']:.3f}" for band in bands)],
+    ]
+    return [
+        f"z-scored MSE {means['z_mse']:.3f} (0 is perfect, 2 is chance), r {means['r']:.3f}, "
+        f"SI-SDR {means['si_sdr']:.1f} dB, amplitude {means['gain']:.3f} of the original, error in "
+        f"volts {means['nmse']:.3f} of the variance.",
+        markdown_table(["band", *bands], rows, align="l" + "r" * len(bands)),
+    ]
+
+
+def _show_scores(
+    report: _Report, args: argparse.Namespace, study: Study, seen: set[str] | None
+) -> None:
+    if not study.tasks:
+        report.say(
+            "## Scores",
+            "None: this takes at least two subjects who share at least two annotated conditions.",
+        )
+        return
+    features = representations(
+        study.epochs, args.pretrained, device=args.device, batch_size=args.batch_size
+    )
+    report.say("## Scores on subjects that the classifier had not seen")
+    unseen = sorted(set(study.subjects.tolist()) - (seen or set()))
+    rows: list[list[object]] = []
+    for task in study.tasks:
+        everyone = np.ones(len(study.epochs), bool)
+        _show_task(report, args, study, task, features, everyone, "", rows)
+        if seen and len(unseen) >= _FEWEST_UNSEEN:
+            part = np.isin(study.subjects, unseen)
+            where = ", only subjects that the model never saw"
+            _show_task(report, args, study, task, features, part, where, rows)
+    _write_scores(report.folder / "scores.csv", rows)
+
+
+def _show_task(
+    report: _Report,
+    args: argparse.Namespace,
+    study: Study,
+    task: Task,
+    features: dict[str, NDArray[np.floating]],
+    part: NDArray[np.bool_],
+    where: str,
+    rows: list[list[object]],
+) -> None:
+    """Score a task on the trials of some subjects."""
+    trials = task.trials & part
+    groups = study.subjects[trials]
+    n_subjects = len(np.unique(groups))
+    n_splits = min(_FOLDS, n_subjects)
+    results = compare_features(
+        {name: values[trials] for name, values in features.items()},
+        task.y[part[task.trials]],
+        groups,
+        n_splits=n_splits,
+        # One subject to a fold is the same for every seed.
+        seeds=_SEEDS[:1] if n_splits == n_subjects else _SEEDS,
+        n_jobs=args.jobs,
+    )
+    title = f"{task.title[0].upper()}{task.title[1:]}{where}"
+    best = max(results, key=lambda name: results[name].mean)
+    compared = [
+        comparison(results, "embedding, standardised", f"{other}, standardised")
+        for other in ("untrained twin", "band power", "band power per channel")
+        if other in features
+    ]
+    note = "\n".join(f"- {line}" for line in [*compared, f"Best row: {best}."])
+    report.say(report_table(results, title=title, notes=[note]))
+    name = "-".join(f"scores {task.title} {'never seen' if where else ''}".split())
+    report.save(name, viz.plot_scores(results, title=title, show=False))
+    rows += _score_rows(title, results)
+
+
+def _score_rows(title: str, results: dict[str, CrossSubjectScores]) -> Iterable[list[object]]:
+    for name, result in results.items():
+        for (seed, fold), score in np.ndenumerate(result.scores):
+            chosen = result.chosen_c[seed, fold]
+            yield [title, name, result.seeds[seed], fold, f"{score:.6f}", f"{chosen:g}"]
+
+
+def _write_scores(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["task", "features", "seed", "fold", "balanced_accuracy", "C"])
+        writer.writerows(rows)

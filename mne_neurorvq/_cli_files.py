@@ -1,0 +1,200 @@
+# License: BSD-3-Clause
+"""``mne-neurorvq tokenize | reconstruct | embed``: recordings to files, one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from .cli import one_line
+from .estimators import NeuroRVQTransformer, preprocess
+from .weights import load_pretrained
+
+_ENDINGS = {
+    "tokenize": "-tokens.h5",
+    "reconstruct": "-reconstructed-epo.fif",
+    "embed": "-embedding.npz",
+}
+_EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
+
+
+def run_files(args: argparse.Namespace) -> int:
+    """Write what the command makes of each file; a file that fails does not stop the others.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command.
+
+    Returns
+    -------
+    int
+        0, or 1 if a file failed.
+
+    Raises
+    ------
+    ValueError
+        If two files would have one output, or there is no such model.
+    """
+    outputs = _outputs(args.files, args.out, _ENDINGS[args.command])
+    todo = []
+    for source, target in outputs:
+        if target.exists() and not args.overwrite:
+            print(f"{source}: skipped, {target} is there (--overwrite replaces it)")
+        else:
+            todo.append((source, target))
+    if not todo:
+        return 0
+    _check_model(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    with mne.utils.use_log_level("warning"):
+        for source, target in todo:
+            try:
+                print(f"{source}: {_process(args, source, target)} -> {target}")
+            except Exception as error:
+                # What MNE raises for a broken file may be of any type.
+                failed += 1
+                if args.debug:
+                    traceback.print_exc()
+                print(f"mne-neurorvq: error: {source}: {one_line(error)}", file=sys.stderr)
+    if failed:
+        print(f"mne-neurorvq: {failed} of {len(todo)} files failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _outputs(files: Sequence[Path], out: Path, ending: str) -> list[tuple[Path, Path]]:
+    """Each file with its output; two files never have the same."""
+    sources: dict[Path, Path] = {}
+    for source in files:
+        target = out / f"{_stem(source)}{ending}"
+        if target in sources:
+            raise ValueError(
+                f"{sources[target]} and {source} would both become {target}: rename one, or give "
+                "them different -o folders."
+            )
+        sources[target] = source
+    return [(source, target) for target, source in sources.items()]
+
+
+def _stem(path: Path) -> str:
+    """Name without its format: ``sub-01_eeg`` for ``sub-01_eeg.fif.gz``."""
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _check_model(args: argparse.Namespace) -> None:
+    """Fail before the first file, not in every one, if the model cannot do it."""
+    if args.command == "embed":
+        load_pretrained(args.pretrained, only="foundation").require("foundation")
+    else:
+        load_pretrained(args.pretrained, only="tokenizer").require("tokenizer")
+
+
+def _process(args: argparse.Namespace, source: Path, target: Path) -> str:
+    """Make the output of a file and say what it is."""
+    windows = _read_windows(args, source)
+    model = NeuroRVQTransformer(
+        args.pretrained,
+        output="embedding" if args.command == "embed" else "tokens",
+        pool=getattr(args, "pool", "mean"),
+        channels=args.channels,
+        device=args.device,
+        batch_size=args.batch_size,
+    ).fit(windows.epochs)
+    with _complete(target) as temporary:
+        _WRITERS[args.command](model, windows, temporary)
+    left_out = [match.name for match in model.channel_report_ if not match.used]
+    notes = [*windows.notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
+    remarks = f" ({'; '.join(notes)})" if notes else ""
+    return f"{len(windows.epochs)} windows × {len(model.ch_names_)} channels{remarks}"
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of a recording, or the trials of Epochs as they are."""
+
+    epochs: mne.BaseEpochs
+    first_sample: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Start of each in s from the start of the recording.
+
+        Of Epochs nobody knows that start: there it is sample 0 of their events.
+        """
+        samples = self.epochs.events[:, 0] - self.first_sample
+        return samples / self.epochs.info["sfreq"] + self.epochs.tmin
+
+
+def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
+    if not source.exists():
+        raise FileNotFoundError("there is no such file")
+    if source.name.endswith(_EPOCHS):
+        return _Windows(mne.read_epochs(source, preload=False, verbose="error"))
+    raw = mne.io.read_raw(source, preload=False, verbose="error")
+    duration = raw.n_times / raw.info["sfreq"]
+    if duration < args.window:
+        raise ValueError(f"{duration:g} s are shorter than a window of {args.window:g} s")
+    if not args.no_filter:
+        raw = preprocess(raw, args.pretrained)
+    epochs = mne.make_fixed_length_epochs(raw, args.window, preload=False, verbose="error")
+    n_windows = len(epochs.events)
+    epochs.drop_bad(verbose="error")
+    if not len(epochs):
+        raise ValueError("every window overlaps an annotation that begins with BAD")
+    notes = []
+    if n_windows > len(epochs):
+        notes.append(f"{n_windows - len(epochs)} windows overlap a BAD annotation")
+    rest = duration - n_windows * args.window
+    if rest >= 1 / raw.info["sfreq"]:
+        notes.append(f"the last {rest:.3g} s are no whole window")
+    return _Windows(epochs, raw.first_samp, tuple(notes))
+
+
+@contextmanager
+def _complete(target: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes the target only when everything is written."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".mne-neurorvq-") as folder:
+        yield Path(folder) / target.name
+        # More than one file where MNE splits those beyond 2 GB; the first one last.
+        for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == target.name):
+            os.replace(part, target.parent / part.name)
+
+
+def _write_tokens(model: NeuroRVQTransformer, windows: _Windows, path: Path) -> None:
+    model.tokenize(windows.epochs).save(path)
+
+
+def _write_reconstruction(model: NeuroRVQTransformer, windows: _Windows, path: Path) -> None:
+    model.reconstruct(windows.epochs).save(path, verbose="error")
+
+
+def _write_embedding(model: NeuroRVQTransformer, windows: _Windows, path: Path) -> None:
+    np.savez(
+        path,
+        embedding=model.transform(windows.epochs),
+        feature_names=model.get_feature_names_out().astype(str),
+        ch_names=np.array(model.ch_names_),
+        times=windows.times,
+        duration=len(windows.epochs.times) / windows.epochs.info["sfreq"],
+        pretrained=str(model.pretrained),
+    )
+
+
+_WRITERS: dict[str, Callable[[NeuroRVQTransformer, _Windows, Path], None]] = {
+    "tokenize": _write_tokens,
+    "reconstruct": _write_reconstruction,
+    "embed": _write_embedding,
+}

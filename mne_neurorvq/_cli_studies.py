@@ -1,0 +1,267 @@
+# License: BSD-3-Clause
+"""What ``mne-neurorvq demo`` runs on: trials, whose they are, and what to tell apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import (
+    epochs_from_recordings,
+    load_eegbci,
+    simulate_recordings,
+    trial_column,
+)
+from .estimators import preprocess
+
+_WINDOW = 4.0  # s
+_SIMULATED_TRIALS = 20
+_EEGBCI_RATE = 160.0
+# What people did in the runs of eegbci: https://physionet.org/content/eegmmidb/1.0.0/
+_BASELINE, _MOVEMENT, _IMAGERY = {1, 2}, {3, 5, 7, 9, 11, 13}, {4, 6, 8, 10, 12, 14}
+_SUBJECT = re.compile(r"sub-[^_]+")
+# A condition that a subject has fewer trials of is not scored.
+_FEWEST_TRIALS = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """Conditions to tell apart.
+
+    Attributes
+    ----------
+    title : str
+        Which.
+    trials : ndarray of bool, shape (n_trials,)
+        Trials that take part.
+    y : ndarray of str
+        Class of each of these.
+    """
+
+    title: str
+    trials: NDArray[np.bool_]
+    y: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Recordings of several subjects, cut into trials.
+
+    Attributes
+    ----------
+    description : str
+        What they are.
+    epochs : mne.Epochs
+        Trials of all subjects.
+    subjects : ndarray of str, shape (n_trials,)
+        Whose each trial is.
+    tasks : tuple of Task
+        What can be scored.
+    data_set : str | None
+        The name that models' training records use; ``"simulated"``, or None if not known.
+    """
+
+    description: str
+    epochs: mne.BaseEpochs
+    subjects: NDArray[np.str_]
+    tasks: tuple[Task, ...]
+    data_set: str | None
+
+
+def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:
+    """Simulate a study.
+
+    Parameters
+    ----------
+    subjects : sequence of int
+        Numbers of the simulated people.
+    pretrained : str
+        Model whose filters to apply.
+
+    Returns
+    -------
+    Study
+        Rest and imagery of either hand.
+    """
+    recordings = simulate_recordings(max(subjects), _SIMULATED_TRIALS, trial_duration=_WINDOW)
+    recordings = [preprocess(recordings[number - 1], pretrained) for number in subjects]
+    epochs = _cut(recordings, recordings[0].info["sfreq"])
+    return _study(
+        f"SIMULATED recordings, no measurements, of {len(subjects)} people",
+        epochs,
+        "imagery",
+        "simulated",
+    )
+
+
+def eegbci_study(subjects: Sequence[int], runs: Sequence[int], pretrained: str) -> Study:
+    """Cut the PhysioNet EEG Motor Movement/Imagery recordings into trials.
+
+    Parameters
+    ----------
+    subjects, runs : sequence of int
+        Numbers of the people and of the runs.
+    pretrained : str
+        Model whose filters to apply.
+
+    Returns
+    -------
+    Study
+        Rest and movement or imagery; eyes open and closed for the runs 1 and 2.
+
+    Raises
+    ------
+    ValueError
+        If runs with and without tasks are mixed.
+    """
+    kinds = {"movement": _MOVEMENT, "imagery": _IMAGERY, "baseline": _BASELINE}
+    present = [name for name, numbers in kinds.items() if numbers & set(runs)]
+    if "baseline" in present and len(present) > 1:
+        raise ValueError(
+            f"--runs {' '.join(map(str, runs))}: runs 1 and 2 (eyes open, eyes closed) have other "
+            "conditions than the rest; run them by themselves."
+        )
+    recordings = [
+        _in_windows(preprocess(raw, pretrained)) for raw in load_eegbci(subjects, list(runs))
+    ]
+    return _study(
+        f"PhysioNet EEG Motor Movement/Imagery, runs {', '.join(map(str, runs))}",
+        # Some people were recorded at another rate than the others.
+        _cut(recordings, _EEGBCI_RATE),
+        " or ".join(present),
+        "eegmmidb",
+    )
+
+
+def file_study(files: Sequence[Path], pretrained: str) -> Study:
+    """Cut recordings into trials: at their annotations if those can be scored, else anywhere.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Recordings of any format that MNE reads.
+    pretrained : str
+        Model whose filters to apply.
+
+    Returns
+    -------
+    Study
+        Its subjects are those of BIDS names, or the files.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read, or the files share no channel.
+    """
+    recordings = [_in_windows(_read(path, pretrained)) for path in files]
+    rate = min(float(raw.info["sfreq"]) for raw in recordings)
+    scored = _scored_conditions(recordings)
+    if len(scored) > 1:
+        epochs = _cut(recordings, rate, {name: code for code, name in enumerate(scored, start=1)})
+    else:
+        epochs = _cut([_windows_anywhere(raw) for raw in recordings], rate, {"window": 1})
+    names = {_subject_of(path) for path in files}
+    kind = "subjects by their BIDS names" if _by_bids(files) else "each taken as another subject"
+    description = f"{len(files)} files ({len(names)} subjects: {kind})"
+    return _study(description, epochs, "the others", None)
+
+
+def _study(description: str, epochs: mne.BaseEpochs, others: str, data_set: str | None) -> Study:
+    subjects = trial_column(epochs, "subject")
+    conditions = trial_column(epochs, "condition")
+    tasks = _tasks(conditions, others) if len(np.unique(subjects)) > 1 else ()
+    return Study(description, epochs, subjects, tasks, data_set)
+
+
+def _tasks(conditions: NDArray[np.str_], others: str) -> tuple[Task, ...]:
+    """Rest against all else, and all else against each other."""
+    active = sorted(set(conditions.tolist()) - {"rest"})
+    resting = conditions == "rest"
+    tasks = []
+    if resting.any() and active:
+        y = np.where(resting, "rest", others)
+        tasks.append(Task(f"rest against {others}", np.ones(len(y), bool), y))
+    if len(active) > 1:
+        tasks.append(Task(" against ".join(active), ~resting, conditions[~resting]))
+    return tuple(tasks)
+
+
+def _cut(
+    recordings: Sequence[mne.io.BaseRaw], sfreq: float, event_id: dict[str, int] | None = None
+) -> mne.EpochsArray:
+    # MNE includes the sample at tmax: without this a trial would have one sample too many.
+    tmax = _WINDOW - 1 / sfreq
+    return epochs_from_recordings(recordings, 0.0, tmax, event_id, sfreq=sfreq)
+
+
+def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        raw = preprocess(mne.io.read_raw(path, preload=False, verbose="error"), pretrained)
+    except Exception as error:
+        # What MNE raises for a broken file may be of any type and rarely names the file.
+        raise ValueError(f"{path}: {error}") from error
+    if raw.n_times < _WINDOW * raw.info["sfreq"]:
+        raise ValueError(f"{path}: {raw.times[-1]:g} s are shorter than a window of {_WINDOW:g} s")
+    raw.info["subject_info"] = {"his_id": _subject_of(path)}
+    return raw
+
+
+def _by_bids(files: Sequence[Path]) -> bool:
+    return all(_SUBJECT.match(path.name) for path in files)
+
+
+def _subject_of(path: Path) -> str:
+    found = _SUBJECT.match(path.name)
+    return found.group() if found else path.name
+
+
+def _in_windows(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+    """Split long annotations, such as of eyes that are closed, into as many windows as fit."""
+    kept = mne.Annotations([], [], [], orig_time=raw.annotations.orig_time)
+    for note in raw.annotations:
+        is_bad = note["description"].upper().startswith(("BAD", "EDGE"))
+        # A file's annotations are in seconds: a hundredth more or less is rounding.
+        n_windows = 1 if is_bad else max(1, int((note["duration"] + 0.01) // _WINDOW))
+        for window in range(n_windows):
+            kept.append(
+                note["onset"] + window * _WINDOW,
+                note["duration"] if n_windows == 1 else _WINDOW,
+                note["description"],
+            )
+    return raw.set_annotations(kept, verbose="error")
+
+
+def _windows_anywhere(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+    """Annotate successive windows; what is marked bad stays marked."""
+    marks = [note["description"].upper().startswith(("BAD", "EDGE")) for note in raw.annotations]
+    notes = raw.annotations[np.flatnonzero(marks)]
+    n_windows = int(raw.n_times / raw.info["sfreq"] // _WINDOW)
+    onsets = raw.first_time + np.arange(n_windows) * _WINDOW
+    if raw.annotations.orig_time is None:
+        onsets -= raw.first_time
+    windows = mne.Annotations(onsets, _WINDOW, "window", orig_time=raw.annotations.orig_time)
+    return raw.set_annotations(notes + windows, verbose="error")
+
+
+def _scored_conditions(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
+    """Conditions that every subject has enough trials of."""
+    counts: dict[str, dict[str, int]] = {}
+    for raw in recordings:
+        subject = counts.setdefault(raw.info["subject_info"]["his_id"], {})
+        for description in raw.annotations.description:
+            if not description.upper().startswith(("BAD", "EDGE")):
+                subject[description] = subject.get(description, 0) + 1
+    first, *others = counts.values()
+    return sorted(
+        name
+        for name in first
+        if all(subject.get(name, 0) >= _FEWEST_TRIALS for subject in (first, *others))
+    )

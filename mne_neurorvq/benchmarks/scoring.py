@@ -1,0 +1,316 @@
+# License: BSD-3-Clause
+"""The protocol: linear classifiers on subjects that they have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.preprocessing import StandardScaler
+
+from ..estimators import GroupStandardScaler
+
+#: Inverse strengths of regularisation to choose from.
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# For a single training subject, on whom nothing can be chosen independently.
+_C_UNCHOSEN = 1e-2
+_INNER_SPLITS = 5
+
+
+@dataclass(frozen=True)
+class CrossSubjectScores:
+    """Scores of one kind of features on subjects that the classifier had not seen.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (n_seeds, n_folds)
+        Balanced accuracy of each fold.
+    chosen_c : ndarray, shape (n_seeds, n_folds)
+        Inverse strength of regularisation, chosen on the training subjects; NaN for a classifier
+        of one's own.
+    seeds : tuple of int
+        Seeds that assigned subjects to folds.
+    subjects : tuple of str
+        All subjects.
+    classes : tuple of str
+        What was told apart.
+    n_trials, n_columns : int
+        Shape of the features.
+
+    Examples
+    --------
+    >>> result = CrossSubjectScores(
+    ...     np.array([[0.5, 0.7]]), np.array([[0.01, 0.1]]), (0,), ("a", "b"), ("x", "y"), 8, 3)
+    >>> result
+    <CrossSubjectScores | 0.600 ± 0.100 over 2 folds × 1 seeds | 2 subjects, 8 trials>
+    """
+
+    scores: NDArray[np.float64]
+    chosen_c: NDArray[np.float64]
+    seeds: tuple[int, ...]
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    n_trials: int
+    n_columns: int
+
+    @property
+    def mean(self) -> float:
+        """Mean over all folds of all seeds."""
+        return float(self.scores.mean())
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over all folds of all seeds: no confidence interval."""
+        return float(self.scores.std())
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of subjects."""
+        return len(self.subjects)
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds of one seed."""
+        return self.scores.shape[1]
+
+    def __repr__(self) -> str:
+        return (
+            f"<CrossSubjectScores | {self.mean:.3f} ± {self.spread:.3f} over {self.n_folds} folds "
+            f"× {len(self.seeds)} seeds | {self.n_subjects} subjects, {self.n_trials} trials>"
+        )
+
+
+def cross_subject_scores(
+    features: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_splits: int = 5,
+    seeds: Sequence[int] = (0,),
+    classifier: ClassifierMixin | None = None,
+    n_jobs: int | None = None,
+) -> CrossSubjectScores:
+    """Classify trials of subjects that the classifier has not seen.
+
+    Parameters
+    ----------
+    features : array-like, shape (n_trials, n_columns)
+        Features.
+    y : array-like, shape (n_trials,)
+        Classes.
+    groups : array-like, shape (n_trials,)
+        Subject of each trial.
+    n_splits : int
+        Number of folds, at most the number of subjects.
+    seeds : sequence of int
+        Each assigns the subjects to folds anew.
+    classifier : scikit-learn classifier | None
+        Fitted in every fold on the features as they are. None is the linear probe of the notes.
+    n_jobs : int | None
+        Processes for the choice of the regularisation.
+
+    Returns
+    -------
+    CrossSubjectScores
+        Balanced accuracy of every fold.
+
+    Raises
+    ------
+    ValueError
+        If there are too few subjects, a subject lacks a class, or features are NaN or infinite.
+
+    Notes
+    -----
+    All trials of a subject are in one fold (:class:`~sklearn.model_selection.GroupKFold`). The
+    linear probe standardises the columns and fits a logistic regression with an L2 penalty. Its
+    strength is chosen from `C_GRID` by the balanced accuracy in a second grouped
+    cross-validation (at most 5 folds) within the training subjects. The test subjects take part
+    in neither; with a single training subject there is no choice and C is 0.01.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> y, subjects = np.tile([0, 1], 40), np.repeat(list("abcd"), 20)
+    >>> features = rng.standard_normal((80, 3)) + y[:, None]
+    >>> result = cross_subject_scores(features, y, subjects, n_splits=4)
+    >>> result.n_subjects, result.scores.shape, result.mean > 0.7
+    (4, (1, 4), True)
+    """
+    features, y, groups = _checked(features, y, groups, n_splits)
+    seeds = tuple(int(seed) for seed in seeds)
+    if not seeds:
+        raise ValueError("seeds is empty: give at least one.")
+    scores = np.empty((len(seeds), n_splits))
+    chosen_c = np.full_like(scores, np.nan)
+    for row, seed in enumerate(seeds):
+        folds = GroupKFold(n_splits, shuffle=True, random_state=seed).split(features, y, groups)
+        for column, (train, test) in enumerate(folds):
+            if classifier is None:
+                model = _LinearProbe(n_jobs).fit(features[train], y[train], groups[train])
+                chosen_c[row, column] = model.chosen_c
+            else:
+                model = clone(classifier).fit(features[train], y[train])
+            predicted = model.predict(features[test])
+            scores[row, column] = balanced_accuracy_score(y[test], predicted)
+    return CrossSubjectScores(
+        scores=scores,
+        chosen_c=chosen_c,
+        seeds=seeds,
+        subjects=tuple(str(subject) for subject in np.unique(groups)),
+        classes=tuple(str(label) for label in np.unique(y)),
+        n_trials=len(y),
+        n_columns=features.shape[1],
+    )
+
+
+def compare_features(
+    features: Mapping[str, ArrayLike],
+    y: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_splits: int = 5,
+    seeds: Sequence[int] = (0,),
+    n_jobs: int | None = None,
+) -> dict[str, CrossSubjectScores]:
+    """Score kinds of features on the same folds, as they are and standardised per subject.
+
+    Parameters
+    ----------
+    features : dict of str to array-like, shape (n_trials, n_columns)
+        Features by name, such as :func:`representations` gives.
+    y, groups, n_splits, seeds, n_jobs
+        As in :func:`cross_subject_scores`.
+
+    Returns
+    -------
+    dict of str to CrossSubjectScores
+        For each name, the features as they are and, with ``", standardised"`` after the name,
+        through :class:`~mne_neurorvq.GroupStandardScaler` (without labels); last ``"chance"``:
+        always the most frequent class of the training subjects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, subjects = np.tile([0, 1], 20), np.repeat(list("abcd"), 10)
+    >>> features = {"label plus subject": (y + 100 * (subjects == "a"))[:, None]}
+    >>> for name, result in compare_features(features, y, subjects, n_splits=2).items():
+    ...     print(name, result.n_folds)
+    label plus subject 2
+    label plus subject, standardised 2
+    chance 2
+    """
+    if not features:
+        raise ValueError("features is empty: give at least one kind.")
+    results = {}
+    for name, values in features.items():
+        within = GroupStandardScaler().fit_transform(values, groups=groups)
+        for label, table in ((name, values), (f"{name}, standardised", within)):
+            results[label] = cross_subject_scores(
+                table, y, groups, n_splits=n_splits, seeds=seeds, n_jobs=n_jobs
+            )
+    constant = DummyClassifier(strategy="most_frequent")
+    nothing = np.empty((len(np.asarray(y)), 0))
+    results["chance"] = cross_subject_scores(
+        nothing, y, groups, n_splits=n_splits, seeds=seeds, classifier=constant
+    )
+    return results
+
+
+class _LinearProbe:
+    """Standardised logistic regression whose strength is chosen on the training subjects."""
+
+    def __init__(self, n_jobs: int | None) -> None:
+        self._n_jobs = n_jobs
+
+    def fit(self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> _LinearProbe:
+        self._scaler = StandardScaler().fit(X)
+        X = self._scaler.transform(X)
+        self._rotation = _row_space(X)
+        X = self._rotated(X)
+        self._model, self.chosen_c = self._choose(X, y, groups)
+        return self
+
+    def predict(self, X: NDArray[Any]) -> NDArray[Any]:
+        return self._model.predict(self._rotated(self._scaler.transform(X)))
+
+    def _rotated(self, X: NDArray[Any]) -> NDArray[Any]:
+        return X if self._rotation is None else X @ self._rotation
+
+    def _choose(
+        self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]
+    ) -> tuple[BaseEstimator, float]:
+        regression = LogisticRegression(C=_C_UNCHOSEN, max_iter=5000)
+        n_subjects = len(np.unique(groups))
+        if n_subjects == 1:
+            return regression.fit(X, y), _C_UNCHOSEN
+        search = GridSearchCV(
+            regression,
+            {"C": C_GRID},
+            scoring="balanced_accuracy",
+            cv=GroupKFold(min(_INNER_SPLITS, n_subjects)),
+            n_jobs=self._n_jobs,
+            error_score="raise",
+        )
+        search.fit(X, y, groups=groups)
+        return search.best_estimator_, search.best_params_["C"]
+
+
+def _row_space(X: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Orthonormal basis (n_columns, n_basis) of the rows; None if there are as many as columns.
+
+    With an L2 penalty the weights lie in this space, so that the solution is the same on the few
+    coordinates within it.
+    """
+    n_rows, n_columns = X.shape
+    if n_columns <= n_rows:
+        return None
+    X = X.astype(np.float64)
+    variances, directions = np.linalg.eigh(X @ X.T)
+    kept = variances > variances[-1] * n_rows * np.finfo(float).eps
+    if not kept.any():
+        return None
+    return (X.T @ directions[:, kept]) / np.sqrt(variances[kept])
+
+
+def _checked(
+    features: ArrayLike, y: ArrayLike, groups: ArrayLike, n_splits: int
+) -> tuple[NDArray[np.floating], NDArray[Any], NDArray[Any]]:
+    features, y, groups = np.asarray(features), np.asarray(y), np.asarray(groups)
+    if features.ndim != 2 or features.dtype.kind not in "biuf":
+        raise ValueError(
+            "features must be numbers of shape (n_trials, n_columns), got dtype "
+            f"{features.dtype} and shape {features.shape}."
+        )
+    if not y.shape == groups.shape == (len(features),):
+        raise ValueError(
+            f"y and groups must have one entry for each of the {len(features)} trials, got the "
+            f"shapes {y.shape} and {groups.shape}."
+        )
+    finite = np.isfinite(features)
+    if not finite.all():
+        trial, column = np.argwhere(~finite)[0]
+        raise ValueError(f"features of trial {trial} are NaN or infinite in column {column}.")
+    classes, subjects = np.unique(y), np.unique(groups)
+    if len(classes) < 2:
+        raise ValueError(f"y has the single class {classes.tolist()}: nothing to tell apart.")
+    if not 2 <= n_splits <= len(subjects):
+        raise ValueError(
+            f"n_splits={n_splits} must be from 2 to the number of subjects ({len(subjects)})."
+        )
+    for subject in subjects:
+        missing = set(classes.tolist()) - set(y[groups == subject].tolist())
+        if missing:
+            raise ValueError(
+                f"subject {subject} has no trial of class {', '.join(map(str, sorted(missing)))}: "
+                "leave the subject out (a class that depends on the subject needs other folds)."
+            )
+    return features, y, groups

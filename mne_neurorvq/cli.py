@@ -1,0 +1,321 @@
+# License: BSD-3-Clause
+"""``mne-neurorvq``: the main jobs from the shell.
+
+Only what a command needs is imported, and only when it runs: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+_PROGRAM = "mne-neurorvq"
+_DEFAULT_MODEL = "neurorvq-eeg-small"
+_FILE_COMMANDS = {
+    "tokenize": "write the tokens of recordings, OUT/<name>-tokens.h5",
+    "reconstruct": "pass recordings through the codes and back, OUT/<name>-reconstructed-epo.fif",
+    "embed": "write the embedding of recordings, OUT/<name>-embedding.npz",
+}
+_PRETRAIN_HELP = "pretrain a tokenizer and a foundation model on recordings"
+#: What a wrong argument or file raises; anything else is a fault of this package.
+_USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str | None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if some files failed or something unexpected happened, 2 for wrong
+        arguments.
+
+    Examples
+    --------
+    >>> main(["models"])  # doctest: +ELLIPSIS
+    | name ...
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    with _warnings_on_one_line():
+        try:
+            args = _parser(arguments).parse_args(arguments)
+            return _run(args)
+        except KeyboardInterrupt:
+            return _fail("interrupted; what was written is complete", 130)
+        except _USER_ERRORS as error:
+            if debug:
+                traceback.print_exc()
+            return _fail(one_line(error), 2)
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            message = f"{type(error).__name__}: {one_line(error)}"
+            return _fail(f"{message} (--debug shows where)", 1)
+
+
+def one_line(error: BaseException) -> str:
+    """Bring the message of an error onto one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    str
+        Its message, or its type if it has none.
+
+    Examples
+    --------
+    >>> one_line(ValueError())
+    'ValueError'
+    """
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _warnings_on_one_line() -> Iterator[None]:
+    """Print warnings without the line of code that they come from."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, *args: object, **kwargs: object) -> None:
+        print(f"{_PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "models":
+        print(_table_of_models())
+        return 0
+    if args.command == "demo":
+        from ._cli_demo import run_demo
+
+        return run_demo(args)
+    if args.command in _FILE_COMMANDS:
+        from ._cli_files import run_files
+
+        return run_files(args)
+    from .training.command import run
+
+    run(args)
+    return 0
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    from . import __version__
+
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Tokens, features and signals from residual-VQ models of EEG.",
+        epilog=f"'{_PROGRAM} COMMAND --help' explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show where an error comes from")
+
+    demo = commands.add_parser(
+        "demo",
+        parents=[common],
+        help="tokens, reconstruction and subject-independent scores, with figures",
+        description=(
+            "Tokens, reconstruction quality and subject-independent scores beside band power and "
+            "an untrained model. On SIMULATED recordings unless --data says otherwise."
+        ),
+    )
+    _add_demo_arguments(demo)
+    for name, text in _FILE_COMMANDS.items():
+        _add_file_arguments(
+            commands.add_parser(name, parents=[common], help=text, description=text.capitalize()),
+            embedding=name == "embed",
+        )
+    commands.add_parser("models", parents=[common], help="list the models that have a name")
+    pretrain = commands.add_parser("pretrain", parents=[common], help=_PRETRAIN_HELP)
+    if arguments[:1] == ["pretrain"]:
+        _add_pretrain_arguments(pretrain)
+    return parser
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pretrained", default=_DEFAULT_MODEL, metavar="NAME", help="name or path of a model"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+    parser.add_argument(
+        "--batch-size",
+        type=_batch_size,
+        default="auto",
+        metavar="N",
+        help="trials in a forward pass (default: auto)",
+    )
+
+
+def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="FILE",
+        help=(
+            "'eegbci' (PhysioNet motor imagery; MNE_DATASETS_EEGBCI_PATH names its folder), or "
+            "recordings that MNE reads; those of one subject by BIDS name (sub-01_...) count as "
+            "one, otherwise each file is taken to be another subject"
+        ),
+    )
+    parser.add_argument(
+        "--subjects",
+        nargs="+",
+        type=_numbers,
+        metavar="N",
+        help="numbers and ranges, such as 1-16 (default: 1-8; of eegbci or simulated)",
+    )
+    parser.add_argument(
+        "--runs", nargs="+", type=_numbers, metavar="N", help="of eegbci (default: 4 8 12)"
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("mne-neurorvq-demo"),
+        metavar="DIR",
+        help="folder of report and figures, replaced if there (default: ./mne-neurorvq-demo)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes for scoring (default: 1)"
+    )
+    _add_model_arguments(parser)
+
+
+def _add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="recordings that MNE reads, or Epochs (-epo.fif)",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder")
+    parser.add_argument(
+        "--window",
+        type=_seconds,
+        default=4.0,
+        metavar="S",
+        help="length of the windows that a recording is cut into, in s (default: 4)",
+    )
+    parser.add_argument(
+        "--no-filter", action="store_true", help="the recordings have the model's filters already"
+    )
+    parser.add_argument(
+        "--channels",
+        choices=("match", "strict", "interpolate"),
+        default="match",
+        help="channels that the model does not know: leave out, fail, or use the nearest site",
+    )
+    if embedding:
+        parser.add_argument(
+            "--pool",
+            choices=("mean", "channel", "time", "none"),
+            default="mean",
+            help="average over channels and patches, channels, patches, or nothing",
+        )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    _add_model_arguments(parser)
+
+
+def _add_pretrain_arguments(parser: argparse.ArgumentParser) -> None:
+    try:
+        from .training import command
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "mne_neurorvq"):
+            raise
+        raise ImportError(
+            f"pretrain needs {missing}, which is not installed: "
+            "pip install 'mne-neurorvq[pretrain]'"
+        ) from error
+    command.add_arguments(parser)
+
+
+def _numbers(text: str) -> list[int]:
+    """Numbers of ``3``, ``1-16`` or ``1,3,5-7``."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            start, stop = int(first), int(last if dash else first)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is neither a number nor a range such as 1-16"
+            ) from None
+        if not 1 <= start <= stop:
+            raise argparse.ArgumentTypeError(f"{text!r} is no range of numbers from 1 upwards")
+        numbers += range(start, stop + 1)
+    return numbers
+
+
+def _batch_size(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be 'auto' or a number from 1 upwards")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = float("nan")
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a positive number of seconds")
+    return seconds
+
+
+def _table_of_models() -> str:
+    from ._table import markdown_table
+    from .weights import list_pretrained
+    from .weights.registry import BUNDLED
+
+    where = {"bundled": "in the package", "seed": "made from a seed"}
+    rows = []
+    for entry in list_pretrained():
+        files = (BUNDLED / entry.name).glob("*.safetensors")
+        size = sum(file.stat().st_size for file in files)
+        rows.append(
+            (
+                entry.name,
+                entry.modality,
+                " + ".join(entry.kinds),
+                entry.licence,
+                where.get(entry.source) or entry.url.removeprefix("https://"),
+                f"{size / 1e6:.1f} MB" if size else "",
+            )
+        )
+    head = ("name", "signal", "has", "licence", "where", "size")
+    return markdown_table(head, rows, align="lllllr")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

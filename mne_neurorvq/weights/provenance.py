@@ -1,0 +1,64 @@
+# License: BSD-3-Clause
+"""Whose recordings a model was trained on: the one place where this is read."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+
+from .registry import BUNDLED, list_pretrained
+
+TRAINING_FILE = "training.json"
+
+
+def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str, ...]] | None:
+    """Subjects whose recordings a model has seen, without labels, when it was pretrained.
+
+    Parameters
+    ----------
+    pretrained : str | path-like
+        Name of a model, or path of its folder.
+
+    Returns
+    -------
+    dict of str to tuple of str | None
+        Subjects of each data set; empty for untrained models, None where it is not known.
+
+    Raises
+    ------
+    ValueError
+        If the model's file says something else than subjects of data sets.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.weights.provenance import pretraining_subjects
+    >>> pretraining_subjects("neurorvq-eeg-tiny-random")
+    {}
+    >>> pretraining_subjects("neurorvq-eeg") is None  # the authors do not say
+    True
+    """
+    folder = Path(pretrained)
+    for entry in list_pretrained():
+        if entry.name == str(pretrained):
+            if entry.seed is not None:
+                return {}
+            folder = BUNDLED / entry.name
+    path = folder / TRAINING_FILE
+    return _read(path) if path.is_file() else None
+
+
+def _read(path: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
+        if not all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names)
+            for names in subjects.values()
+        ):
+            raise TypeError("a data set has something else than a list of names")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} must hold {{'subjects': {{data set: [names]}}}}, but: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return {data_set: tuple(names) for data_set, names in subjects.items()}
