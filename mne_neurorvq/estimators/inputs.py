@@ -182,12 +182,14 @@ def _short(names: Sequence[str]) -> str:
 
 def _is_plain(X: Any) -> bool:
     """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
-    if hasattr(X, "get_data") or hasattr(X, "datasets") or hasattr(X, "windows"):
-        return False
-    if isinstance(X, (list, tuple)) and len(X):
-        first = X[0]
-        return not (hasattr(first, "get_data") or isinstance(first, tuple))
-    return True
+    items = X if isinstance(X, (list, tuple)) else [X]
+    return not any(isinstance(item, tuple) or _is_recorded(item) for item in items)
+
+
+def _is_recorded(item: Any) -> bool:
+    """Whether this is an object of MNE or braindecode, or of a class derived from theirs."""
+    packages = {base.__module__.partition(".")[0] for base in type(item).__mro__}
+    return not packages.isdisjoint(("mne", "braindecode"))
 
 
 def plan(
