@@ -1,0 +1,379 @@
+# License: BSD-3-Clause
+"""Whatever holds the trials, the numbers are the same; whatever is wrong with them is said."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+import warnings
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mne.utils import object_diff
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mne_neurorvq import NeuroRVQTransformer
+from mne_neurorvq._montage import standard_montage
+
+TINY = "neurorvq-eeg-tiny-random"
+NAMES = ["C3", "Cz", "C4", "Pz"]
+
+
+def array_transformer(sfreq=160.0, ch_names=NAMES, **parameters):
+    return NeuroRVQTransformer(TINY, ch_names=ch_names, sfreq=sfreq, **parameters)
+
+
+@pytest.fixture
+def expected(epochs):
+    fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    return fitted.transform(epochs), fitted.tokenize(epochs).codes
+
+
+def check_same(estimator, X, expected):
+    embedding, codes = expected
+    assert_allclose(estimator.fit_transform(X), embedding, rtol=0, atol=1e-6)
+    assert_array_equal(estimator.tokenize(X).codes, codes)
+
+
+def test_a_list_of_single_trials_is_the_epochs(epochs, expected):
+    singles = [epochs[i] for i in range(len(epochs))]
+    check_same(NeuroRVQTransformer(TINY), singles, expected)
+    check_same(NeuroRVQTransformer(TINY), [epochs[:2], epochs[2:]], expected)
+
+
+@pytest.mark.parametrize(("unit", "per_volt"), [("uV", 1e6), ("mV", 1e3), ("V", 1.0)])
+def test_an_array_in_its_unit_is_the_epochs(epochs, expected, unit, per_volt):
+    X = per_volt * epochs.get_data(copy=True)
+    check_same(array_transformer(unit=unit), X, expected)
+    check_same(array_transformer(unit=unit, ch_names=tuple(NAMES)), X.tolist(), expected)
+
+
+def test_fit_on_epochs_serves_arrays_of_the_same_channels(epochs, expected):
+    fitted = array_transformer().fit(epochs)
+    X = 1e6 * epochs.get_data(copy=True)
+    assert_allclose(fitted.transform(X), expected[0], rtol=0, atol=1e-6)
+
+
+def test_one_channel_may_come_as_two_dimensions(make_epochs):
+    one = make_epochs(ch_names=("Cz",))
+    X = 1e6 * one.get_data(copy=True)
+    embedding = NeuroRVQTransformer(TINY).fit_transform(one)
+    for flat in (X[:, 0], pd.DataFrame(X[:, 0]), pd.DataFrame(X[:, 0]).add_prefix("t")):
+        found = array_transformer(ch_names=["Cz"]).fit_transform(flat)
+        assert_allclose(found, embedding, rtol=0, atol=1e-6)
+    unnamed = NeuroRVQTransformer(TINY, sfreq=160.0)
+    assert_allclose(unnamed.fit_transform(X[:, 0]), embedding, rtol=0, atol=1e-6)
+
+
+def test_windows_of_braindecode_are_the_epochs(epochs, expected):
+    pytest.importorskip("braindecode", reason="needs the extra braindecode")
+    from braindecode.datasets import BaseConcatDataset, RawDataset, create_from_mne_epochs
+    from braindecode.preprocessing import create_windows_from_events
+
+    data = np.concatenate(list(epochs.get_data(copy=True)), axis=-1)
+    raw = mne.io.RawArray(data, epochs.info, verbose="error")
+    raw.set_annotations(mne.Annotations(2.0 * np.arange(6), 2.0, ["a", "b"] * 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # braindecode's own
+        from_recording = create_windows_from_events(
+            BaseConcatDataset([RawDataset(raw)]), mapping={"a": 0, "b": 1}, preload=False
+        )
+        from_epochs = create_from_mne_epochs(
+            [epochs[:2], epochs[2:]],
+            window_size_samples=320,
+            window_stride_samples=320,
+            drop_last_window=False,
+        )
+    check_same(NeuroRVQTransformer(TINY), from_recording, expected)
+    check_same(NeuroRVQTransformer(TINY), from_epochs, expected)
+    check_same(NeuroRVQTransformer(TINY), from_epochs.datasets, expected)
+
+
+@pytest.mark.parametrize("kind", ["read-only", "float32", "Fortran order", "reversed view", "list"])
+def test_how_an_array_lies_in_memory_does_not_matter(epochs, expected, kind):
+    X = 1e6 * epochs.get_data(copy=True)
+    if kind == "read-only":
+        X.flags.writeable = False
+    X = {
+        "float32": lambda: X.astype(np.float32),
+        "Fortran order": lambda: np.asfortranarray(X),
+        "reversed view": lambda: X[:, ::-1].copy()[:, ::-1],
+        "list": lambda: list(X),
+    }.get(kind, lambda: X)()
+    embedding = array_transformer().fit_transform(X)
+    assert_allclose(embedding, expected[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int64, np.float16])
+def test_coarse_numbers_are_taken_for_what_they_are(epochs, dtype):
+    X = np.round(1e6 * epochs.get_data(copy=True)).astype(dtype)
+    assert_array_equal(
+        array_transformer().fit_transform(X), array_transformer().fit_transform(X.astype(float))
+    )
+
+
+def test_a_read_only_array_at_the_rate_of_the_model_is_left_alone(transformer):
+    X = np.random.default_rng(0).normal(0, 20, (2, 4, 400)).astype(np.float32)
+    X.flags.writeable = False
+    estimator = array_transformer(sfreq=200.0).fit(X)
+    assert np.isfinite(estimator.transform(X)).all()
+    assert estimator.reconstruct(X).get_data().shape == X.shape
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """A recording in a file, with one event a second."""
+    rng = np.random.default_rng(0)
+    info = mne.create_info(NAMES, 200.0, "eeg")
+    raw = mne.io.RawArray(2e-5 * rng.standard_normal((4, 200 * 130)), info, verbose="error")
+    raw.save(tmp_path / "some_raw.fif", verbose="error")
+    raw = mne.io.read_raw_fif(tmp_path / "some_raw.fif", verbose="error")
+    events = np.column_stack([200 * np.arange(128), np.zeros(128, int), np.ones(128, int)])
+
+    def read(n_trials=128, **parameters):
+        given = dict(tmin=0.0, tmax=1.0 - 1 / 200, baseline=None, verbose="error") | parameters
+        return mne.Epochs(raw, events[:n_trials], **given)
+
+    return read
+
+
+def test_epochs_on_disk_are_the_preloaded_ones(on_disk):
+    fitted = NeuroRVQTransformer(TINY).fit(on_disk(20))
+    preloaded = on_disk(20, preload=True)
+    assert_array_equal(fitted.transform(on_disk(20)), fitted.transform(preloaded))
+    assert_array_equal(fitted.tokenize(on_disk(20)).codes, fitted.tokenize(preloaded).codes)
+
+
+def test_trials_that_reject_drops_are_left_out(on_disk):
+    limit = dict(eeg=np.quantile(np.ptp(on_disk(20).get_data(verbose="error"), axis=-1), 0.9))
+    lazy, preloaded = on_disk(20, reject=limit), on_disk(20, reject=limit, preload=True)
+    assert 0 < len(preloaded) < 20
+    tokens = NeuroRVQTransformer(TINY).fit(lazy).tokenize(lazy)
+    assert_array_equal(tokens.events, preloaded.events)
+
+
+def test_fitting_leaves_epochs_as_they_were(on_disk, epochs):
+    lazy = on_disk(8)
+    NeuroRVQTransformer(TINY).fit(lazy).reconstruct(lazy)
+    assert not lazy.preload
+    with pytest.raises(RuntimeError, match="bad epochs have not been dropped"):
+        len(lazy)
+    copy = epochs.copy()
+    NeuroRVQTransformer(TINY).fit(epochs).reconstruct(epochs)
+    assert_array_equal(copy.get_data(), epochs.get_data())
+    assert not object_diff(copy.info, epochs.info)
+    assert_array_equal(copy.events, epochs.events)
+    assert copy.metadata.equals(epochs.metadata)
+
+
+def test_memory_does_not_grow_with_the_number_of_trials_on_disk(on_disk):
+    fitted = NeuroRVQTransformer(TINY, output="histogram", batch_size=1).fit(on_disk(2))
+
+    def peak(n_trials):
+        some = on_disk(n_trials).drop_bad()
+        tracemalloc.start()
+        fitted.transform(some)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(1)  # what is imported or cached on first use does not count
+    size_of_the_trials = 96 * 4 * 200 * 8
+    assert peak(128) - peak(32) < size_of_the_trials / 4
+
+
+def generator_states():
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def test_random_generators_are_left_untouched(epochs, tmp_path, tiny):
+    from mne_neurorvq.weights import save_pretrained
+
+    folder = save_pretrained(tmp_path / "model", tiny.tokenizer, tiny.foundation)
+    before = generator_states()
+    for name in (TINY, str(folder)):
+        fitted = NeuroRVQTransformer(name).fit(epochs)
+        fitted.transform(epochs)
+        fitted.reconstruct(epochs)
+    after = generator_states()
+    assert before[0] == after[0]
+    assert str(before[1]) == str(after[1])
+    assert torch.equal(before[2], after[2])
+
+
+def test_the_network_is_not_touched(epochs, monkeypatch):
+    def refuse(*args):
+        raise AssertionError(f"tried to reach {args}")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    NeuroRVQTransformer("neurorvq-eeg")  # would be downloaded, but only by fit
+    NeuroRVQTransformer(TINY).fit(epochs).reconstruct(epochs)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_sample_that_is_no_number_is_named_by_trial_and_channel(epochs, value):
+    epochs.get_data(copy=False)[4, 2, 17] = value
+    singles = [epochs[i] for i in range(len(epochs))]
+    array = 1e6 * epochs.get_data(copy=True)
+    fitted = array_transformer().fit(epochs[:4])
+    for X in (epochs, singles, array):
+        for method in (fitted.transform, fitted.tokenize, fitted.reconstruct):
+            with pytest.raises(ValueError, match="Trial 4, channel 'C4' contains NaN or inf"):
+                method(X)
+
+
+def test_samples_under_a_mask_are_missing_not_zero(epochs):
+    X = np.ma.masked_array(1e6 * epochs.get_data(copy=True))
+    assert array_transformer().fit_transform(X).shape == (6, 800)
+    X[3, 1, 5] = np.ma.masked
+    with pytest.raises(ValueError, match="Trial 3, channel 'Cz'"):
+        array_transformer().fit_transform(X)
+    coarse = np.ma.masked_array(np.ones((1, 4, 320), int))
+    coarse[0, 0, 0] = np.ma.masked
+    with pytest.raises(ValueError, match="Trial 0, channel 'C3'"):
+        array_transformer().fit_transform(coarse)
+
+
+def test_a_bad_channel_may_hold_anything(epochs):
+    epochs.get_data(copy=False)[:, 3] = np.nan
+    epochs.info["bads"] = ["Pz"]
+    with pytest.warns(UserWarning, match=r"1 of 4 channels .* 'Pz' \(marked bad\)"):
+        fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    assert fitted.ch_names_ == ("C3", "Cz", "C4")
+    assert np.isfinite(fitted.transform(epochs)).all()
+
+
+def test_a_channel_that_turns_bad_after_fit_is_used_and_named(epochs):
+    fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    expected = fitted.transform(epochs)
+    epochs.info["bads"] = ["C4"]
+    with pytest.warns(UserWarning, match="C4 marked bad in X.*interpolate_bads"):
+        assert_array_equal(fitted.transform(epochs), expected)
+
+
+def test_microvolts_in_epochs_are_refused(epochs):
+    wrong = mne.EpochsArray(1e6 * epochs.get_data(), epochs.info, verbose="error")
+    with pytest.raises(ValueError, match="looks like microvolts stored as volts"):
+        NeuroRVQTransformer(TINY).fit(wrong)
+    fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    with pytest.raises(ValueError, match="looks like microvolts stored as volts"):
+        fitted.transform(wrong)
+
+
+def test_volts_in_an_array_of_microvolts_are_refused(epochs):
+    with pytest.raises(ValueError, match=r"'uV'.*looks like volts: pass unit='V'"):
+        array_transformer().fit(epochs.get_data())
+
+
+def test_channels_of_other_kinds_are_left_out_and_named(make_epochs):
+    mixed = make_epochs(
+        ch_names=("C3", "STI 014", "C4", "HEOG"), ch_types=["eeg", "stim", "eeg", "eog"]
+    )
+    with pytest.warns(UserWarning, match="2 of 4 channels.*'STI 014'.*'HEOG'"):
+        fitted = NeuroRVQTransformer(TINY).fit(mixed)
+    assert fitted.ch_names_ == ("C3", "C4")
+    assert [match.name for match in fitted.channel_report_] == mixed.ch_names
+    assert_allclose(
+        fitted.transform(mixed), NeuroRVQTransformer(TINY).fit_transform(mixed.pick(["C3", "C4"]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (["EEG FP1-REF", "EEG T3-LE", "EEG O1-REF"], ["fp1", "t3", "o1"]),
+        (["Fc5.", "C3..", "Iz.."], ["fc5", "c3", "iz"]),
+        (["T7", "P8", "M1"], ["t7", "p8", "a1"]),
+    ],
+)
+def test_names_of_other_habits_are_understood(names, rows):
+    X = np.random.default_rng(0).normal(0, 20, (1, 3, 200))
+    fitted = array_transformer(sfreq=200.0, ch_names=names).fit(X)
+    assert fitted.ch_names_ == tuple(names)
+    vocabulary = fitted.config_.channels
+    assert [vocabulary[row] for row in fitted.tokenize(X).channel_rows] == rows
+
+
+def test_a_montage_without_a_known_name_is_refused():
+    X = np.random.default_rng(0).normal(0, 20, (1, 2, 200))
+    for names in (["Fp1-F7", "C3-P3"], ["E1", "E2"]):
+        with pytest.raises(ValueError, match=f"None of the 2 channels.*{names[0]}"):
+            array_transformer(sfreq=200.0, ch_names=names).fit(X)
+
+
+def test_strict_channels_let_none_be_left_out(make_epochs):
+    mixed = make_epochs(ch_names=("C3", "C4", "E77"))
+    with pytest.raises(ValueError, match=r"channels='strict'.*'E77'"):
+        NeuroRVQTransformer(TINY, channels="strict").fit(mixed)
+    assert NeuroRVQTransformer(TINY, channels="strict").fit(mixed.pick(["C3", "C4"]))
+
+
+def test_unknown_names_take_the_nearest_known_sites(make_epochs):
+    known = make_epochs(ch_names=("C3", "C4", "Cz", "Pz")).set_montage(standard_montage())
+    unknown = known.copy().rename_channels({"C3": "E1", "C4": "E2"})
+    fitted = NeuroRVQTransformer(TINY, channels="interpolate").fit(unknown)
+    assert [match.target for match in fitted.channel_report_] == ["c3", "c4", "cz", "pz"]
+    assert_array_equal(fitted.transform(unknown), NeuroRVQTransformer(TINY).fit_transform(known))
+
+
+@pytest.mark.parametrize(
+    ("X", "problem"),
+    [
+        (np.ones((2, 4, 320)) + 1j, "[Cc]omplex"),
+        (np.ones((2, 4, 320, 1)), "4D array"),
+        (np.ones(320), "1D array"),
+        (np.ones((0, 4, 320)), "0 sample"),
+        (np.ones((2, 4, 0)), "0 feature"),
+        ([np.ones((4, 320)), np.ones((4, 300))], "inhomogeneous"),
+        (np.full((2, 4, 320), "a"), "numeric"),
+        (None, "array"),
+    ],
+)
+def test_what_holds_no_trials_is_refused(X, problem):
+    with pytest.raises((ValueError, TypeError), match=problem):
+        array_transformer().fit(X)
+
+
+def test_a_recording_is_refused_with_the_remedy(epochs):
+    raw = mne.io.RawArray(epochs.get_data()[0], epochs.info, verbose="error")
+    with pytest.raises(TypeError, match="make_fixed_length_epochs"):
+        NeuroRVQTransformer(TINY).fit(raw)
+    with pytest.raises(TypeError, match="EvokedArray: trials are needed"):
+        NeuroRVQTransformer(TINY).fit(epochs.average())
+
+
+def test_epochs_of_another_band_cause_one_warning(make_epochs):
+    narrow = make_epochs(n_times=1600).filter(8.0, 13.0, verbose="error")
+    with pytest.warns(UserWarning, match=r"filtered to 8-13 Hz.*preprocess\(raw\)") as caught:
+        NeuroRVQTransformer(TINY).fit(narrow).transform(narrow)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("proj", [True, False, "delayed"])
+def test_epochs_with_projections_and_baseline_are_read_as_mne_reads_them(proj):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(NAMES, 200.0, "eeg")
+    raw = mne.io.RawArray(2e-5 * rng.standard_normal((4, 4000)), info, verbose="error")
+    raw.set_eeg_reference("average", projection=True, verbose="error")
+    events = np.array([[400, 0, 1], [1200, 0, 1], [2000, 0, 1]])
+    lazy = mne.Epochs(
+        raw, events, tmin=-0.5, tmax=1.0, baseline=(None, 0), proj=proj, verbose="error"
+    )
+    X = 1e6 * lazy.copy().load_data().get_data()
+    found = NeuroRVQTransformer(TINY).fit_transform(lazy)
+    assert_allclose(found, array_transformer(sfreq=200.0).fit_transform(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0])
+def test_a_flat_trial_stays_flat_and_finite(value):
+    X = np.full((2, 4, 320), value)
+    estimator = array_transformer()
+    assert np.isfinite(estimator.fit_transform(X)).all()
+    restored = 1e6 * estimator.reconstruct(X).get_data()
+    assert np.isfinite(restored).all()
+    if value == 0:
+        assert np.abs(restored).max() < 1e-3

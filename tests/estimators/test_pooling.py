@@ -1,0 +1,206 @@
+# License: BSD-3-Clause
+"""Pooling and names: every column is what its name says."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mne_neurorvq import NeuroRVQTransformer
+from mne_neurorvq.estimators.pooling import POOLS, column_names, pool_embedding, pool_histogram
+
+TINY = "neurorvq-eeg-tiny-random"
+NAMES = ["C3", "Cz", "C4"]
+# 300 samples are one patch and a half: the last patch overlaps by half and weighs as much.
+N_TIMES = 300
+WEIGHTS = np.array([1.0, 0.5])
+COMBINATIONS = [
+    (output, pool)
+    for output, pool in itertools.product(("embedding", "tokens", "histogram"), POOLS)
+    if (output, pool) != ("histogram", "none")
+]
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).normal(0, 20, (5, 3, N_TIMES))
+
+
+def make(**parameters):
+    return NeuroRVQTransformer(TINY, ch_names=NAMES, sfreq=200.0, **parameters)
+
+
+@pytest.fixture
+def features(X, tiny):
+    """What the model itself gives, (n_trials, n_channels, n_patches, n_features)."""
+    windows = np.concatenate([X[..., :200], X[..., -200:]], axis=-1).astype(np.float32)
+    rows = torch.tensor([tiny.config.channels.index(name.lower()) for name in NAMES])
+    with torch.inference_mode():
+        out = tiny.foundation(torch.from_numpy(windows), rows, return_features=True)
+    return out["features"].numpy()
+
+
+def test_no_pooling_gives_the_features_of_the_model(X, features):
+    found = make(pool="none").fit_transform(X)
+    assert_allclose(found, features.reshape(len(X), -1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pool", "axes"), [("mean", "ncpf,p->nf"), ("channel", "ncpf->npf"), ("time", "ncpf,p->ncf")]
+)
+def test_pooling_averages_over_channels_and_weighs_patches(X, features, pool, axes):
+    if "p->" in axes:
+        summed = np.einsum(axes, features, WEIGHTS / WEIGHTS.sum())
+    else:
+        summed = np.einsum(axes, features)
+    expected = summed if pool == "time" else summed / len(NAMES)
+    assert_allclose(make(pool=pool).fit_transform(X), expected.reshape(len(X), -1), atol=1e-6)
+
+
+def test_the_plain_mean_is_the_mean_over_channels_and_patches():
+    X = np.random.default_rng(0).normal(0, 20, (2, 3, 600))
+    every = make(pool="none").fit_transform(X).reshape(2, 9, 800)
+    assert_allclose(make(pool="mean").fit_transform(X), every.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("output", "pool"), COMBINATIONS)
+def test_there_is_one_name_for_every_column(X, output, pool):
+    fitted = make(output=output, pool=pool).set_output(transform="pandas")
+    table = fitted.fit_transform(X)
+    names = fitted.get_feature_names_out()
+    assert list(table.columns) == list(names)
+    assert len(set(names)) == len(names) == table.shape[1]
+    assert names.dtype == object
+    assert_array_equal(make(output=output, pool=pool).fit_transform(X), table.to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("output", "pool", "first", "last"),
+    [
+        ("embedding", "mean", "scale0_0", "scale3_199"),
+        ("embedding", "channel", "patch0_scale0_0", "patch1_scale3_199"),
+        ("embedding", "time", "C3_scale0_0", "C4_scale3_199"),
+        ("embedding", "none", "C3_patch0_scale0_0", "C4_patch1_scale3_199"),
+        ("tokens", "mean", "C3_patch0_codebook0_level0", "C4_patch1_codebook3_level1"),
+        ("histogram", "mean", "codebook0_level0_code0", "codebook3_level1_code15"),
+        ("histogram", "time", "C3_codebook0_level0_code0", "C4_codebook3_level1_code15"),
+        ("histogram", "channel", "patch0_codebook0_level0_code0", "patch1_codebook3_level1_code15"),
+    ],
+)
+def test_names_go_from_the_first_channel_to_the_last_code(X, output, pool, first, last):
+    names = make(output=output, pool=pool).fit(X).get_feature_names_out()
+    assert (names[0], names[-1]) == (first, last)
+
+
+def parse(name):
+    """Take a name apart: ``C4_patch1_codebook2_level0_code7``."""
+    found = {"channel": None, "patch": None}
+    for part in name.split("_"):
+        match = re.fullmatch(r"(patch|scale|codebook|level|code)(\d+)", part)
+        if match:
+            found[match[1]] = int(match[2])
+        elif part.isdigit():
+            found["number"] = int(part)
+        else:
+            found["channel"] = NAMES.index(part)
+    return found
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_an_embedding_column_holds_what_it_is_named_after(X, features, pool):
+    fitted = make(pool=pool).set_output(transform="pandas")
+    table = fitted.fit_transform(X)
+    share = WEIGHTS / WEIGHTS.sum()
+    for name in table.columns[::37]:
+        where = parse(name)
+        part = features[..., 200 * where["scale"] + where["number"]]
+        part = part @ share if where["patch"] is None else part[..., where["patch"]]
+        part = part.mean(axis=1) if where["channel"] is None else part[:, where["channel"]]
+        assert_allclose(table[name], part, atol=1e-6)
+
+
+def test_a_token_column_holds_what_it_is_named_after(X):
+    fitted = make(output="tokens").set_output(transform="pandas")
+    table, codes = fitted.fit_transform(X), fitted.tokenize(X).codes
+    assert table.to_numpy().dtype == np.int32
+    for name in table.columns:
+        where = parse(name)
+        place = (where["channel"], where["patch"], where["codebook"], where["level"])
+        assert_array_equal(table[name], codes[:, *place])
+
+
+@pytest.mark.parametrize("pool", ["mean", "channel", "time"])
+def test_a_histogram_column_holds_what_it_is_named_after(X, pool):
+    fitted = make(output="histogram", pool=pool).set_output(transform="pandas")
+    table, codes = fitted.fit_transform(X), fitted.tokenize(X).codes
+    for name in table.columns:
+        where = parse(name)
+        used = codes[..., where["codebook"], where["level"]] == where["code"]
+        weights = np.broadcast_to(WEIGHTS, used.shape)
+        if where["patch"] is not None:
+            used, weights = used[..., [where["patch"]]], weights[..., [where["patch"]]]
+        if where["channel"] is not None:
+            used, weights = used[:, [where["channel"]]], weights[:, [where["channel"]]]
+        share = (used * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+        assert_allclose(table[name], share, atol=1e-6)
+
+
+def test_names_are_the_users_own(X):
+    fitted = NeuroRVQTransformer(
+        TINY, ch_names=["EEG C3-REF", "Cz.", "c4"], sfreq=200.0, output="tokens"
+    ).fit(X)
+    assert fitted.get_feature_names_out()[0] == "EEG C3-REF_patch0_codebook0_level0"
+
+
+def test_the_rows_of_a_table_keep_their_index():
+    import pandas as pd
+
+    X = np.random.default_rng(0).normal(0, 20, (3, 200))
+    table = pd.DataFrame(X, index=["a", "b", "c"])
+    fitted = NeuroRVQTransformer(TINY).set_output(transform="pandas")
+    assert list(fitted.fit_transform(table).index) == ["a", "b", "c"]
+
+
+@st.composite
+def random_codes(draw):
+    shape = draw(st.tuples(*[st.integers(1, 4)] * 5))
+    n_codes = draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    weights = np.ones(shape[2])
+    weights[-1] = draw(st.sampled_from([0.005, 0.25, 1.0]))
+    return rng.integers(0, n_codes, shape), n_codes, weights
+
+
+@given(random_codes(), st.sampled_from(["mean", "channel", "time"]))
+def test_a_histogram_counts_as_a_plain_loop_does(drawn, pool):
+    codes, n_codes, weights = drawn
+    n_trials, n_channels, n_patches, n_books, n_levels = codes.shape
+    kept = (n_channels if pool == "time" else 1, n_patches if pool == "channel" else 1)
+    counts = np.zeros((n_trials, *kept, n_books, n_levels, n_codes))
+    for t, c, p, b, k in np.ndindex(codes.shape):
+        place = (t, c if pool == "time" else 0, p if pool == "channel" else 0, b, k)
+        counts[(*place, codes[t, c, p, b, k])] += weights[p]
+    counts /= counts.sum(axis=-1, keepdims=True)
+    found = pool_histogram(codes, n_codes, weights, pool)
+    assert_allclose(found, counts.reshape(n_trials, -1), atol=1e-6)
+    assert found.dtype == np.float32
+    ending = [str(i) for i in range(n_books * n_levels * n_codes)]
+    names = column_names(pool, tuple("abcd"[:n_channels]), n_patches, ending)
+    assert found.shape[1] == len(names)
+
+
+@given(random_codes(), st.sampled_from(POOLS))
+def test_the_embedding_of_equal_patches_is_that_of_one(drawn, pool):
+    codes, _, weights = drawn
+    n_trials, n_channels, n_patches = codes.shape[:3]
+    one = np.random.default_rng(0).normal(size=(n_trials, 1, 1, 3))
+    same = np.broadcast_to(one, (n_trials, n_channels, n_patches, 3))
+    pooled = pool_embedding(same, weights, pool).reshape(n_trials, -1, 3)
+    assert_allclose(pooled, np.broadcast_to(one[:, :, 0], pooled.shape))
