@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mne
@@ -13,6 +13,7 @@ from scipy.signal import welch
 
 from ..analysis import BANDS
 from ..estimators import NeuroRVQTransformer
+from ..signals import Trials, as_trials, unit_factor
 from ..weights import list_pretrained
 
 # Resolves 0.5 Hz, the lower edge of delta.
@@ -21,30 +22,29 @@ _BATCH = 64
 
 
 def band_power(
-    trials: mne.BaseEpochs | NDArray[np.floating],
+    trials: mne.BaseEpochs | list[mne.BaseEpochs] | NDArray[np.floating],
     sfreq: float | None = None,
     *,
     bands: Mapping[str, tuple[float, float]] = BANDS,
-    picks: str | list[str] = "eeg",
+    picks: str | Sequence[str] = "eeg",
 ) -> NDArray[np.float64]:
     """Logarithm of the power in frequency bands, for each channel.
 
     Parameters
     ----------
-    trials : mne.Epochs | ndarray, shape (n_trials, n_channels, n_times)
-        Trials.
+    trials : mne.Epochs | list of mne.Epochs | ndarray, shape (n_trials, n_channels, n_times)
+        Trials; an array is in µV.
     sfreq : float | None
         Sampling rate of an array in Hz; Epochs know theirs.
     bands : dict of str to (float, float)
         Edges of the bands in Hz, lower edge included, upper edge not.
-    picks : str | list of str
-        Type or names of the channels of Epochs; channels marked bad are left out.
+    picks : str | sequence of str
+        Type or names of the channels of Epochs, in their order; those marked bad are left out.
 
     Returns
     -------
     ndarray, shape (n_trials, n_channels, n_bands)
-        Decimal logarithm of the mean power spectral density in each band: of µV²/Hz for Epochs,
-        of the squared unit of an array per Hz otherwise.
+        Decimal logarithm of the mean power spectral density in each band, in µV²/Hz.
 
     Raises
     ------
@@ -70,59 +70,55 @@ def band_power(
     >>> int(band_power(x[None, None], sfreq=200.0).argmax())  # alpha
     2
     """
-    rate = float(trials.info["sfreq"]) if isinstance(trials, mne.BaseEpochs) else sfreq
-    if rate is None:
-        raise ValueError("sfreq is missing: an array does not know its sampling rate.")
-    powers = [
-        _log_power(batch, rate, bands, start * _BATCH)
-        for start, batch in enumerate(_batches(trials, picks))
-    ]
-    if not powers:
-        raise ValueError("there is no trial.")
-    return np.concatenate(powers)
-
-
-def _batches(
-    trials: mne.BaseEpochs | NDArray[np.floating], picks: str | list[str]
-) -> Iterator[NDArray[np.floating]]:
-    """Trials a few at a time, so that memory does not grow with their number."""
-    if not isinstance(trials, mne.BaseEpochs):
+    ch_names = None
+    if not isinstance(trials, (mne.BaseEpochs, list)):
         trials = np.asarray(trials)
         if trials.ndim != 3:
             raise ValueError(
                 "an array of trials must have shape (n_trials, n_channels, n_times), got "
                 f"{trials.shape}."
             )
-        yield from (trials[start : start + _BATCH] for start in range(0, len(trials), _BATCH))
-        return
-    wanted = set(picks) if not isinstance(picks, str) else None
-    names = [
-        name
-        for name, kind in zip(trials.ch_names, trials.get_channel_types(), strict=True)
-        if name not in trials.info["bads"] and (kind == picks if wanted is None else name in wanted)
+        ch_names = [str(channel) for channel in range(trials.shape[1])]
+    found = as_trials(trials, ch_names=ch_names, sfreq=sfreq)
+    indices = _picked(found, picks)
+    names = [found.ch_names[index] for index in indices]
+    powers = []
+    for start in range(0, len(found), _BATCH):
+        batch = found.read(start, min(start + _BATCH, len(found)), indices)
+        density = _density(batch * unit_factor(found.unit, "uV"), found.sfreq, bands)
+        if not (density > 0).all():
+            trial, channel, band = np.argwhere(~(density > 0))[0]
+            raise ValueError(
+                f"trial {start + trial}, channel {names[channel]!r} has no power in the band "
+                f"{list(bands)[band]!r}: leave out the flat channel or trial."
+            )
+        powers.append(np.log10(density))
+    return np.concatenate(powers)
+
+
+def _picked(trials: Trials, picks: str | Sequence[str]) -> list[int]:
+    """Return indices of the channels: all of an array, else good ones of a type or with a name."""
+    if trials.ch_types is None:
+        return list(range(len(trials.ch_names)))
+    values = trials.ch_types if isinstance(picks, str) else trials.ch_names
+    wanted = {picks} if isinstance(picks, str) else set(picks)
+    indices = [
+        index
+        for index, (name, value) in enumerate(zip(trials.ch_names, values, strict=True))
+        if value in wanted and name not in trials.bads
     ]
-    if not names:
+    if not indices:
         raise ValueError(f"the trials have no good channel of picks={picks!r}.")
-    for start in range(0, len(trials), _BATCH):
-        yield 1e6 * trials[start : start + _BATCH].get_data(picks=names, verbose="error")
+    return indices
 
 
-def _log_power(
-    batch: NDArray[np.floating],
-    sfreq: float,
-    bands: Mapping[str, tuple[float, float]],
-    first: int,
+def _density(
+    batch: NDArray[np.floating], sfreq: float, bands: Mapping[str, tuple[float, float]]
 ) -> NDArray[np.float64]:
-    finite = np.isfinite(batch).all(axis=-1)
-    if not finite.all():
-        trial, channel = np.argwhere(~finite)[0]
-        raise ValueError(
-            f"trial {first + trial}, channel {channel} has NaN or infinite samples: drop the trial "
-            "or interpolate the channel."
-        )
+    """Mean power spectral density in each band, ``(n_trials, n_channels, n_bands)``."""
     length = min(batch.shape[-1], round(_WELCH_SECONDS * sfreq))
     frequencies, density = welch(batch, sfreq, nperseg=length, axis=-1)
-    powers = np.empty((*batch.shape[:2], len(bands)))
+    means = np.empty((*batch.shape[:2], len(bands)))
     for column, (name, (low, high)) in enumerate(bands.items()):
         inside = (frequencies >= low) & (frequencies < high)
         if not inside.any():
@@ -130,14 +126,8 @@ def _log_power(
                 f"the band {name!r} from {low:g} to {high:g} Hz has no frequency in trials of "
                 f"{batch.shape[-1]} samples at {sfreq:g} Hz: leave it out of bands."
             )
-        powers[..., column] = density[..., inside].mean(axis=-1)
-    if not (powers > 0).all():
-        trial, channel, column = np.argwhere(~(powers > 0))[0]
-        raise ValueError(
-            f"trial {first + trial}, channel {channel} has no power in the band "
-            f"{list(bands)[column]!r}: leave out the flat channel or trial."
-        )
-    return np.log10(powers)
+        means[..., column] = density[..., inside].mean(axis=-1)
+    return means
 
 
 def untrained_twin(pretrained: str) -> str | None:
