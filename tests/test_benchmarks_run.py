@@ -1,0 +1,45 @@
+# License: BSD-3-Clause
+"""The benchmark scripts run; how long anything takes is no test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent / "benchmarks"
+
+
+def _run(script, *options):
+    command = [sys.executable, BENCHMARKS / script, *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def _results_of(script, tmp_path, *options):
+    written = tmp_path / "results.json"
+    printed = _run(script, "--json", written, *options)
+    results = json.loads(written.read_text())
+    assert results["machine"]["torch"] in printed
+    return results
+
+
+def test_the_encoding_benchmark_compares_the_same_codes(tmp_path):
+    options = "--size tiny --repeats 1 --warm-up 0 --threads 1 --no-memory".split()
+    results = _results_of("encoding.py", tmp_path, *options)
+    assert results["codes"]["largest_margin"] < 1e-5
+    assert set(results["methods"]) == {"plain loop", "encode", "encode in passes"}
+    assert all(row["seconds"] > 0 for row in results["methods"].values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from Linux's /proc")
+def test_the_encoding_benchmark_measures_memory():
+    assert int(_run("encoding.py", "--size", "tiny", "--threads", "1", "--peak-of", "encode")) > 0
+
+
+def test_the_import_benchmark_times_the_package_and_its_command(tmp_path):
+    starts = _results_of("import_time.py", tmp_path, "--repeats", "1")["starts"]
+    assert set(starts) == {"bare interpreter", "import mne_neurorvq", "mne-neurorvq --help"}
+    assert all(row["seconds"] > 0 for row in starts.values())
