@@ -83,8 +83,7 @@ def as_epochs(
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
     events, event_id = tokens.events, None
     if events is not None:
-        # Epochs of several recordings may share samples, which EpochsArray would not take.
-        events = np.column_stack([np.arange(len(events)), events[:, 1:]])
+        events = _distinct(events, tokens.n_times)
         event_id = _name_events(events, tokens.event_id or {})
     epochs = mne.EpochsArray(
         data,
@@ -97,12 +96,22 @@ def as_epochs(
         proj=False,
         verbose="error",
     )
-    if events is not None:
-        epochs.events = np.array(tokens.events)
     if not np.isclose(epochs.tmin, tokens.tmin, rtol=0.0, atol=1e-9):
         # The first sample was between two ticks of the clock, where EpochsArray puts it.
         epochs.shift_time(tokens.tmin, relative=False)
     return epochs
+
+
+def _distinct(events: NDArray[Any], n_times: int) -> NDArray[Any]:
+    """Renumber the samples of events that Epochs of several recordings have in common.
+
+    MNE neither makes Epochs of them nor reads such a file; concatenate_epochs renumbers as well.
+    """
+    if len(np.unique(events[:, 0])) == len(events):
+        return events
+    events = events.copy()
+    events[:, 0] = np.arange(len(events)) * n_times
+    return events
 
 
 def _name_events(events: NDArray[Any], event_id: dict[str, int]) -> dict[str, int]:

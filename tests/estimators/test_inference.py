@@ -1,0 +1,197 @@
+# License: BSD-3-Clause
+"""Batches, devices, precision and progress: how the work is done does not show in the result."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mne_neurorvq import NeuroRVQTransformer
+from mne_neurorvq.estimators.inference import resolve_batch_size, resolve_device
+
+TINY = "neurorvq-eeg-tiny-random"
+NAMES = ["C3", "C4", "Pz"]
+N_TRIALS = 11
+X = np.random.default_rng(0).normal(0, 20, (N_TRIALS, 3, 500))
+
+
+def make(**parameters):
+    return NeuroRVQTransformer(TINY, ch_names=NAMES, sfreq=200.0, **parameters)
+
+
+FITTED = {size: make(batch_size=size) for size in ("auto", 1, 2, 4, 7, 32)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def everything():
+    """Fit once, and compute all trials together."""
+    return {size: (fitted.fit_transform(X), fitted.tokenize(X)) for size, fitted in FITTED.items()}
+
+
+@settings(max_examples=40)
+@given(
+    trials=st.lists(st.integers(0, N_TRIALS - 1), min_size=1, max_size=15),
+    size=st.sampled_from(list(FITTED)),
+)
+def test_a_trial_gives_the_same_bits_whatever_trials_come_with_it(everything, trials, size):
+    embedding, tokens = everything[size]
+    some = FITTED[size].tokenize(X[trials])
+    assert_array_equal(some.codes, tokens.codes[trials])
+    assert_array_equal(some.side, tokens.side[trials])
+    assert_array_equal(FITTED[size].transform(X[trials]), embedding[trials])
+
+
+def test_codes_do_not_depend_on_the_batch_size(everything):
+    embedding, tokens = everything["auto"]
+    for other, others in everything.values():
+        assert_array_equal(others.codes, tokens.codes)
+        assert_allclose(other, embedding, rtol=0, atol=2e-6)
+
+
+def test_another_trial_in_the_batch_may_be_huge(everything):
+    louder = X.copy()
+    louder[3] *= 1e6
+    kept = np.arange(N_TRIALS) != 3
+    found = FITTED["auto"].tokenize(louder)
+    assert_array_equal(found.codes[kept], everything["auto"][1].codes[kept])
+    assert_array_equal(FITTED["auto"].transform(louder)[kept], everything["auto"][0][kept])
+
+
+def test_trials_are_read_in_several_parts_and_kept_in_order():
+    many = np.random.default_rng(1).normal(0, 20, (40, 3, 200))
+    found = make(batch_size=1).fit_transform(many)  # 16 trials are read at a time
+    assert_array_equal(found, np.concatenate([FITTED[1].transform(one[None]) for one in many]))
+
+
+@pytest.fixture(scope="module")
+def long_window():
+    """Five minutes of one channel: more patches than the model takes at once."""
+    return np.random.default_rng(2).normal(0, 20, (2, 1, 300 * 200 + 50))
+
+
+def test_segments_of_a_long_window_know_nothing_of_each_other(long_window):
+    one = NeuroRVQTransformer(TINY, ch_names=["Cz"], sfreq=200.0, pool="none").fit(long_window)
+    segments = one.segmentation_.segments
+    assert len(segments) == 2
+    assert sum(segments) == 301
+    tokens, features = one.tokenize(long_window), one.transform(long_window).reshape(2, 301, 800)
+    assert tokens.side.shape == (2, 2, 2)
+
+    first, rest = long_window[..., : 200 * segments[0]], long_window[..., 200 * segments[0] :]
+    for part, here, index in (
+        (first, slice(None, segments[0]), 0),
+        (rest, slice(segments[0], None), 1),
+    ):
+        alone = NeuroRVQTransformer(TINY, ch_names=["Cz"], sfreq=200.0, pool="none").fit(part)
+        assert_array_equal(alone.tokenize(part).codes, tokens.codes[:, :, here])
+        assert_allclose(alone.tokenize(part).side[:, 0], tokens.side[:, index], rtol=1e-6)
+        found = alone.transform(part).reshape(2, -1, 800)
+        assert_allclose(found, features[:, here], atol=2e-6)
+
+    changed = long_window.copy()
+    changed[..., 200 * segments[0] :] *= -3
+    assert_array_equal(
+        one.tokenize(changed).codes[:, :, : segments[0]], tokens.codes[:, :, : segments[0]]
+    )
+    assert (one.tokenize(changed).codes != tokens.codes).any()
+
+
+def test_a_long_window_is_pooled_over_all_its_segments(long_window):
+    parameters = dict(ch_names=["Cz"], sfreq=200.0)
+    every = NeuroRVQTransformer(TINY, pool="none", **parameters).fit_transform(long_window)
+    weights = np.append(np.ones(300), 50 / 200)
+    expected = np.average(every.reshape(2, 301, 800), axis=1, weights=weights)
+    found = NeuroRVQTransformer(TINY, **parameters).fit_transform(long_window)
+    assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_short_window_is_padded_with_one_warning():
+    short = np.random.default_rng(0).normal(0, 20, (3, 3, 90))
+    fitted = make()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        embedding = fitted.fit_transform(short)
+        restored = fitted.reconstruct(short)
+        fitted.tokenize(short)
+    assert len(caught) == 1
+    assert "90 samples" in str(caught[0].message)
+    assert "padded by reflection" in str(caught[0].message)
+    assert restored.get_data().shape == short.shape
+    # 110 samples are more than there are to reflect: NumPy goes back and forth.
+    reflected = np.pad(short, [(0, 0), (0, 0), (0, 110)], mode="reflect")
+    assert_array_equal(embedding, make().fit_transform(reflected))
+
+
+def test_codes_are_computed_in_single_precision_whatever_the_precision():
+    half = make(precision="bf16").fit(X)
+    assert_array_equal(half.tokenize(X).codes, FITTED["auto"].tokenize(X).codes)
+
+
+def test_half_precision_is_close_and_comes_as_float32(everything):
+    found = make(precision="bf16").fit_transform(X)
+    expected = everything["auto"][0]
+    assert found.dtype == np.float32
+    difference = np.abs(found - expected)
+    assert difference.max() > 0
+    assert difference.mean() < 0.02 * np.abs(expected).mean()
+
+
+def test_automatic_precision_is_single(everything):
+    assert_array_equal(make(precision="float32").fit_transform(X), everything["auto"][0])
+
+
+@pytest.mark.parametrize("verbose", [True, False, None])
+def test_a_progress_bar_shows_if_asked_for(capsys, verbose):
+    make(verbose=verbose).fit(X).reconstruct(X)
+    out, err = capsys.readouterr()
+    assert out == ""
+    if verbose:
+        assert f"{N_TRIALS}/{N_TRIALS}" in err
+    else:
+        assert err == ""
+
+
+def test_the_models_are_left_on_the_cpu_and_unchanged(tiny):
+    fitted = make(batch_size=4).fit(X)
+    before = {name: value.clone() for name, value in tiny.tokenizer.state_dict().items()}
+    fitted.reconstruct(X)
+    after = fitted._model("tokenizer").state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert {value.device.type for value in after.values()} == {"cpu"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without an accelerator")
+def test_a_device_that_is_not_there_is_an_error():
+    with pytest.raises(ValueError, match=r"device='cuda'.*no CUDA device: use device='auto'"):
+        make(device="cuda").fit(X)
+    assert resolve_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_accelerator_gives_the_results_of_the_cpu(everything):
+    fitted = make(device="cuda").fit(X)
+    assert_allclose(fitted.transform(X), make(device="cpu").fit_transform(X), atol=1e-3)
+    agreement = fitted.tokenize(X).codes == make(device="cpu").fit(X).tokenize(X).codes
+    assert agreement.mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [("gpu", "not 'auto' or a torch device"), (None, "not 'auto'"), ("meta", "does not work")],
+)
+def test_a_device_that_torch_cannot_compute_on_is_an_error(device, problem):
+    with pytest.raises(ValueError, match=f"device={device!r}.*{problem}"):
+        make(device=device).fit(X)
+
+
+@given(st.integers(1, 10**6))
+def test_the_automatic_batch_is_never_empty(tokens_per_segment):
+    cpu = torch.device("cpu")
+    assert resolve_batch_size("auto", tokens_per_segment, cpu) >= 1
+    assert resolve_batch_size(np.int64(3), tokens_per_segment, cpu) == 3
