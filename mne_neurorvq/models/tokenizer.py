@@ -109,11 +109,15 @@ class NeuroRVQTokenizer(nn.Module):
         Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
             Vectors to quantize.
         """
-        features = self.encoder(self.encoder.embed(patches), channel_ids)
-        features = each_scale(self.encoder_norms, features)
+        features = self._features(patches, channel_ids)
         # The published quantizer runs in float32 whatever precision the trunk has.
         with torch.autocast(features.device.type, enabled=False):
             return each_scale(self.to_code, features.float()).flatten(1, 2)
+
+    def _features(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
+        """Encoder outputs after their norms, ``(n_scales, batch, n_tokens, embed_dim)``."""
+        features = self.encoder(self.encoder.embed(patches), channel_ids)
+        return each_scale(self.encoder_norms, features)
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> Spectrum:
         """Decode quantized vectors to a spectrum.
@@ -212,8 +216,10 @@ class NeuroRVQTokenizer(nn.Module):
         vectors = self.quantizer.decode(codes.flatten(0, 2).movedim(1, 0).long())
         return synthesise(self.from_vectors(vectors, side, channel_ids)).flatten(2)
 
-    def forward(self, x: Tensor, channel_ids: Tensor | None = None) -> Tensor:
-        """Reconstruct windows through the codes.
+    def forward(
+        self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
+    ) -> Tensor | dict[str, Tensor | None]:
+        """Reconstruct windows through the codes, or give the features of the encoder.
 
         Parameters
         ----------
@@ -221,12 +227,21 @@ class NeuroRVQTokenizer(nn.Module):
             Windows in the model's unit and rate.
         channel_ids : Tensor of int64, shape (n_chans,) | None
             Vocabulary rows; None takes those of ``chs_info``.
+        return_features : bool
+            Whether to return features instead of a reconstruction.
 
         Returns
         -------
-        Tensor, shape (batch, n_chans, n_times)
-            Reconstruction in the unit of ``x``.
+        Tensor, shape (batch, n_chans, n_times) | dict
+            Reconstruction in the unit of ``x``; or ``"features"``, shape ``(batch, n_chans,
+            n_patches, n_scales * embed_dim)``, the scales concatenated before they are
+            projected to code vectors, and ``"cls_token"``, always None.
         """
+        if return_features:
+            patches = as_patches(self.config, x)
+            channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+            features = self._features(patches, channel_ids).permute(1, 2, 0, 3).flatten(2)
+            return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
         return synthesise(self.reconstruct(x, channel_ids)[0]).flatten(2)
 
     def reconstruct(

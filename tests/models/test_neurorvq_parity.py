@@ -65,11 +65,9 @@ def test_the_encoder_gives_the_recorded_embeddings_features_and_vectors(golden):
     patches = _patches(golden)
     embeddings = model.encoder.embed(patches)
     _close(embeddings, io["patch_embed"])
-    features = model.encoder(embeddings, golden.channel_ids)
-    normed = torch.stack(
-        [norm(part) for norm, part in zip(model.encoder_norms, features, strict=True)]
-    )
-    _close(normed, io["encoder_features"])
+    features = model(golden.x, golden.channel_ids, return_features=True)["features"]
+    by_scale = features.flatten(1, 2).unflatten(-1, (len(model.encoder_norms), -1))
+    _close(by_scale.permute(2, 0, 1, 3), io["encoder_features"])
     vectors = model.to_vectors(patches, golden.channel_ids)
     _close(_by_scale(vectors, n_trials), io["to_quantizer"])
 
