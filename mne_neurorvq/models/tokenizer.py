@@ -115,7 +115,7 @@ class NeuroRVQTokenizer(nn.Module):
             return each_scale(self.to_code, features.float()).flatten(1, 2)
 
     def _features(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
-        """Encoder outputs after their norms, ``(n_scales, batch, n_tokens, embed_dim)``."""
+        """Run the encoder and its norms: ``(n_scales, batch, n_tokens, embed_dim)``."""
         features = self.encoder(self.encoder.embed(patches), channel_ids)
         return each_scale(self.encoder_norms, features)
 
