@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def run_demo(args: argparse.Namespace) -> int:
     with mne.utils.use_log_level("warning"):
         study = _make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)
-        report = _Report(args.out)
+        report = _Report(args.out, f"{args.pretrained} on {study.description}")
         seen = _seen_subjects(args.pretrained, study)
         _introduce(report, args.pretrained, study, seen)
         _show_tokens(report, args, study, seen)
@@ -79,8 +80,9 @@ def run_demo(args: argparse.Namespace) -> int:
 class _Report:
     """Prints as it goes, and keeps the same text in a file beside the figures."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, caption: str) -> None:
         self.folder = folder
+        self._caption = caption
         self._path = folder / "report.md"
         self._path.write_text("")
 
@@ -93,6 +95,8 @@ class _Report:
     def save(self, name: str, figure: Any) -> None:
         import matplotlib.pyplot as plt
 
+        # A figure that is passed on must still say what it was made from.
+        figure.supxlabel(self._caption, fontsize=8, color="0.4")
         figure.savefig(self.folder / f"{name}.png", dpi=120)
         plt.close(figure)
 
@@ -215,7 +219,7 @@ def _token_text(tokens: Tokens, usage: CodeUsage) -> str:
         markdown_table(["level", *levels], rows, align="l" + "r" * len(levels)),
     ]
     if tokens.left_out:
-        lines.insert(1, f"Channels that the model does not know: {', '.join(tokens.left_out)}.")
+        lines.insert(1, f"Channels that the model does not use: {', '.join(tokens.left_out)}.")
     return "\n".join(lines)
 
 
@@ -292,9 +296,22 @@ def _show_task(
     ]
     note = "\n".join(f"- {line}" for line in [*compared, f"Best row: {best}."])
     report.say(report_table(results, title=title, notes=[note]))
-    name = "-".join(f"scores {task.title} {'never seen' if where else ''}".split())
-    report.save(name, viz.plot_scores(results, title=title, show=False))
+    report.save(
+        _file_name(f"scores {task.title}", "never-seen" if where else ""),
+        viz.plot_scores(results, title=title, show=False),
+    )
     rows += _score_rows(title, results)
+
+
+def _file_name(*parts: str) -> str:
+    """Name without what a file system or a shell may not like; conditions may be called anything.
+
+    Examples
+    --------
+    >>> _file_name("scores Stimulus/S  1 against rest", "never-seen")
+    'scores-Stimulus-S-1-against-rest-never-seen'
+    """
+    return "-".join(re.sub(r"\W+", "-", part)[:80].strip("-") for part in parts if part)
 
 
 def _score_rows(title: str, results: dict[str, CrossSubjectScores]) -> Iterable[list[object]]:

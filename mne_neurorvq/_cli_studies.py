@@ -204,7 +204,9 @@ def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        raw = preprocess(mne.io.read_raw(path, preload=False, verbose="error"), pretrained)
+        raw = mne.io.read_raw(path, preload=True, verbose="error")
+        raw.info["bads"] += _flat_channels(raw)
+        raw = preprocess(raw, pretrained)
     except Exception as error:
         # What MNE raises for a broken file may be of any type and rarely names the file.
         raise ValueError(f"{path}: {error}") from error
@@ -212,6 +214,12 @@ def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:
         raise ValueError(f"{path}: {raw.times[-1]:g} s are shorter than a window of {_WINDOW:g} s")
     raw.info["subject_info"] = {"his_id": _subject_of(path)}
     return raw
+
+
+def _flat_channels(raw: mne.io.BaseRaw) -> list[str]:
+    """Channels without a signal, such as the reference: not marked bad in most files."""
+    flat = [name for name in raw.ch_names if np.ptp(raw.get_data(picks=[name])) == 0]
+    return [name for name in flat if name not in raw.info["bads"]]
 
 
 def _by_bids(files: Sequence[Path]) -> bool:

@@ -101,6 +101,7 @@ def axes_grid(
 ) -> tuple[Figure, NDArray[Any]]:
     """Return the figure and its axes ``(n_rows, n_columns)``: those given, or new ones."""
     import matplotlib.pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     if axes is None:
         return plt.subplots(
@@ -108,7 +109,7 @@ def axes_grid(
             n_columns,
             figsize=size,
             squeeze=False,
-            layout="constrained",
+            layout=ConstrainedLayoutEngine(w_pad=0.1),
             width_ratios=width_ratios,
         )
     grid = np.array(axes, dtype=object)

@@ -82,8 +82,8 @@ def plot_reconstruction(
         if row < len(names) - 1:
             for ax in grid[row]:
                 ax.tick_params(labelbottom=False)
-    grid[0, 0].set_title(f"Trial {trial}: signals")
-    grid[0, 1].set_title("spectra")
+    grid[0, 0].set_title(f"Signals of trial {trial}")
+    grid[0, 1].set_title("Spectra")
     grid[-1, 0].set_xlabel("time (s)")
     grid[-1, 1].set_xlabel("frequency (Hz)")
     lines = grid[0, 0].get_lines()[:2]

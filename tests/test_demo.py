@@ -101,6 +101,27 @@ def test_a_demo_on_annotated_files_scores_files_as_subjects(tmp_path, capsys):
     assert "### Rest against the others" in text
 
 
+def test_conditions_may_have_any_name(tmp_path):
+    paths = _save(tmp_path, ["a_eeg.fif", "b_eeg.fif"], n_trials=10)
+    for path in paths:
+        raw = mne.io.read_raw(path, preload=True, verbose=False)
+        raw.annotations.rename({"left": "Stimulus/S  1", "right": "x" * 300, "rest": "../rest"})
+        raw.save(path, overwrite=True, verbose=False)
+    assert _demo("--data", *paths, "-o", tmp_path / "out") == 0
+    (figure,) = (tmp_path / "out").glob("scores-*.png")
+    assert figure.name.startswith("scores-rest-against-Stimulus-S-1-against-xxx")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_flat_channel_is_left_out(tmp_path, capsys):
+    paths = _save(tmp_path, ["a_eeg.fif", "b_eeg.fif"], n_trials=10)
+    raw = mne.io.read_raw(paths[0], preload=True, verbose=False)
+    raw.apply_function(lambda signal: 0 * signal + 1e-6, picks=["Cz"], verbose=False)
+    raw.save(paths[0], overwrite=True, verbose=False)
+    assert _demo("--data", *paths, "-o", tmp_path / "out") == 0
+    assert "Channels that the model does not use: Cz." in capsys.readouterr().out
+
+
 def test_files_of_one_bids_subject_are_one_subject(tmp_path):
     names = [f"sub-{who}_run-{run}_eeg.fif" for who in "AB" for run in "12"]
     study = file_study(_save(tmp_path, names, n_trials=6), TINY)
