@@ -93,11 +93,15 @@ def _fail(message: str, code: int) -> int:
 
 @contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
-    """Print warnings without the line of code that they come from."""
+    """Print each warning once, without the line of code that it comes from."""
     usual = warnings.showwarning
+    shown: set[str] = set()
 
     def show(message: Warning | str, *args: object, **kwargs: object) -> None:
-        print(f"{_PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        text = " ".join(str(message).split())
+        if text not in shown:
+            print(f"{_PROGRAM}: warning: {text}", file=sys.stderr)
+        shown.add(text)
 
     warnings.showwarning = show
     try:

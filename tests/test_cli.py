@@ -183,13 +183,16 @@ def test_windows_marked_bad_are_left_out_and_counted(recordings, tmp_path, capsy
 
 
 @pytest.mark.filterwarnings("default")
-def test_channels_left_out_are_named_and_warnings_take_one_line(recordings, tmp_path, capsys):
+def test_channels_left_out_are_named_and_a_warning_is_one_line_once(recordings, tmp_path, capsys):
     raw = mne.io.read_raw(recordings[2], preload=True, verbose=False)
-    raw.rename_channels({"Pz": "chin"}).save(tmp_path / "x_raw.fif", verbose=False)
-    assert _run("tokenize", tmp_path / "x_raw.fif", "-o", tmp_path, *TINY_MODEL) == 0
+    raw.rename_channels({"Pz": "chin"})
+    files = [tmp_path / name for name in ("x_raw.fif", "y_raw.fif")]
+    for file in files:
+        raw.save(file, verbose=False)
+    assert _run("tokenize", *files, "-o", tmp_path, *TINY_MODEL) == 0
     said = capsys.readouterr()
-    assert "18 channels (" in said.out
-    assert "left out: chin" in said.out
+    assert said.out.count("18 channels (") == 2
+    assert said.out.count("left out: chin") == 2
     (line,) = said.err.splitlines()
     assert line.startswith("mne-neurorvq: warning: ")
     assert "chin" in line
