@@ -263,7 +263,7 @@ def test_an_unknown_model_is_one_line_and_nothing_is_written(recordings, tmp_pat
 
 
 def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
-    from mne_neurorvq._cli_files import _complete
+    from mne_neurorvq.cli.files import _complete
 
     target = tmp_path / "x.npz"
     target.write_bytes(b"before")

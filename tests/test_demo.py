@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mne_neurorvq import load_pretrained
-from mne_neurorvq._cli_studies import eegbci_study, file_study, simulated_study
 from mne_neurorvq.cli import main
+from mne_neurorvq.cli.studies import eegbci_study, file_study, simulated_study
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.weights import save_pretrained
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from mne_neurorvq import Tokens
-from mne_neurorvq._token_file import bit_width, pack, unpack
+from mne_neurorvq.tokens.file import bit_width, pack, unpack
 
 
 def make_tokens(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
 from ..models import NeuroRVQ, NeuroRVQTokenizer
 from .crops import Batch, Recording, validation_batches
@@ -180,11 +181,8 @@ def _level_rows(measures: dict[str, Any]) -> list[list[Any]]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], digits: int = 3) -> str:
-    def cell(value: Any) -> str:
-        return value if isinstance(value, str) else f"{value:.{digits}f}"
-
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(map(cell, line)) + " |\n" for line in lines)
+    cells = [[v if isinstance(v, str) else f"{v:.{digits}f}" for v in row] for row in rows]
+    return markdown_table(header, cells, align="l" + "r" * (len(header) - 1)) + "\n"
 
 
 def subjects_of(sources: Sequence[str]) -> dict[str, list[str]]:

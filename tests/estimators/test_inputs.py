@@ -16,7 +16,7 @@ from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq._montage import standard_montage
+from mne_neurorvq.datasets.montage import standard_montage
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4", "Pz"]

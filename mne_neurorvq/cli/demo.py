@@ -15,27 +15,27 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from . import viz
-from ._cli_studies import Study, Task, eegbci_study, file_study, simulated_study
-from ._table import markdown_table
-from .analysis import (
+from .. import viz
+from .._table import markdown_table
+from ..analysis import (
     BANDS,
     CodeUsage,
     ReconstructionQuality,
     code_usage,
     reconstruction_quality,
 )
-from .benchmarks import (
+from ..benchmarks import (
     CrossSubjectScores,
     compare_features,
     comparison,
     report_table,
     representations,
 )
-from .benchmarks.report import name_ranges
-from .estimators import NeuroRVQTransformer
-from .tokens import Tokens
-from .weights.provenance import pretraining_subjects
+from ..benchmarks.report import name_ranges
+from ..estimators import NeuroRVQTransformer
+from ..tokens import Tokens
+from ..weights.provenance import pretraining_subjects
+from .studies import Study, Task, eegbci_study, file_study, simulated_study
 
 _SUBJECTS = list(range(1, 9))
 _RUNS = [4, 8, 12]

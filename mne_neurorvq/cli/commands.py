@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from .messages import one_line
+
 _PROGRAM = "mne-neurorvq"
 _DEFAULT_MODEL = "neurorvq-eeg-small"
 _FILE_COMMANDS = {
@@ -65,27 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(f"{message} (--debug shows where)", 1)
 
 
-def one_line(error: BaseException) -> str:
-    """Bring the message of an error onto one line.
-
-    Parameters
-    ----------
-    error : BaseException
-        The error.
-
-    Returns
-    -------
-    str
-        Its message, or its type if it has none.
-
-    Examples
-    --------
-    >>> one_line(ValueError())
-    'ValueError'
-    """
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _fail(message: str, code: int) -> int:
     print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
     return code
@@ -115,21 +96,21 @@ def _run(args: argparse.Namespace) -> int:
         print(_table_of_models())
         return 0
     if args.command == "demo":
-        from ._cli_demo import run_demo
+        from .demo import run_demo
 
         return run_demo(args)
     if args.command in _FILE_COMMANDS:
-        from ._cli_files import run_files
+        from .files import run_files
 
         return run_files(args)
-    from .training.command import run
+    from ..training.command import run
 
     run(args)
     return 0
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    from . import __version__
+    from .. import __version__
 
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
@@ -250,7 +231,7 @@ def _add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> 
 
 def _add_pretrain_arguments(parser: argparse.ArgumentParser) -> None:
     try:
-        from .training import command
+        from ..training import command
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "mne_neurorvq"):
@@ -298,9 +279,9 @@ def _seconds(text: str) -> float:
 
 
 def _table_of_models() -> str:
-    from ._table import markdown_table
-    from .weights import list_pretrained
-    from .weights.registry import BUNDLED
+    from .._table import markdown_table
+    from ..weights import list_pretrained
+    from ..weights.registry import BUNDLED
 
     where = {"bundled": "in the package", "seed": "made from a seed"}
     rows = []

@@ -10,15 +10,7 @@ import mne
 import numpy as np
 from mne.utils import logger, verbose
 
-from . import _eegbci, _epoching, _simulation
-
-__all__ = [
-    "epochs_from_recordings",
-    "load_eegbci",
-    "simulate_epochs",
-    "simulate_recordings",
-    "trial_column",
-]
+from . import eegbci, epoching, simulation
 
 
 @verbose
@@ -84,7 +76,7 @@ def simulate_recordings(
     if not 100 <= sfreq < np.inf:
         raise ValueError(f"sfreq must be at least 100 Hz, got {sfreq}")
     recordings = [
-        _simulation.simulate_raw(subject, n_trials, trial_duration, sfreq, random_state)
+        simulation.simulate_raw(subject, n_trials, trial_duration, sfreq, random_state)
         for subject in range(n_subjects)
     ]
     logger.info(
@@ -129,9 +121,9 @@ def simulate_epochs(
     >>> epochs.metadata["condition"].value_counts().sort_index().to_dict()
     {'left': 6, 'right': 6}
     """
-    unknown = sorted(set(conditions) - set(_simulation.CONDITIONS))
+    unknown = sorted(set(conditions) - set(simulation.CONDITIONS))
     if unknown or not conditions or isinstance(conditions, str):
-        raise ValueError(f"conditions must be some of {_simulation.CONDITIONS}, got {conditions!r}")
+        raise ValueError(f"conditions must be some of {simulation.CONDITIONS}, got {conditions!r}")
     recordings = simulate_recordings(
         n_subjects,
         n_trials,
@@ -192,10 +184,10 @@ def load_eegbci(
     --------
     >>> recordings = load_eegbci([1, 2])  # doctest: +SKIP
     """
-    subjects = _eegbci.check_numbers("subjects", subjects, 109)
-    runs = _eegbci.check_numbers("runs", runs, 14)
-    folder = _eegbci.find_folder(path)
-    return [raw for subject in subjects for raw in _eegbci.read_subject(subject, runs, folder)]
+    subjects = eegbci.check_numbers("subjects", subjects, 109)
+    runs = eegbci.check_numbers("runs", runs, 14)
+    folder = eegbci.find_folder(path)
+    return [raw for subject in subjects for raw in eegbci.read_subject(subject, runs, folder)]
 
 
 @verbose
@@ -260,17 +252,17 @@ def epochs_from_recordings(
     recordings = list(recordings)
     if not recordings:
         raise ValueError("recordings is empty: pass at least one annotated recording")
-    subjects = _epoching.subjects_of(recordings)
-    names = _epoching.common_channels(recordings, picks)
-    rate = _epoching.common_rate(recordings) if sfreq is None else float(sfreq)
-    codes = _epoching.common_events(recordings, event_id)
-    epochs, origin = _epoching.stack_trials(recordings, tmin, tmax, codes, names, rate)
+    subjects = epoching.subjects_of(recordings)
+    names = epoching.common_channels(recordings, picks)
+    rate = epoching.common_rate(recordings) if sfreq is None else float(sfreq)
+    codes = epoching.common_events(recordings, event_id)
+    epochs, origin = epoching.stack_trials(recordings, tmin, tmax, codes, names, rate)
     labels = {code: name for name, code in codes.items()}
     rows = [
         {"subject": subjects[recording], "recording": recording, "condition": labels[code]}
         for recording, code in zip(origin.tolist(), epochs.events[:, 2].tolist(), strict=True)
     ]
-    _epoching.attach_table(epochs, rows)
+    epoching.attach_table(epochs, rows)
     return epochs
 
 

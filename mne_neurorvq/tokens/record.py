@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import _token_checks, _token_file
-from ._metadata import (
+from . import checks, file
+from .metadata import (
     Metadata,
     check_metadata,
     decode_metadata,
@@ -22,8 +22,6 @@ from ._metadata import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["Tokens"]
 
 _ARRAYS = ("codes", "side", "events")
 _LOWEST = {"n_codes": 1, "n_times": 1, "patch_size": 1, "overlap": 0, "padding": 0}
@@ -130,20 +128,20 @@ class Tokens:
     def __post_init__(self) -> None:
         self._set("model", str(self.model))
         for name, lowest in _LOWEST.items():
-            self._set(name, _token_checks.integer(name, getattr(self, name), lowest))
+            self._set(name, checks.integer(name, getattr(self, name), lowest))
         for name in ("sfreq", "model_sfreq", "tmin"):
-            number = _token_checks.number(name, getattr(self, name), positive=name != "tmin")
+            number = checks.number(name, getattr(self, name), positive=name != "tmin")
             self._set(name, number)
         for name in ("ch_names", "left_out"):
-            self._set(name, _token_checks.names(name, getattr(self, name)))
+            self._set(name, checks.names(name, getattr(self, name)))
         for name, lowest in (("channel_rows", 0), ("segments", 1)):
-            values = [_token_checks.integer(name, v, lowest) for v in getattr(self, name)]
+            values = [checks.integer(name, v, lowest) for v in getattr(self, name)]
             self._set(name, tuple(values))
-        self._set("codes", _token_checks.codes(self.codes, self.n_codes, self.axes))
+        self._set("codes", checks.codes(self.codes, self.n_codes, self.axes))
         self._check_segments()
-        self._set("side", _token_checks.side(self.side, len(self), len(self.segments)))
-        self._set("events", _token_checks.events(self.events, len(self)))
-        self._set("event_id", _token_checks.event_id(self.event_id))
+        self._set("side", checks.side(self.side, len(self), len(self.segments)))
+        self._set("events", checks.events(self.events, len(self)))
+        self._set("event_id", checks.event_id(self.event_id))
         self._set("metadata", check_metadata(self.metadata, len(self)))
         self._check_channels()
         self._check_times()
@@ -207,7 +205,7 @@ class Tokens:
         by the channels. What a file or stream holds besides (names, events) is not counted.
         """
         _, n_channels, n_patches, n_codebooks, n_levels = self.shape
-        codes = n_patches * n_codebooks * n_levels * _token_file.bit_width(self.n_codes)
+        codes = n_patches * n_codebooks * n_levels * file.bit_width(self.n_codes)
         side = 32 * self.side.shape[1] * self.side.shape[2] / n_channels
         return (codes + side) * self.sfreq / self.n_times
 
@@ -218,7 +216,7 @@ class Tokens:
         return (self[trial] for trial in range(len(self)))
 
     def __getitem__(self, item: int | slice | np.ndarray | list[int] | list[bool]) -> Tokens:
-        rows = _token_checks.rows(item, len(self))
+        rows = checks.rows(item, len(self))
         return replace(
             self,
             codes=self.codes[rows],
@@ -319,7 +317,7 @@ class Tokens:
         header["shape"] = self.shape
         header["events"] = None if self.events is None else self.events.tolist()
         header["metadata"] = encode_metadata(self.metadata)
-        _token_file.write(Path(path), header, self.codes, self.side, overwrite=overwrite)
+        file.write(Path(path), header, self.codes, self.side, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Tokens:
@@ -342,7 +340,7 @@ class Tokens:
         ValueError
             If the file is damaged, incomplete, of a later version or no file of tokens.
         """
-        header, codes, side = _token_file.read(Path(path))
+        header, codes, side = file.read(Path(path))
         del header["shape"]
         if header["events"] is not None:
             header["events"] = np.array(header["events"], np.int64).reshape(-1, 3)

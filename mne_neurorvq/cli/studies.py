@@ -12,13 +12,13 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import (
+from ..datasets import (
     epochs_from_recordings,
     load_eegbci,
     simulate_recordings,
     trial_column,
 )
-from .estimators import preprocess
+from ..estimators import preprocess
 
 _WINDOW = 4.0  # s
 _SIMULATED_TRIALS = 20

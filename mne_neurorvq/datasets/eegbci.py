@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mne
 
-from ._montage import standard_montage
+from .montage import standard_montage
 
 _KEY = "MNE_DATASETS_EEGBCI_PATH"
 _FOLDER = "MNE-eegbci-data"

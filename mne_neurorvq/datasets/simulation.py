@@ -10,7 +10,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.ndimage import gaussian_filter1d
 
-from ._montage import standard_montage
+from .montage import standard_montage
 
 CONDITIONS = ("rest", "left", "right")
 LOWEST_FREQUENCY = 0.5

@@ -17,9 +17,9 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .cli import one_line
-from .estimators import NeuroRVQTransformer, preprocess
-from .weights import load_pretrained
+from ..estimators import NeuroRVQTransformer, preprocess
+from ..weights import load_pretrained
+from .messages import one_line
 
 _ENDINGS = {
     "tokenize": "-tokens.h5",

@@ -1,0 +1,3 @@
+from .record import Tokens
+
+__all__ = ["Tokens"]
