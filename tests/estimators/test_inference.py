@@ -102,6 +102,18 @@ def test_segments_of_a_long_window_know_nothing_of_each_other(long_window):
     assert (one.tokenize(changed).codes != tokens.codes).any()
 
 
+def test_every_segment_is_decoded_with_its_own_scale(long_window):
+    one = NeuroRVQTransformer(TINY, ch_names=["Cz"], sfreq=200.0)
+    quiet_then_loud = long_window * np.linspace(0.1, 10, long_window.shape[-1])
+    restored = one.fit(quiet_then_loud).reconstruct(quiet_then_loud).get_data()
+    split = 200 * one.segmentation_.segments[0]
+    for part, here in ((slice(None, split), "start"), (slice(split, None), "end")):
+        window = quiet_then_loud[..., part]
+        alone = one.fit(window).reconstruct(window).get_data()
+        scale = np.abs(alone).max()
+        assert_allclose(restored[..., part], alone, rtol=0, atol=1e-4 * scale, err_msg=here)
+
+
 def test_a_long_window_is_pooled_over_all_its_segments(long_window):
     parameters = dict(ch_names=["Cz"], sfreq=200.0)
     every = NeuroRVQTransformer(TINY, pool="none", **parameters).fit_transform(long_window)
