@@ -10,6 +10,7 @@ import mne
 import numpy as np
 from mne.utils import logger, verbose
 
+from ..signals import NEURORVQ_EEG_PREPROCESSING, preprocess
 from . import eegbci, epoching, simulation
 
 
@@ -97,7 +98,10 @@ def simulate_epochs(
     random_state: int = 0,
     verbose: bool | str | int | None = None,
 ) -> mne.EpochsArray:
-    """Simulate trials of several people on the channels that all of them have.
+    """Simulate filtered trials of several people on the channels that all of them have.
+
+    The recordings of `simulate_recordings` pass the filters of the NeuroRVQ models for EEG
+    (:func:`mne_neurorvq.preprocess`) before they are cut.
 
     Parameters
     ----------
@@ -132,8 +136,9 @@ def simulate_epochs(
         random_state=random_state,
     )
     event_id = {name: code for code, name in enumerate(conditions, start=1)}
+    filtered = [preprocess(raw, NEURORVQ_EEG_PREPROCESSING) for raw in recordings]
     return epochs_from_recordings(
-        recordings, tmin=0.0, tmax=trial_duration - 1 / sfreq, event_id=event_id
+        filtered, tmin=0.0, tmax=trial_duration - 1 / sfreq, event_id=event_id
     )
 
 
