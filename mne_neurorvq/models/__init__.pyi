@@ -7,7 +7,8 @@ from .config import (
     QuantizerConfig,
 )
 from .foundation import NeuroRVQ
-from .quantizer import Quantized, ResidualVQ, kmeans, nearest_codes
+from .quantizer import Quantized, ResidualVQ
+from .search import kmeans, nearest_codes
 from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
 from .tokenizer import NeuroRVQTokenizer
 

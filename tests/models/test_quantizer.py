@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_neurorvq.models import QuantizerConfig, ResidualVQ, kmeans, nearest_codes, quantizer
+from mne_neurorvq.models import QuantizerConfig, ResidualVQ, kmeans, nearest_codes, search
 
 RULES = ("unit", "euclidean", "gain")
 all_rules = pytest.mark.parametrize("rule", RULES)
@@ -103,7 +103,7 @@ def test_the_nearest_code_is_the_nearest_whatever_the_block(
     vectors = scale * torch.randn(n_books, n_tokens, dim, generator=generator)
     codebook = scale * torch.randn(n_books, n_codes, dim, generator=generator)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantizer, "_SEARCH_BLOCK", block)
+        patch.setattr(search, "_SEARCH_BLOCK", block)
         found = nearest_codes(vectors, codebook)
     assert found.dtype == torch.int64
     assert found.shape == (n_books, n_tokens)
