@@ -18,6 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 os.environ["MPLBACKEND"] = "Agg"
+# scikit-learn skips its checks of array API input without it; read when SciPy is imported.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 # Examples are drawn from a fixed seed: a failure in CI is the same failure everywhere.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
