@@ -28,12 +28,18 @@ def as_array(X: Any) -> NDArray[Any]:
     TypeError
         If X is sparse or holds objects that are no numbers.
     ValueError
-        If X is ragged, complex, not numeric, or has another number of axes.
+        If X is ragged, complex, not numeric, has masked samples or another number of axes.
     """
     if issparse(X):
         raise TypeError("Sparse data was passed, but dense data is required: use X.toarray().")
     if isinstance(X, (list, tuple)) and X and all(_is_window(item) for item in X):
         X = [item[0] for item in X]
+    if np.ma.is_masked(X):
+        trial = int(np.argwhere(np.ma.getmaskarray(X))[0][0])
+        raise ValueError(
+            f"X has masked samples, the first in trial {trial}: NumPy would take what the mask "
+            "hides for signal. Drop those trials or fill the gaps."
+        )
     try:
         data = np.asarray(X)
     except (ValueError, TypeError) as error:

@@ -30,7 +30,14 @@ _TYPES = {
     "ppg": {"bio", "misc", "eeg"},
 }
 
+# BioSemi's large caps and depth electrodes are labelled A1, A2, ..., B1, ...: their C3 is no C3.
+# No 10-20 montage has names like A3 or B1.
+_LABEL = re.compile(r"[a-h]\d{1,2}")
+_LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
+_MIN_LABELS = 4
+
 _MARKED_BAD = "marked bad"
+_IS_LABEL = "a label of the amplifier (A1, A2, ..., B1, ...), not the name of a site"
 _TOO_FAR = f"no free site of the model within {MAX_DISTANCE_MM:g} mm"
 
 
@@ -87,8 +94,9 @@ def match_channels(
     Names are compared without case, dots and spaces, without a leading ``"EEG "`` (the modality)
     and a trailing ``"-REF"`` or ``"-LE"``. The same name comes first; only if the vocabulary
     lacks it, another name of the same site is tried (T3 = T7, T4 = T8, T5 = P7, T6 = P8,
-    M1 = A1, M2 = A2). Bipolar names match bipolar names only. Of several channels with
-    one match the first is used. Channels marked bad and channels of types that
+    M1 = A1, M2 = A2). Bipolar names match bipolar names only. Where electrodes are labelled A1 to
+    A32, B1 to B32 and so on, as on BioSemi's large caps, these labels match no name. Of several
+    channels with one match the first is used. Channels marked bad and channels of types that
     cannot hold the modality's signals (triggers, for example) are left out.
 
     Parameters
@@ -137,6 +145,9 @@ def match_channels(
     """
     _check_arguments(ch_names, mode, positions, ch_types, modality)
     keys = [_key(name, modality) for name in ch_names]
+    labels = _amplifier_labels(keys) if modality == "eeg" else set()
+    # A key with a space in it is no name of a site.
+    keys = [f"label {key}" if i in labels else key for i, key in enumerate(keys)]
     rows: dict[str, int] = {}
     for row, name in enumerate(vocabulary):
         rows.setdefault(_key(name, modality), row)
@@ -164,7 +175,9 @@ def match_channels(
     if mode == "interpolate" and modality == "eeg":
         _match_positions(found, keys, ch_names, vocabulary, rows, positions, ch_types)
     matches = tuple(
-        found.get(i, ChannelMatch(name, reason=_no_match(key, vocabulary)))
+        found.get(
+            i, ChannelMatch(name, reason=_IS_LABEL if i in labels else _no_match(key, vocabulary))
+        )
         for i, (name, key) in enumerate(zip(ch_names, keys, strict=True))
     )
     _report(matches, vocabulary, mode, excluded)
@@ -200,6 +213,13 @@ def _key(name: str, modality: str) -> str:
     key = re.sub(rf"^{modality}\s+", "", name.strip().lower())
     key = re.sub(r"[.\s]", "", key)
     return re.sub(r"-(ref|le)$", "", key)
+
+
+def _amplifier_labels(keys: Sequence[str]) -> set[int]:
+    """Find labels of an amplifier, if so many are there that they cannot be names of sites."""
+    if sum(_LABEL_ONLY.fullmatch(key) is not None for key in keys) < _MIN_LABELS:
+        return set()
+    return {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
 
 
 def _find(key: str, rows: dict[str, int], how: str) -> str | None:

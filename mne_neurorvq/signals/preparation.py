@@ -16,6 +16,8 @@ from .trials import Trials
 from .units import check_scale, unit_factor
 
 _TRIALS_TO_JUDGE = 8
+# Models square and sum in single precision: beyond this their codes and features are nonsense.
+_LARGEST = 1e15
 
 
 def prepare(
@@ -58,7 +60,7 @@ def prepare(
     Raises
     ------
     ValueError
-        If a sample is not finite or does not fit single precision, or the plan is for another
+        If a sample is not finite or too large for single precision, or the plan is for another
         length.
 
     Examples
@@ -78,14 +80,15 @@ def prepare(
     if factor != 1:
         data = data * factor
     data = resample(data, trials.sfreq, model_sfreq)
-    try:
-        with np.errstate(over="raise"):
-            return cut(data.astype(np.float32), segmentation)
-    except FloatingPointError:
+    peaks = np.abs(data).max(axis=-1)
+    if peaks.max() > _LARGEST:
+        trial, channel = np.argwhere(peaks > _LARGEST)[0]
         raise ValueError(
-            f"X has values up to {np.abs(data).max():.3g} {model_unit}, which do not fit single "
-            "precision: check the unit and drop broken trials."
-        ) from None
+            f"Trial {start + trial}, channel {trials.ch_names[picks[channel]]!r} has values up to "
+            f"{peaks[trial, channel]:.3g} {model_unit}, too large for single precision: check the "
+            "unit and drop broken trials."
+        )
+    return cut(data.astype(np.float32), segmentation)
 
 
 def restore(

@@ -78,7 +78,7 @@ def blocks_of(X: Any) -> list[Block] | None:
     """
     if isinstance(X, mne.BaseEpochs):
         return [_from_epochs(X)]
-    if isinstance(X, (mne.io.BaseRaw, mne.Evoked)):
+    if _is_from(X, "mne"):
         raise TypeError(
             f"X is {type(X).__name__}: trials are needed. Cut a recording into Epochs, for example "
             "with mne.make_fixed_length_epochs(raw, duration=4.0)."
@@ -86,6 +86,9 @@ def blocks_of(X: Any) -> list[Block] | None:
     if _is_braindecode(X):
         return _from_braindecode(X)
     if isinstance(X, (list, tuple)):
+        for item in X:
+            if _is_from(item, "mne") and not isinstance(item, mne.BaseEpochs):
+                blocks_of(item)
         known = [isinstance(item, mne.BaseEpochs) or _is_braindecode(item) for item in X]
         if any(known) and not all(known):
             i = known.index(False)
@@ -151,7 +154,7 @@ def _from_epochs(epochs: mne.BaseEpochs) -> Block:
     except RuntimeError:
         # Bad epochs are dropped from a copy: the user's object keeps its state. The copy shares
         # the recording and reads it trial by trial.
-        epochs = epochs.copy().drop_bad()
+        epochs = epochs.copy().drop_bad(verbose="error")
         n_trials = len(epochs)
 
     def read(start: int, stop: int, picks: list[int] | None) -> NDArray[Any]:
@@ -173,7 +176,11 @@ def _from_epochs(epochs: mne.BaseEpochs) -> Block:
 
 
 def _is_braindecode(X: Any) -> bool:
-    return type(X).__module__.split(".")[0] == "braindecode"
+    return _is_from(X, "braindecode")
+
+
+def _is_from(X: Any, package: str) -> bool:
+    return type(X).__module__.split(".")[0] == package
 
 
 def _from_braindecode(dataset: Any) -> list[Block]:

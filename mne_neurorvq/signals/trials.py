@@ -281,7 +281,8 @@ def _from_array(
             f"ch_names={ch_names!r} names {count} channel(s) but X has {data.shape[1]}: pass one "
             "name per channel, as a list."
         )
-    if isinstance(sfreq, bool) or not (np.isfinite(sfreq) and sfreq > 0):
+    number = isinstance(sfreq, (int, float, np.number)) and not isinstance(sfreq, bool)
+    if not (number and np.isfinite(sfreq) and sfreq > 0):
         raise ValueError(f"sfreq={sfreq!r} must be a positive number of Hz.")
 
     def read(start: int, stop: int, picks: list[int] | None) -> NDArray[Any]:

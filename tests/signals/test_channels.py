@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import warnings
 
+import mne
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.signals import ChannelMatch, match_channels, used_channels
 from mne_neurorvq.signals.sites import template_positions
 
@@ -247,3 +249,37 @@ def test_interpolate_moves_only_good_eeg_channels() -> None:
             bads=["E3"],
         )
     assert [m.target for m in matches] == ["cz", None, None]
+
+
+CAP = [f"{letter}{i}" for letter in "ABCD" for i in range(1, 33)]
+
+
+@pytest.mark.parametrize("mode", ["match", "strict"])
+def test_labels_of_a_large_cap_are_no_names_of_sites(mode):
+    vocabulary = ["a1", "a2", "c3", "c4", "cz"]
+    with pytest.raises(ValueError, match=r"None of the 128 channels.*label of the amplifier"):
+        match_channels(CAP, vocabulary, mode=mode)
+    # Nor are they where some sites beside them have names.
+    with pytest.warns(UserWarning, match="128 of 129 channels"):
+        matches = match_channels([*CAP, "Cz"], vocabulary)
+    assert [match.name for match in matches if match.used] == ["Cz"]
+
+
+def test_labels_of_a_large_cap_are_placed_by_position():
+    montage = mne.channels.make_standard_montage("biosemi128")
+    positions = np.array(list(montage.get_positions()["ch_pos"].values()))
+    with pytest.warns(UserWarning, match="of 128 channels are left out"):
+        matches = match_channels(
+            montage.ch_names, NEURORVQ_EEG.channels, mode="interpolate", positions=positions
+        )
+    found = {match.name: match for match in matches}
+    # A1 is the vertex of this cap, C3 lies over the right frontal cortex.
+    assert found["A1"].target == "cz"
+    assert all(match.how == "interpolated" for match in matches if match.used)
+
+
+def test_a_few_letters_with_numbers_beside_sites_are_no_labels():
+    names = ["A1", "A2", "C3", "C4", "F3", "D1", "D2", "E1", "E2", "B1", "B2"]
+    with pytest.warns(UserWarning, match="6 of 11 channels"):
+        matches = match_channels(names, ["a1", "a2", "c3", "c4", "f3"])
+    assert [match.target for match in matches if match.used] == ["a1", "a2", "c3", "c4", "f3"]

@@ -131,9 +131,12 @@ def test_short_windows_come_back_at_their_own_length() -> None:
     assert_allclose(restored[..., 40:-40], truth[..., 40:-40], atol=0.05 * np.abs(truth).max())
 
 
-def test_values_beyond_single_precision_raise() -> None:
-    trials = as_trials(np.full((1, 1, 200), 1e300), ch_names=["Cz"], sfreq=200.0)
-    with pytest.raises(ValueError, match=r"1e\+300 uV, which do not fit single precision"):
+@pytest.mark.parametrize("value", [2e15, 1e300])
+def test_values_too_large_for_single_precision_raise_with_trial_and_channel(value: float) -> None:
+    X = np.random.default_rng(0).normal(0, 20, (3, 1, 200))
+    X[2, 0, 5] = -value
+    trials = as_trials(X, ch_names=["Cz"], sfreq=200.0)
+    with pytest.raises(ValueError, match=r"Trial 2, channel 'Cz' has values up to .* too large"):
         prepared(trials)
 
 

@@ -147,3 +147,20 @@ def test_signals_import_neither_braindecode_nor_torch() -> None:
         "assert not {'braindecode', 'torch', 'sklearn', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_other_objects_of_mne_are_refused_alone_and_in_lists() -> None:
+    raw = make_raw()
+    epochs = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error")
+    for X in (raw, epochs.average(), epochs.compute_psd(verbose="error")):
+        for given in (X, [X, X], [epochs, X]):
+            with pytest.raises(TypeError, match=f"X is {type(X).__name__}: trials are needed"):
+                as_trials(given, ch_names=["C3", "C4"], sfreq=SFREQ, unit="V")
+
+
+def test_dropping_bad_trials_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    raw = make_raw()
+    events = np.array([[100, 0, 1], [900, 0, 1]])
+    epochs = mne.Epochs(raw, events, tmin=0, tmax=1, baseline=None, verbose="error")
+    assert len(as_trials(epochs)) == 2
+    assert capsys.readouterr() == ("", "")

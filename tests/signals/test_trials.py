@@ -367,3 +367,16 @@ def test_trials_that_do_not_exist_cannot_be_read() -> None:
     for start, stop in [(0, 7), (3, 3), (-1, 2), (6, 7)]:
         with pytest.raises(ValueError, match="not within the 6 there are"):
             trials.read(start, stop)
+
+
+def test_a_rate_that_is_no_number_is_named() -> None:
+    with pytest.raises(ValueError, match="sfreq='160' must be a positive number"):
+        as_trials(np.ones((2, 1, 100)), ch_names=["Cz"], sfreq="160")
+
+
+def test_masked_samples_are_not_taken_for_signal() -> None:
+    X = np.ma.masked_array(np.ones((3, 1, 100)))
+    assert len(as_trials(X, ch_names=["Cz"], sfreq=100.0)) == 3
+    X[2, 0, 4] = np.ma.masked
+    with pytest.raises(ValueError, match="masked samples, the first in trial 2"):
+        as_trials(X, ch_names=["Cz"], sfreq=100.0)
