@@ -187,6 +187,7 @@ def load_eegbci(
 
     Examples
     --------
+    >>> from mne_neurorvq.datasets import load_eegbci
     >>> recordings = load_eegbci([1, 2])  # doctest: +SKIP
     """
     subjects = eegbci.check_numbers("subjects", subjects, 109)

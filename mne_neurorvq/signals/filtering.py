@@ -59,7 +59,23 @@ class Preprocessing:
     unit: str = "uV"
 
     def band(self, sfreq: float) -> tuple[float, float]:
-        """High-pass and low-pass in Hz in a recording at ``sfreq`` Hz."""
+        """High-pass and low-pass of what a recording can hold of the band.
+
+        Parameters
+        ----------
+        sfreq : float
+            Sampling rate of the recording in Hz.
+
+        Returns
+        -------
+        tuple of float
+            High-pass and low-pass in Hz; the low-pass stays below half the rate.
+
+        Raises
+        ------
+        ValueError
+            If nothing of the band is left.
+        """
         lowpass = min(self.lowpass, sfreq / 2 - 0.5)
         if lowpass <= self.highpass:
             raise ValueError(

@@ -53,6 +53,16 @@ class Trials:
         Number of trials.
     reader : callable
         ``reader(start, stop, picks)``, used by :meth:`read`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials
+    >>> trials = as_trials(np.ones((5, 2, 400)), ch_names=["C3", "C4"], sfreq=200.0, unit="uV")
+    >>> len(trials), trials.ch_names, trials.unit
+    (5, ('C3', 'C4'), 'uV')
+    >>> trials.read(start=3).shape
+    (2, 2, 400)
     """
 
     ch_names: tuple[str, ...]
@@ -256,6 +266,9 @@ def _join_metadata(blocks: Sequence[Block]) -> Any:
         return None
     if len(blocks) == 1:
         return blocks[0].metadata
+    # Where pandas is absent MNE holds metadata as a list of dicts.
+    if all(isinstance(block.metadata, list | None) for block in blocks):
+        return [row for block in blocks for row in block.metadata or [{}] * block.n_trials]
     import pandas as pd
 
     frames = [

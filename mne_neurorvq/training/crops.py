@@ -73,6 +73,16 @@ class RandomCrops(IterableDataset[Batch]):
         Batch ``k`` is a function of the seed and ``k``.
     first : int
         Batch to start with, to resume a run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.models import NEURORVQ_EEG
+    >>> from mne_neurorvq.training import RandomCrops, Recording
+    >>> recording = Recording(np.ones((2, 4000), np.float32), np.array([0, 1]), "one.edf")
+    >>> crops = RandomCrops([recording], NEURORVQ_EEG, n_batches=3, tokens_per_batch=64, seed=0)
+    >>> [batch.windows.shape[1] for batch in crops]  # channels
+    [2, 2, 2]
     """
 
     def __init__(

@@ -41,6 +41,20 @@ def read_recordings(paths: Iterable[str | Path], config: NeuroRVQConfig) -> list
     ------
     ValueError
         If no channel of a file is in the vocabulary.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq.models import NEURORVQ_EEG
+    >>> from mne_neurorvq.training import read_recordings
+    >>> (raw,) = simulate_recordings(n_subjects=1, n_trials=2, verbose=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw.save(f"{folder}/one_raw.fif", verbose=False)
+    ...     (recording,) = read_recordings([f"{folder}/one_raw.fif"], NEURORVQ_EEG)
+    [PosixPath('...one_raw.fif')]
+    >>> recording.source, recording.data.dtype
+    ('one_raw.fif', dtype('float32'))
     """
     return [_read(Path(path), config) for path in paths]
 

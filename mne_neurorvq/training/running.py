@@ -60,6 +60,25 @@ def pretrain_tokenizer(
     -------
     NeuroRVQTokenizer
         The model after the last step: nothing is chosen on ``valid``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from mne_neurorvq import load_pretrained
+    >>> from mne_neurorvq.training import Recording, StageSettings, pretrain_tokenizer
+    >>> noise = np.random.default_rng(0).standard_normal((2, 4000), np.float32)
+    >>> recordings = [Recording(10 * noise, np.array([0, 1]), "noise")]
+    >>> tiny = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
+    >>> settings = StageSettings(n_steps=2, tokens_per_step=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = pretrain_tokenizer(
+    ...         recordings, recordings, tiny.config, settings, Path(folder)
+    ...     )
+    Training...
+    >>> model.training
+    False
     """
     lightning.seed_everything(settings.seed, verbose=False)
     tokenizer = NeuroRVQTokenizer(config=config)
@@ -96,6 +115,25 @@ def pretrain_foundation(
     -------
     NeuroRVQ
         The model after the last step, with its masked-token heads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from mne_neurorvq import load_pretrained
+    >>> from mne_neurorvq.training import Recording, StageSettings, pretrain_foundation
+    >>> noise = np.random.default_rng(0).standard_normal((2, 4000), np.float32)
+    >>> recordings = [Recording(10 * noise, np.array([0, 1]), "noise")]
+    >>> tiny = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
+    >>> settings = StageSettings(n_steps=2, tokens_per_step=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = pretrain_foundation(
+    ...         recordings, recordings, tiny, settings, Path(folder)
+    ...     )
+    Training...
+    >>> model.training
+    False
     """
     lightning.seed_everything(settings.seed, verbose=False)
     config = tokenizer.config

@@ -38,6 +38,12 @@ class StageSettings:
         Gradient norm to clip at.
     seed : int
         Seed of weights and batches.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import StageSettings
+    >>> StageSettings(n_steps=4000, seed=7).tokens_per_step
+    512
     """
 
     n_steps: int
@@ -62,6 +68,13 @@ class LossWeights:
     code, amplitude, phase, signal, waveform : float
         Weight of the term of that name, see
         :func:`~mne_neurorvq.models.reconstruction_losses`.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import LossWeights
+    >>> published = LossWeights(waveform=0.0)
+    >>> published.signal
+    1.0
     """
 
     code: float = 1.0
@@ -130,6 +143,15 @@ class TokenizerStage(_Stage):
         Budget and optimisation.
     weights : LossWeights
         Weights of the losses.
+
+    Examples
+    --------
+    >>> from mne_neurorvq import load_pretrained
+    >>> from mne_neurorvq.training import StageSettings, TokenizerStage
+    >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
+    >>> stage = TokenizerStage(tokenizer, StageSettings(n_steps=100))
+    >>> stage.trained() is tokenizer
+    True
     """
 
     def __init__(
@@ -143,7 +165,13 @@ class TokenizerStage(_Stage):
         self.weights = weights
 
     def trained(self) -> nn.Module:
-        """Return the tokenizer."""
+        """Say what is optimised.
+
+        Returns
+        -------
+        NeuroRVQTokenizer
+            The tokenizer.
+        """
         return self.tokenizer
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -195,6 +223,17 @@ class FoundationStage(_Stage):
         Budget and optimisation.
     mask : MaskSettings
         Masking.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.models import NeuroRVQ
+    >>> from mne_neurorvq import load_pretrained
+    >>> from mne_neurorvq.training import FoundationStage, StageSettings
+    >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
+    >>> foundation = NeuroRVQ(config=tokenizer.config, masked_token_heads=True)
+    >>> stage = FoundationStage(foundation, tokenizer, StageSettings(n_steps=100))
+    >>> stage.trained() is foundation
+    True
     """
 
     def __init__(
@@ -210,7 +249,13 @@ class FoundationStage(_Stage):
         self.mask = mask
 
     def trained(self) -> nn.Module:
-        """Return the foundation model."""
+        """Say what is optimised.
+
+        Returns
+        -------
+        NeuroRVQ
+            The foundation model.
+        """
         return self.foundation
 
     def masked_loss(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
