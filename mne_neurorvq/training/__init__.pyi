@@ -1,3 +1,4 @@
+from .calibration import calibrate_amplitude
 from .crops import Batch, RandomCrops, Recording
 from .recordings import read_recordings
 from .running import pretrain_foundation, pretrain_tokenizer
@@ -11,6 +12,7 @@ __all__ = [
     "Recording",
     "StageSettings",
     "TokenizerStage",
+    "calibrate_amplitude",
     "pretrain_foundation",
     "pretrain_tokenizer",
     "read_recordings",

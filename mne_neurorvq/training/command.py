@@ -14,6 +14,7 @@ import torch
 
 from ..models import NEURORVQ_EEG, NeuroRVQ, NeuroRVQTokenizer, QuantizerConfig
 from ..weights import load_pretrained, save_pretrained
+from .calibration import calibrate_amplitude
 from .crops import Recording
 from .recordings import read_recordings
 from .report import card_sections, measure, read_curves, subjects_of
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
     foundation = pretrain_foundation(
         train, valid, tokenizer, foundation_settings, args.out / "foundation"
     )
+    raised = calibrate_amplitude(tokenizer, train)
     record = {
         "files": [path.name for path in args.files],
         "subjects": subjects_of([path.name for path in args.files]),
@@ -100,6 +102,7 @@ def run(args: argparse.Namespace) -> None:
         "report": [path.name for path in report_on],
         "tokenizer": asdict(tokenizer_settings) | {"loss_weights": asdict(LossWeights())},
         "foundation": asdict(foundation_settings),
+        "log_amplitude_raised_by": raised,
         "minutes_of_signal": sum(r.data.shape[1] for r in train) / SMALL.sfreq / 60,
     }
     write_model(args.out, tokenizer, foundation, read_recordings(report_on, SMALL), record)

@@ -244,3 +244,18 @@ def test_people_are_told_from_file_names():
         "eegmat": ["Subject08"],
         "other": ["mine.fif"],
     }
+
+
+def test_calibration_gives_reconstructions_the_size_of_the_signals(tokenizer, recordings):
+    from copy import deepcopy
+
+    from mne_neurorvq.training import calibrate_amplitude
+
+    quiet = deepcopy(tokenizer)
+    with torch.no_grad():
+        quiet.to_amplitude[-1].bias -= 0.3
+    calibrate_amplitude(quiet, recordings[:2])
+    batch = validation_batches(recordings[:1], TINY)[0]
+    with torch.no_grad():
+        gain = quiet(batch.windows, batch.channel_ids).std() / batch.windows.std()
+    assert 0.9 < gain < 1.1
