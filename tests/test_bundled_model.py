@@ -1,0 +1,72 @@
+# License: BSD-3-Clause
+"""The pretrained model in the package: its size, its provenance and what it does on new people."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mne_neurorvq import load_pretrained
+from mne_neurorvq.analysis import code_usage, reconstruction_quality
+from mne_neurorvq.datasets import load_eegbci
+from mne_neurorvq.estimators import NeuroRVQTransformer, preprocess
+from mne_neurorvq.weights.provenance import pretraining_subjects
+from mne_neurorvq.weights.registry import BUNDLED
+
+NAME = "neurorvq-eeg-small"
+FOLDER = BUNDLED / NAME
+UNSEEN = (9, 10, 11, 12, 42)
+
+
+def test_it_takes_at_most_twelve_megabytes():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 12e6
+
+
+def test_it_holds_a_tokenizer_and_a_foundation_model_of_one_structure():
+    loaded = load_pretrained(NAME)
+    assert loaded.kinds == ("tokenizer", "foundation")
+    assert loaded.tokenizer.config == loaded.foundation.config
+
+
+def test_its_card_names_command_data_seed_and_people():
+    card = load_pretrained(NAME).card
+    for words in ("mne-neurorvq pretrain", "Seed 0", "S001-S008", "never", "Curve of the"):
+        assert words in card
+
+
+def test_the_people_it_is_measured_on_are_not_among_those_it_was_trained_on():
+    record = json.loads((FOLDER / "training.json").read_text())
+    assert not set(record["files"]) & {*record["report"], *record["validation"]}
+    seen = pretraining_subjects(NAME)["eegmmidb"]
+    assert not set(seen) & {f"S{number:03d}" for number in UNSEEN}
+    assert all(name.split("R")[0] not in seen for name in record["report"])
+
+
+@pytest.fixture(scope="module")
+def restored(shared):
+    """Trials of unseen people and what comes back through the codes, in volts."""
+    import mne
+
+    pairs, codes = [], []
+    for subject, run in ((10, 8), (11, 4), (42, 1)):
+        (raw,) = load_eegbci(subject, run, path=shared / "data", verbose=False)
+        epochs = mne.make_fixed_length_epochs(preprocess(raw), 4.0, preload=True, verbose=False)
+        epochs.crop(tmax=4.0 - 1 / raw.info["sfreq"])
+        model = NeuroRVQTransformer(verbose=False).fit(epochs)
+        tokens = model.tokenize(epochs)
+        pairs.append((epochs.get_data(), model.detokenize(tokens).get_data()))
+        codes.append(tokens.codes.reshape(-1, 1, 1, *tokens.codes.shape[3:]))
+    return pairs, np.concatenate(codes)
+
+
+def test_people_it_never_saw_are_reconstructed_in_volts(restored):
+    for original, rebuilt in restored[0]:
+        quality = reconstruction_quality(original, rebuilt, 160.0).summary()
+        assert quality["r"] > 0.96
+        assert quality["z_mse"] < 0.08
+        assert abs(quality["gain"] - 1) < 0.06
+
+
+def test_every_level_uses_nine_of_ten_codes(restored):
+    usage = code_usage(restored[1], 1024)
+    assert (usage.used > 0.9).all()
