@@ -305,3 +305,10 @@ def test_pretrain_refuses_to_validate_on_what_it_learns_from(recordings, tmp_pat
     line = _error(capsys)
     assert "in the training files and in --validation" in line
     assert path.name in line
+
+
+def test_a_file_that_is_no_recording_is_named_with_what_mne_said(tmp_path, capsys):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no recording")
+    assert _run("tokenize", notes, "-o", tmp_path / "out", *TINY_MODEL) == 1
+    assert f"{notes}: MNE cannot read it: " in capsys.readouterr().err

@@ -388,6 +388,10 @@ class TestEEGBCI:
         labels = [set(raw.annotations.description) for raw in several[:3]]
         assert labels == [{"eyes_open"}, {"eyes_closed"}, {"rest", "left", "right"}]
         assert several[2].info["description"] == "PhysioNet eegmmidb, run 12"
+        # The scores of a demo would not tell whether left and right are exchanged.
+        codes = mne.read_annotations(several[2].filenames[0]).description
+        meaning = {"T0": "rest", "T1": "left", "T2": "right"}
+        assert several[2].annotations.description.tolist() == [meaning[code] for code in codes]
         for raw in several:
             assert len(raw.ch_names) == 64
             assert {*CORE, "FCz", "Iz"} <= set(raw.ch_names)

@@ -48,6 +48,7 @@ def test_the_demo_says_that_its_recordings_are_simulated(simulated):
 def test_the_demo_reports_tokens_reconstruction_and_scores(simulated):
     _, text = simulated
     assert "120 trials × 19 channels × 4 patches × 4 codebooks × 2 levels, each of 16" in text
+    assert "## Tokens\n\nAll trials.\n" in text
     for fact in ("bits/s", "codes used (%)", "SI-SDR", " gamma |", "error / power"):
         assert fact in text
     assert "### Rest against imagery" in text

@@ -125,6 +125,13 @@ def test_the_embedding_is_that_of_the_transformer(epochs):
     np.testing.assert_array_equal(representations(epochs, TINY)["embedding"], expected)
 
 
+def test_the_twin_is_the_untrained_model(epochs):
+    features = representations(epochs, "neurorvq-eeg-small")
+    expected = NeuroRVQTransformer("neurorvq-eeg-small-random").fit_transform(epochs)
+    np.testing.assert_array_equal(features["untrained twin"], expected)
+    assert not np.allclose(features["embedding"], expected, atol=0.1)
+
+
 def test_only_models_with_a_registered_twin_have_one():
     assert untrained_twin("neurorvq-eeg-small") == "neurorvq-eeg-small-random"
     assert untrained_twin(TINY) is None

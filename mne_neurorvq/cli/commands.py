@@ -134,7 +134,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     _add_demo_arguments(demo)
     for name, text in _FILE_COMMANDS.items():
         _add_file_arguments(
-            commands.add_parser(name, parents=[common], help=text, description=text.capitalize()),
+            commands.add_parser(
+                name, parents=[common], help=text, description=text[0].upper() + text[1:]
+            ),
             embedding=name == "embed",
         )
     commands.add_parser("models", parents=[common], help="list the models that have a name")

@@ -186,11 +186,12 @@ def _show_tokens(
         bands={name: edges for name, edges in BANDS.items() if edges[0] < tokens.sfreq / 2},
     )
     usage = code_usage(tokens.codes, tokens.n_codes)
-    whose = " of subjects that the model never saw" if seen and unseen.any() else ""
-    whose = " of subjects that the model was trained on" if seen and not unseen.any() else whose
-    few = f"{n_taken} of {len(study.epochs)} trials, evenly spread,"
-    some = "All trials" if n_taken == len(study.epochs) else f"{few}{whose}"
-    report.say(f"## Tokens\n\n{some}.", _token_text(tokens, usage))
+    whose = ""
+    if seen:
+        whose = f", of subjects that the model {'never saw' if unseen.any() else 'was trained on'}"
+    few = f"{n_taken} of {len(study.epochs)} trials, evenly spread"
+    some = "All trials" if n_taken == len(study.epochs) else few
+    report.say(f"## Tokens\n\n{some}{whose}.", _token_text(tokens, usage))
     report.say("## Reconstruction", *_quality_text(quality))
     correlations = quality.per_trial()["r"]
     typical = int(np.argsort(correlations)[len(correlations) // 2])

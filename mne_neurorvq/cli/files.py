@@ -143,7 +143,11 @@ def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
         raise FileNotFoundError("there is no such file")
     if source.name.endswith(_EPOCHS):
         return _Windows(mne.read_epochs(source, preload=False, verbose="error"))
-    raw = mne.io.read_raw(source, preload=False, verbose="error")
+    try:
+        raw = mne.io.read_raw(source, preload=False, verbose="error")
+    except Exception as error:
+        # Of any type, and at times without a word.
+        raise ValueError(f"MNE cannot read it: {one_line(error)}") from error
     duration = raw.n_times / raw.info["sfreq"]
     if duration < args.window:
         raise ValueError(f"{duration:g} s are shorter than a window of {args.window:g} s")

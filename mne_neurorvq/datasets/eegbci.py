@@ -43,7 +43,14 @@ def find_folder(path: str | Path | None) -> Path | None:
 def read_subject(subject: int, runs: list[int], folder: Path | None) -> list[mne.io.BaseRaw]:
     """Read runs of one person."""
     # update_path=False: MNE neither asks whether to store the path nor stores it.
-    files = mne.datasets.eegbci.load_data(subject, runs, path=folder, update_path=False)
+    try:
+        files = mne.datasets.eegbci.load_data(subject, runs, path=folder, update_path=False)
+    except OSError as error:
+        raise OSError(
+            f"runs {runs} of subject {subject} are not in {folder or 'the folder of MNE'} and "
+            f"cannot be downloaded: {error}. Where {_KEY} names the folder that holds {_FOLDER}, "
+            "no network is needed."
+        ) from error
     return [_read_run(file, subject, run) for file, run in zip(files, runs, strict=True)]
 
 

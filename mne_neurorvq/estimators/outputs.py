@@ -10,11 +10,11 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import NeuroRVQConfig
 from ..tokens import Tokens
+from ..weights import LoadedModel
 
 
-def check_origin(tokens: object, model: str, revision: str | None, config: NeuroRVQConfig) -> None:
+def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
     """Raise unless tokens come from a certain model.
 
     Parameters
@@ -23,10 +23,8 @@ def check_origin(tokens: object, model: str, revision: str | None, config: Neuro
         What a user wants to decode.
     model : str
         Name or path of the model.
-    revision : str | None
-        Revision of the model that was loaded.
-    config : NeuroRVQConfig
-        Its structure.
+    loaded : LoadedModel
+        What was loaded under this name.
 
     Raises
     ------
@@ -37,6 +35,7 @@ def check_origin(tokens: object, model: str, revision: str | None, config: Neuro
     """
     if not isinstance(tokens, Tokens):
         raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    revision, config = loaded.revision, loaded.config
     if (tokens.model, tokens.revision) != (model, revision):
         raise ValueError(
             f"the tokens were made by pretrained={tokens.model!r}, revision={tokens.revision!r}, "
@@ -54,6 +53,11 @@ def check_origin(tokens: object, model: str, revision: str | None, config: Neuro
                 f"the tokens have {name}={getattr(tokens, name)}, but {model!r} has {ours}: they "
                 "were made by another model."
             )
+    if tokens.fingerprint not in (None, loaded.fingerprint):
+        raise ValueError(
+            f"the tokens were made by {model!r} with other weights than it has now: codes mean "
+            "nothing to another model. Get the version of the model that made them."
+        )
     if not len(tokens):
         raise ValueError("tokens hold no trial: there is nothing to decode.")
 

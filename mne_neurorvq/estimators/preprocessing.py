@@ -78,7 +78,12 @@ def preprocess(
     >>> clean.info["highpass"], clean.info["lowpass"]
     (0.5, 44.5)
     """
-    modalities = {entry.name: entry.modality for entry in list_pretrained()}
-    modality = modalities.get(str(pretrained)) or load_pretrained(pretrained).config.modality
+    modality = registered_modality(pretrained) or load_pretrained(pretrained).config.modality
     facts = preprocessing_of(modality)
     return signals.preprocess(raw, facts, average_reference=average_reference)
+
+
+def registered_modality(pretrained: str | PathLike[str]) -> str | None:
+    """Kind of signal of a named model, without a download; None for a path."""
+    modalities = {entry.name: entry.modality for entry in list_pretrained()}
+    return modalities.get(str(pretrained))

@@ -16,14 +16,14 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
-from ..signals import check_band, match_channels
+from ..signals import check_band, check_offset, match_channels
 from ..tokens import Tokens
 from ..weights import LoadedModel, load_pretrained
 from .inference import decode_batches, resolve_batch_size, resolve_device, run_batches
 from .inputs import Inputs, check_montage, plan, read_trials
 from .outputs import as_epochs, check_origin, first_info
 from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
-from .preprocessing import preprocessing_of
+from .preprocessing import preprocessing_of, registered_modality
 
 _Kind = Literal["tokenizer", "foundation"]
 _OUTPUTS: dict[str, _Kind] = {
@@ -170,6 +170,9 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         device = resolve_device(self.device)
+        modality = registered_modality(self.pretrained)
+        if modality is not None:
+            preprocessing_of(modality)  # raises before a model is downloaded that has no use yet
         self._models: dict[tuple[str, str | None, str], LoadedModel] = {}
         self.config_ = self._model(_OUTPUTS[self.output]).config
         preprocessing = preprocessing_of(self.config_.modality)
@@ -185,6 +188,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
             modality=self.config_.modality,
         )
         inputs = plan(trials, self.channel_report_, self.config_)
+        check_offset(trials, self.channel_report_)
         resolve_batch_size(self.batch_size, inputs.tokens_per_segment, device)
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
@@ -262,6 +266,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
             n_codes=self._model("tokenizer").config.quantizer.n_codes,
             model=str(self.pretrained),
             revision=self._loaded("tokenizer").revision,
+            fingerprint=self._loaded("tokenizer").fingerprint,
             ch_names=inputs.ch_names,
             channel_rows=tuple(inputs.rows),
             sfreq=trials.sfreq,
@@ -428,7 +433,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
         """Signals in volts, ``(n_trials, n_channels, n_times)``."""
         model: NeuroRVQTokenizer = self._model("tokenizer")
-        check_origin(tokens, str(self.pretrained), self._loaded("tokenizer").revision, model.config)
+        check_origin(tokens, str(self.pretrained), self._loaded("tokenizer"))
         batches = decode_batches(
             model,
             tokens,

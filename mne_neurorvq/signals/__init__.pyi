@@ -6,6 +6,7 @@ __all__ = [
     "Trials",
     "as_trials",
     "check_band",
+    "check_offset",
     "check_scale",
     "check_trials_scale",
     "cut",
@@ -23,7 +24,7 @@ __all__ = [
 
 from .channels import ChannelMatch, match_channels, used_channels
 from .filtering import NEURORVQ_EEG_PREPROCESSING, Preprocessing, check_band, preprocess
-from .preparation import check_trials_scale, prepare, restore
+from .preparation import check_offset, check_trials_scale, prepare, restore
 from .resampling import resample, resampled_length
 from .segments import Segmentation, cut, join, plan_segments
 from .trials import Trials, as_trials

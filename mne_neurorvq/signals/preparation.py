@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from .channels import ChannelMatch, used_channels
 from .resampling import resample
 from .segments import Segmentation, cut, join
 from .trials import Trials
-from .units import check_scale, unit_factor
+from .units import check_scale, typical_deviation, unit_factor
 
 _TRIALS_TO_JUDGE = 8
+# Offsets beyond this many standard deviations make reconstructions plainly worse.
+_LARGEST_OFFSET = 3.0
 # Models square and sum in single precision: beyond this their codes and features are nonsense.
 _LARGEST = 1e15
 
@@ -169,7 +172,50 @@ def check_trials_scale(trials: Trials, matches: Sequence[ChannelMatch]) -> None:
     >>> trials = as_trials(volts, ch_names=["Cz"], sfreq=200.0, unit="V")
     >>> check_trials_scale(trials, match_channels(["Cz"], ["cz"]))
     """
+    check_scale(_some_trials(trials, matches), trials.unit)
+
+
+def check_offset(trials: Trials, matches: Sequence[ChannelMatch]) -> None:
+    """Warn if signals lie far from zero, as those of DC-coupled amplifiers do.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials; arrays, which need not be of a recording, always pass.
+    matches : sequence of ChannelMatch
+        What :func:`match_channels` said about their channels; only used ones are judged.
+
+    Warns
+    -----
+    UserWarning
+        If the mean of windows is more than 3 times their typical standard deviation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, check_offset, match_channels
+    >>> signals = 10 * np.random.default_rng(0).standard_normal((5, 1, 200))
+    >>> trials = as_trials(signals, ch_names=["Cz"], sfreq=200.0)
+    >>> check_offset(trials, match_channels(["Cz"], ["cz"]))
+    """
+    if trials.highpass is None:
+        return
+    data = _some_trials(trials, matches)
+    # The median over trials: an artifact is no offset. One channel spoils the others' codes.
+    means = np.median(np.abs(data.mean(axis=-1)), axis=0)
+    offset, typical = float(np.sqrt(np.mean(means**2))), typical_deviation(data)
+    if 0 < _LARGEST_OFFSET * typical < offset:
+        warnings.warn(
+            f"The signals lie {offset:.3g} {trials.unit} from zero, {offset / typical:.0f} times "
+            "their standard deviation, but models are trained on high-passed signals: codes and "
+            "features mean little. mne_neurorvq.preprocess(raw) applies the model's filters.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _some_trials(trials: Trials, matches: Sequence[ChannelMatch]) -> NDArray[np.float64]:
+    """Read a few trials, spread evenly over all, from which to judge them."""
     picks, _ = used_channels(matches)
     some = np.unique(np.linspace(0, len(trials) - 1, _TRIALS_TO_JUDGE).round().astype(int))
-    data = np.concatenate([trials.read(int(i), int(i) + 1, picks) for i in some])
-    check_scale(data, trials.unit)
+    return np.concatenate([trials.read(int(i), int(i) + 1, picks) for i in some])

@@ -180,7 +180,8 @@ def _is_braindecode(X: Any) -> bool:
 
 
 def _is_from(X: Any, package: str) -> bool:
-    return type(X).__module__.split(".")[0] == package
+    """Whether this is an object of a package, or of a class derived from one of its."""
+    return any(base.__module__.partition(".")[0] == package for base in type(X).__mro__)
 
 
 def _from_braindecode(dataset: Any) -> list[Block]:

@@ -112,7 +112,7 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     check_unit(unit)
     if unit == UNITLESS:
         return
-    typical = _typical_deviation(np.asarray(data, dtype=np.float64)) * unit_factor(unit, "uV")
+    typical = typical_deviation(np.asarray(data, dtype=np.float64)) * unit_factor(unit, "uV")
     said = f"The signals are said to be in {unit!r} but their typical standard deviation would be "
     if unit == "V" and typical > _LARGEST_UV:
         raise ValueError(
@@ -128,7 +128,8 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
         raise ValueError(f"{said}{typical:.3g} uV, which looks like volts: pass unit='V'.")
 
 
-def _typical_deviation(data: NDArray[np.float64]) -> float:
+def typical_deviation(data: NDArray[np.float64]) -> float:
+    """Median standard deviation of the signals that are not constant; 0 if all are."""
     if data.size == 0:
         return 0.0
     centred = data - np.median(data, axis=-1, keepdims=True)

@@ -87,7 +87,10 @@ def write(
             file.create_dataset("side", data=side)
             digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
             _write_codes(file, codes.reshape(-1), bit_width(header["n_codes"]), digest)
-            file.attrs.update(format=FORMAT, version=VERSION, sha256=digest.hexdigest())
+            # Of fixed length: for texts of any length HDF5 sets 4 KiB aside.
+            texts = {"format": FORMAT, "sha256": digest.hexdigest()}
+            file.attrs.update({name: np.bytes_(text) for name, text in texts.items()})
+            file.attrs["version"] = VERSION
         _flush_to_disk(part)
         os.replace(part, path)
     finally:
@@ -117,7 +120,7 @@ def read(path: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
             raise ValueError(f"{path} is not a file of tokens (it is not HDF5)")
     try:
         with h5py.File(path, "r") as file:
-            found = (file.attrs.get("format"), file.attrs.get("version"))
+            found = (_text(file.attrs.get("format")), file.attrs.get("version"))
             if found == (FORMAT, VERSION):
                 return _read_checked(file, path.stat().st_size)
     except _DAMAGE as error:
@@ -140,9 +143,13 @@ def _read_checked(file: h5py.File, file_size: int) -> tuple[dict[str, Any], np.n
     digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
     header = json.loads(zlib.decompress(packed_header.tobytes()))
     codes = _read_codes(file["codes"], header["shape"], bit_width(header["n_codes"]), digest)
-    if digest.hexdigest() != file.attrs["sha256"]:
+    if digest.hexdigest() != _text(file.attrs["sha256"]):
         raise ValueError("its checksum does not agree with its content")
     return header, codes, side
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _read_codes(dataset: h5py.Dataset, shape: list[int], bits: int, digest: Any) -> np.ndarray:

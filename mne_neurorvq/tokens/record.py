@@ -49,6 +49,8 @@ class Tokens:
         Name or path of the model that made the tokens.
     revision : str | None
         Revision of the model.
+    fingerprint : str | None
+        Hash of the model's codebooks: a name or path may come to hold other weights.
     ch_names : tuple of str
         The user's names of the channels that the model used.
     channel_rows : tuple of int
@@ -110,6 +112,7 @@ class Tokens:
     n_codes: int
     model: str
     revision: str | None = None
+    fingerprint: str | None = None
     ch_names: tuple[str, ...]
     channel_rows: tuple[int, ...]
     sfreq: float

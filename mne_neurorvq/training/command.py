@@ -81,12 +81,18 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If a file is both learned from and reported on.
+        If a file, or a person as far as file names tell, is both learned from and reported on.
     """
     report_on = args.report or args.validation
     seen = sorted(set(args.files) & {*args.validation, *report_on})
     if seen:
         raise ValueError(f"{seen[0]} is in the training files and in --validation or --report.")
+    known = _people(args.files) & _people([*args.validation, *report_on])
+    if known:
+        raise ValueError(
+            f"{min(known)} has recordings in the training files and in --validation or --report: "
+            "leave out whole people."
+        )
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     train = read_recordings(args.files, SMALL)
@@ -111,6 +117,12 @@ def run(args: argparse.Namespace) -> None:
         "minutes_of_signal": sum(r.data.shape[1] for r in train) / SMALL.sfreq / 60,
     }
     write_model(args.out, tokenizer, foundation, read_recordings(report_on, SMALL), record)
+
+
+def _people(paths: Sequence[Path]) -> set[str]:
+    """Known people: the name of another file says nothing about whose it is."""
+    found = subjects_of([path.name for path in paths])
+    return {person for data_set in found if data_set != "other" for person in found[data_set]}
 
 
 def write_model(

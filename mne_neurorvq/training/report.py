@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,11 @@ from ..models import NeuroRVQ, NeuroRVQTokenizer
 from .crops import Batch, Recording, validation_batches
 from .stages import masked_token_scores, random_mask
 
+# How two data sets name their files; the group is the person.
+_DATA_SETS = {
+    "eegmat": re.compile(r"(Subject\d{2})_\d\b"),
+    "eegmmidb": re.compile(r"(S\d{3})R\d{2}\b"),
+}
 _CURVE_COLUMNS = ("valid_r", "valid_signal", "valid_waveform", "valid_loss", "valid_accuracy_0")
 
 
@@ -201,11 +207,9 @@ def subjects_of(sources: Sequence[str]) -> dict[str, list[str]]:
     """
     found: dict[str, Counter[str]] = {}
     for source in sources:
-        if source.startswith("Subject"):
-            data_set, person = "eegmat", source.split("_")[0]
-        elif source[:1] == "S" and source[1:4].isdigit():
-            data_set, person = "eegmmidb", source[:4]
-        else:
-            data_set, person = "other", source
+        data_set, person = "other", source
+        for name, pattern in _DATA_SETS.items():
+            if match := pattern.match(source):
+                data_set, person = name, match[1]
         found.setdefault(data_set, Counter())[person] += 1
     return {data_set: sorted(people) for data_set, people in found.items()}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -63,6 +64,14 @@ class LoadedModel:
     def kinds(self) -> tuple[Kind, ...]:
         """Which models there are."""
         return tuple(kind for kind in _KINDS if getattr(self, kind) is not None)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Hash of the tokenizer's codebooks; None without a tokenizer."""
+        if self.tokenizer is None:
+            return None
+        codebook = self.tokenizer.quantizer.codebook.detach().cpu().contiguous()
+        return hashlib.sha256(codebook.numpy().data).hexdigest()[:16]
 
     @overload
     def require(self, kind: Literal["tokenizer"]) -> NeuroRVQTokenizer: ...

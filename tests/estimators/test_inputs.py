@@ -377,3 +377,12 @@ def test_a_flat_trial_stays_flat_and_finite(value):
     assert np.isfinite(restored).all()
     if value == 0:
         assert np.abs(restored).max() < 1e-3
+
+
+def test_the_offset_of_an_amplifier_causes_one_warning(epochs):
+    volts = epochs.get_data() + 1e-3
+    shifted = mne.EpochsArray(volts, epochs.info, verbose="error")
+    with pytest.warns(UserWarning, match=r"V from zero, .*preprocess\(raw\)") as caught:
+        transformer = NeuroRVQTransformer(TINY).fit(shifted)
+    assert len(caught) == 1
+    transformer.transform(shifted)  # says it no more

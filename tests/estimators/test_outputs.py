@@ -253,3 +253,14 @@ def test_reconstructions_may_be_saved_and_read_again(epochs, tmp_path):
     assert_allclose(again.get_data(), restored.get_data(), rtol=1e-6, atol=1e-12)
     concatenated = mne.concatenate_epochs([restored, restored], verbose="error")
     assert len(concatenated) == 4 * len(epochs)
+
+
+def test_tokens_of_other_weights_under_the_same_name_are_refused(epochs):
+    fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    tokens = fitted.tokenize(epochs)
+    with pytest.raises(ValueError, match="with other weights than it has now"):
+        fitted.detokenize(replace(tokens, fingerprint="0" * 16))
+    unknown = replace(tokens, fingerprint=None)
+    np.testing.assert_array_equal(
+        fitted.detokenize(unknown).get_data(), fitted.detokenize(tokens).get_data()
+    )

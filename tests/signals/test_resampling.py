@@ -119,3 +119,10 @@ def test_a_length_of_another_window_raises() -> None:
 def test_no_samples_raise() -> None:
     with pytest.raises(ValueError, match="n_times=0"):
         resample(np.zeros((2, 0)), 160.0, 200.0)
+
+
+def test_a_ramp_goes_on_beyond_both_edges() -> None:
+    # By odd reflection: padding with the last value would bend the ends by several samples.
+    ramp = np.arange(400.0)
+    there = resample(ramp, 160.0, 200.0)
+    assert_allclose(there, np.arange(500) * 0.8, atol=1e-2)

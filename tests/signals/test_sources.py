@@ -81,6 +81,20 @@ def test_one_part_of_a_dataset_is_a_dataset() -> None:
     assert_array_equal(as_trials(part).read(), as_trials(dataset).read())
 
 
+def test_classes_of_ones_own_are_what_they_derive_from() -> None:
+    class Study(BaseConcatDataset):
+        pass
+
+    class Recording(mne.io.RawArray):
+        pass
+
+    dataset = windows(make_raw(), use_mne_epochs=True)
+    assert_array_equal(as_trials(Study(dataset.datasets)).read(), as_trials(dataset).read())
+    raw = make_raw()
+    with pytest.raises(TypeError, match="Recording: trials are needed"):
+        as_trials(Recording(raw.get_data(), raw.info, verbose="error"))
+
+
 def test_events_count_from_the_start_of_the_measurement_as_in_mne() -> None:
     raw = make_raw(first_samp=500)
     dataset = create_fixed_length_windows(

@@ -233,16 +233,58 @@ def test_a_file_cannot_be_learned_from_and_reported_on(tmp_path):
     args = parser.parse_args(["a.edf", "b.edf", "--validation", "b.edf", "-o", str(tmp_path)])
     with pytest.raises(ValueError, match=r"b\.edf is in the training files"):
         command.run(args)
+    files = ["S001R04.edf", "--validation", "S001R08.edf", "-o", str(tmp_path)]
+    with pytest.raises(ValueError, match="S001 has recordings in the training files"):
+        command.run(parser.parse_args(files))
+
+
+def test_the_command_learns_from_the_training_files_only(tmp_path, monkeypatch):
+    import json
+
+    from mne_neurorvq import load_pretrained
+    from mne_neurorvq.cli import main
+    from mne_neurorvq.datasets import simulate_recordings
+    from mne_neurorvq.training import command
+
+    names = ("a_raw.fif", "b_raw.fif", "c_raw.fif")
+    for raw, name in zip(simulate_recordings(3, 2, verbose=False), names, strict=True):
+        raw.save(tmp_path / name, verbose=False)
+    learned_from = []
+    for stage in ("pretrain_tokenizer", "pretrain_foundation"):
+        pretrain = getattr(command, stage)
+
+        def spy(train, valid, *args, pretrain=pretrain):
+            learned_from.append([[r.source for r in part] for part in (train, valid)])
+            return pretrain(train, valid, *args)
+
+        monkeypatch.setattr(command, stage, spy)
+    monkeypatch.setattr(command, "SMALL", TINY)
+    first, second, held_out = (str(tmp_path / name) for name in names)
+    steps = ["--tokenizer-steps", "6", "--foundation-steps", "2", "--threads", "1"]
+    out = tmp_path / "run"
+    assert main(["pretrain", first, second, "--validation", held_out, "-o", str(out), *steps]) == 0
+    assert learned_from == [[[*names[:2]], [names[2]]]] * 2
+    assert load_pretrained(out / "model").kinds == ("tokenizer", "foundation")
+    record = json.loads((out / "model" / "training.json").read_text())
+    assert record["subjects"] == {"other": [*names[:2]]}
+    assert record["report"] == [names[2]]
 
 
 def test_people_are_told_from_file_names():
     from mne_neurorvq.training.report import subjects_of
 
-    names = ["S001R04.edf", "S001R08.edf", "S013R04.edf", "Subject08_1.edf", "mine.fif"]
+    names = [
+        "S001R04.edf",
+        "S001R08.edf",
+        "S013R04.edf",
+        "Subject08_1.edf",
+        "S1.fif",
+        "Subject_x.fif",
+    ]
     assert subjects_of(names) == {
         "eegmmidb": ["S001", "S013"],
         "eegmat": ["Subject08"],
-        "other": ["mine.fif"],
+        "other": ["S1.fif", "Subject_x.fif"],
     }
 
 
