@@ -209,7 +209,7 @@ def plot_code_usage(
     n_codebooks, n_levels, n_codes = usage.counts.shape
     grid_axes = None if axes is None else [list(axes)]
     figure, grid = axes_grid(grid_axes, 1, 2, (9.0, 3.8))
-    levels = np.arange(1, n_levels + 1)
+    levels = np.arange(n_levels)
     panels = (("codes used (%)", usage.used), ("normalised entropy (%)", usage.normalized_entropy))
     for ax, (label, values) in zip(grid[0], panels, strict=True):
         for codebook in range(n_codebooks):

@@ -302,7 +302,3 @@ def _table_of_models() -> str:
         )
     head = ("name", "signal", "has", "licence", "where", "size")
     return markdown_table(head, rows, align="lllllr")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -44,6 +44,7 @@ _QUALITY_TRIALS = 160
 _FOLDS = 5
 _SEEDS = (0, 1, 2)
 _FEWEST_UNSEEN = 3
+_TITLE = "# mne-neurorvq demo"
 
 
 def run_demo(args: argparse.Namespace) -> int:
@@ -84,6 +85,10 @@ class _Report:
         self.folder = folder
         self._caption = caption
         self._path = folder / "report.md"
+        if self._path.exists() and self._path.read_text("utf-8").startswith(_TITLE):
+            # Scores of an earlier demo, on other tasks perhaps, would stand beside this report.
+            for old in (folder / "scores.csv", *folder.glob("scores-*.png")):
+                old.unlink(missing_ok=True)
         self._path.write_text("")
 
     def say(self, *paragraphs: str) -> None:
@@ -134,7 +139,7 @@ def _introduce(report: _Report, pretrained: str, study: Study, seen: set[str] | 
     epochs = study.epochs
     subjects = sorted(set(study.subjects.tolist()))
     report.say(
-        f"# mne-neurorvq demo: {pretrained}",
+        f"{_TITLE}: {pretrained}",
         f"{study.description}. {len(epochs)} trials of {len(epochs.times) / epochs.info['sfreq']:g}"
         f" s, {len(epochs.ch_names)} channels, {epochs.info['sfreq']:g} Hz, filtered as the model "
         f"expects. Subjects: {name_ranges(subjects)}.",
@@ -207,7 +212,7 @@ def _token_text(tokens: Tokens, usage: CodeUsage) -> str:
         f"{size} {axis}{'' if size == 1 else 'es' if axis == 'patch' else 's'}"
         for size, axis in zip(tokens.shape, tokens.axes, strict=True)
     )
-    levels = [str(level) for level in range(1, tokens.shape[-1] + 1)]
+    levels = [str(level) for level in range(tokens.shape[-1])]
     rows = [
         ["codes used (%)", *(f"{100 * v:.0f}" for v in usage.used.mean(axis=0))],
         ["normalised entropy (%)", *(f"{100 * v:.0f}" for v in usage.normalized_entropy.mean(0))],

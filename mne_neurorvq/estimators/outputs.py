@@ -8,6 +8,7 @@ from typing import Any
 
 import mne
 import numpy as np
+from mne.utils import logger
 from numpy.typing import NDArray
 
 from ..tokens import Tokens
@@ -83,6 +84,8 @@ def as_epochs(
     mne.EpochsArray
         The signals.
     """
+    if tokens.left_out:
+        logger.info(f"Left out by the model, and so not restored: {', '.join(tokens.left_out)}")
     if info is None:
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
     events, event_id = tokens.events, None
