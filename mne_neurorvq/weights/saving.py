@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
@@ -90,7 +90,8 @@ def save_pretrained(
     config = next(iter(models.values())).config
     for kind, state in states.items():
         metadata = {METADATA_CONFIG: config_to_json(config), METADATA_KIND: kind}
-        save_file(state, folder / f"{kind}.safetensors", metadata=metadata)
+        # Not save_file: it makes files that only their owner can read.
+        (folder / f"{kind}.safetensors").write_bytes(save(state, metadata=metadata))
     (folder / CONFIG_FILE).write_text(config_to_json(config, indent=2) + "\n", encoding="utf-8")
     if card is not None:
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
