@@ -92,7 +92,10 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
     Notes
     -----
     The embedding with ``pool="mean"`` is what the authors put their classification head on: the
-    outputs of the four temporal scales concatenated, averaged over channels and patches.
+    outputs of the four temporal scales concatenated, averaged over channels and patches. Its
+    width does not depend on the montage. An average over channels says little about *where*
+    something happened: ``pool="time"`` keeps the channels and did better in the trial that
+    :doc:`/getting_started` reports, at 64 times the columns.
 
     Examples
     --------
