@@ -141,7 +141,7 @@ class ResidualVQ(nn.Module):
         residual, total = z, torch.zeros_like(z)
         codes, losses, norms = [], [], [z.detach().norm(dim=-1).mean(-1)]
         for level in range(config.n_levels):
-            searched = residual if config.rule == "euclidean" else F.normalize(residual, dim=-1)
+            searched = self._searched(residual)
             index = nearest_codes(searched.detach(), self.codebook[:, level])
             chosen = self._rows(level, index)
             if self.training:
@@ -181,9 +181,7 @@ class ResidualVQ(nn.Module):
         residual = z.clone()
         codes = []
         for level in range(self.config.n_levels):
-            euclidean = self.config.rule == "euclidean"
-            searched = residual if euclidean else F.normalize(residual, dim=-1)
-            index = nearest_codes(searched, self.codebook[:, level])
+            index = nearest_codes(self._searched(residual), self.codebook[:, level])
             residual -= self._rows(level, index)
             codes.append(index)
         return torch.stack(codes, -1)
@@ -205,6 +203,10 @@ class ResidualVQ(nn.Module):
         for level in range(codes.shape[-1]):
             total += self._rows(level, codes[..., level])
         return total
+
+    def _searched(self, residual: Tensor) -> Tensor:
+        """Return what a level looks up: the residual, or its direction among unit codes."""
+        return residual if self.config.rule == "euclidean" else F.normalize(residual, dim=-1)
 
     def _rows(self, level: int, index: Tensor) -> Tensor:
         """Codes as they are subtracted and summed, ``(n_codebooks, n_tokens, code_dim)``."""
@@ -242,8 +244,7 @@ class ResidualVQ(nn.Module):
                 self.codebook[book, level] = means
                 self.cluster_size[book, level] = counts
                 self.start_size[book, level] = counts
-            searched = F.normalize(residual, dim=-1) if cosine else residual
-            index = nearest_codes(searched, self.codebook[:, level])
+            index = nearest_codes(self._searched(residual), self.codebook[:, level])
             if config.rule == "gain":
                 self.gain[:, level] = 1.0
                 self.gain[:, level] = (residual * self._rows(level, index)).sum(-1).mean(-1)

@@ -64,9 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="recordings of other subjects that the model card reports on (default: --validation)",
     )
-    parser.add_argument("--tokenizer-steps", type=int, default=8500)
-    parser.add_argument("--foundation-steps", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--tokenizer-steps", type=int, default=8500, help="steps of the first stage (%(default)s)"
+    )
+    parser.add_argument(
+        "--foundation-steps", type=int, default=3000, help="steps of the second (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
 
 

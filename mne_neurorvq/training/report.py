@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
 from ..models import NeuroRVQ, NeuroRVQTokenizer
 from .crops import Batch, Recording, validation_batches
-from .stages import masked_token_scores, random_mask
+from .stages import masked_token_scores
 
 # How two data sets name their files; the group is the person.
 _DATA_SETS = {
@@ -64,8 +63,7 @@ def measure(
             norms.append(tokenizer.quantizer(tokenizer.to_vectors(patches, ids)).residual_norms)
             if foundation is not None:
                 generator = torch.Generator().manual_seed(len(hits))
-                mask = random_mask((len(x), found[0, ..., 0, 0].numel()), 0.5, generator)
-                hits.append(masked_token_scores(foundation, batch, found, mask)[1])
+                hits.append(masked_token_scores(foundation, batch, found, generator)[1])
         quality[recording.source] = reconstruction_quality(
             np.concatenate(originals), np.concatenate(rebuilt), tokenizer.config.sfreq
         ).summary()
@@ -86,8 +84,8 @@ def measure(
 
 def _windows(recording: Recording, tokenizer: NeuroRVQTokenizer) -> Iterator[Batch]:
     """Every four patches of a recording, one after another."""
-    n_times = recording.data.shape[1] // (4 * tokenizer.config.patch_size)
-    yield from validation_batches([recording], tokenizer.config, n_windows=n_times)
+    n_windows = recording.data.shape[1] // (4 * tokenizer.config.patch_size)
+    yield from validation_batches([recording], tokenizer.config, n_windows=n_windows)
 
 
 def read_curves(run_dir: Path) -> list[dict[str, float]]:
@@ -205,11 +203,11 @@ def subjects_of(sources: Sequence[str]) -> dict[str, list[str]]:
     dict of str to list of str
         Data set to its people; ``other`` has the file names of unknown ones.
     """
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, set[str]] = {}
     for source in sources:
         data_set, person = "other", source
         for name, pattern in _DATA_SETS.items():
             if match := pattern.match(source):
                 data_set, person = name, match[1]
-        found.setdefault(data_set, Counter())[person] += 1
+        found.setdefault(data_set, set()).add(person)
     return {data_set: sorted(people) for data_set, people in found.items()}

@@ -17,6 +17,9 @@ from ..models import NeuroRVQ, NeuroRVQTokenizer
 from .crops import Batch
 from .optimisation import make_optimizers, warmup_cosine
 
+# Share of the patches that the first of the two passes hides.
+_MASK_RATIO = 0.5
+
 
 @dataclass(frozen=True)
 class StageSettings:
@@ -197,19 +200,6 @@ class TokenizerStage(_Stage):
         self.log("valid_gain", rebuilt.std() / x.std(), batch_size=len(x))
 
 
-@dataclass(frozen=True)
-class MaskSettings:
-    """Masking of stage two.
-
-    Parameters
-    ----------
-    ratio : float
-        Share of the patches that the first pass hides; the second hides the others.
-    """
-
-    ratio: float = 0.5
-
-
 class FoundationStage(_Stage):
     """Stage two: predict the codes of hidden patches, with symmetric masking.
 
@@ -221,8 +211,6 @@ class FoundationStage(_Stage):
         Frozen and in evaluation mode; gives the codes of the unmasked windows.
     settings : StageSettings
         Budget and optimisation.
-    mask : MaskSettings
-        Masking.
 
     Examples
     --------
@@ -241,12 +229,10 @@ class FoundationStage(_Stage):
         foundation: NeuroRVQ,
         tokenizer: NeuroRVQTokenizer,
         settings: StageSettings,
-        mask: MaskSettings = MaskSettings(),
     ) -> None:
         super().__init__(settings)
         self.foundation = foundation
         self.tokenizer = tokenizer.eval().requires_grad_(False)
-        self.mask = mask
 
     def trained(self) -> nn.Module:
         """Say what is optimised.
@@ -279,9 +265,7 @@ class FoundationStage(_Stage):
         with torch.no_grad():
             codes, _ = self.tokenizer.encode(x, batch.channel_ids)
         generator = torch.Generator().manual_seed(seed)
-        shape = (len(x), codes.shape[1] * codes.shape[2])
-        mask = random_mask(shape, self.mask.ratio, generator).to(x.device)
-        return masked_token_scores(self.foundation, batch, codes, mask)
+        return masked_token_scores(self.foundation, batch, codes, generator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Descend on the masked-token loss."""
@@ -299,7 +283,7 @@ class FoundationStage(_Stage):
 
 
 def masked_token_scores(
-    foundation: NeuroRVQ, batch: Batch, codes: Tensor, mask: Tensor
+    foundation: NeuroRVQ, batch: Batch, codes: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and accuracy of guessing hidden codes, over both masks.
 
@@ -311,8 +295,8 @@ def masked_token_scores(
         Windows.
     codes : Tensor, shape (n_windows, n_channels, n_patches, n_codebooks, n_levels)
         Their codes.
-    mask : Tensor of bool, shape (n_windows, n_channels * n_patches)
-        What the first pass hides; the second hides the rest.
+    generator : torch.Generator
+        Draws the half of the patches that the first pass hides; the second hides the rest.
 
     Returns
     -------
@@ -322,6 +306,7 @@ def masked_token_scores(
         Share of codes guessed right.
     """
     labels = codes.flatten(1, 2)
+    mask = random_mask(labels.shape[:2], _MASK_RATIO, generator).to(codes.device)
     both = foundation.masked_token_logits(batch.windows, mask, batch.channel_ids)
     losses, hits = [], []
     for logits, hidden in zip(both, (mask, ~mask), strict=True):
