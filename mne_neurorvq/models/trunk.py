@@ -40,7 +40,8 @@ class Attention(nn.Module):
         """Attend within each sequence; x is ``(batch, n_tokens, dim)``."""
         batch, n_tokens, dim = x.shape
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
-        qkv = F.linear(x, self.qkv.weight, bias)
+        # The layer is called, not its weight read: adapters put another layer in its place.
+        qkv = self.qkv(x) + bias
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
         x = F.scaled_dot_product_attention(q, k, v)
