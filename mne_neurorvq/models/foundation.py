@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import fields
 from typing import Literal
 
 import torch
@@ -72,12 +73,24 @@ class NeuroRVQ(nn.Module):
         Duration of a window.
     sfreq : float | None
         Sampling rate in Hz; must be the model's.
-    config : NeuroRVQConfig
-        Structure.
+    config : NeuroRVQConfig | None
+        Structure; None takes that of ``pretrained``, or the published one for EEG.
     masked_token_heads : bool
         Whether to have the heads of the pretraining task.
     head : "mean" | "flatten"
         Whether ``final_layer`` sees the mean over channels and patches or all of them in a row.
+    pretrained : NeuroRVQ | None
+        A loaded model, ``load_pretrained(name).foundation``, to start from. Its structure and the
+        weights of its encoder are copied; its heads, channels and window are not. It is neither
+        changed nor shared.
+
+    Raises
+    ------
+    TypeError
+        If ``pretrained`` is no NeuroRVQ, for example a name.
+    ValueError
+        If ``config`` is not that of ``pretrained``, if a channel is not in the vocabulary, or if
+        the rate, the lengths or the numbers of channels contradict the model or each other.
 
     Notes
     -----
@@ -95,6 +108,14 @@ class NeuroRVQ(nn.Module):
     torch.Size([2, 3])
     >>> model(x, return_features=True)["features"].shape
     torch.Size([2, 2, 2, 800])
+
+    Start from loaded weights, with a new head:
+
+    >>> from mne_neurorvq import load_pretrained
+    >>> loaded = load_pretrained("neurorvq-eeg-tiny-random")
+    >>> model = NeuroRVQ(n_outputs=3, pretrained=loaded.foundation)
+    >>> model.config == loaded.config, model.final_layer.linear.out_features
+    (True, 3)
     """
 
     def __init__(
@@ -106,11 +127,13 @@ class NeuroRVQ(nn.Module):
         input_window_seconds: float | None = None,
         sfreq: float | None = None,
         *,
-        config: NeuroRVQConfig = NEURORVQ_EEG,
+        config: NeuroRVQConfig | None = None,
         masked_token_heads: bool = False,
         head: Literal["mean", "flatten"] = "mean",
+        pretrained: NeuroRVQ | None = None,
     ) -> None:
         super().__init__()
+        config = _settle_config(config, pretrained)
         if head not in ("mean", "flatten"):
             raise ValueError(f"head must be 'mean' or 'flatten', got {head!r}.")
         self.config = config
@@ -122,6 +145,9 @@ class NeuroRVQ(nn.Module):
         self.masked_tokens = MaskedTokenHeads(config) if masked_token_heads else None
         self.final_layer: nn.Module | None = None
         init_trunk(self)
+        if pretrained is not None:
+            # Copied, never shared: folds and clones must not train each other's weights.
+            self.encoder.load_state_dict(pretrained.encoder.state_dict())
         if n_outputs is not None:
             self.reset_head(n_outputs)
 
@@ -233,3 +259,25 @@ class NeuroRVQ(nn.Module):
             for hidden in (mask, ~mask)
         )
         return first, second
+
+
+def _settle_config(config: NeuroRVQConfig | None, pretrained: object) -> NeuroRVQConfig:
+    """Find the configuration of a model that starts from another one, or from none."""
+    if pretrained is None:
+        return NEURORVQ_EEG if config is None else config
+    if not isinstance(pretrained, NeuroRVQ):
+        name = repr(pretrained) if isinstance(pretrained, str) else "name"
+        raise TypeError(
+            f"pretrained must be a NeuroRVQ, got {type(pretrained).__name__}: give "
+            f"load_pretrained({name}).foundation."
+        )
+    theirs = pretrained.config
+    if config is not None and config != theirs:
+        differ = [
+            f.name for f in fields(config) if getattr(config, f.name) != getattr(theirs, f.name)
+        ]
+        raise ValueError(
+            f"config differs from that of pretrained in {', '.join(differ)}: leave config out, the "
+            "model takes it from pretrained."
+        )
+    return theirs

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mne_neurorvq import load_pretrained
-from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
+from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQ, NeuroRVQTokenizer
 
 ROWS = torch.tensor([36, 7, 60])
 
@@ -265,3 +266,42 @@ def test_a_new_model_starts_from_the_published_initialisation(tiny):
         elif parameter.numel() > 1000:
             depth = 2**0.5 if name.endswith(("attn.proj.weight", "mlp.fc2.weight")) else 1.0
             assert float(parameter.std()) == pytest.approx(0.02 / depth, rel=0.1), name
+
+
+def test_pretrained_weights_of_the_encoder_are_copied_and_nothing_else(masked):
+    given = copy.deepcopy(masked).requires_grad_(False).bfloat16()
+    given.reset_head(5)
+    chs = [{"ch_name": name} for name in ("Cz", "C1", "AF7")]
+    model = NeuroRVQ(2, chs_info=chs, masked_token_heads=True, pretrained=given)
+    assert model.config == given.config
+    assert model.final_layer.linear.out_features == 2
+    wanted = given.encoder.state_dict()
+    for name, value in model.encoder.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, wanted[name].float()), name
+        assert value.data_ptr() != wanted[name].data_ptr()
+    assert not torch.equal(model.masked_tokens.weight, given.masked_tokens.weight.float())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert NeuroRVQ(pretrained=given).masked_tokens is None
+
+
+def test_a_configuration_beside_pretrained_weights_must_be_theirs(tiny):
+    assert NeuroRVQ(config=tiny.config, pretrained=tiny.foundation).config == tiny.config
+    other = replace(tiny.config, depth=2, max_patches=128)
+    with pytest.raises(ValueError, match="differs from that of pretrained in max_patches, depth:"):
+        NeuroRVQ(config=other, pretrained=tiny.foundation)
+
+
+@pytest.mark.parametrize("wrap", [lambda loaded: loaded, lambda loaded: loaded.tokenizer])
+def test_what_is_no_foundation_model_is_no_pretrained_model(tiny, wrap):
+    given = wrap(tiny)
+    wanted = rf"must be a NeuroRVQ, got {type(given).__name__}: give load_pretrained\(name\)\.found"
+    with pytest.raises(TypeError, match=wanted):
+        NeuroRVQ(2, pretrained=given)
+    with pytest.raises(TypeError, match=r"got str: give load_pretrained\('small'\)\.foundation"):
+        NeuroRVQ(2, pretrained="small")
+
+
+def test_without_pretrained_weights_the_structure_is_the_published_one():
+    with torch.device("meta"):
+        assert NeuroRVQ().config == NEURORVQ_EEG
