@@ -10,7 +10,14 @@ from . import (
     viz,
     weights,
 )
-from .estimators import GroupStandardScaler, NeuroRVQTransformer, preprocess
+from .estimators import (
+    GroupStandardScaler,
+    NeuroRVQClassifier,
+    NeuroRVQRegressor,
+    NeuroRVQTransformer,
+    load_estimator,
+    preprocess,
+)
 from .tokens import Tokens
 from .weights import list_pretrained, load_pretrained
 
@@ -18,6 +25,8 @@ __version__: str
 
 __all__ = [
     "GroupStandardScaler",
+    "NeuroRVQClassifier",
+    "NeuroRVQRegressor",
     "NeuroRVQTransformer",
     "Tokens",
     "__version__",
@@ -26,6 +35,7 @@ __all__ = [
     "datasets",
     "estimators",
     "list_pretrained",
+    "load_estimator",
     "load_pretrained",
     "models",
     "preprocess",

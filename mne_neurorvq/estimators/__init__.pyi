@@ -1,5 +1,14 @@
+from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
+from .persistence import load_estimator
 from .preprocessing import preprocess
 from .scaling import GroupStandardScaler
 from .transformer import NeuroRVQTransformer
 
-__all__ = ["GroupStandardScaler", "NeuroRVQTransformer", "preprocess"]
+__all__ = [
+    "GroupStandardScaler",
+    "NeuroRVQClassifier",
+    "NeuroRVQRegressor",
+    "NeuroRVQTransformer",
+    "load_estimator",
+    "preprocess",
+]

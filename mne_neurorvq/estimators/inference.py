@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from .inputs import Inputs
 _TOKENS_PER_PASS = {"cpu": 256, "cuda": 16384}
 # Forward passes worth of trials that are read and resampled at a time.
 _PASSES_PER_READ = 16
+# Bytes of prepared trials that are held in memory.
+_IN_MEMORY = 2**31
 # Seconds of work after which a progress bar appears by itself.
 _PATIENCE = 3.0
 
@@ -92,22 +96,23 @@ def resolve_batch_size(batch_size: int | str, tokens_per_segment: int, device: t
 
 def run_batches(
     model: nn.Module,
-    forward: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    forward: Callable[[list[Tensor], Tensor], tuple[Tensor, ...]],
     inputs: Inputs,
     *,
     device: torch.device,
     batch_size: int | str,
     verbose: bool | None,
     bf16: bool = False,
-) -> Iterator[list[tuple[NDArray[np.generic], ...]]]:
-    """Apply a model to all segments of all trials, one batch of trials at a time.
+) -> Iterator[tuple[NDArray[np.generic], ...]]:
+    """Apply a model to all trials, one batch of them at a time.
 
     Parameters
     ----------
     model : nn.Module
         The model; it is moved to ``device`` for the time of the loop.
     forward : callable
-        From windows ``(batch, n_channels, n_times)`` and channel rows to a tuple of tensors.
+        From the segments of windows, each ``(batch, n_channels, n_times)``, and channel rows to a
+        tuple of tensors.
     inputs : Inputs
         Trials matched to the model.
     device : torch.device
@@ -121,8 +126,8 @@ def run_batches(
 
     Yields
     ------
-    list of tuple of ndarray
-        For each segment what ``forward`` returned.
+    tuple of ndarray
+        What ``forward`` returned for a batch of trials.
     """
     rows = torch.tensor(inputs.rows, device=device)
     size = resolve_batch_size(batch_size, inputs.tokens_per_segment, device)
@@ -132,9 +137,40 @@ def run_batches(
                 windows = [torch.from_numpy(segment[start : start + size]) for segment in segments]
                 n_trials = len(windows[0])
                 with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
-                    outputs = [forward(_full(window, size).to(device), rows) for window in windows]
-                yield [tuple(_to_numpy(part[:n_trials]) for part in output) for output in outputs]
+                    outputs = forward([_full(w, size).to(device) for w in windows], rows)
+                yield tuple(_to_numpy(output[:n_trials]) for output in outputs)
                 bar.update(n_trials)
+
+
+def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
+    """Put batches of trials into one array: in memory or, where that is large, in a scratch file.
+
+    Parameters
+    ----------
+    batches : iterable of ndarray, each of shape (n_batch, ...)
+        Successive trials.
+    n_trials : int
+        Trials in all.
+
+    Returns
+    -------
+    ndarray, shape (n_trials, ...)
+        Beyond 2 GiB it lies in a file without a name, which goes when the array does.
+    """
+    gathered: NDArray[Any] | None = None
+    start = 0
+    for batch in batches:
+        if gathered is None:
+            shape = (n_trials, *batch.shape[1:])
+            if batch[:1].nbytes * n_trials > _IN_MEMORY:
+                scratch = TemporaryFile()  # noqa: SIM115 (lives as long as the array)
+                gathered = np.memmap(scratch, batch.dtype, "w+", shape=shape)
+            else:
+                gathered = np.empty(shape, batch.dtype)
+        gathered[start : start + len(batch)] = batch
+        start += len(batch)
+    assert gathered is not None
+    return gathered
 
 
 def _full(window: Tensor, size: int) -> Tensor:

@@ -4,26 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from os import PathLike
 from typing import Any, Literal, Self
 
 import mne
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
-from ..signals import check_band, check_offset, match_channels
 from ..tokens import Tokens
 from ..weights import LoadedModel, load_pretrained
+from .base import SignalEstimator, check_choice, check_supported
 from .inference import decode_batches, resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, check_montage, plan, read_trials
+from .inputs import Inputs
 from .outputs import as_epochs, check_origin, first_info
 from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
-from .preprocessing import preprocessing_of, registered_modality
 
 _Kind = Literal["tokenizer", "foundation"]
 _OUTPUTS: dict[str, _Kind] = {
@@ -31,10 +30,9 @@ _OUTPUTS: dict[str, _Kind] = {
     "tokens": "tokenizer",
     "histogram": "tokenizer",
 }
-_PRECISIONS = ("auto", "float32", "bf16")
 
 
-class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
+class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
     """Embeddings, tokens and reconstructions of trials from a pretrained NeuroRVQ model.
 
     Nothing is learned from the data: :meth:`fit` loads the model and matches the channels.
@@ -143,8 +141,6 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # Two-dimensional arrays stay allowed: scikit-learn's checks would all skip otherwise.
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -173,29 +169,10 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         device = resolve_device(self.device)
-        modality = registered_modality(self.pretrained)
-        if modality is not None:
-            preprocessing_of(modality)  # raises before a model is downloaded that has no use yet
+        check_supported(self.pretrained)
         self._models: dict[tuple[str, str | None, str], LoadedModel] = {}
-        self.config_ = self._model(_OUTPUTS[self.output]).config
-        preprocessing = preprocessing_of(self.config_.modality)
-        trials = read_trials(self, X, self.config_, reset=True)
-        check_band(trials, preprocessing)
-        self.channel_report_ = match_channels(
-            trials.ch_names,
-            self.config_.channels,
-            mode=self.channels,
-            positions=trials.positions,
-            ch_types=trials.ch_types,
-            bads=trials.bads,
-            modality=self.config_.modality,
-        )
-        inputs = plan(trials, self.channel_report_, self.config_)
-        check_offset(trials, self.channel_report_)
+        inputs = self._match(X, self._model(_OUTPUTS[self.output]).config)
         resolve_batch_size(self.batch_size, inputs.tokens_per_segment, device)
-        self.ch_names_ = inputs.ch_names
-        self.segmentation_ = inputs.segmentation
-        self._fitted_names = trials.ch_names
         self._fitted_model = self._model_name
         return self
 
@@ -371,9 +348,7 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
                 f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
                 f"{self._model_name[1]!r}: fit again."
             )
-        trials = read_trials(self, X, self.config_, reset=False)
-        check_montage(trials, self._fitted_names, self.ch_names_)
-        return plan(trials, self.channel_report_, self.config_, self.segmentation_)
+        return self._seen(X)
 
     def _run(self, kind: _Kind, forward: Any, inputs: Inputs) -> Any:
         return run_batches(
@@ -402,15 +377,9 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         return self._loaded(kind).require(kind)
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.pretrained, (str, PathLike)):
-            raise TypeError(
-                f"pretrained={self.pretrained!r} must be the name of a model (list_pretrained() "
-                "gives them) or a path."
-            )
-        _check_choice("output", self.output, tuple(_OUTPUTS))
-        _check_choice("pool", self.pool, POOLS)
-        _check_choice("precision", self.precision, _PRECISIONS)
-        _check_choice("verbose", self.verbose, (None, True, False))
+        self._check_signal_parameters()
+        check_choice("output", self.output, tuple(_OUTPUTS))
+        check_choice("pool", self.pool, POOLS)
         if self.output == "histogram" and self.pool == "none":
             raise ValueError(
                 "pool='none' leaves no histogram, only each single code: use output='tokens'."
@@ -420,18 +389,22 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
         """Features of batches of trials, ``(n_trials, n_channels, n_patches, n_features)``."""
         model: NeuroRVQ = self._model("foundation")
 
-        def forward(windows: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return (model(windows, rows, return_features=True)["features"],)
+        def forward(segments: list[Tensor], rows: Tensor) -> tuple[Tensor]:
+            features = [model(one, rows, return_features=True)["features"] for one in segments]
+            return (torch.cat(features, dim=2),)
 
-        for segments in self._run("foundation", forward, inputs):
-            yield np.concatenate([features for (features,) in segments], axis=2)
+        for (features,) in self._run("foundation", forward, inputs):
+            yield features
 
     def _encode(self, inputs: Inputs) -> Iterator[tuple[NDArray[np.integer], NDArray[np.floating]]]:
         """Codes and side information of batches of trials."""
         model: NeuroRVQTokenizer = self._model("tokenizer")
-        for segments in self._run("tokenizer", model.encode, inputs):
-            codes, side = zip(*segments, strict=True)
-            yield np.concatenate(codes, axis=2), np.stack(side, axis=1)
+
+        def forward(segments: list[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+            codes, side = zip(*(model.encode(one, rows) for one in segments), strict=True)
+            return torch.cat(codes, dim=2), torch.stack(side, dim=1)
+
+        yield from self._run("tokenizer", forward, inputs)
 
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
         """Signals in volts, ``(n_trials, n_channels, n_times)``."""
@@ -445,8 +418,3 @@ class NeuroRVQTransformer(TransformerMixin, BaseEstimator):
             verbose=self.verbose,
         )
         return np.concatenate(list(batches))
-
-
-def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} must be one of {tuple(allowed)}.")

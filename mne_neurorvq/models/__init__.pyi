@@ -11,6 +11,7 @@ from .quantizer import Quantized, ResidualVQ
 from .search import kmeans, nearest_codes
 from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
 from .tokenizer import NeuroRVQTokenizer
+from .windows import WindowModel
 
 __all__ = [
     "NEURORVQ_ECG",
@@ -24,6 +25,7 @@ __all__ = [
     "QuantizerConfig",
     "ResidualVQ",
     "Spectrum",
+    "WindowModel",
     "analyse",
     "kmeans",
     "nearest_codes",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer
 from ..models.config import ResidualRule
@@ -65,6 +65,26 @@ def read_model(
     return model
 
 
+def read_state(path: Path, module: nn.Module) -> None:
+    """Fill a module from a file that :func:`write_state` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    module : nn.Module
+        Changed in place.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not a checkpoint, is truncated or does not fit.
+    """
+    tensors, _ = read_tensors(path)
+    check_finite(tensors, str(path))
+    module.load_state_dict(_our_state(tensors, module, str(path)), assign=True)
+
+
 def _our_blueprint(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str],
@@ -118,7 +138,7 @@ def _residual_rule(tensors: Mapping[str, Tensor]) -> ResidualRule:
     return "unit" if bool(((lengths - 1).abs() < 5e-3).all()) else "euclidean"
 
 
-def _our_state(tensors: Mapping[str, Tensor], model: Model, source: str) -> dict[str, Tensor]:
+def _our_state(tensors: Mapping[str, Tensor], model: nn.Module, source: str) -> dict[str, Tensor]:
     wanted = model.state_dict()
     unknown = [name for name in tensors if name not in wanted]
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name in wanted}

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
 from .configs import CONFIG_FILE, config_to_json
@@ -90,12 +90,36 @@ def save_pretrained(
     config = next(iter(models.values())).config
     for kind, state in states.items():
         metadata = {METADATA_CONFIG: config_to_json(config), METADATA_KIND: kind}
-        # Not save_file: it makes files that only their owner can read.
-        (folder / f"{kind}.safetensors").write_bytes(save(state, metadata=metadata))
+        _write(folder / f"{kind}.safetensors", state, metadata)
     (folder / CONFIG_FILE).write_text(config_to_json(config, indent=2) + "\n", encoding="utf-8")
     if card is not None:
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return folder
+
+
+def write_state(path: Path, module: nn.Module) -> None:
+    """Write the tensors of a module as they are, for :func:`read_state`.
+
+    Parameters
+    ----------
+    path : Path
+        File, replaced if it exists.
+    module : nn.Module
+        Module.
+
+    Raises
+    ------
+    CheckpointError
+        If a value is not finite.
+    """
+    state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    check_finite(state, "the model")
+    _write(path, {name: tensor.contiguous() for name, tensor in state.items()}, {})
+
+
+def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    # Not save_file: it makes files that only their owner can read.
+    path.write_bytes(save(state, metadata=metadata))
 
 
 def _on_disk(model: NeuroRVQTokenizer | NeuroRVQ, kind: str, dtype: str) -> dict[str, Tensor]:

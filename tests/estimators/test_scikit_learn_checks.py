@@ -4,7 +4,12 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mne_neurorvq import GroupStandardScaler, NeuroRVQTransformer
+from mne_neurorvq import (
+    GroupStandardScaler,
+    NeuroRVQClassifier,
+    NeuroRVQRegressor,
+    NeuroRVQTransformer,
+)
 
 TINY = "neurorvq-eeg-tiny-random"
 
@@ -19,6 +24,10 @@ TINY = "neurorvq-eeg-tiny-random"
         NeuroRVQTransformer(TINY, pool="none"),
         NeuroRVQTransformer(TINY, output="tokens"),
         NeuroRVQTransformer(TINY, output="histogram"),
+        NeuroRVQClassifier(TINY, finetune="head", random_state=0),
+        NeuroRVQClassifier(TINY, finetune="full", max_epochs=5, lr=2e-3, random_state=0),
+        NeuroRVQClassifier(TINY, finetune="lora", max_epochs=5, lr=5e-3, random_state=0),
+        NeuroRVQRegressor(TINY, finetune="head", random_state=0),
         GroupStandardScaler(),
     ]
 )

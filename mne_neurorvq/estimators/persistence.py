@@ -1,0 +1,193 @@
+# License: BSD-3-Clause
+"""Fitted estimators as a folder of safetensors and JSON, without a pickle."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..finetuning import make_trained_net
+from ..models import NeuroRVQ, NeuroRVQConfig, WindowModel
+from ..signals import ChannelMatch, Segmentation, used_channels
+from ..weights.reading import read_state
+from ..weights.saving import write_state
+
+if TYPE_CHECKING:
+    from .finetuned import FineTunedEstimator
+
+_RECORD = "estimator.json"
+_WEIGHTS = "model.safetensors"
+_FORMAT = 1
+# What a file cannot hold, and only a further fit would use.
+_UNSAVED = ("callbacks", "random_state")
+
+
+def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> Path:
+    """Write a fitted estimator as a folder.
+
+    Parameters
+    ----------
+    estimator : FineTunedEstimator
+        Fitted estimator.
+    path : str | path-like
+        Folder, made if absent; an estimator in it is replaced.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Warns
+    -----
+    UserWarning
+        If a parameter that only matters for a further fit cannot be written.
+
+    Raises
+    ------
+    TypeError
+        If another parameter, or a label, cannot be written as JSON.
+    """
+    model: WindowModel = estimator.net_.module_
+    record = {
+        "format": _FORMAT,
+        "written_by": f"mne_neurorvq {version('mne_neurorvq')}",
+        "class": type(estimator).__name__,
+        "parameters": _plain_parameters(estimator),
+        "learned": estimator._learned(),
+        "n_outputs": model.n_outputs,
+        "config": estimator.config_.to_dict(),
+        "segmentation": asdict(estimator.segmentation_),
+        "channel_report": [asdict(match) for match in estimator.channel_report_],
+        "fitted_names": list(estimator._fitted_names),
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
+        "history": estimator.history_,
+        "n_trainable_parameters": estimator.n_trainable_parameters_,
+    }
+    text = json.dumps(record, indent=1, default=_plain)
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Both are complete before either takes its place: a full disk spoils no earlier estimator.
+    new_weights, new_record = folder / f"{_WEIGHTS}.new", folder / f"{_RECORD}.new"
+    write_state(new_weights, model)
+    new_record.write_text(text + "\n", encoding="utf-8")
+    new_weights.replace(folder / _WEIGHTS)
+    new_record.replace(folder / _RECORD)
+    return folder
+
+
+def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
+    """Load an estimator that its ``save`` wrote.
+
+    Parameters
+    ----------
+    path : str | path-like
+        The folder.
+
+    Returns
+    -------
+    NeuroRVQClassifier | NeuroRVQRegressor
+        The estimator, fitted: it predicts what the saved one did.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no estimator.
+    ValueError
+        If the files are broken, do not belong together or were written by a newer version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurorvq import NeuroRVQClassifier, load_estimator
+    >>> y = np.tile(["left", "right"], 4)
+    >>> X = 10 * np.random.default_rng(0).standard_normal((8, 1, 200))  # microvolts
+    >>> model = NeuroRVQClassifier("neurorvq-eeg-tiny-random", finetune="head", max_epochs=1,
+    ...                            ch_names=["Cz"], sfreq=200.0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     loaded = load_estimator(model.save(folder))
+    >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
+    True
+    """
+    from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
+
+    kinds = {kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor)}
+    file = Path(path) / _RECORD
+    if not file.exists():
+        raise FileNotFoundError(f"{path} holds no estimator: there is no {_RECORD}.")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["format"] > _FORMAT:
+            raise ValueError(f"{record['written_by']} wrote it, which is newer: update.")
+        parameters = record["parameters"]
+        if isinstance(parameters.get("class_weight"), list):
+            parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]))
+        estimator = kinds[record["class"]](**parameters)
+        _restore(estimator, record, Path(path) / _WEIGHTS)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file} is not the record of an estimator: {error!r}.") from error
+    return estimator
+
+
+def _restore(estimator: FineTunedEstimator, record: dict[str, Any], weights: Path) -> None:
+    segmentation = record["segmentation"] | {"segments": tuple(record["segmentation"]["segments"])}
+    estimator.segmentation_ = Segmentation(**segmentation)
+    estimator.channel_report_ = tuple(ChannelMatch(**match) for match in record["channel_report"])
+    estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
+    estimator.config_ = NeuroRVQConfig.from_dict(record["config"])
+    estimator._fitted_names = tuple(record["fitted_names"])
+    estimator.n_features_in_ = record["n_features_in"]
+    if record["feature_names_in"]:
+        estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
+    estimator.n_trainable_parameters_ = record["n_trainable_parameters"]
+    estimator.history_ = record["history"]
+    estimator._recall(record["learned"])
+    with torch.random.fork_rng(devices=[]):
+        model = WindowModel(
+            NeuroRVQ(config=estimator.config_),
+            record["n_outputs"],
+            torch.tensor(used_channels(estimator.channel_report_)[1]),
+            estimator.segmentation_.segments,
+            estimator.segmentation_.weights.tolist(),
+            estimator.head,
+        )
+    read_state(weights, model)
+    estimator.net_ = make_trained_net(model.eval(), estimator._loss, estimator.history_)
+
+
+def _plain_parameters(estimator: FineTunedEstimator) -> dict[str, Any]:
+    parameters = estimator.get_params(deep=False)
+    for name in _UNSAVED:
+        try:
+            json.dumps(parameters[name], default=_plain)
+        except TypeError:
+            warnings.warn(
+                f"{name}={parameters[name]!r} is not saved: give it again before a further fit.",
+                UserWarning,
+                stacklevel=4,
+            )
+            parameters[name] = None
+    if isinstance(parameters.get("class_weight"), dict):
+        # JSON would turn labels into strings.
+        parameters["class_weight"] = list(parameters["class_weight"].items())
+    return parameters
+
+
+def _plain(value: Any) -> Any:
+    """Turn what is not JSON but plain data into JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, PathLike):
+        return str(value)
+    raise TypeError(f"{value!r} cannot be saved: only plain values can.")

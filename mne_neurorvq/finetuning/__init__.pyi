@@ -1,0 +1,34 @@
+from .lora import add_adapters, merge_adapters
+from .net import (
+    FineTuningNet,
+    WeightedLoss,
+    WeightedTrials,
+    history_of,
+    make_net,
+    make_trained_net,
+    settle,
+)
+from .recipe import (
+    Recipe,
+    learning_rates,
+    merge_repeats,
+    schedule_factor,
+    split_validation,
+)
+
+__all__ = [
+    "FineTuningNet",
+    "Recipe",
+    "WeightedLoss",
+    "WeightedTrials",
+    "add_adapters",
+    "history_of",
+    "learning_rates",
+    "make_net",
+    "make_trained_net",
+    "merge_adapters",
+    "merge_repeats",
+    "schedule_factor",
+    "settle",
+    "split_validation",
+]

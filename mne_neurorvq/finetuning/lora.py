@@ -1,0 +1,67 @@
+# License: BSD-3-Clause
+"""Low-rank adapters on the projections of attention and MLP, through peft."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import torch
+from torch import nn
+
+from ..models import WindowModel
+
+# The linear layers of a trunk block.
+_ADAPTED = re.compile(r"\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])$")
+
+
+def add_adapters(model: WindowModel, rank: int, generator: torch.Generator) -> None:
+    """Freeze the foundation model and put a low-rank adapter beside each of its projections.
+
+    Parameters
+    ----------
+    model : WindowModel
+        Changed in place; its head stays trainable.
+    rank : int
+        Rank of the adapters; their output is scaled by 2.
+    generator : torch.Generator
+        Source of their first weights.
+
+    Raises
+    ------
+    ImportError
+        If peft is not installed.
+
+    Notes
+    -----
+    ``W + 2 B A`` in place of ``W``, with ``B`` starting at zero [1]_.
+
+    References
+    ----------
+    .. [1] E. J. Hu et al. (2022). LoRA: Low-Rank Adaptation of Large Language Models. ICLR.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ImportError(
+            "finetune='lora' needs peft: python -m pip install 'mne-neurorvq[lora]', or use "
+            "finetune='head' or 'full'."
+        ) from error
+    targets = [name for name, _ in model.foundation.named_modules() if _ADAPTED.search(name)]
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
+    model.foundation = get_peft_model(model.foundation, config)  # type: ignore[assignment]
+    for name, parameter in model.foundation.named_parameters():
+        if ".lora_A." in name:
+            nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)
+
+
+def merge_adapters(model: WindowModel) -> None:
+    """Add the adapters to the weights they stand beside, and take them away.
+
+    Parameters
+    ----------
+    model : WindowModel
+        Changed in place.
+    """
+    model.foundation = model.foundation.merge_and_unload()  # type: ignore[operator]
+    model.requires_grad_(True)

@@ -1,0 +1,276 @@
+# License: BSD-3-Clause
+"""The skorch net that trains a model on weighted trials."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import recall_score
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ProgressBar
+from skorch.helper import predefined_split
+from skorch.utils import noop, to_numpy
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Dataset
+
+from .recipe import Recipe, learning_rates
+
+Sample = tuple[Tensor, tuple[Tensor, Tensor]]
+
+
+class WeightedTrials(Dataset[Sample]):
+    """Trials with targets and weights, as a net reads them.
+
+    Parameters
+    ----------
+    signals : ndarray of float32, shape (n_trials, ...)
+        What the network reads.
+    targets : ndarray, shape (n_trials,) or (n_trials, n_outputs)
+        Classes or values.
+    weights : ndarray, shape (n_trials,)
+        Weights in the loss.
+    picks : ndarray of int | None
+        Which trials, in which order; None takes all.
+    """
+
+    def __init__(
+        self,
+        signals: NDArray[np.float32],
+        targets: NDArray[np.generic],
+        weights: NDArray[np.floating],
+        picks: NDArray[np.intp] | None = None,
+    ) -> None:
+        self.signals = signals
+        self.targets = targets
+        self.weights = weights.astype(np.float32)
+        self.picks = np.arange(len(signals)) if picks is None else picks
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def __getitem__(self, index: int) -> Sample:
+        trial = self.picks[index]
+        target = torch.as_tensor(self.targets[trial])
+        weight = torch.as_tensor(self.weights[index])
+        return torch.tensor(self.signals[trial]), (target, weight)
+
+
+class WeightedLoss(nn.Module):
+    """Mean of a loss over the trials of a batch, by their weights.
+
+    Parameters
+    ----------
+    loss : callable
+        From outputs and targets, with ``reduction="none"``, to the loss of each trial.
+    """
+
+    def __init__(self, loss: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, output: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+        """Mean loss of a batch; ``target`` holds targets and weights."""
+        targets, weights = target
+        each = self.loss(output, targets, reduction="none")
+        each = each.flatten(1).mean(1) if each.ndim > 1 else each
+        return (weights * each).sum() / weights.sum()
+
+
+class FineTuningNet(NeuralNet):
+    """A skorch net whose forward passes may run under bfloat16 autocast.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Network.
+    criterion : nn.Module
+        Loss.
+    bf16 : bool
+        Whether to compute under autocast; the loss is always computed in float32.
+    **settings : dict
+        As for :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self, module: nn.Module, criterion: nn.Module, *, bf16: bool = False, **settings: Any
+    ) -> None:
+        super().__init__(module, criterion, **settings)
+        self.bf16 = bf16
+
+    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
+        """Give the outputs for a batch, in float32."""
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, self.bf16):
+            output = super().infer(x, **fit_params)
+        return output.float()
+
+
+def make_net(
+    module: nn.Module,
+    loss: Callable[..., Tensor],
+    recipe: Recipe,
+    *,
+    n_trials: int,
+    validation: WeightedTrials | None,
+    classify: bool,
+    callbacks: Sequence[Any],
+    device: torch.device,
+    generator: torch.Generator,
+    verbose: bool,
+) -> FineTuningNet:
+    """Put a recipe into a skorch net.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Network, trained in place; parameters without a gradient stay as they are.
+    loss : callable
+        As in :class:`WeightedLoss`.
+    recipe : Recipe
+        How to train.
+    n_trials : int
+        Trials of an epoch.
+    validation : WeightedTrials | None
+        Trials to watch.
+    classify : bool
+        Whether outputs are logits of classes, so that balanced accuracy is watched as well.
+    callbacks : sequence of skorch callbacks, or of (name, callback)
+        Further callbacks; copies of them are used.
+    device : torch.device
+        Where to train.
+    generator : torch.Generator
+        Source of the order of the trials.
+    verbose : bool
+        Whether to print a line for each epoch, and a progress bar.
+
+    Returns
+    -------
+    FineTuningNet
+        Ready to ``fit`` on :class:`WeightedTrials`.
+    """
+    names = [name for name, p in module.named_parameters() if p.requires_grad]
+    rates = learning_rates(names, recipe.lr, recipe.layer_decay)
+    factor = partial(recipe.factor, n_trials=n_trials)
+    ours: list[tuple[str, Callback]] = [
+        ("schedule", LRScheduler(LambdaLR, lr_lambda=factor, step_every="batch"))
+    ]
+    if validation is not None and classify:
+        ours.append(("valid_balanced_accuracy", _watch_accuracy()))
+    if recipe.patience is not None:
+        sink = print if verbose else noop
+        stop = EarlyStopping(patience=recipe.patience, load_best=True, sink=sink)
+        ours.append(("early_stopping", stop))
+    if verbose:
+        ours.append(("progress", ProgressBar(detect_notebook=False)))
+    return FineTuningNet(
+        module,
+        WeightedLoss(loss),
+        bf16=recipe.bf16,
+        optimizer=torch.optim.AdamW,
+        optimizer__param_groups=[(name, {"lr": rate}) for name, rate in rates.items()],
+        optimizer__weight_decay=recipe.weight_decay,
+        lr=recipe.lr,
+        max_epochs=recipe.max_epochs,
+        batch_size=recipe.batch_size,
+        iterator_train__shuffle=True,
+        iterator_train__generator=generator,
+        train_split=None if validation is None else predefined_split(validation),
+        callbacks=[*ours, *copy.deepcopy(list(callbacks))],
+        device=str(device),
+        verbose=int(verbose),
+    )
+
+
+def make_trained_net(
+    module: nn.Module, loss: Callable[..., Tensor], history: Sequence[dict[str, float]]
+) -> FineTuningNet:
+    """Put a network that was trained elsewhere into a net.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Network.
+    loss : callable
+        As in :class:`WeightedLoss`.
+    history : sequence of dict
+        Record of its training.
+
+    Returns
+    -------
+    FineTuningNet
+        Initialised, on the CPU.
+    """
+    net = FineTuningNet(module, WeightedLoss(loss), train_split=None, callbacks="disable")
+    net.initialize()
+    for row in history:
+        net.history.new_epoch()
+        for name, value in row.items():
+            net.history.record(name, value)
+    return net
+
+
+def history_of(net: NeuralNet) -> list[dict[str, float]]:
+    """Plain record of the epochs of a net.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Net that has been trained.
+
+    Returns
+    -------
+    list of dict
+        For each epoch its number, losses, scores and seconds.
+    """
+    kept = []
+    for row in net.history:
+        plain = {
+            key: value
+            for key, value in row.items()
+            if key not in ("batches", "dur") and not key.endswith(("_best", "batch_count"))
+        }
+        kept.append(plain | {"seconds": row["dur"]})
+    return kept
+
+
+def settle(net: NeuralNet) -> None:
+    """Bring a trained net to the CPU and let go of the trials it was shown.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Changed in place.
+    """
+    net.train_split = None
+    net.module_.to("cpu").eval()
+    net.device = "cpu"
+    for _, callback in net.callbacks_:
+        if isinstance(callback, EarlyStopping):
+            callback.best_model_weights_ = None
+    # Loading its own state brings the optimiser to where the parameters are.
+    net.optimizer_.load_state_dict(net.optimizer_.state_dict())
+
+
+def _watch_accuracy() -> EpochScoring:
+    return EpochScoring(
+        _balanced_accuracy,
+        lower_is_better=False,
+        name="valid_balanced_accuracy",
+        target_extractor=_classes,
+    )
+
+
+def _classes(target: tuple[Tensor, Tensor]) -> NDArray[np.integer]:
+    return to_numpy(target[0])
+
+
+def _balanced_accuracy(net: NeuralNet, X: Any, y: NDArray[np.integer]) -> float:
+    predicted = torch.cat([logits.argmax(-1).cpu() for logits in net.forward_iter(X)]).numpy()
+    # Classes that no validation trial has are left out of the mean.
+    return float(recall_score(y, predicted, labels=np.unique(y), average="macro"))

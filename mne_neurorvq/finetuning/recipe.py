@@ -1,0 +1,242 @@
+# License: BSD-3-Clause
+"""The recipe of fine-tuning: learning rates, schedule, weights of trials, validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+
+#: Learning rate at the start of the warm-up and at the end, as a share of the highest.
+LOWEST_SHARE = 0.1
+#: Start of the names of the head's parameters.
+HEAD = "final_layer."
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is fine-tuned.
+
+    Parameters
+    ----------
+    max_epochs, batch_size : int
+        Epochs, and trials per step; the last batch of an epoch may be smaller.
+    lr : float
+        Highest learning rate of the head.
+    layer_decay : float
+        Factor of the learning rate per tensor below the head, see :func:`learning_rates`.
+    weight_decay : float
+        Decoupled decay of every tensor (AdamW).
+    warmup_epochs : float
+        Epochs of the rise, see :func:`schedule_factor`.
+    patience : int | None
+        Epochs without a lower validation loss after which training stops and the best weights are
+        taken; None trains to the end and takes the last.
+    bf16 : bool
+        Whether forward passes run under bfloat16 autocast.
+    """
+
+    max_epochs: int
+    batch_size: int
+    lr: float
+    layer_decay: float
+    weight_decay: float
+    warmup_epochs: float
+    patience: int | None = None
+    bf16: bool = False
+
+    def factor(self, step: int, n_trials: int) -> float:
+        """Share of the learning rate after some steps of training on ``n_trials`` trials."""
+        per_epoch = -(-n_trials // self.batch_size)
+        return schedule_factor(
+            step, round(self.warmup_epochs * per_epoch), self.max_epochs * per_epoch
+        )
+
+
+def learning_rates(names: Sequence[str], lr: float, layer_decay: float) -> dict[str, float]:
+    """Learning rate of every parameter tensor: the deeper, the higher.
+
+    Tensor ``i`` of ``n``, in the order of the network, gets ``lr * layer_decay ** (n - i)``;
+    those of the head get ``lr``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the tensors that are trained, from the input to the head.
+    lr : float
+        Learning rate of the head.
+    layer_decay : float
+        Factor per tensor; 1 gives all the same.
+
+    Returns
+    -------
+    dict of str to float
+        Learning rate by name.
+
+    Examples
+    --------
+    >>> learning_rates(["encoder.a", "encoder.b", "final_layer.linear.weight"], 1.0, 0.5)
+    {'encoder.a': 0.125, 'encoder.b': 0.25, 'final_layer.linear.weight': 1.0}
+    """
+    n = len(names)
+    return {
+        name: lr if name.startswith(HEAD) else lr * layer_decay ** (n - i)
+        for i, name in enumerate(names)
+    }
+
+
+def schedule_factor(step: int, n_warmup: int, n_steps: int) -> float:
+    """Share of the learning rate at a step: a linear rise from 0.1 to 1, a linear fall to 0.1.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    n_warmup : int
+        Steps of the rise; with ``n_steps`` or more there is no fall.
+    n_steps : int
+        Steps in all.
+
+    Returns
+    -------
+    float
+        Factor from 0.1 to 1.
+
+    Examples
+    --------
+    >>> [round(schedule_factor(step, 2, 4), 2) for step in range(5)]
+    [0.1, 0.55, 1.0, 0.55, 0.1]
+    """
+    n_warmup = min(n_warmup, n_steps)
+    up = step / n_warmup if n_warmup else 1.0
+    down = 1 - (step - n_warmup) / max(1, n_steps - n_warmup)
+    return LOWEST_SHARE + (1 - LOWEST_SHARE) * (up if step < n_warmup else down)
+
+
+def merge_repeats(
+    digests: Sequence[bytes], targets: NDArray[np.generic], weights: NDArray[np.floating]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Bring trials into an order of their own, a repeated trial becoming one of twice the weight.
+
+    A batch is drawn from different trials then, and training depends neither on the order of the
+    trials nor on whether one is repeated or weighted. Trials of weight 0 take no part.
+
+    Parameters
+    ----------
+    digests : sequence of bytes
+        Hash of the signal of each trial.
+    targets : ndarray, shape (n_trials,) or (n_trials, n_outputs)
+        Their targets: the same signal with another target is another trial.
+    weights : ndarray, shape (n_trials,)
+        Their weights.
+
+    Returns
+    -------
+    first : ndarray of int, shape (n_distinct,)
+        Where each distinct trial is found.
+    summed : ndarray of float, shape (n_distinct,)
+        The weights of its repeats, summed.
+
+    Examples
+    --------
+    >>> weights = np.array([1.0, 1.0, 1.0, 0.0])
+    >>> first, summed = merge_repeats([b"b", b"a", b"b", b"c"], np.zeros(4), weights)
+    >>> first, summed
+    (array([1, 0]), array([1., 2.]))
+    """
+    found: dict[tuple[bytes, bytes], tuple[int, float]] = {}
+    for i in np.flatnonzero(weights).tolist():
+        key = (digests[i], targets[i].tobytes())
+        first, weight = found.get(key, (i, 0.0))
+        found[key] = (first, weight + float(weights[i]))
+    ordered = [found[key] for key in sorted(found)]
+    return np.array([first for first, _ in ordered]), np.array([weight for _, weight in ordered])
+
+
+def split_validation(
+    n_trials: int,
+    groups: NDArray[np.generic] | None,
+    classes: NDArray[np.integer] | None,
+    *,
+    fraction: float | None,
+    names: Sequence[object] | None,
+    seed: int,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Choose trials to watch while training: whole groups where groups are known.
+
+    Parameters
+    ----------
+    n_trials : int
+        Number of trials.
+    groups : ndarray, shape (n_trials,) | None
+        Group of each trial, such as the subject.
+    classes : ndarray of int, shape (n_trials,) | None
+        Class of each trial, to be represented in both parts where trials are split singly.
+    fraction : float | None
+        Share of the groups, or of the trials, to watch.
+    names : sequence | None
+        The groups to watch, by name.
+    seed : int
+        Seed of the choice.
+
+    Returns
+    -------
+    training, validation : ndarray of int
+        Indices of trials; ``validation`` is empty if neither ``fraction`` nor ``names`` is given.
+
+    Raises
+    ------
+    ValueError
+        If both or an impossible one is given, groups are needed and absent, or nothing remains to
+        train on.
+
+    Examples
+    --------
+    >>> subjects = np.repeat(["a", "b", "c"], 2)
+    >>> split_validation(6, subjects, None, fraction=None, names=["b"], seed=0)
+    (array([0, 1, 4, 5]), array([2, 3]))
+    """
+    everything = np.arange(n_trials)
+    if names is not None:
+        if fraction is not None:
+            raise ValueError(
+                "validation_fraction and validation_groups are two ways to say the same: give one."
+            )
+        return _named_groups(groups, names)
+    if fraction is None:
+        return everything, everything[:0]
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
+        raise ValueError(f"validation_fraction={fraction!r} must lie between 0 and 1.")
+    chance: dict[str, object] = {"n_splits": 1, "test_size": fraction, "random_state": seed}
+    if groups is not None:
+        if len(np.unique(groups)) < 2:
+            raise ValueError(
+                f"validation_fraction={fraction} leaves no group to train on: all trials belong to "
+                f"{groups[0]!r}. Leave groups out to split its trials."
+            )
+        return next(GroupShuffleSplit(**chance).split(everything, groups=groups))
+    splitter = ShuffleSplit(**chance) if classes is None else StratifiedShuffleSplit(**chance)
+    try:
+        return next(splitter.split(everything, classes))
+    except ValueError as error:
+        raise ValueError(
+            f"validation_fraction={fraction} cannot split {n_trials} trials: {error}"
+        ) from error
+
+
+def _named_groups(
+    groups: NDArray[np.generic] | None, named: Sequence[object]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    names = np.atleast_1d(np.asarray(named))
+    if groups is None:
+        raise ValueError("validation_groups needs fit(X, y, groups=...), one group per trial.")
+    absent = sorted(set(names.tolist()) - set(groups.tolist()), key=str)
+    if absent:
+        raise ValueError(f"validation_groups names {absent}, but no trial belongs to them.")
+    watched = np.isin(groups, names)
+    if watched.all():
+        raise ValueError("validation_groups names every group: none is left to train on.")
+    return np.flatnonzero(~watched), np.flatnonzero(watched)
