@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
+from textwrap import dedent
 
 import mne
 import numpy as np
@@ -259,3 +262,16 @@ def test_other_weights_can_be_set(foundation, trials):
 def test_a_fitted_classifier_pickles(trials, on_an_array):
     loaded = pickle.loads(pickle.dumps(on_an_array))
     assert_array_equal(loaded.predict_proba(trials[0]), on_an_array.predict_proba(trials[0]))
+
+
+def test_the_code_of_the_documentation_runs():
+    text = (Path(__file__).parents[2] / "doc" / "braindecode.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    assert len(blocks) == 4
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(dedent(block), names)
+    net = names["classifier"]
+    loaded = net.get_params()["module__pretrained"]
+    assert same(weights_of(net.module_.encoder), weights_of(loaded.encoder))
+    assert net.predict_proba(names["X"]).shape == (16, 2)
