@@ -123,6 +123,7 @@ def make_net(
     device: torch.device,
     generator: torch.Generator,
     verbose: bool,
+    kind: Callable[..., FineTuningNet] = FineTuningNet,
 ) -> FineTuningNet:
     """Put a recipe into a skorch net.
 
@@ -148,6 +149,8 @@ def make_net(
         Source of the order of the trials.
     verbose : bool
         Whether to print a line for each epoch, and a progress bar.
+    kind : callable
+        Builds the net: :class:`FineTuningNet`, or one that several processes train.
 
     Returns
     -------
@@ -168,7 +171,7 @@ def make_net(
         ours.append(("early_stopping", stop))
     if verbose:
         ours.append(("progress", ProgressBar(detect_notebook=False)))
-    return FineTuningNet(
+    return kind(
         module,
         WeightedLoss(loss),
         bf16=recipe.bf16,
@@ -231,7 +234,7 @@ def history_of(net: NeuralNet) -> list[dict[str, float]]:
     kept = []
     for row in net.history:
         plain = {
-            key: value
+            key: value.item() if isinstance(value, np.generic) else value
             for key, value in row.items()
             if key not in ("batches", "dur") and not key.endswith(("_best", "batch_count"))
         }
