@@ -247,7 +247,8 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class only, {self.classes_[0]!r}: a classifier needs two or more."
+                f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs two or "
+                "more."
             )
         return codes, len(self.classes_)
 
@@ -257,8 +258,8 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
         training: NDArray[np.intp],
         weights: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        absent = np.delete(self.classes_, np.unique(targets[training]))
-        if len(absent):
+        absent = np.delete(self.classes_, np.unique(targets[training])).tolist()
+        if absent:
             raise ValueError(
                 f"class {absent[0]!r} has no trial to train on: all of its trials are in "
                 "validation, or have sample_weight 0."
@@ -269,6 +270,8 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
             y=self.classes_[targets[training]],
             sample_weight=weights,
         )
+        if not (np.isfinite(of_class) & (of_class > 0)).all():
+            raise ValueError(f"class_weight={self.class_weight!r} must be positive numbers.")
         return targets, of_class[targets]
 
     def _learned(self) -> dict[str, Any]:

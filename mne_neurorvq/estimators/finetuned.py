@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -155,6 +156,7 @@ class FineTunedEstimator(SignalEstimator):
         ImportError
             If ``finetune="lora"`` and peft is not installed.
         """
+        self.__dict__.pop("net_", None)  # should this fit fail, its leftovers predict nothing
         self._check_parameters()
         device = resolve_device(self.device)
         check_supported(self.pretrained)
@@ -200,7 +202,7 @@ class FineTunedEstimator(SignalEstimator):
         UserWarning
             If there are callbacks or a RandomState, which are not saved.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "net_")
         return save_estimator(self, path)
 
     def _train(
@@ -224,8 +226,12 @@ class FineTunedEstimator(SignalEstimator):
         validation = None
         if len(watched):
             watched_weights = (factors * labelled.weights)[watched]
+            watched_weights /= watched_weights.mean()
             validation = WeightedTrials(signals, targets, watched_weights, watched)
-        module: nn.Module = model.final_layer if self.finetune == "head" else model
+        module: nn.Module = model
+        if self.finetune == "head":
+            # Its parameters keep the names that they have in the model.
+            module = nn.Sequential(OrderedDict(final_layer=model.final_layer))
         self.n_trainable_parameters_ = sum(
             p.numel() for p in module.parameters() if p.requires_grad
         )
@@ -246,9 +252,9 @@ class FineTunedEstimator(SignalEstimator):
         if self.finetune == "lora":
             merge_adapters(model)
         net.module = net.module_ = model.eval()
-        self.net_ = net
         self.history_ = history_of(net)
-        check_convergence(self.history_, self.lr)
+        check_convergence(self.history_, model, self.lr)
+        self.net_ = net
 
     def _split(
         self, labelled: Labelled, generator: torch.Generator
@@ -262,12 +268,14 @@ class FineTunedEstimator(SignalEstimator):
             names=self.validation_groups,
             seed=generator.initial_seed(),
         )
+        watched = watched[labelled.weights[watched] > 0]
         if self.early_stopping and not len(watched):
             raise ValueError(
                 f"early_stopping={self.early_stopping} needs trials to watch: give "
-                "validation_fraction, or validation_groups with groups in fit."
+                "validation_fraction, or validation_groups with groups in fit (trials of "
+                "sample_weight 0 are not watched)."
             )
-        return training, watched[labelled.weights[watched] > 0]
+        return training, watched
 
     def _signals(
         self, model: WindowModel, inputs: Inputs, device: torch.device
@@ -281,7 +289,7 @@ class FineTunedEstimator(SignalEstimator):
 
     def _outputs(self, X: Any) -> NDArray[np.float64]:
         """Compute the outputs of the head, ``(n_trials, n_outputs)``."""
-        check_is_fitted(self)
+        check_is_fitted(self, "net_")
         self._check_parameters()
         inputs = self._seen(X)
         if inputs.segmentation != self.segmentation_:
@@ -330,6 +338,10 @@ class FineTunedEstimator(SignalEstimator):
         self._check_signal_parameters()
         check_choice("finetune", self.finetune, ("full", "head", "lora"))
         check_choice("head", self.head, ("mean", "flatten"))
+        for name in ("lr", "layer_decay", "weight_decay", "warmup_epochs"):
+            value = check_scalar(getattr(self, name), name, Real)
+            if not np.isfinite(value):
+                raise ValueError(f"{name}={value} must be finite.")
         for name in ("max_epochs", "batch_size", "lora_rank"):
             check_scalar(getattr(self, name), name, Integral, min_val=1)
         check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
@@ -339,6 +351,8 @@ class FineTunedEstimator(SignalEstimator):
         for name in ("weight_decay", "warmup_epochs"):
             check_scalar(getattr(self, name), name, Real, min_val=0)
         check_scalar(self.early_stopping, "early_stopping", Integral, min_val=0)
+        if not isinstance(self.callbacks, (list, tuple, type(None))):
+            raise TypeError(f"callbacks={self.callbacks!r} must be a list of skorch callbacks.")
 
     @abstractmethod
     def _check_targets(self, y: Any) -> tuple[NDArray[Any], int]:
@@ -359,13 +373,15 @@ class FineTunedEstimator(SignalEstimator):
         """Take up what :meth:`_learned` gave."""
 
 
-def check_convergence(history: Sequence[dict[str, float]], lr: float) -> None:
-    """Raise if the loss became infinite or undefined.
+def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr: float) -> None:
+    """Raise if the loss or a weight became infinite or undefined.
 
     Parameters
     ----------
     history : sequence of dict
         Epochs, see :func:`~mne_neurorvq.finetuning.history_of`.
+    model : nn.Module
+        What was trained.
     lr : float
         Learning rate, to name it.
 
@@ -374,12 +390,19 @@ def check_convergence(history: Sequence[dict[str, float]], lr: float) -> None:
     ValueError
         If training diverged.
     """
-    for row in history:
-        if not np.isfinite(row["train_loss"]):
-            raise ValueError(
-                f"training diverged: the loss of epoch {row['epoch']:.0f} is {row['train_loss']}. "
-                f"Try a learning rate below lr={lr:g}, or warmup_epochs."
-            )
+    found = [
+        f"the loss of epoch {row['epoch']:.0f} is {row['train_loss']}"
+        for row in history
+        if not np.isfinite(row["train_loss"])
+    ] + [
+        f"{name} is not finite"
+        for name, weights in model.named_parameters()
+        if not bool(torch.isfinite(weights).all())
+    ]
+    if found:
+        raise ValueError(
+            f"training diverged: {found[0]}. Try a learning rate below lr={lr:g}, or warmup_epochs."
+        )
 
 
 def _weights(sample_weight: ArrayLike | None, n_trials: int) -> NDArray[np.float64]:

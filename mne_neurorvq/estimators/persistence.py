@@ -161,7 +161,9 @@ def _restore(estimator: FineTunedEstimator, record: dict[str, Any], weights: Pat
             estimator.head,
         )
     read_state(weights, model)
-    estimator.net_ = make_trained_net(model.eval(), estimator._loss, estimator.history_)
+    estimator.net_ = make_trained_net(
+        model.eval(), estimator._loss, estimator.history_, classify=estimator._classify
+    )
 
 
 def _plain_parameters(estimator: FineTunedEstimator) -> dict[str, Any]:

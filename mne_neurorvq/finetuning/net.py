@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.metrics import recall_score
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ProgressBar
 from skorch.helper import predefined_split
-from skorch.utils import noop, to_numpy
+from skorch.utils import noop
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
@@ -65,6 +66,9 @@ class WeightedTrials(Dataset[Sample]):
 class WeightedLoss(nn.Module):
     """Mean of a loss over the trials of a batch, by their weights.
 
+    In evaluation mode the weights are taken as they are: where they are one in the mean of all
+    trials, the mean over batches is that over all trials, however they are batched.
+
     Parameters
     ----------
     loss : callable
@@ -80,11 +84,14 @@ class WeightedLoss(nn.Module):
         targets, weights = target
         each = self.loss(output, targets, reduction="none")
         each = each.flatten(1).mean(1) if each.ndim > 1 else each
-        return (weights * each).sum() / weights.sum()
+        return (weights * each).sum() / (weights.sum() if self.training else len(weights))
 
 
 class FineTuningNet(NeuralNet):
-    """A skorch net whose forward passes may run under bfloat16 autocast.
+    """A skorch net for :class:`WeightedTrials`.
+
+    Callbacks see the targets of a batch without the weights, so that scores of scikit-learn can be
+    watched.
 
     Parameters
     ----------
@@ -93,16 +100,61 @@ class FineTuningNet(NeuralNet):
     criterion : nn.Module
         Loss.
     bf16 : bool
-        Whether to compute under autocast; the loss is always computed in float32.
+        Whether to compute under bfloat16 autocast; the loss is always computed in float32.
+    classify : bool
+        Whether outputs are logits of classes.
     **settings : dict
         As for :class:`skorch.NeuralNet`.
     """
 
     def __init__(
-        self, module: nn.Module, criterion: nn.Module, *, bf16: bool = False, **settings: Any
+        self,
+        module: nn.Module,
+        criterion: nn.Module,
+        *,
+        bf16: bool = False,
+        classify: bool = False,
+        **settings: Any,
     ) -> None:
         super().__init__(module, criterion, **settings)
         self.bf16 = bf16
+        self.classify = classify
+
+    def predict_proba(self, X: Any) -> NDArray[np.floating]:
+        """Give the probabilities of the classes, or predictions."""
+        outputs = super().predict_proba(X)
+        return softmax(outputs, axis=-1) if self.classify else outputs
+
+    def predict(self, X: Any) -> NDArray[np.generic]:
+        """Give the classes as integers, or predictions."""
+        outputs = self.predict_proba(X)
+        return outputs.argmax(-1) if self.classify else outputs
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call a method of every callback; a batch is shown to it without its weights."""
+        if "batch" in kwargs:
+            signals, (targets, _) = kwargs["batch"]
+            kwargs["batch"] = signals, targets
+        super().notify(method_name, **kwargs)
+
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
+    ) -> FineTuningNet:
+        """Train; what interrupts an epoch is passed on, a callback may end training after one."""
+        super().partial_fit(X, y, classes, **fit_params)
+        if "dur" not in self.history[-1]:
+            raise KeyboardInterrupt
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if self.module is self.__dict__.get("module_"):
+            del state["module"]  # skorch would write the weights twice
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__.setdefault("module", self.__dict__.get("module_"))
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         """Give the outputs for a batch, in float32."""
@@ -167,7 +219,7 @@ def make_net(
         ours.append(("valid_balanced_accuracy", _watch_accuracy()))
     if recipe.patience is not None:
         sink = print if verbose else noop
-        stop = EarlyStopping(patience=recipe.patience, load_best=True, sink=sink)
+        stop = EarlyStopping(patience=recipe.patience, threshold=0, load_best=True, sink=sink)
         ours.append(("early_stopping", stop))
     if verbose:
         ours.append(("progress", ProgressBar(detect_notebook=False)))
@@ -175,6 +227,7 @@ def make_net(
         module,
         WeightedLoss(loss),
         bf16=recipe.bf16,
+        classify=classify,
         optimizer=torch.optim.AdamW,
         optimizer__param_groups=[(name, {"lr": rate}) for name, rate in rates.items()],
         optimizer__weight_decay=recipe.weight_decay,
@@ -191,7 +244,11 @@ def make_net(
 
 
 def make_trained_net(
-    module: nn.Module, loss: Callable[..., Tensor], history: Sequence[dict[str, float]]
+    module: nn.Module,
+    loss: Callable[..., Tensor],
+    history: Sequence[dict[str, float]],
+    *,
+    classify: bool,
 ) -> FineTuningNet:
     """Put a network that was trained elsewhere into a net.
 
@@ -203,13 +260,17 @@ def make_trained_net(
         As in :class:`WeightedLoss`.
     history : sequence of dict
         Record of its training.
+    classify : bool
+        Whether outputs are logits of classes.
 
     Returns
     -------
     FineTuningNet
         Initialised, on the CPU.
     """
-    net = FineTuningNet(module, WeightedLoss(loss), train_split=None, callbacks="disable")
+    net = FineTuningNet(
+        module, WeightedLoss(loss), classify=classify, train_split=None, callbacks="disable"
+    )
     net.initialize()
     for row in history:
         net.history.new_epoch()
@@ -243,7 +304,7 @@ def history_of(net: NeuralNet) -> list[dict[str, float]]:
 
 
 def settle(net: NeuralNet) -> None:
-    """Bring a trained net to the CPU and let go of the trials it was shown.
+    """Bring a trained net to the CPU and let go of what only training needed.
 
     Parameters
     ----------
@@ -256,8 +317,9 @@ def settle(net: NeuralNet) -> None:
     for _, callback in net.callbacks_:
         if isinstance(callback, EarlyStopping):
             callback.best_model_weights_ = None
-    # Loading its own state brings the optimiser to where the parameters are.
-    net.optimizer_.load_state_dict(net.optimizer_.state_dict())
+        if isinstance(callback, LRScheduler):
+            callback.lr_scheduler_ = None
+    net.optimizer_.state.clear()
 
 
 def _watch_accuracy() -> EpochScoring:
@@ -265,15 +327,9 @@ def _watch_accuracy() -> EpochScoring:
         _balanced_accuracy,
         lower_is_better=False,
         name="valid_balanced_accuracy",
-        target_extractor=_classes,
     )
 
 
-def _classes(target: tuple[Tensor, Tensor]) -> NDArray[np.integer]:
-    return to_numpy(target[0])
-
-
 def _balanced_accuracy(net: NeuralNet, X: Any, y: NDArray[np.integer]) -> float:
-    predicted = torch.cat([logits.argmax(-1).cpu() for logits in net.forward_iter(X)]).numpy()
     # Classes that no validation trial has are left out of the mean.
-    return float(recall_score(y, predicted, labels=np.unique(y), average="macro"))
+    return float(recall_score(y, net.predict(X), labels=np.unique(y), average="macro"))

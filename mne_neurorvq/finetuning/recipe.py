@@ -211,26 +211,30 @@ def split_validation(
     if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
         raise ValueError(f"validation_fraction={fraction!r} must lie between 0 and 1.")
     chance: dict[str, object] = {"n_splits": 1, "test_size": fraction, "random_state": seed}
+    what = f"{n_trials} trials"
     if groups is not None:
-        if len(np.unique(groups)) < 2:
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
             raise ValueError(
                 f"validation_fraction={fraction} leaves no group to train on: all trials belong to "
-                f"{groups[0]!r}. Leave groups out to split its trials."
+                f"{groups.tolist()[0]!r}. Leave groups out to split its trials."
             )
-        return next(GroupShuffleSplit(**chance).split(everything, groups=groups))
-    splitter = ShuffleSplit(**chance) if classes is None else StratifiedShuffleSplit(**chance)
+        what = f"{n_groups} groups"
+        splitter = GroupShuffleSplit(**chance)
+    else:
+        splitter = ShuffleSplit(**chance) if classes is None else StratifiedShuffleSplit(**chance)
     try:
-        return next(splitter.split(everything, classes))
+        return next(splitter.split(everything, classes, groups))
     except ValueError as error:
-        raise ValueError(
-            f"validation_fraction={fraction} cannot split {n_trials} trials: {error}"
-        ) from error
+        raise ValueError(f"validation_fraction={fraction} cannot split {what}: {error}") from error
 
 
 def _named_groups(
     groups: NDArray[np.generic] | None, named: Sequence[object]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    names = np.atleast_1d(np.asarray(named))
+    # NumPy would make an array of one set of a set.
+    listed = list(named) if isinstance(named, (set, frozenset)) else named
+    names = np.atleast_1d(np.asarray(listed))
     if groups is None:
         raise ValueError("validation_groups needs fit(X, y, groups=...), one group per trial.")
     absent = sorted(set(names.tolist()) - set(groups.tolist()), key=str)
