@@ -11,6 +11,7 @@ from .quantizer import Quantized, ResidualVQ
 from .search import kmeans, nearest_codes
 from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
 from .tokenizer import NeuroRVQTokenizer
+from .usage import count_codes, perplexity, used_share
 from .windows import WindowModel
 
 __all__ = [
@@ -27,8 +28,11 @@ __all__ = [
     "Spectrum",
     "WindowModel",
     "analyse",
+    "count_codes",
     "kmeans",
     "nearest_codes",
+    "perplexity",
     "reconstruction_losses",
     "synthesise",
+    "used_share",
 ]

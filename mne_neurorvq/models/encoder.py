@@ -84,8 +84,8 @@ class Encoder(nn.Module):
         ----------
         embeddings : Tensor, shape (n_scales, batch, n_tokens, embed_dim)
             What :meth:`embed` gave.
-        channel_ids : Tensor of int64, shape (n_chans,)
-            Vocabulary rows.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows, of all windows or of each.
 
         Returns
         -------
@@ -110,6 +110,8 @@ def make_trunk(config: NeuroRVQConfig, depth: int, layer_scale: float = 0.0) -> 
 
 def through_trunk(trunk: Trunk, x: Tensor, channel_ids: Tensor) -> Tensor:
     """Run ``(n_scales, batch, n_tokens, dim)`` through a trunk as one batch."""
+    if channel_ids.ndim == 2:
+        channel_ids = channel_ids.repeat(len(x), 1)
     return trunk(x.flatten(0, 1), channel_ids).unflatten(0, x.shape[:2])
 
 

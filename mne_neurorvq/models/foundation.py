@@ -182,8 +182,8 @@ class NeuroRVQ(nn.Module):
         ----------
         x : Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
         return_features : bool
             Whether to return features instead of logits.
 
@@ -221,8 +221,8 @@ class NeuroRVQ(nn.Module):
             Windows in the model's unit and rate.
         mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
             True where the patch is hidden, in all scales.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------

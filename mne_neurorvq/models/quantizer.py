@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .collectives import Share, all_sum, one_after_another, share_of, shared_generator
 from .config import QuantizerConfig
 from .search import kmeans, nearest_codes, sums_and_counts
 
@@ -45,6 +46,15 @@ class Quantized(NamedTuple):
     residual_norms: Tensor
 
 
+class _Tally(NamedTuple):
+    """What a level learns from a batch: sums over its tokens, and the vectors looked up."""
+
+    sums: Tensor
+    counts: Tensor
+    projection: Tensor
+    searched: Tensor
+
+
 class ResidualVQ(nn.Module):
     """Residual vector quantizer over several codebooks.
 
@@ -74,6 +84,15 @@ class ResidualVQ(nn.Module):
 
     The first training step after ``config.warmup_steps`` unquantized ones sets every level by
     k-means on the tokens of the last of those steps.
+
+    Processes that train together (``torch.distributed``) learn as one with the joined batch, and
+    hold the same numbers to the last bit; batches may differ in size, and ``kmeans_tokens``
+    counts those of all processes. Each step sums
+    ``4 * n_codebooks * n_levels * (n_codes * (code_dim + 1) + 1)`` bytes over the processes in
+    one message, whatever the batch: 135 MB at the published size. A step that replaces codes sums
+    ``4 * code_dim`` bytes more for each of them. The k-means start sums the first figure about
+    eleven times. DistributedDataParallel needs no ``broadcast_buffers``, which would send as much
+    again in every step.
 
     References
     ----------
@@ -110,7 +129,7 @@ class ResidualVQ(nn.Module):
         self.register_buffer("start_size", torch.zeros(shape))
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("warmup_left", torch.tensor(config.warmup_steps))
-        self._remembered: list[Tensor] = []
+        self._remembered: list[tuple[Tensor, Share]] = []
 
     def forward(self, z: Tensor) -> Quantized:
         """Quantize vectors; in training, also update the codebooks.
@@ -132,7 +151,8 @@ class ResidualVQ(nn.Module):
                 norms = z.detach().norm(dim=-1).mean(-1, keepdim=True)
                 codes = z.new_zeros((*z.shape[:2], 0), dtype=torch.int64)
                 return Quantized(z, codes, z.new_zeros(()), norms)
-            self.start(torch.cat(self._remembered, dim=1))
+            parts, shares = zip(*self._remembered, strict=True)
+            self._start(torch.cat(parts, dim=1), one_after_another(shares), None)
             self._remembered = []
         return self._quantize(z)
 
@@ -140,12 +160,13 @@ class ResidualVQ(nn.Module):
         config = self.config
         residual, total = z, torch.zeros_like(z)
         codes, losses, norms = [], [], [z.detach().norm(dim=-1).mean(-1)]
+        tallies = []
         for level in range(config.n_levels):
             searched = self._searched(residual)
             index = nearest_codes(searched.detach(), self.codebook[:, level])
             chosen = self._rows(level, index)
             if self.training:
-                self._update(level, searched.detach(), residual.detach(), index)
+                tallies.append(self._tally(level, searched.detach(), residual.detach(), index))
             if config.rule == "unit":
                 # Straight through: the value of the code, the gradient of the direction.
                 code = searched + (chosen - searched).detach()
@@ -159,6 +180,8 @@ class ResidualVQ(nn.Module):
             total = total + code
             codes.append(index)
             norms.append(residual.detach().norm(dim=-1).mean(-1))
+        if tallies:
+            self._learn(tallies)
         if config.rule != "unit":
             total = z + (total - z).detach()
         # mse_loss above averages over the codebooks too; the loss is their sum.
@@ -217,70 +240,108 @@ class ResidualVQ(nn.Module):
         return rows
 
     def _remember(self, z: Tensor) -> None:
-        self._remembered.append(z)
-        tokens = sum(part.shape[1] for part in self._remembered)
-        while tokens - self._remembered[0].shape[1] >= self.config.kmeans_tokens:
-            tokens -= self._remembered.pop(0).shape[1]
+        """Keep what the k-means start will need, counting the tokens of all processes."""
+        self._remembered.append((z, share_of(z.shape[1], z.device)))
+        tokens = sum(share.n_total for _, share in self._remembered)
+        while tokens - self._remembered[0][1].n_total >= self.config.kmeans_tokens:
+            tokens -= self._remembered.pop(0)[1].n_total
 
-    @torch.no_grad()
     def start(self, z: Tensor, generator: torch.Generator | None = None) -> None:
         """Set all codebooks by k-means, level after level.
+
+        Processes that train together all call it, each with its own sample.
 
         Parameters
         ----------
         z : Tensor, shape (n_codebooks, n_tokens, code_dim)
             Sample of vectors.
         generator : torch.Generator | None
-            Source of the random starts; None takes torch's global one.
+            Source of the random starts, in the same state in all processes; None makes one from
+            torch's global random state, that of the first process.
         """
+        self._start(z, share_of(z.shape[1], z.device), generator)
+
+    @torch.no_grad()
+    def _start(self, z: Tensor, share: Share, generator: torch.Generator | None) -> None:
         config = self.config
         cosine = config.rule != "euclidean"
+        generator = shared_generator(z.device) if generator is None else generator
         residual = z.detach().clone()
         for level in range(config.n_levels):
             for book in range(config.n_codebooks):
                 means, counts = kmeans(
-                    residual[book], config.n_codes, cosine=cosine, generator=generator
+                    residual[book], config.n_codes, cosine=cosine, generator=generator, share=share
                 )
                 self.codebook[book, level] = means
                 self.cluster_size[book, level] = counts
                 self.start_size[book, level] = counts
             index = nearest_codes(self._searched(residual), self.codebook[:, level])
             if config.rule == "gain":
-                self.gain[:, level] = 1.0
-                self.gain[:, level] = (residual * self._rows(level, index)).sum(-1).mean(-1)
+                (projection,) = all_sum(self._projection(level, residual, index))
+                self.gain[:, level] = projection / share.n_total
             residual -= self._rows(level, index)
         self.started.fill_(True)
 
-    @torch.no_grad()
-    def _update(self, level: int, searched: Tensor, residual: Tensor, index: Tensor) -> None:
-        """One step of the moving averages of a level, then its dead codes."""
-        config, keep = self.config, self.config.decay
-        if config.rule == "gain":
-            books = torch.arange(len(index), device=index.device)[:, None]
-            projection = (residual * self.codebook[books, level, index]).sum(-1).mean(-1)
-            self.gain[:, level].mul_(keep).add_(projection, alpha=1 - keep)
-        for book in range(config.n_codebooks):
-            sums, counts = sums_and_counts(searched[book], index[book], config.n_codes)
-            size, codes = self.cluster_size[book, level], self.codebook[book, level]
-            if config.rule == "euclidean":
-                old = keep * size
-                fresh = (old[:, None] * codes + (1 - keep) * sums) / (
-                    old + (1 - keep) * counts
-                ).clamp(min=1e-12)[:, None]
-            else:
-                means = F.normalize(sums / counts.clamp(min=1)[:, None], dim=-1)
-                fresh = F.normalize(keep * codes + (1 - keep) * means, dim=-1)
-            codes.copy_(torch.where(counts[:, None] > 0, fresh, codes))
-            size.mul_(keep).add_(counts, alpha=1 - keep)
-            if config.dead_code_threshold:
-                self._replace_dead(codes, size, searched[book])
+    def _projection(self, level: int, residual: Tensor, index: Tensor) -> Tensor:
+        """Sum over the tokens of the residual's length along its code, ``(n_codebooks,)``."""
+        books = torch.arange(len(index), device=index.device)[:, None]
+        return (residual * self.codebook[books, level, index]).sum(-1).sum(-1)
 
-    def _replace_dead(self, codes: Tensor, size: Tensor, searched: Tensor) -> None:
+    @torch.no_grad()
+    def _tally(self, level: int, searched: Tensor, residual: Tensor, index: Tensor) -> _Tally:
+        """Sum what the moving averages of a level will see."""
+        sums, counts = sums_and_counts(searched, index, self.config.n_codes)
+        projection = searched.new_zeros(len(index))
+        if self.config.rule == "gain":
+            projection = self._projection(level, residual, index)
+        return _Tally(sums, counts, projection, searched)
+
+    @torch.no_grad()
+    def _learn(self, tallies: list[_Tally]) -> None:
+        """One step of the moving averages of all levels, then their dead codes."""
+        n_levels, keep = self.config.n_levels, self.config.decay
+        parts = all_sum(*(part for tally in tallies for part in tally[:3]))
+        for level in range(n_levels):
+            sums, counts, projection = parts[3 * level : 3 * level + 3]
+            if self.config.rule == "gain":
+                projection = projection / counts.sum(-1)
+                self.gain[:, level].mul_(keep).add_(projection, alpha=1 - keep)
+            for book in range(self.config.n_codebooks):
+                self._move(book, level, sums[book], counts[book])
+        if self.config.dead_code_threshold:
+            self._replace_dead([tally.searched for tally in tallies])
+
+    def _move(self, book: int, level: int, sums: Tensor, counts: Tensor) -> None:
+        """One step of the moving averages of a level of a codebook."""
+        keep = self.config.decay
+        size, codes = self.cluster_size[book, level], self.codebook[book, level]
+        if self.config.rule == "euclidean":
+            old = keep * size
+            joined = (old + (1 - keep) * counts).clamp(min=1e-12)
+            fresh = (old[:, None] * codes + (1 - keep) * sums) / joined[:, None]
+        else:
+            means = F.normalize(sums / counts.clamp(min=1)[:, None], dim=-1)
+            fresh = F.normalize(keep * codes + (1 - keep) * means, dim=-1)
+        codes.copy_(torch.where(counts[:, None] > 0, fresh, codes))
+        size.mul_(keep).add_(counts, alpha=1 - keep)
+
+    def _replace_dead(self, searched: list[Tensor]) -> None:
         """Give codes that hardly anything chooses the place of random vectors of the batch."""
-        mean_use = size.mean()
-        dead = torch.nonzero(size < self.config.dead_code_threshold * mean_use)[:, 0]
-        if len(dead):
-            drawn = torch.randint(len(searched), (len(dead),), device=searched.device)
-            codes[dead] = searched[drawn]
-            # At full mean use the moving average would hold the newcomer in place.
-            size[dead] = mean_use
+        mean_use = self.cluster_size.mean(-1, keepdim=True)
+        dead = self.cluster_size < self.config.dead_code_threshold * mean_use
+        book, level, code = torch.nonzero(dead, as_tuple=True)
+        # All processes count the same use: they come to the same answer, and to the messages below.
+        if not len(book):
+            return
+        device = book.device
+        share = share_of(searched[0].shape[1], device)
+        generator = shared_generator(device)
+        drawn = torch.randint(share.n_total, book.shape, generator=generator).to(device)
+        vectors = searched[0].new_empty(len(book), self.config.code_dim)
+        for this, rows in enumerate(searched):
+            here = level == this
+            vectors[here] = share.own_rows(rows, drawn[here], book[here])
+        (vectors,) = all_sum(vectors)
+        self.codebook[book, level, code] = vectors
+        # At full mean use the moving average would hold the newcomer in place.
+        self.cluster_size[book, level, code] = mean_use[book, level, 0]

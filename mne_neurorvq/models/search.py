@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .collectives import Share, all_sum
+
 # Floats in the table of the nearest-code search (8 MiB): larger ones leave the cache, and
 # smaller ones make the products slower.
 _SEARCH_BLOCK = 1 << 21
@@ -60,7 +62,12 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
 
 
 def kmeans(
-    samples: Tensor, n_codes: int, *, cosine: bool, generator: torch.Generator | None = None
+    samples: Tensor,
+    n_codes: int,
+    *,
+    cosine: bool,
+    generator: torch.Generator | None = None,
+    share: Share | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cluster samples, as the start of a codebook.
 
@@ -74,6 +81,9 @@ def kmeans(
         Assign by direction and normalise the means after every iteration.
     generator : torch.Generator | None
         Source of the random start; None takes torch's global one.
+    share : Share | None
+        Where these samples lie among those of all processes, which then all call with generators
+        in the same state and get the same clusters. None clusters these samples alone.
 
     Returns
     -------
@@ -92,17 +102,18 @@ def kmeans(
     """
     if cosine:
         samples = F.normalize(samples, dim=-1)
-    n_samples, device = len(samples), samples.device
-    if n_samples >= n_codes:
-        start = torch.randperm(n_samples, generator=generator, device=device)[:n_codes]
+    start = _draw(len(samples) if share is None else share.n_total, n_codes, generator)
+    start = start.to(samples.device)
+    if share is None:
+        means = samples[start]
     else:
-        start = torch.randint(n_samples, (n_codes,), generator=generator, device=device)
-    means = samples[start]
+        (means,) = all_sum(share.own_rows(samples, start))
     counts = samples.new_zeros(n_codes)
     for _ in range(_KMEANS_ITERATIONS):
-        sums, counts = sums_and_counts(
-            samples, nearest_codes(samples[None], means[None])[0], n_codes
-        )
+        chosen = nearest_codes(samples[None], means[None])
+        (sums,), (counts,) = sums_and_counts(samples[None], chosen, n_codes)
+        if share is not None:
+            sums, counts = all_sum(sums, counts)
         fresh = sums / counts.clamp(min=1)[:, None]
         if cosine:
             fresh = F.normalize(fresh, dim=-1)
@@ -110,7 +121,20 @@ def kmeans(
     return means, counts
 
 
-def sums_and_counts(samples: Tensor, codes: Tensor, n_codes: int) -> tuple[Tensor, Tensor]:
-    """Sum the samples ``(n_samples, code_dim)`` of every code, and count them."""
-    sums = samples.new_zeros(n_codes, samples.shape[-1]).index_add_(0, codes, samples)
-    return sums, torch.bincount(codes, minlength=n_codes).to(samples.dtype)
+def _draw(n_samples: int, n_drawn: int, generator: torch.Generator | None) -> Tensor:
+    """Draw samples, without replacement where there are enough."""
+    # On the CPU by default: the same on every device.
+    device = "cpu" if generator is None else generator.device
+    if n_samples >= n_drawn:
+        return torch.randperm(n_samples, generator=generator, device=device)[:n_drawn]
+    return torch.randint(n_samples, (n_drawn,), generator=generator, device=device)
+
+
+def sums_and_counts(vectors: Tensor, codes: Tensor, n_codes: int) -> tuple[Tensor, Tensor]:
+    """Sum the vectors ``(n_codebooks, n_tokens, code_dim)`` of every code, and count them."""
+    n_books = len(codes)
+    apart = codes + n_codes * torch.arange(n_books, device=codes.device)[:, None]
+    sums = vectors.new_zeros(n_books * n_codes, vectors.shape[-1])
+    sums.index_add_(0, apart.flatten(), vectors.flatten(0, 1))
+    counts = torch.bincount(apart.flatten(), minlength=n_books * n_codes).to(vectors.dtype)
+    return sums.unflatten(0, (n_books, n_codes)), counts.view(n_books, n_codes)

@@ -162,31 +162,41 @@ def pick_channels(
     ----------
     config : NeuroRVQConfig
         Holds the vocabulary.
-    given, resolved : Tensor of int64, shape (n_chans,) | None
-        Rows from the call and from the constructor.
-    x : Tensor, shape (batch, n_chans, n_times)
-        The input, for its number of channels and device.
+    given : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+        Rows from the call: of all windows, or of each where montages differ.
+    resolved : Tensor of int64, shape (n_chans,) | None
+        Rows from the constructor.
+    x : Tensor, shape (batch, n_chans, ...)
+        The input, for its number of windows and channels and its device.
 
     Returns
     -------
-    Tensor of int64, shape (n_chans,)
+    Tensor of int64, shape (n_chans,) or (batch, n_chans)
         Rows on the device of ``x``.
 
     Raises
     ------
     ValueError
-        If there are none, their number differs from the channels of ``x`` or one is not in the
-        vocabulary.
+        If there are none, their number differs from the channels or windows of ``x`` or one is
+        not in the vocabulary.
     """
     ids = resolved if given is None else torch.as_tensor(given)
     if ids is None:
         raise ValueError(
             "the channels are unknown: give chs_info to the constructor or channel_ids to the call."
         )
-    if len(ids) != x.shape[1]:
-        raise ValueError(f"{len(ids)} channel_ids for an input with {x.shape[1]} channels.")
+    if ids.ndim not in (1, 2) or ids.is_floating_point():
+        raise ValueError(
+            "channel_ids must be integers of shape (n_chans,) or (batch, n_chans), got "
+            f"{ids.dtype} of shape {tuple(ids.shape)}."
+        )
+    if ids.shape[-1] != x.shape[1]:
+        raise ValueError(f"{ids.shape[-1]} channel_ids for an input with {x.shape[1]} channels.")
+    if ids.ndim == 2 and len(ids) != len(x):
+        raise ValueError(f"channel_ids of {len(ids)} windows for an input with {len(x)}.")
     last = len(config.channels) - 1
     # The tables have a row more than channels, which an index would find without an error.
-    if len(ids) and (ids.min() < 0 or ids.max() > last):
-        raise ValueError(f"channel_ids must lie in 0..{last}, got {ids.tolist()}.")
+    if ids.numel() and (ids.min() < 0 or ids.max() > last):
+        wrong = ids[(ids < 0) | (ids > last)].unique().tolist()
+        raise ValueError(f"channel_ids must lie in 0..{last}, got {wrong}.")
     return ids.to(x.device)

@@ -101,8 +101,8 @@ class NeuroRVQTokenizer(nn.Module):
         ----------
         patches : Tensor, shape (batch, n_chans, n_patches, patch_size)
             Samples.
-        channel_ids : Tensor of int64, shape (n_chans,)
-            Vocabulary rows.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows, of all windows or of each.
 
         Returns
         -------
@@ -128,8 +128,8 @@ class NeuroRVQTokenizer(nn.Module):
             Quantized vectors.
         side : Tensor, shape (batch, 2)
             Mean and standard deviation of the log amplitude.
-        channel_ids : Tensor of int64, shape (n_chans,)
-            Vocabulary rows.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows, of all windows or of each.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class NeuroRVQTokenizer(nn.Module):
         """
         x = each_scale(self.from_code, vectors).unflatten(1, (len(side), -1))
         x = each_scale(self.decoder_norms, through_trunk(self.decoder, x, channel_ids))
-        x = x.permute(1, 2, 0, 3).flatten(2).unflatten(1, (len(channel_ids), -1))
+        x = x.permute(1, 2, 0, 3).flatten(2).unflatten(1, (channel_ids.shape[-1], -1))
         return Spectrum(
             self.to_amplitude(x).float(), self.to_sin(x).float(), self.to_cos(x).float(), side
         )
@@ -150,8 +150,8 @@ class NeuroRVQTokenizer(nn.Module):
         ----------
         x : Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------
@@ -181,8 +181,8 @@ class NeuroRVQTokenizer(nn.Module):
             Codes; fewer levels than the model has give a coarser signal.
         side : Tensor, shape (batch, 2)
             Mean and standard deviation of the log amplitude.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------
@@ -225,8 +225,8 @@ class NeuroRVQTokenizer(nn.Module):
         ----------
         x : Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
         return_features : bool
             Whether to return features instead of a reconstruction.
 
@@ -253,8 +253,8 @@ class NeuroRVQTokenizer(nn.Module):
         ----------
         x : Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------
@@ -278,8 +278,8 @@ class NeuroRVQTokenizer(nn.Module):
         ----------
         x : Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) | None
-            Vocabulary rows; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------

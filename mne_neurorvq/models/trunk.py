@@ -142,22 +142,21 @@ class Trunk(nn.Module):
         ----------
         tokens : Tensor, shape (batch, n_chans * n_patches, dim)
             Patch embeddings, channel-major.
-        channel_ids : Tensor, shape (n_chans,)
-            Vocabulary rows of the channels.
+        channel_ids : Tensor, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows of the channels; of each sequence, or the same for all.
 
         Returns
         -------
         Tensor, shape (batch, n_chans * n_patches, dim)
             Output of the last block, without a final norm.
         """
-        n_chans = len(channel_ids)
-        n_patches = tokens.shape[1] // n_chans
+        n_patches = tokens.shape[1] // channel_ids.shape[-1]
         # The published models count time rows from the end of the table.
         time = self.time_embed[len(self.time_embed) - n_patches :]
-        place = self.pos_embed[channel_ids][:, None] + time[None]
+        place = self.pos_embed[channel_ids].unsqueeze(-2) + time
         # The class token shares row 0 with the first channel of the vocabulary.
         cls = (self.cls_token + self.pos_embed[0]).expand(len(tokens), -1, -1)
-        x = torch.cat((cls, tokens + place.flatten(0, 1)), dim=1)
+        x = torch.cat((cls, tokens + place.flatten(-3, -2)), dim=1)
         for block in self.blocks:
             x = block(x)
         return x[:, 1:]
