@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .benchmarks import CrossSubjectScores
+    from .benchmarks import ClassifierScores, CrossSubjectScores
 
 __all__ = ["plot_code_usage", "plot_codes", "plot_reconstruction", "plot_scores"]
 
@@ -233,7 +233,7 @@ def plot_code_usage(
 
 
 def plot_scores(
-    results: Mapping[str, CrossSubjectScores],
+    results: Mapping[str, CrossSubjectScores | ClassifierScores],
     *,
     title: str = "",
     axes: Axes | None = None,
@@ -243,8 +243,9 @@ def plot_scores(
 
     Parameters
     ----------
-    results : dict of str to CrossSubjectScores
-        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features`.
+    results : dict of str to CrossSubjectScores or ClassifierScores
+        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features` and
+        :func:`~mne_neurorvq.benchmarks.compare_classifiers`.
     title : str
         What was told apart.
     axes : Axes | None

@@ -70,12 +70,12 @@ def test_help_lists_the_commands_without_loading_torch_or_mne():
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
-    for command in ("demo", "tokenize", "reconstruct", "embed", "models", "pretrain"):
+    for command in ("demo", "compare", "tokenize", "reconstruct", "embed", "models", "pretrain"):
         assert command in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["embed"], ["models"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["compare"], ["embed"], ["models"]])
 def test_every_command_has_help(command, capsys):
     assert _run(*command, "--help") == 0
     assert "usage: mne-neurorvq" in capsys.readouterr().out

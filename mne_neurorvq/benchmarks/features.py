@@ -80,7 +80,7 @@ def band_power(
             )
         ch_names = [str(channel) for channel in range(trials.shape[1])]
     found = as_trials(trials, ch_names=ch_names, sfreq=sfreq)
-    indices = _picked(found, picks)
+    indices = picked(found, picks)
     names = [found.ch_names[index] for index in indices]
     powers = []
     for start in range(0, len(found), _BATCH):
@@ -96,7 +96,7 @@ def band_power(
     return np.concatenate(powers)
 
 
-def _picked(trials: Trials, picks: str | Sequence[str]) -> list[int]:
+def picked(trials: Trials, picks: str | Sequence[str]) -> list[int]:
     """Return indices of the channels: all of an array, else good ones of a type or with a name."""
     if trials.ch_types is None:
         return list(range(len(trials.ch_names)))

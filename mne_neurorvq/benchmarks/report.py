@@ -7,16 +7,27 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._table import markdown_table
+from .classifiers import ClassifierScores
+from .folds import FoldScores
 from .scoring import CrossSubjectScores
 
-_PROTOCOL = (
-    "Folds: GroupKFold({folds}) over subjects, none in both training and test; fold seeds "
-    "{seeds}. Classifier: logistic regression on standardised columns, C chosen by GroupKFold "
+_FOLDS = (
+    "{n_subjects} subjects ({subjects}), {n_trials} trials. Folds: GroupKFold({n_folds}) over "
+    "subjects, none in both training and test; fold seeds {seeds}."
+)
+_PROBE = (
+    "Classifier: logistic regression on standardised columns, C chosen by GroupKFold "
     "within the training subjects (0.01 where there is only one). "
-    "Rows 'standardised': standardised per subject first, without labels. "
-    "Scores: balanced accuracy, mean and standard deviation over the {n} folds."
+    "Rows 'standardised': standardised per subject first, without labels."
+)
+_SCORE_HEAD = ("balanced accuracy", "lowest-highest fold")
+_SCORES = "Scores: balanced accuracy, mean and standard deviation over the {n} folds."
+_DIFFERENCES = (
+    "Differences are from {reference}, fold by fold; of the subjects, their means over the seeds "
+    "are compared."
 )
 
 
@@ -62,30 +73,154 @@ def report_table(
     | chance              |       0 | ...
     """
     first = _common(results)
-    protocol = _PROTOCOL.format(
-        folds=first.n_folds, seeds=", ".join(map(str, first.seeds)), n=first.scores.size
+    rows = [
+        (name, str(result.n_columns), *_score_cells(result)) for name, result in results.items()
+    ]
+    head = ("features", "columns", *_SCORE_HEAD)
+    protocol = f"{_folds_text(first)} {_PROBE} {_SCORES.format(n=first.scores.size)}"
+    table = markdown_table(head, rows, align="lrrr")
+    return "\n\n".join([f"### {title}", protocol, table, *notes])
+
+
+def classifier_table(
+    results: Mapping[str, ClassifierScores],
+    *,
+    title: str,
+    reference: str,
+    budget: str,
+    apart: Mapping[str, Sequence[str]] | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """Write scores of classifiers as a table that names its protocol and what each cost.
+
+    Parameters
+    ----------
+    results : dict of str to ClassifierScores
+        Scores by name, on the same trials and folds.
+    title : str
+        What was told apart.
+    reference : str
+        The row that the others are compared with.
+    budget : str
+        How the classifiers were trained.
+    apart : dict of str to sequence of str | None
+        Further columns: their titles, and the subjects over whom balanced accuracy is averaged.
+    notes : sequence of str
+        What else a reader must know, such as which subjects a model had seen.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Raises
+    ------
+    ValueError
+        If the scores are of other trials or folds than each other, there is no such row, or a
+        subject of ``apart`` was not tested.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from mne_neurorvq.benchmarks import compare_classifiers
+    >>> from mne_neurorvq.datasets import simulate_epochs, trial_column
+    >>> epochs = simulate_epochs(n_subjects=4, n_trials=4, verbose=False)
+    >>> y, subjects = (trial_column(epochs, name) for name in ("condition", "subject"))
+    >>> rows = {"chance": DummyClassifier()}
+    >>> results = compare_classifiers(rows, epochs, y, subjects, n_splits=2)
+    >>> print(classifier_table(results, title="Hands", reference="chance", budget="No training."))
+    ... # doctest: +ELLIPSIS
+    ### Hands
+    <BLANKLINE>
+    4 subjects (sim-01-sim-04), 16 trials. ...
+    <BLANKLINE>
+    | classifier | balanced accuracy | lowest-highest fold | difference | folds higher, lower | ...
+    | :--------- | ----------------: | ------------------: | ---------: | ------------------: | ...
+    | chance     |     0.500 ± 0.000 |         0.500-0.500 |            |                     | ...
+    """
+    first = _common(results)
+    if reference not in results:
+        raise ValueError(f"reference={reference!r} is none of the rows {', '.join(results)}.")
+    apart = dict(apart or {})
+    for name, subjects in apart.items():
+        absent = sorted(set(subjects) - set(first.subjects))
+        if absent or not subjects:
+            raise ValueError(
+                f"apart[{name!r}] must hold subjects who were tested, got {absent or 'none'}."
+            )
+    head = (
+        "classifier",
+        *_SCORE_HEAD,
+        "difference",
+        "folds higher, lower",
+        "subjects higher, lower",
+        *apart,
+        "minutes per fit",
+        "trained parameters",
     )
-    subjects = f"{first.n_subjects} subjects ({name_ranges(first.subjects)})"
     rows = [
         (
             name,
-            str(result.n_columns),
-            f"{result.mean:.3f} ± {result.spread:.3f}",
-            f"{result.scores.min():.3f}-{result.scores.max():.3f}",
+            *_score_cells(result),
+            *_difference_cells(result, results[reference], name == reference),
+            *(f"{_mean_of(result, subjects):.3f}" for subjects in apart.values()),
+            f"{result.minutes.mean():.2f}",
+            "" if (count := result.n_trainable_parameters) is None else f"{count:,}",
         )
         for name, result in results.items()
     ]
-    head = ("features", "columns", "balanced accuracy", "lowest-highest fold")
-    paragraphs = [f"### {title}", f"{subjects}, {first.n_trials} trials. {protocol}"]
-    return "\n\n".join([*paragraphs, markdown_table(head, rows, align="lrrr"), *notes])
+    protocol = [
+        _folds_text(first),
+        budget,
+        _SCORES.format(n=first.scores.size),
+        _DIFFERENCES.format(reference=reference),
+    ]
+    table = markdown_table(head, rows, align="l" + "r" * (len(head) - 1))
+    return "\n\n".join([f"### {title}", " ".join(protocol), table, *notes])
 
 
-def comparison(results: Mapping[str, CrossSubjectScores], name: str, other: str) -> str:
+def _score_cells(result: FoldScores) -> tuple[str, str]:
+    scores = result.scores
+    return f"{result.mean:.3f} ± {result.spread:.3f}", f"{scores.min():.3f}-{scores.max():.3f}"
+
+
+def _difference_cells(
+    result: ClassifierScores, reference: ClassifierScores, same: bool
+) -> tuple[str, str, str]:
+    if same:
+        return "", "", ""
+    folds = result.scores - reference.scores
+    subjects = (result.by_subject - reference.by_subject).mean(axis=0)
+    return f"{folds.mean():+.3f}", _counts(folds), _counts(subjects)
+
+
+def _counts(differences: NDArray[np.float64]) -> str:
+    """How many are above and below zero; a hair's breadth, which is rounding, is neither."""
+    hair = 1e-9
+    return f"{np.sum(differences > hair)}, {np.sum(differences < -hair)} of {differences.size}"
+
+
+def _mean_of(result: ClassifierScores, subjects: Sequence[str]) -> float:
+    columns = [result.subjects.index(subject) for subject in subjects]
+    return float(result.by_subject[:, columns].mean())
+
+
+def _folds_text(result: FoldScores) -> str:
+    return _FOLDS.format(
+        n_subjects=result.n_subjects,
+        subjects=name_ranges(result.subjects),
+        n_trials=result.n_trials,
+        n_folds=result.n_folds,
+        seeds=", ".join(map(str, result.seeds)),
+    )
+
+
+def comparison(results: Mapping[str, FoldScores], name: str, other: str) -> str:
     """Compare two rows fold by fold.
 
     Parameters
     ----------
-    results : dict of str to CrossSubjectScores
+    results : dict of str to CrossSubjectScores or ClassifierScores
         Scores by name, on the same trials and folds.
     name, other : str
         The two.
@@ -118,7 +253,7 @@ def comparison(results: Mapping[str, CrossSubjectScores], name: str, other: str)
     )
 
 
-def _common(results: Mapping[str, CrossSubjectScores]) -> CrossSubjectScores:
+def _common(results: Mapping[str, FoldScores]) -> FoldScores:
     """Return the first result, if all were made on the same trials and folds."""
     if not results:
         raise ValueError("results is empty: there is nothing to report.")

@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.preprocessing import StandardScaler
 
 from ..estimators import GroupStandardScaler
+from .folds import FoldScores, checked_labels, checked_seeds, subject_folds
 
 #: Inverse strengths of regularisation to choose from.
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -25,8 +26,8 @@ _C_UNCHOSEN = 1e-2
 _INNER_SPLITS = 5
 
 
-@dataclass(frozen=True)
-class CrossSubjectScores:
+@dataclass(frozen=True, repr=False)
+class CrossSubjectScores(FoldScores):
     """Scores of one kind of features on subjects that the classifier had not seen.
 
     Attributes
@@ -60,32 +61,6 @@ class CrossSubjectScores:
     classes: tuple[str, ...]
     n_trials: int
     n_columns: int
-
-    @property
-    def mean(self) -> float:
-        """Mean over all folds of all seeds."""
-        return float(self.scores.mean())
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over all folds of all seeds: no confidence interval."""
-        return float(self.scores.std())
-
-    @property
-    def n_subjects(self) -> int:
-        """Number of subjects."""
-        return len(self.subjects)
-
-    @property
-    def n_folds(self) -> int:
-        """Number of folds of one seed."""
-        return self.scores.shape[1]
-
-    def __repr__(self) -> str:
-        return (
-            f"<CrossSubjectScores | {self.mean:.3f} ± {self.spread:.3f} over {self.n_folds} folds "
-            f"× {len(self.seeds)} seeds | {self.n_subjects} subjects, {self.n_trials} trials>"
-        )
 
 
 def cross_subject_scores(
@@ -145,15 +120,13 @@ def cross_subject_scores(
     >>> result.n_subjects, result.scores.shape, result.mean > 0.7
     (4, (1, 4), True)
     """
-    features, y, groups = _checked(features, y, groups, n_splits)
-    seeds = tuple(int(seed) for seed in seeds)
-    if not seeds:
-        raise ValueError("seeds is empty: give at least one.")
+    features = _checked(features)
+    y, groups = checked_labels(y, groups, len(features), n_splits)
+    seeds = checked_seeds(seeds)
     scores = np.empty((len(seeds), n_splits))
     chosen_c = np.full_like(scores, np.nan)
     for row, seed in enumerate(seeds):
-        folds = GroupKFold(n_splits, shuffle=True, random_state=seed).split(features, y, groups)
-        for column, (train, test) in enumerate(folds):
+        for column, (train, test) in enumerate(subject_folds(groups, n_splits, seed)):
             if classifier is None:
                 model = _LinearProbe(n_jobs).fit(features[train], y[train], groups[train])
                 chosen_c[row, column] = model.chosen_c
@@ -281,36 +254,15 @@ def _row_space(X: NDArray[Any]) -> NDArray[np.float64] | None:
     return (X.T @ directions[:, kept]) / np.sqrt(variances[kept])
 
 
-def _checked(
-    features: ArrayLike, y: ArrayLike, groups: ArrayLike, n_splits: int
-) -> tuple[NDArray[np.floating], NDArray[Any], NDArray[Any]]:
-    features, y, groups = np.asarray(features), np.asarray(y), np.asarray(groups)
+def _checked(features: ArrayLike) -> NDArray[np.floating]:
+    features = np.asarray(features)
     if features.ndim != 2 or features.dtype.kind not in "biuf":
         raise ValueError(
             "features must be numbers of shape (n_trials, n_columns), got dtype "
             f"{features.dtype} and shape {features.shape}."
         )
-    if not y.shape == groups.shape == (len(features),):
-        raise ValueError(
-            f"y and groups must have one entry for each of the {len(features)} trials, got the "
-            f"shapes {y.shape} and {groups.shape}."
-        )
     finite = np.isfinite(features)
     if not finite.all():
         trial, column = np.argwhere(~finite)[0]
         raise ValueError(f"features of trial {trial} are NaN or infinite in column {column}.")
-    classes, subjects = np.unique(y), np.unique(groups)
-    if len(classes) < 2:
-        raise ValueError(f"y has the single class {classes.tolist()}: nothing to tell apart.")
-    if not 2 <= n_splits <= len(subjects):
-        raise ValueError(
-            f"n_splits={n_splits} must be from 2 to the number of subjects ({len(subjects)})."
-        )
-    for subject in subjects:
-        missing = set(classes.tolist()) - set(y[groups == subject].tolist())
-        if missing:
-            raise ValueError(
-                f"subject {subject} has no trial of class {', '.join(map(str, sorted(missing)))}: "
-                "leave the subject out (a class that depends on the subject needs other folds)."
-            )
-    return features, y, groups
+    return features

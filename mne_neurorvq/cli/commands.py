@@ -12,12 +12,11 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
+from .arguments import add_compare_arguments, add_demo_arguments, add_file_arguments
 from .messages import one_line
 
 _PROGRAM = "mne-neurorvq"
-_DEFAULT_MODEL = "neurorvq-eeg-small"
 _FILE_COMMANDS = {
     "tokenize": "write the tokens of recordings, OUT/<name>-tokens.h5",
     "reconstruct": "pass recordings through the codes and back, OUT/<name>-reconstructed-epo.fif",
@@ -99,6 +98,10 @@ def _run(args: argparse.Namespace) -> int:
         from .demo import run_demo
 
         return run_demo(args)
+    if args.command == "compare":
+        from .compare import run_compare
+
+        return run_compare(args)
     if args.command in _FILE_COMMANDS:
         from .files import run_files
 
@@ -131,9 +134,20 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             "an untrained model. On SIMULATED recordings unless --data says otherwise."
         ),
     )
-    _add_demo_arguments(demo)
+    add_demo_arguments(demo)
+    compare = commands.add_parser(
+        "compare",
+        parents=[common],
+        help="fine-tuned models beside their peers, on subjects that none of them has seen",
+        description=(
+            "Fine-tuned models beside their peers, trained with one budget, on subjects that none "
+            "of them was trained on. On SIMULATED recordings unless --data says otherwise. What "
+            "is finished is kept: the same command takes up a run that was stopped."
+        ),
+    )
+    add_compare_arguments(compare)
     for name, text in _FILE_COMMANDS.items():
-        _add_file_arguments(
+        add_file_arguments(
             commands.add_parser(
                 name, parents=[common], help=text, description=text[0].upper() + text[1:]
             ),
@@ -144,91 +158,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     if arguments[:1] == ["pretrain"]:
         _add_pretrain_arguments(pretrain)
     return parser
-
-
-def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pretrained", default=_DEFAULT_MODEL, metavar="NAME", help="name or path of a model"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    parser.add_argument(
-        "--batch-size",
-        type=_batch_size,
-        default="auto",
-        metavar="N",
-        help="trials in a forward pass (default: auto)",
-    )
-
-
-def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        metavar="FILE",
-        help=(
-            "'eegbci' (PhysioNet motor imagery; MNE_DATASETS_EEGBCI_PATH names its folder), or "
-            "recordings that MNE reads; those of one subject by BIDS name (sub-01_...) count as "
-            "one, otherwise each file is taken to be another subject"
-        ),
-    )
-    parser.add_argument(
-        "--subjects",
-        nargs="+",
-        type=_numbers,
-        metavar="N",
-        help="numbers and ranges, such as 1-16 (default: 1-8; of eegbci or simulated)",
-    )
-    parser.add_argument(
-        "--runs", nargs="+", type=_numbers, metavar="N", help="of eegbci (default: 4 8 12)"
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("mne-neurorvq-demo"),
-        metavar="DIR",
-        help="folder of report and figures, replaced if there (default: ./mne-neurorvq-demo)",
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes for scoring (default: 1)"
-    )
-    _add_model_arguments(parser)
-
-
-def _add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> None:
-    parser.add_argument(
-        "files",
-        nargs="+",
-        type=Path,
-        metavar="FILE",
-        help="recordings that MNE reads, or Epochs (-epo.fif)",
-    )
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder")
-    parser.add_argument(
-        "--window",
-        type=_seconds,
-        default=4.0,
-        metavar="S",
-        help="length of the windows that a recording is cut into, in s (default: 4)",
-    )
-    parser.add_argument(
-        "--no-filter", action="store_true", help="the recordings have the model's filters already"
-    )
-    parser.add_argument(
-        "--channels",
-        choices=("match", "strict", "interpolate"),
-        default="match",
-        help="channels that the model does not know: leave out, fail, or use the nearest site",
-    )
-    if embedding:
-        parser.add_argument(
-            "--pool",
-            choices=("mean", "channel", "time", "none"),
-            default="mean",
-            help="average over channels and patches, channels, patches, or nothing",
-        )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    _add_model_arguments(parser)
 
 
 def _add_pretrain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -243,41 +172,6 @@ def _add_pretrain_arguments(parser: argparse.ArgumentParser) -> None:
             "pip install 'mne-neurorvq[pretrain]'"
         ) from error
     command.add_arguments(parser)
-
-
-def _numbers(text: str) -> list[int]:
-    """Numbers of ``3``, ``1-16`` or ``1,3,5-7``."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        try:
-            start, stop = int(first), int(last if dash else first)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is neither a number nor a range such as 1-16"
-            ) from None
-        if not 1 <= start <= stop:
-            raise argparse.ArgumentTypeError(f"{text!r} is no range of numbers from 1 upwards")
-        numbers += range(start, stop + 1)
-    return numbers
-
-
-def _batch_size(text: str) -> int | str:
-    if text == "auto":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be 'auto' or a number from 1 upwards")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = float("nan")
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a positive number of seconds")
-    return seconds
 
 
 def _table_of_models() -> str:

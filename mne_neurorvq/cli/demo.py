@@ -34,11 +34,9 @@ from ..benchmarks import (
 from ..benchmarks.report import name_ranges
 from ..estimators import NeuroRVQTransformer
 from ..tokens import Tokens
-from ..weights.provenance import pretraining_subjects
-from .studies import Study, Task, eegbci_study, file_study, simulated_study
+from .seen import seen_sentence, seen_subjects
+from .studies import Study, Task, make_study
 
-_SUBJECTS = list(range(1, 9))
-_RUNS = [4, 8, 12]
 # Quality needs no more trials than this; an hour of EEG would only take longer.
 _QUALITY_TRIALS = 160
 _FOLDS = 5
@@ -67,10 +65,10 @@ def run_demo(args: argparse.Namespace) -> int:
     """
     start = time.perf_counter()
     with mne.utils.use_log_level("warning"):
-        study = _make_study(args)
+        study = make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)
         report = _Report(args.out, f"{args.pretrained} on {study.description}")
-        seen = _seen_subjects(args.pretrained, study)
+        seen = seen_subjects(args.pretrained, study)
         _introduce(report, args.pretrained, study, seen)
         _show_tokens(report, args, study, seen)
         _show_scores(report, args, study, seen)
@@ -106,35 +104,6 @@ class _Report:
         plt.close(figure)
 
 
-def _make_study(args: argparse.Namespace) -> Study:
-    subjects = _merged(args.subjects or [_SUBJECTS])
-    runs = _merged(args.runs or [_RUNS])
-    if args.data == ["eegbci"]:
-        return eegbci_study(subjects, runs, args.pretrained)
-    if args.runs:
-        raise ValueError("--runs is for --data eegbci only.")
-    if args.data is None:
-        return simulated_study(subjects, args.pretrained)
-    if args.subjects:
-        raise ValueError("--subjects is for --data eegbci and for simulated recordings only.")
-    return file_study([Path(name) for name in args.data], args.pretrained)
-
-
-def _merged(parts: Iterable[Sequence[int]]) -> list[int]:
-    """Numbers of several ranges, each once."""
-    return list(dict.fromkeys(number for part in parts for number in part))
-
-
-def _seen_subjects(pretrained: str, study: Study) -> set[str] | None:
-    """Subjects of the study that the model was trained on; None if it is not known."""
-    if study.data_set == "simulated":
-        return set()
-    known = pretraining_subjects(pretrained)
-    if known is None or (known and study.data_set is None):
-        return None
-    return set(known.get(study.data_set or "", ())) & set(study.subjects.tolist())
-
-
 def _introduce(report: _Report, pretrained: str, study: Study, seen: set[str] | None) -> None:
     epochs = study.epochs
     subjects = sorted(set(study.subjects.tolist()))
@@ -143,29 +112,7 @@ def _introduce(report: _Report, pretrained: str, study: Study, seen: set[str] | 
         f"{study.description}. {len(epochs)} trials of {len(epochs.times) / epochs.info['sfreq']:g}"
         f" s, {len(epochs.ch_names)} channels, {epochs.info['sfreq']:g} Hz, filtered as the model "
         f"expects. Subjects: {name_ranges(subjects)}.",
-        _seen_sentence(pretrained, study, seen),
-    )
-
-
-def _seen_sentence(pretrained: str, study: Study, seen: set[str] | None) -> str:
-    if study.data_set == "simulated":
-        return "No model was trained on these recordings."
-    known = pretraining_subjects(pretrained)
-    if known is None:
-        return f"It is not known which subjects {pretrained} was trained on."
-    if not known:
-        return f"{pretrained} is untrained: it has seen no subject."
-    if seen is None:
-        whose = "; ".join(f"{name}: {name_ranges(people)}" for name, people in known.items())
-        return (
-            f"{pretrained} was trained, without labels, on recordings of {whose}. Whether these "
-            "files are theirs is not known."
-        )
-    unseen = sorted(set(study.subjects.tolist()) - seen)
-    never = f"it had never seen {name_ranges(unseen)}" if unseen else "that is all of them"
-    return (
-        f"In its training {pretrained} had seen recordings, without labels, of "
-        f"{name_ranges(sorted(seen)) or 'none of these subjects'}; {never}."
+        seen_sentence(pretrained, study, seen),
     )
 
 

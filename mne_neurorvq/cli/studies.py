@@ -1,10 +1,11 @@
 # License: BSD-3-Clause
-"""What ``mne-neurorvq demo`` runs on: trials, whose they are, and what to tell apart."""
+"""What ``demo`` and ``compare`` run on: trials, whose they are, and what to tell apart."""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ..datasets import (
 from ..estimators import preprocess
 
 _WINDOW = 4.0  # s
+_RUNS = [4, 8, 12]
 _SIMULATED_TRIALS = 20
 _EEGBCI_RATE = 160.0
 # What people did in the runs of eegbci: https://physionet.org/content/eegmmidb/1.0.0/
@@ -72,6 +74,44 @@ class Study:
     subjects: NDArray[np.str_]
     tasks: tuple[Task, ...]
     data_set: str | None
+
+
+def make_study(args: argparse.Namespace, subjects: Sequence[int] = range(1, 9)) -> Study:
+    """Make the study that a command's arguments name.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``data``, ``subjects``, ``runs`` and ``pretrained``.
+    subjects : sequence of int
+        Numbers of the people where the arguments give none.
+
+    Returns
+    -------
+    Study
+        Simulated where no data are named.
+
+    Raises
+    ------
+    ValueError
+        If arguments contradict each other or a file cannot be used.
+    """
+    subjects = _merged(args.subjects or [subjects])
+    runs = _merged(args.runs or [_RUNS])
+    if args.data == ["eegbci"]:
+        return eegbci_study(subjects, runs, args.pretrained)
+    if args.runs:
+        raise ValueError("--runs is for --data eegbci only.")
+    if args.data is None:
+        return simulated_study(subjects, args.pretrained)
+    if args.subjects:
+        raise ValueError("--subjects is for --data eegbci and for simulated recordings only.")
+    return file_study([Path(name) for name in args.data], args.pretrained)
+
+
+def _merged(parts: Iterable[Sequence[int]]) -> list[int]:
+    """Numbers of several ranges, each once."""
+    return list(dict.fromkeys(number for part in parts for number in part))
 
 
 def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:

@@ -1,0 +1,152 @@
+# License: BSD-3-Clause
+"""Finished folds on disk, so that a comparison of hours can be taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from ..signals import as_trials
+
+_TRIALS_PER_READ = 64
+_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What one fold of one classifier gave.
+
+    Attributes
+    ----------
+    name : str
+        The classifier.
+    seed, fold : int
+        Seed that assigned the subjects to folds, and number of the fold.
+    score : float
+        Balanced accuracy on all trials of the test subjects.
+    minutes : float
+        Duration of the fit.
+    n_trainable_parameters : int | None
+        What the classifier says in ``n_trainable_parameters_``.
+    by_subject : dict of str to float
+        Balanced accuracy on the trials of each test subject.
+
+    Examples
+    --------
+    >>> FoldResult("chance", 0, 1, 0.5, 0.0, None, {"S001": 0.5}).score
+    0.5
+    """
+
+    name: str
+    seed: int
+    fold: int
+    score: float
+    minutes: float
+    n_trainable_parameters: int | None
+    by_subject: dict[str, float]
+
+
+class FoldCache:
+    """Folder of finished folds; without one nothing is kept.
+
+    Parameters
+    ----------
+    folder : path-like | None
+        Where they are; it is made when the first fold is written.
+    data : str | None
+        Fingerprint of what is classified.
+    """
+
+    def __init__(self, folder: str | PathLike[str] | None, data: str | None) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self._data = data
+
+    def read(self, name: str, seed: int, fold: int, model: ClassifierMixin) -> FoldResult | None:
+        """Find a fold; None if it has to be computed."""
+        path = self._path(name, seed, fold, model)
+        if path is None or not path.exists():
+            return None
+        try:
+            return FoldResult(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} holds no finished fold ({error}): remove it.") from error
+
+    def write(self, result: FoldResult, model: ClassifierMixin) -> None:
+        """Keep a fold; a file is complete or not there."""
+        path = self._path(result.name, result.seed, result.fold, model)
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    def _path(self, name: str, seed: int, fold: int, model: ClassifierMixin) -> Path | None:
+        if self._folder is None:
+            return None
+        # Of the model before it is fitted; the seed of its random numbers is part of it.
+        state = _digest(name, describe(model), self._data)
+        return self._folder / f"seed{seed}-fold{fold}-{state}.json"
+
+
+def describe(value: Any) -> str:
+    """Write out an estimator with its parameters, the same in every process.
+
+    Hashes of pickles are not, and what prints an estimator may abbreviate it.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import Binarizer
+    >>> describe(make_pipeline(Binarizer(threshold=1)))
+    "sklearn.pipeline.Pipeline(memory=None, steps=[('binarizer', \
+sklearn.preprocessing._data.Binarizer(copy=True, threshold=1))], transform_input=None, \
+verbose=False)"
+    """
+    if isinstance(value, BaseEstimator):
+        parameters = sorted(value.get_params(deep=False).items())
+        inside = ", ".join(f"{name}={describe(given)}" for name, given in parameters)
+        return f"{_path_of(type(value))}({inside})"
+    if isinstance(value, (list, tuple)):
+        opening, closing = "[]" if isinstance(value, list) else "()"
+        return f"{opening}{', '.join(map(describe, value))}{closing}"
+    if isinstance(value, dict):
+        items = sorted((describe(key), describe(given)) for key, given in value.items())
+        return f"{{{', '.join(map(': '.join, items))}}}"
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return f"array({value.dtype}, {value.shape}, {_digest(value.tobytes())})"
+    # A lambda goes by where it lies in memory: the name that all of them share says nothing.
+    if "<" not in getattr(value, "__qualname__", "<"):
+        return _path_of(value)
+    return repr(value)
+
+
+def fingerprint(
+    epochs: mne.BaseEpochs, y: NDArray[Any], groups: NDArray[Any], n_splits: int
+) -> str:
+    """Digest of all that is classified: signals, channels, rate, classes, subjects and folds."""
+    trials = as_trials(epochs)
+    facts = (trials.ch_names, trials.ch_types, trials.bads, trials.sfreq, trials.tmin)
+    parts = [
+        _digest(trials.read(start, min(start + _TRIALS_PER_READ, len(trials))).tobytes())
+        for start in range(0, len(trials), _TRIALS_PER_READ)
+    ]
+    return _digest(facts, parts, y.tolist(), groups.tolist(), n_splits)
+
+
+def _path_of(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _digest(*facts: object) -> str:
+    return sha256(repr(facts).encode()).hexdigest()[:_DIGITS]

@@ -1,0 +1,266 @@
+# License: BSD-3-Clause
+"""What others use: networks of braindecode, as classifiers of Epochs."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import mne
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
+from torch.nn.utils.parametrize import remove_parametrizations
+
+from ..estimators.inference import resolve_device
+from ..finetuning.net import settle
+from ..signals import Trials, resample
+from .peer_inputs import microvolts, read_epochs
+
+#: Learning rates of Keras' Adam, with which EEGNet was published, and of braindecode's examples
+#: for ShallowFBCSPNet; EEGNet with the constrained dense layer that it was published with.
+_RECIPES: dict[str, tuple[float, Mapping[str, Any]]] = {
+    "EEGNet": (1e-3, {"final_layer_with_constraint": True}),
+    "ShallowFBCSPNet": (6.25e-4, {}),
+}
+
+
+class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
+    """A network of braindecode, trained from random weights on Epochs.
+
+    Parameters
+    ----------
+    module : "EEGNet" | "ShallowFBCSPNet"
+        Name of the network, with braindecode's settings.
+    sfreq : float
+        Rate in Hz that trials are resampled to.
+    max_epochs, batch_size : int
+        Epochs of training, and trials per step; the last batch of an epoch may be smaller.
+    lr : float | None
+        Highest learning rate. None takes the one that the network is published with, 1e-3 for
+        EEGNet [1]_ and 6.25e-4 for ShallowFBCSPNet [2]_.
+    weight_decay : float
+        Weight decay of AdamW.
+    class_weight : "balanced" | dict | None
+        Weights of the classes in the loss, as in scikit-learn.
+    device : str
+        ``"auto"`` takes CUDA where it is there, otherwise the CPU; or a torch device.
+    random_state : int | RandomState | None
+        Seed of weights, order of trials and dropout.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Classes, of any type.
+    net_ : braindecode.EEGClassifier
+        The trained net.
+    ch_names_ : tuple of str
+        Channels that are used: those of type EEG that are not marked bad.
+    n_trainable_parameters_ : int
+        Number of weights.
+
+    Notes
+    -----
+    Trials are used in µV as they were filtered before, resampled, and standardised: each channel
+    by its mean and standard deviation over the training trials, which are applied to other trials
+    as they are.
+
+    AdamW with the learning rate falling along a cosine, one step per epoch, as in braindecode's
+    examples.
+
+    References
+    ----------
+    .. [1] V. J. Lawhern et al. (2018). EEGNet: a compact convolutional neural network for
+       EEG-based brain-computer interfaces. Journal of Neural Engineering 15(5).
+    .. [2] R. T. Schirrmeister et al. (2017). Deep learning with convolutional neural networks for
+       EEG decoding and visualization. Human Brain Mapping 38(11).
+
+    Examples
+    --------
+    >>> from mne_neurorvq.datasets import simulate_epochs, trial_column
+    >>> epochs = simulate_epochs(n_subjects=1, n_trials=8, verbose=False)
+    >>> y = trial_column(epochs, "condition")
+    >>> eegnet = BraindecodeClassifier("EEGNet", max_epochs=1, random_state=0).fit(epochs, y)
+    >>> eegnet.predict_proba(epochs).shape, eegnet.n_trainable_parameters_
+    ((8, 2), 2290)
+    """
+
+    def __init__(
+        self,
+        module: str = "EEGNet",
+        *,
+        sfreq: float = 200.0,
+        max_epochs: int = 20,
+        batch_size: int = 32,
+        lr: float | None = None,
+        weight_decay: float = 0.0,
+        class_weight: str | dict[Any, float] | None = "balanced",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.module = module
+        self.sfreq = sfreq
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: ArrayLike) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : Epochs | list of Epochs
+            Trials.
+        y : array-like, shape (n_trials,)
+            Classes.
+
+        Returns
+        -------
+        BraindecodeClassifier
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If braindecode is not installed.
+        ValueError
+            If there is a single class, or the network is not one of those named.
+        """
+        if self.module not in _RECIPES:
+            raise ValueError(f"module={self.module!r} must be one of {', '.join(_RECIPES)}.")
+        signals = self._signals(read_epochs(self, X, reset=True))
+        self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
+        if len(self.classes_) < 2 or len(targets) != len(signals):
+            raise ValueError(
+                f"y has {len(targets)} entries of {len(self.classes_)} class(es) for "
+                f"{len(signals)} trials: give one class per trial, at least two in all."
+            )
+        self._mean = signals.mean(axis=(0, 2), keepdims=True)
+        self._deviation = signals.std(axis=(0, 2), keepdims=True)
+        if not (self._deviation > 0).all():
+            flat = self.ch_names_[int(np.argmin(self._deviation))]
+            raise ValueError(f"channel {flat!r} is flat in all trials: drop it or mark it bad.")
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=np.asarray(y))
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        with _own_random_numbers(seed):
+            self.net_ = self._net(weights).fit(self._standardised(signals), targets)
+        settle(self.net_)
+        _fix_constraints(self.net_.module_)
+        self._n_times = signals.shape[-1]
+        self.n_trainable_parameters_ = sum(
+            parameter.numel() for parameter in self.net_.module_.parameters()
+        )
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Estimate the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : Epochs | list of Epochs
+            Trials with the channels and the length seen by :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_classes)
+            Probabilities in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If channels or length are not those of :meth:`fit`.
+        """
+        check_is_fitted(self)
+        signals = self._signals(read_epochs(self, X, reset=False))
+        if signals.shape[-1] != self._n_times:
+            raise ValueError(
+                f"X has {signals.shape[-1]} samples at {self.sfreq:g} Hz, but fit saw "
+                f"{self._n_times}: fit again, or crop the trials."
+            )
+        # Whoever goes through a DataLoader draws a number, used or not.
+        with _own_random_numbers(0):
+            return self.net_.predict_proba(self._standardised(signals))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the classes of trials.
+
+        Parameters
+        ----------
+        X : Epochs | list of Epochs
+            Trials with the channels and the length seen by :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_trials,)
+            The most probable of ``classes_``.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _signals(self, trials: Trials) -> NDArray[np.float64]:
+        return resample(microvolts(self, trials), trials.sfreq, self.sfreq)
+
+    def _standardised(self, signals: NDArray[np.float64]) -> NDArray[np.float32]:
+        return ((signals - self._mean) / self._deviation).astype(np.float32)
+
+    def _net(self, weights: NDArray[np.float64]) -> Any:
+        braindecode = _braindecode()
+        published, settings = _RECIPES[self.module]
+        from skorch.callbacks import LRScheduler
+
+        return braindecode.EEGClassifier(
+            self.module,
+            **{f"module__{name}": value for name, value in settings.items()},
+            module__sfreq=self.sfreq,
+            criterion=torch.nn.CrossEntropyLoss,
+            criterion__weight=torch.tensor(weights, dtype=torch.float32),
+            optimizer=torch.optim.AdamW,
+            optimizer__weight_decay=self.weight_decay,
+            lr=published if self.lr is None else self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train__drop_last=False,
+            train_split=None,
+            callbacks=[("schedule", LRScheduler("CosineAnnealingLR", T_max=self.max_epochs))],
+            device=str(resolve_device(self.device)),
+            verbose=0,
+        )
+
+
+@contextmanager
+def _own_random_numbers(seed: int) -> Iterator[None]:
+    """Draw random numbers of torch from a seed, and leave the global ones as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def _fix_constraints(module: torch.nn.Module) -> None:
+    """Put the weights that constraints led to in their place: torch pickles no constraint."""
+    for layer in module.modules():
+        for name in list(getattr(layer, "parametrizations", ())):
+            remove_parametrizations(layer, name)
+
+
+def _braindecode() -> types.ModuleType:
+    try:
+        with warnings.catch_warnings(), mne.utils.use_log_level("error"):
+            # Its import and those of what it needs warn of names that others deprecate.
+            warnings.simplefilter("ignore")
+            import braindecode
+    except ImportError as error:
+        raise ImportError(
+            "EEGNet and ShallowFBCSPNet need braindecode: "
+            "python -m pip install 'mne-neurorvq[braindecode]'."
+        ) from error
+    return braindecode

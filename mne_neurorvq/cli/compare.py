@@ -1,0 +1,230 @@
+# License: BSD-3-Clause
+"""``mne-neurorvq compare``: fine-tuned models beside their peers, as a table."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.dummy import DummyClassifier
+
+from .. import viz
+from ..benchmarks import (
+    BraindecodeClassifier,
+    ClassifierScores,
+    FoldResult,
+    classifier_table,
+    compare_classifiers,
+    comparison,
+    csp_lda,
+    untrained_twin,
+)
+from ..benchmarks.report import name_ranges
+from .arguments import ROWS
+from .seen import seen_sentence, seen_subjects
+from .studies import Study, make_study
+
+_STRIP = tuple(
+    "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6".split()
+)
+_KINDS = {"full": "all weights", "lora": "LoRA", "head": "head only"}
+_PEERS = {
+    "eegnet": "EEGNet",
+    "shallow": "ShallowFBCSPNet",
+    "csp": "CSP + LDA",
+    "chance": "chance",
+}
+# The published recipe warms up in 4 of 20 epochs.
+_WARMUP_SHARE = 0.2
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Compare classifiers.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    ValueError
+        If arguments contradict each other or the recordings cannot be compared on.
+    """
+    start = time.perf_counter()
+    classifiers = _classifiers(args)
+    reference = args.reference or ("csp" if "csp" in classifiers else next(iter(classifiers)))
+    if reference not in classifiers:
+        raise ValueError(f"--reference: {reference} is not among --rows.")
+    with mne.utils.use_log_level("warning"):
+        study = make_study(args)
+        epochs, y, subjects, title = _trials(study, args.channels)
+        results = compare_classifiers(
+            {_label(row, args.pretrained): model for row, model in classifiers.items()},
+            epochs,
+            y,
+            subjects,
+            n_splits=args.splits,
+            seeds=args.seeds,
+            cache=args.out / "folds",
+            on_fold=_say,
+        )
+    text = "\n\n".join(
+        [
+            f"# mne-neurorvq compare: {args.pretrained}",
+            _introduction(study, epochs, args.pretrained),
+            _table(args, study, results, classifiers, reference, title),
+            f"{(time.perf_counter() - start) / 60:.1f} minutes, without the folds that were there "
+            f"already. Fits on {args.device if args.device != 'auto' else _device()}.",
+        ]
+    )
+    print(text)
+    (args.out / "report.md").write_text(text + "\n", encoding="utf-8")
+    _write_scores(args.out / "scores.csv", results)
+    figure = viz.plot_scores(results, title=title, show=False)
+    figure.supxlabel(study.description, fontsize=8, color="0.4")
+    figure.savefig(args.out / "scores.png", dpi=120)
+    return 0
+
+
+def _classifiers(args: argparse.Namespace) -> dict[str, ClassifierMixin]:
+    """Make the classifiers of the rows that are wanted, in the order of the table."""
+    twin = untrained_twin(args.pretrained)
+    if twin is None and any(row.startswith("random-") for row in args.rows or ()):
+        raise ValueError(f"--rows: {args.pretrained} has no twin with random weights.")
+    wanted = args.rows or [row for row in ROWS if twin or not row.startswith("random-")]
+    budget = {
+        "max_epochs": args.epochs,
+        "batch_size": args.batch_size,
+        "device": args.device,
+    }
+    return {row: _classifier(row, args.pretrained, twin, budget) for row in ROWS if row in wanted}
+
+
+def _classifier(
+    row: str, pretrained: str, twin: str | None, budget: dict[str, Any]
+) -> ClassifierMixin:
+    if row == "chance":
+        return DummyClassifier(strategy="most_frequent")
+    if row == "csp":
+        return csp_lda()
+    if row in _PEERS:
+        return BraindecodeClassifier(_PEERS[row], **budget)
+    from ..estimators import NeuroRVQClassifier
+
+    settings = budget | {
+        "pretrained": twin if row.startswith("random-") else pretrained,
+        "finetune": row.removeprefix("random-"),
+        "warmup_epochs": _WARMUP_SHARE * budget["max_epochs"],
+    }
+    return NeuroRVQClassifier(**settings)
+
+
+def _label(row: str, pretrained: str) -> str:
+    if row in _PEERS:
+        return _PEERS[row]
+    kind = _KINDS[row.removeprefix("random-")]
+    return f"{'random weights' if row.startswith('random-') else pretrained}, {kind}"
+
+
+def _trials(
+    study: Study, channels: list[str] | None
+) -> tuple[mne.BaseEpochs, NDArray[np.str_], NDArray[np.str_], str]:
+    """Trials, classes and subjects of the last task, which compares the fewest conditions."""
+    if not study.tasks:
+        raise ValueError(
+            "nothing to compare on: this takes at least two subjects who share at least two "
+            "annotated conditions."
+        )
+    task = study.tasks[-1]
+    epochs = study.epochs[task.trials]
+    if channels is None:
+        channels = list(_STRIP) if set(_STRIP) <= set(epochs.ch_names) else epochs.ch_names
+    absent = [name for name in channels if name not in epochs.ch_names]
+    if absent:
+        raise ValueError(
+            f"--channels: the recordings have no {', '.join(absent)}, only "
+            f"{', '.join(epochs.ch_names)}."
+        )
+    title = task.title[0].upper() + task.title[1:]
+    return epochs.pick(channels), task.y, study.subjects[task.trials], title
+
+
+def _say(fold: FoldResult) -> None:
+    print(
+        f"seed {fold.seed}, fold {fold.fold}, {fold.name}: {fold.score:.3f} "
+        f"({fold.minutes:.1f} min)",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _introduction(study: Study, epochs: mne.BaseEpochs, pretrained: str) -> str:
+    sfreq = epochs.info["sfreq"]
+    seen = seen_sentence(pretrained, study, seen_subjects(pretrained, study))
+    return (
+        f"{study.description}. Trials of {len(epochs.times) / sfreq:g} s at {sfreq:g} Hz, "
+        f"{len(epochs.ch_names)} channels ({', '.join(epochs.ch_names)}), filtered as the model "
+        f"expects. {seen}"
+    )
+
+
+def _table(
+    args: argparse.Namespace,
+    study: Study,
+    results: dict[str, ClassifierScores],
+    classifiers: Mapping[str, ClassifierMixin],
+    reference: str,
+    title: str,
+) -> str:
+    labels = {row: _label(row, args.pretrained) for row in classifiers}
+    seen = seen_subjects(args.pretrained, study) or set()
+    unseen = sorted(set(study.subjects.tolist()) - seen)
+    compared = [
+        f"- {comparison(results, labels[kind], labels[f'random-{kind}'])}"
+        for kind in _KINDS
+        if kind in labels and f"random-{kind}" in labels
+    ]
+    made = [f"- {labels[row]}: `{' '.join(repr(classifiers[row]).split())}`" for row in labels]
+    return classifier_table(
+        results,
+        title=title,
+        reference=labels[reference],
+        budget=(
+            f"{args.epochs} epochs in batches of {args.batch_size} for every row that is trained "
+            "by epochs, without early stopping: the weights of the last epoch are tested."
+        ),
+        apart={f"never seen ({name_ranges(unseen)})": unseen} if seen and unseen else None,
+        notes=["\n".join(lines) for lines in (compared, made) if lines],
+    )
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"the CPU, {torch.get_num_threads()} threads"
+
+
+def _write_scores(path: Path, results: Mapping[str, ClassifierScores]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["classifier", "seed", "fold", "balanced_accuracy", "minutes"])
+        for name, result in results.items():
+            for (seed, fold), score in np.ndenumerate(result.scores):
+                minutes = f"{result.minutes[seed, fold]:.4f}"
+                writer.writerow([name, result.seeds[seed], fold, f"{score:.6f}", minutes])
