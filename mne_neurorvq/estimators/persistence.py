@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from ..finetuning import make_trained_net
 from ..models import NeuroRVQ, NeuroRVQConfig, WindowModel
 from ..signals import ChannelMatch, Segmentation, used_channels
+from ..weights import CheckpointError
 from ..weights.reading import read_state
 from ..weights.saving import write_state
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from .finetuned import FineTunedEstimator
 
 _RECORD = "estimator.json"
-_WEIGHTS = "model.safetensors"
+# Digits of the weights' hash that their file is named by.
+_SHOWN = 16
 _FORMAT = 1
 # What a file cannot hold, and only a further fit would use.
 _UNSAVED = ("callbacks", "random_state")
@@ -63,6 +66,7 @@ def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> 
         "parameters": _plain_parameters(estimator),
         "learned": estimator._learned(),
         "n_outputs": model.n_outputs,
+        "head": model.head,
         "config": estimator.config_.to_dict(),
         "segmentation": asdict(estimator.segmentation_),
         "channel_report": [asdict(match) for match in estimator.channel_report_],
@@ -72,15 +76,20 @@ def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> 
         "history": estimator.history_,
         "n_trainable_parameters": estimator.n_trainable_parameters_,
     }
-    text = json.dumps(record, indent=1, default=_plain)
+    plain = json.loads(json.dumps(record, default=_plain))  # raises before a file is written
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    # Both are complete before either takes its place: a full disk spoils no earlier estimator.
-    new_weights, new_record = folder / f"{_WEIGHTS}.new", folder / f"{_RECORD}.new"
+    # The record comes last and takes its place in one step: an interruption or a full disk leaves
+    # the earlier estimator as it was.
+    new_weights, new_record = folder / "model.new", folder / f"{_RECORD}.new"
     write_state(new_weights, model)
-    new_record.write_text(text + "\n", encoding="utf-8")
-    new_weights.replace(folder / _WEIGHTS)
+    plain["weights_sha256"] = _digest(new_weights)
+    weights = new_weights.replace(_weights_file(folder, plain["weights_sha256"]))
+    new_record.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     new_record.replace(folder / _RECORD)
+    for file in folder.glob(f"model-{'[0-9a-f]' * _SHOWN}.safetensors"):
+        if file != weights:
+            file.unlink()
     return folder
 
 
@@ -121,24 +130,29 @@ def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
     from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
 
     kinds = {kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor)}
-    file = Path(path) / _RECORD
+    folder = Path(path)
+    file = folder / _RECORD
     if not file.exists():
         raise FileNotFoundError(f"{path} holds no estimator: there is no {_RECORD}.")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["format"] > _FORMAT:
-            raise ValueError(f"{record['written_by']} wrote it, which is newer: update.")
+            raise CheckpointError(
+                f"{file} is of a newer format: {record['written_by']} wrote it. Update mne_neurorvq."
+            )
         parameters = record["parameters"]
         if isinstance(parameters.get("class_weight"), list):
             parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]))
         estimator = kinds[record["class"]](**parameters)
-        _restore(estimator, record, Path(path) / _WEIGHTS)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        _restore(estimator, record, folder)
+    except (OSError, CheckpointError):
+        raise
+    except Exception as error:
         raise ValueError(f"{file} is not the record of an estimator: {error!r}.") from error
     return estimator
 
 
-def _restore(estimator: FineTunedEstimator, record: dict[str, Any], weights: Path) -> None:
+def _restore(estimator: FineTunedEstimator, record: dict[str, Any], folder: Path) -> None:
     segmentation = record["segmentation"] | {"segments": tuple(record["segmentation"]["segments"])}
     estimator.segmentation_ = Segmentation(**segmentation)
     estimator.channel_report_ = tuple(ChannelMatch(**match) for match in record["channel_report"])
@@ -158,12 +172,33 @@ def _restore(estimator: FineTunedEstimator, record: dict[str, Any], weights: Pat
             torch.tensor(used_channels(estimator.channel_report_)[1]),
             estimator.segmentation_.segments,
             estimator.segmentation_.weights.tolist(),
-            estimator.head,
+            record["head"],
         )
-    read_state(weights, model)
+    read_state(_check_weights(folder, record["weights_sha256"]), model)
     estimator.net_ = make_trained_net(
         model.eval(), estimator._loss, estimator.history_, classify=estimator._classify
     )
+
+
+def _check_weights(folder: Path, digest: str) -> Path:
+    """Find the weights that belong to a record."""
+    file = _weights_file(folder, digest)
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is missing: an estimator is a whole folder, copy it anew.")
+    if _digest(file) != digest:
+        raise CheckpointError(
+            f"{file} is damaged, or not the file that belongs to {_RECORD}: copy the folder anew."
+        )
+    return file
+
+
+def _weights_file(folder: Path, digest: str) -> Path:
+    # Named by its content: the weights of a record stay until another record is in its place.
+    return folder / f"model-{digest[:_SHOWN]}.safetensors"
+
+
+def _digest(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()
 
 
 def _plain_parameters(estimator: FineTunedEstimator) -> dict[str, Any]:
@@ -190,6 +225,8 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return list(value)
     if isinstance(value, PathLike):
         return str(value)
     raise TypeError(f"{value!r} cannot be saved: only plain values can.")
