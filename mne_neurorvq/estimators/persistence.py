@@ -138,7 +138,7 @@ def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["format"] > _FORMAT:
             raise CheckpointError(
-                f"{file} is of a newer format: {record['written_by']} wrote it. Update mne_neurorvq."
+                f"{file} has a newer format, that of {record['written_by']}: update mne_neurorvq."
             )
         parameters = record["parameters"]
         if isinstance(parameters.get("class_weight"), list):
