@@ -74,7 +74,9 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
         Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
         model's.
     device : str
-        ``"auto"`` (CUDA where available, otherwise CPU) or a torch device.
+        ``"auto"`` (CUDA where available, otherwise CPU), a torch device, or ``"accelerate"``: the
+        processes that torchrun started train one net, see :doc:`/scaling` (extra
+        ``accelerate``).
     precision : "auto" | "float32" | "bf16"
         Precision of forward passes; ``"auto"`` is bfloat16 autocast on CUDA, float32 elsewhere.
     random_state : int | RandomState | None

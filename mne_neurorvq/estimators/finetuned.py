@@ -9,10 +9,11 @@ from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -22,13 +23,17 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 from torch import Tensor, nn
 
 from ..finetuning import (
+    FineTuningNet,
     Recipe,
+    SharedNet,
     WeightedTrials,
     add_adapters,
+    connect,
     history_of,
     make_net,
     merge_adapters,
     merge_repeats,
+    same_seed,
     settle,
     split_validation,
 )
@@ -38,6 +43,9 @@ from .base import SignalEstimator, check_choice, check_supported
 from .inference import gather, resolve_device, run_batches
 from .inputs import Inputs
 from .persistence import save_estimator
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 # Trials that are read and resampled at a time.
 _TRIALS_PER_READ = 64
@@ -154,11 +162,13 @@ class FineTunedEstimator(SignalEstimator):
         TypeError
             If ``pretrained`` is neither a name nor a path.
         ImportError
-            If ``finetune="lora"`` and peft is not installed.
+            If ``finetune="lora"`` and peft is not installed, or ``device="accelerate"`` and
+            accelerate is not.
         """
         self.__dict__.pop("net_", None)  # should this fit fail, its leftovers predict nothing
         self._check_parameters()
         device = resolve_device(self.device)
+        processes = connect(device) if self.device == "accelerate" else None
         check_supported(self.pretrained)
         with torch.random.fork_rng(_cuda(device)):
             loaded = load_pretrained(self.pretrained, self.revision, only="foundation")
@@ -171,7 +181,8 @@ class FineTunedEstimator(SignalEstimator):
             labelled = Labelled(
                 targets, _weights(sample_weight, n_trials), _groups(groups, n_trials)
             )
-            generator = torch.Generator().manual_seed(_seed(self.random_state))
+            seed = same_seed(_seed(self.random_state), processes)
+            generator = torch.Generator().manual_seed(seed)
             model = WindowModel(
                 foundation,
                 n_outputs,
@@ -181,7 +192,7 @@ class FineTunedEstimator(SignalEstimator):
                 self.head,
                 generator,
             )
-            self._train(model, inputs, labelled, device, generator)
+            self._train(model, inputs, labelled, device, generator, processes)
         return self
 
     def save(self, path: str | PathLike[str]) -> Path:
@@ -212,6 +223,7 @@ class FineTunedEstimator(SignalEstimator):
         labelled: Labelled,
         device: torch.device,
         generator: torch.Generator,
+        processes: Accelerator | None,
     ) -> None:
         training, watched = self._split(labelled, generator)
         if self.finetune == "lora":
@@ -245,9 +257,12 @@ class FineTunedEstimator(SignalEstimator):
             callbacks=self.callbacks or (),
             device=device,
             generator=generator,
-            verbose=bool(self.verbose),
+            verbose=bool(self.verbose) and (processes is None or processes.is_main_process),
+            kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
         )
         net.fit(WeightedTrials(signals, targets, factors[training] * weights, training), None)
+        if isinstance(net, SharedNet):
+            net = net.leave()
         settle(net)
         if self.finetune == "lora":
             merge_adapters(model)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
@@ -35,7 +36,8 @@ def resolve_device(device: str) -> torch.device:
     Parameters
     ----------
     device : str
-        ``"auto"`` takes CUDA where it is there, otherwise the CPU; or a torch device.
+        ``"auto"`` takes CUDA where it is there, otherwise the CPU; ``"accelerate"`` the GPU of
+        this one of several processes, otherwise the CPU; or a torch device.
 
     Returns
     -------
@@ -49,6 +51,9 @@ def resolve_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "accelerate":
+        gpu = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # set by torchrun
+        device = gpu if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:

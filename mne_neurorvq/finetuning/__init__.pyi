@@ -8,6 +8,7 @@ from .net import (
     make_trained_net,
     settle,
 )
+from .processes import SharedNet, connect, same_seed
 from .recipe import (
     Recipe,
     learning_rates,
@@ -19,15 +20,18 @@ from .recipe import (
 __all__ = [
     "FineTuningNet",
     "Recipe",
+    "SharedNet",
     "WeightedLoss",
     "WeightedTrials",
     "add_adapters",
+    "connect",
     "history_of",
     "learning_rates",
     "make_net",
     "make_trained_net",
     "merge_adapters",
     "merge_repeats",
+    "same_seed",
     "schedule_factor",
     "settle",
     "split_validation",
