@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from skorch.callbacks import LRScheduler
 from skorch.hf import AccelerateMixin
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
@@ -145,9 +144,6 @@ class SharedNet(AccelerateMixin, FineTuningNet):
             if name not in ("accelerator", "unwrap_after_train", "_wrapped_with_accelerator")
         )
         net.optimizer_ = self.optimizer_.optimizer
-        for _, callback in net.callbacks_:
-            if isinstance(callback, LRScheduler):
-                callback.lr_scheduler_.optimizer = net.optimizer_
         return net
 
 
