@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import fields
 from typing import Literal
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from .config import NEURORVQ_EEG, NeuroRVQConfig
 from .encoder import Encoder
+from .head import make_head
 from .signature import ChannelsInfo, as_patches, check_length, pick_channels, resolve_channels
 from .trunk import init_trunk
 
@@ -170,8 +170,7 @@ class NeuroRVQ(nn.Module):
                 raise ValueError("head='flatten' needs n_chans (or chs_info) and n_times.")
             width *= self.n_chans * (self.n_times // self.config.patch_size)
         self.n_outputs = n_outputs
-        layers = OrderedDict(norm=nn.LayerNorm(width), linear=nn.Linear(width, n_outputs))
-        self.final_layer = nn.Sequential(layers)
+        self.final_layer = make_head(width, n_outputs)
 
     def forward(
         self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False

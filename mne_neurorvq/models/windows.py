@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .foundation import NeuroRVQ
+from .head import make_head
 
 
 class WindowModel(nn.Module):
@@ -117,26 +116,3 @@ class WindowModel(nn.Module):
             Logits, or predictions.
         """
         return self.final_layer(self.pooled(x))
-
-
-def make_head(
-    width: int, n_outputs: int, generator: torch.Generator | None = None
-) -> nn.Sequential:
-    """Build the head of a model: a LayerNorm and a linear layer.
-
-    Parameters
-    ----------
-    width, n_outputs : int
-        Features it sees, and its outputs.
-    generator : torch.Generator | None
-        Source of the first weights, drawn as torch draws those of a linear layer.
-
-    Returns
-    -------
-    nn.Sequential
-        ``norm`` and ``linear``.
-    """
-    linear = nn.Linear(width, n_outputs)
-    nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=generator)
-    nn.init.uniform_(linear.bias, -(width**-0.5), width**-0.5, generator=generator)
-    return nn.Sequential(OrderedDict(norm=nn.LayerNorm(width), linear=linear))
