@@ -3,31 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 
 from ..models import NeuroRVQTokenizer
-from .crops import Recording, validation_batches
+from .corpus.dataset import CorpusDataset
+from .feeding import watched_batches
 
 _ROUNDS = 4
 
 
 @torch.no_grad()
-def calibrate_amplitude(tokenizer: NeuroRVQTokenizer, recordings: Sequence[Recording]) -> float:
+def calibrate_amplitude(tokenizer: NeuroRVQTokenizer, corpus: CorpusDataset) -> float:
     """Shift the predicted log amplitude so that reconstructions are as large as the signals.
 
     A decoder that minimises a squared error shrinks what it is unsure of, and the signal comes
-    back too small. One number, the bias of the amplitude head, is set on the training recordings
+    back too small. One number, the bias of the amplitude head, is set on the training windows
     until the standard deviation of their reconstructed channels is right on (geometric) average.
 
     Parameters
     ----------
     tokenizer : NeuroRVQTokenizer
         Changed in place.
-    recordings : sequence of Recording
-        The training recordings.
+    corpus : CorpusDataset
+        The training windows, some of each subject.
 
     Returns
     -------
@@ -38,24 +37,14 @@ def calibrate_amplitude(tokenizer: NeuroRVQTokenizer, recordings: Sequence[Recor
     -----
     The head predicts the log amplitude in units of its standard deviation in the segment, hence
     the division by the mean of that.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq import load_pretrained
-    >>> from mne_neurorvq.training import Recording, calibrate_amplitude
-    >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").require("tokenizer")
-    >>> noise = 10 * np.random.default_rng(0).standard_normal((2, 4000), dtype=np.float32)
-    >>> raised = calibrate_amplitude(tokenizer, [Recording(noise, np.array([27, 31]), "noise")])
-    >>> raised > 0  # an untrained decoder gives too little
-    True
     """
     head = tokenizer.to_amplitude[-1]
     assert isinstance(head, nn.Linear)
+    batches = [batch for _, batch in watched_batches(corpus, tokenizer.config)]
     raised = 0.0
     for _ in range(_ROUNDS):
         logs, spreads = [], []
-        for batch in validation_batches(recordings, tokenizer.config):
+        for batch in batches:
             codes, side = tokenizer.encode(batch.windows, batch.channel_ids)
             rebuilt = tokenizer.decode_codes(codes, side, batch.channel_ids)
             logs.append((rebuilt.std(-1) / batch.windows.std(-1)).log().flatten())

@@ -1,44 +1,31 @@
 # License: BSD-3-Clause
-"""``mne-neurorvq pretrain``: both stages on files, from the shell."""
+"""``mne-neurorvq pretrain``: from a corpus to a model, from the shell."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from lightning.pytorch.utilities import rank_zero_only
 
-from ..models import NEURORVQ_EEG, NeuroRVQ, NeuroRVQTokenizer, QuantizerConfig
+from ..models import NeuroRVQ, NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
+from ..weights.loading import CARD_FILE
+from ..weights.provenance import TRAINING_FILE, pretraining_subjects
+from ..weights.saving import write_state
 from .calibration import calibrate_amplitude
-from .crops import Recording
-from .recordings import read_recordings
-from .report import card_sections, measure, read_curves, subjects_of
+from .checkpoints import steps_done
+from .config import PretrainConfig, config_text, plain_config, read_config
+from .corpus.dataset import CorpusDataset
+from .report import card_text, measure, read_curves
 from .running import pretrain_foundation, pretrain_tokenizer
-from .stages import LossWeights, StageSettings
 
-# The masked-token heads start from nothing and have to grow: they learn four times as fast.
-_FOUNDATION_LR = 3e-3
-
-# The small model: what two cores train in an hour and a package can carry.
-SMALL = replace(
-    NEURORVQ_EEG,
-    depth=3,
-    decoder_depth=1,
-    mlp_ratio=2.0,
-    foundation_layer_scale=1.0,
-    quantizer=QuantizerConfig(
-        n_codes=1024,
-        code_dim=32,
-        rule="euclidean",
-        dead_code_threshold=0.1,
-        warmup_steps=400,
-    ),
-)
+_CONFIG = "config.yaml"
+# In the folder of a run: the model, and what only its further training needs.
+MODEL, HEADS = "model", "masked_token_heads.safetensors"
+MEASURES_FILE = "measures.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,33 +36,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser : argparse.ArgumentParser
         Parser of the subcommand.
     """
-    parser.add_argument("files", nargs="+", type=Path, help="recordings to learn from")
     parser.add_argument(
-        "--validation",
+        "stage",
+        choices=("tokenizer", "foundation", "config"),
+        help="what to train, the tokenizer first; 'config' prints the configuration",
+    )
+    parser.add_argument("--corpus", metavar="DIR", help="folder or URL that 'prepare' made")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file (default: small)")
+    parser.add_argument(
+        "--set",
         nargs="+",
-        type=Path,
-        required=True,
-        help="recordings of other subjects, watched and never used for a choice",
-    )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--report",
-        nargs="+",
-        type=Path,
-        help="recordings of other subjects that the model card reports on (default: --validation)",
+        default=[],
+        action="extend",
+        metavar="KEY=VALUE",
+        help="change single values, such as tokenizer.n_steps=4000 hardware.devices=4",
     )
     parser.add_argument(
-        "--tokenizer-steps", type=int, default=8500, help="steps of the first stage (%(default)s)"
+        "--tokenizer",
+        metavar="NAME",
+        help="name or path of the tokenizer that the foundation model learns from (default: RUN's)",
     )
-    parser.add_argument(
-        "--foundation-steps", type=int, default=3000, help="steps of the second (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("-o", "--out", type=Path, metavar="RUN", help="folder of the run")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train both stages and write the model; a run that was interrupted goes on.
+    """Train a stage; one that was interrupted goes on.
 
     Parameters
     ----------
@@ -85,55 +70,75 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If a file, or a person as far as file names tell, is both learned from and reported on.
+        If the configuration cannot be used or is not the one that the run was begun with.
     """
-    report_on = args.report or args.validation
-    seen = sorted(set(args.files) & {*args.validation, *report_on})
-    if seen:
-        raise ValueError(f"{seen[0]} is in the training files and in --validation or --report.")
-    known = _people(args.files) & _people([*args.validation, *report_on])
-    if known:
-        raise ValueError(
-            f"{min(known)} has recordings in the training files and in --validation or --report: "
-            "leave out whole people."
+    config = read_config(args.config, args.set)
+    if args.stage == "config":
+        print(config_text(config), end="")
+        return
+    for name, value in (("--corpus", args.corpus), ("-o", args.out)):
+        if value is None:
+            raise ValueError(f"pretrain {args.stage} needs {name}.")
+    corpus = {side: CorpusDataset(args.corpus, side) for side in ("train", "validation")}
+    _check_corpus(corpus, config, args.corpus)
+    _keep_config(args.out, config)
+    source = None
+    if args.stage == "tokenizer":
+        tokenizer = pretrain_tokenizer(
+            corpus["train"], corpus["validation"], config, args.out / "tokenizer"
         )
-    torch.set_num_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
-    train = read_recordings(args.files, SMALL)
-    valid = read_recordings(args.validation, SMALL)
-    tokenizer_settings = StageSettings(n_steps=args.tokenizer_steps, seed=args.seed)
-    foundation_settings = StageSettings(
-        n_steps=args.foundation_steps, lr=_FOUNDATION_LR, seed=args.seed
-    )
-    tokenizer = pretrain_tokenizer(train, valid, SMALL, tokenizer_settings, args.out / "tokenizer")
-    foundation = pretrain_foundation(
-        train, valid, tokenizer, foundation_settings, args.out / "foundation"
-    )
-    raised = calibrate_amplitude(tokenizer, train)
-    record = {
-        "files": [path.name for path in args.files],
-        "subjects": subjects_of([path.name for path in args.files]),
-        "validation": [path.name for path in args.validation],
-        "report": [path.name for path in report_on],
-        "tokenizer": asdict(tokenizer_settings) | {"loss_weights": asdict(LossWeights())},
-        "foundation": asdict(foundation_settings),
-        "log_amplitude_raised_by": raised,
-        "minutes_of_signal": sum(r.data.shape[1] for r in train) / SMALL.sfreq / 60,
-    }
-    write_model(args.out, tokenizer, foundation, read_recordings(report_on, SMALL), record)
+        foundation = None
+    else:
+        source = args.tokenizer or args.out / MODEL
+        tokenizer = load_pretrained(source, only="tokenizer").require("tokenizer")
+        foundation = pretrain_foundation(
+            corpus["train"], corpus["validation"], tokenizer, config, args.out / "foundation"
+        )
+    if _is_first():
+        record = _record(args.out, corpus, config, source)
+        if foundation is None:
+            record["log_amplitude_raised_by"] = calibrate_amplitude(tokenizer, corpus["train"])
+        write_model(args.out, tokenizer, foundation, corpus, record)
 
 
-def _people(paths: Sequence[Path]) -> set[str]:
-    """Known people: the name of another file says nothing about whose it is."""
-    found = subjects_of([path.name for path in paths])
-    return {person for data_set in found if data_set != "other" for person in found[data_set]}
+def _is_first() -> bool:
+    """Whether this is the process that writes."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path: str) -> None:
+    modality = corpus["train"].index["modality"]
+    if modality != config.model.modality:
+        raise ValueError(f"{path} holds {modality}, but model.modality is {config.model.modality}.")
+    for side, windows in corpus.items():
+        if not len(windows):
+            raise ValueError(
+                f"{path} has no windows on the side {side!r}: prepare more subjects, or name the "
+                "validation subjects yourself."
+            )
+
+
+def _keep_config(run_dir: Path, config: PretrainConfig) -> None:
+    """Write the configuration of a new run; of one that goes on, only the hardware may differ."""
+    file = run_dir / _CONFIG
+    if file.exists():
+        begun, now = read_config(file), config
+        for name in (n for n in vars(begun) if n != "hardware"):
+            if getattr(begun, name) != getattr(now, name):
+                raise ValueError(
+                    f"{run_dir} was begun with {name}: {getattr(begun, name)}, now it is "
+                    f"{getattr(now, name)}: give --config {file}, or another folder."
+                )
+    elif _is_first():
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(config_text(config), encoding="utf-8")
 
 
 def write_model(
     run_dir: Path,
     tokenizer: NeuroRVQTokenizer,
-    foundation: NeuroRVQ,
-    unseen: Sequence[Recording],
+    foundation: NeuroRVQ | None,
+    corpus: dict[str, CorpusDataset],
     record: dict[str, Any],
 ) -> None:
     """Write the folder ``model`` of a run: weights, provenance and card.
@@ -142,25 +147,64 @@ def write_model(
     ----------
     run_dir : Path
         Folder of the run.
-    tokenizer, foundation : NeuroRVQTokenizer, NeuroRVQ
-        The trained models. The masked-token heads, six times as large as all the rest, go to a
-        file of their own beside the folder.
-    unseen : sequence of Recording
-        Recordings that the card reports on, measured with the weights as they are on disk.
+    tokenizer : NeuroRVQTokenizer
+        The tokenizer.
+    foundation : NeuroRVQ | None
+        The foundation model, if that stage has been run. Its masked-token heads, several times as
+        large as all the rest, go to a file of their own beside the folder.
+    corpus : dict of str to CorpusDataset
+        Windows of both sides; the card reports on ``"validation"``.
     record : dict
         Data and settings.
     """
-    folder = run_dir / "model"
-    heads = foundation.masked_tokens
-    assert heads is not None
-    torch.save(heads.state_dict(), run_dir / "masked_token_heads.pt")
-    foundation.masked_tokens = None
+    folder = run_dir / MODEL
+    if foundation is not None:
+        assert foundation.masked_tokens is not None
+        write_state(run_dir / HEADS, foundation.masked_tokens)
+        heads, foundation.masked_tokens = foundation.masked_tokens, None
     save_pretrained(folder, tokenizer, foundation)
+    # What is measured is what is on the disk.
     saved = load_pretrained(folder)
-    stored = saved.require("foundation")
-    stored.masked_tokens = heads
-    measures = measure(saved.require("tokenizer"), stored, unseen)
+    if saved.foundation is not None:
+        saved.foundation.masked_tokens = heads
+    measures = measure(saved.require("tokenizer"), saved.foundation, corpus["validation"])
     curves = {stage: read_curves(run_dir / stage) for stage in ("tokenizer", "foundation")}
-    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    (folder / "measures.json").write_text(json.dumps(measures, indent=1) + "\n")
-    (folder / "README.md").write_text(card_sections(measures, curves))
+    (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / MEASURES_FILE).write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD_FILE).write_text(card_text(record, measures, curves), encoding="utf-8")
+
+
+def _record(
+    run_dir: Path,
+    corpus: dict[str, CorpusDataset],
+    config: PretrainConfig,
+    tokenizer: str | Path | None,
+) -> dict[str, Any]:
+    """Gather data and settings of a run, and what is known of the tokenizer it started from."""
+    file = run_dir / MODEL / TRAINING_FILE
+    before = json.loads(file.read_text(encoding="utf-8")) if tokenizer and file.exists() else {}
+    watched = sorted(set(corpus["validation"].subjects))
+    return before | {
+        "subjects": _subjects(corpus["train"], tokenizer),
+        "validation": watched,
+        "hours": corpus["train"].hours,
+        "windows": len(corpus["train"]),
+        "tokenizer_from": str(tokenizer) if tokenizer else None,
+        "config": plain_config(config),
+        "steps": {stage: steps_done(run_dir / stage) for stage in ("tokenizer", "foundation")},
+    }
+
+
+def _subjects(corpus: CorpusDataset, tokenizer: str | Path | None) -> dict[str, list[str]] | None:
+    """Whose recordings a model has seen; None if that is not known of its tokenizer."""
+    seen: dict[str, set[str]] = {}
+    for name in set(corpus.subjects):
+        data_set, slash, person = name.partition("/")
+        seen.setdefault(data_set if slash else "other", set()).add(person if slash else name)
+    if tokenizer is not None:
+        before = pretraining_subjects(tokenizer)
+        if before is None:
+            return None
+        for data_set, people in before.items():
+            seen.setdefault(data_set, set()).update(people)
+    return {data_set: sorted(people) for data_set, people in sorted(seen.items())}

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,10 +50,10 @@ def start_filter_bank(encoder: Encoder, sfreq: float, generator: torch.Generator
             scale.conv2.weight[i, i, 0, scale.conv2.weight.shape[-1] // 2] += 1.0
 
 
-def make_optimizers(
-    model: nn.Module, *, lr: float, matrix_lr: float, weight_decay: float
-) -> tuple[Optimizer, Optimizer]:
-    """Muon for the matrices of linear layers, AdamW for everything else.
+class MuonWithAdamW(Optimizer):
+    """Muon for the matrices of linear layers and AdamW for everything else, as one optimiser.
+
+    One, because Lightning accumulates, clips and schedules the gradients of one.
 
     Parameters
     ----------
@@ -63,18 +65,66 @@ def make_optimizers(
         Learning rate of Muon, adjusted to match the update size of AdamW.
     weight_decay : float
         Decoupled weight decay of the matrices; the rest is not decayed.
-
-    Returns
-    -------
-    tuple of Optimizer
-        Muon and AdamW.
     """
-    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    matrices = [p for p in linear if p.requires_grad]
-    taken = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
-    muon = Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-    return muon, AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=0.0)
+
+    def __init__(
+        self, model: nn.Module, *, lr: float, matrix_lr: float, weight_decay: float
+    ) -> None:
+        linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+        matrices = [p for p in linear if p.requires_grad]
+        taken = {id(p) for p in matrices}
+        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+        self.parts: tuple[Optimizer, Optimizer] = (
+            Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=0.0),
+        )
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        # The same dictionaries: a schedule of the whole moves the parts.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Step both parts.
+
+        Parameters
+        ----------
+        closure : callable | None
+            Computes the loss and its gradients.
+
+        Returns
+        -------
+        float | None
+            What ``closure`` returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the states of both parts.
+
+        Returns
+        -------
+        dict
+            For :meth:`load_state_dict`.
+        """
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave.
+
+        Parameters
+        ----------
+        state_dict : dict
+            States of both parts.
+        """
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def warmup_cosine(optimizer: Optimizer, warmup_steps: int, n_steps: int) -> LRScheduler:

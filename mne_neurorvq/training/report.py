@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,65 +13,64 @@ import torch
 
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
-from ..models import NeuroRVQ, NeuroRVQTokenizer
-from .crops import Batch, Recording, validation_batches
+from ..models import NeuroRVQ, NeuroRVQTokenizer, synthesise
+from .corpus.dataset import CorpusDataset
+from .feeding import watched_batches
 from .stages import masked_token_scores
 
-# How two data sets name their files; the group is the person.
-_DATA_SETS = {
-    "eegmat": re.compile(r"(Subject\d{2})_\d\b"),
-    "eegmmidb": re.compile(r"(S\d{3})R\d{2}\b"),
-}
+# Windows of each subject, and the share of their patches that is hidden first.
+_MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
+
 _CURVE_COLUMNS = ("valid_r", "valid_signal", "valid_waveform", "valid_loss", "valid_accuracy_0")
 
 
 @torch.inference_mode()
 def measure(
-    tokenizer: NeuroRVQTokenizer, foundation: NeuroRVQ | None, recordings: Sequence[Recording]
+    tokenizer: NeuroRVQTokenizer, foundation: NeuroRVQ | None, corpus: CorpusDataset
 ) -> dict[str, Any]:
     """Measure reconstruction, use of the codes and masked-token prediction.
+
+    At most 64 windows of each subject are looked at, spread over all there are.
 
     Parameters
     ----------
     tokenizer : NeuroRVQTokenizer
         Trained tokenizer.
     foundation : NeuroRVQ | None
-        Trained foundation model with its masked-token heads.
-    recordings : sequence of Recording
-        Recordings of people that training did not see.
+        Trained foundation model; its masked-token heads are measured if it has them.
+    corpus : CorpusDataset
+        Windows of subjects that training did not see.
 
     Returns
     -------
     dict
-        ``recordings`` (measures of each, see
+        ``subjects`` (measures of each, see
         :func:`~mne_neurorvq.analysis.reconstruction_quality`), ``used``, ``entropy``,
         ``residual_norms`` per level, and per level ``masked_accuracy`` beside
         ``commonest_code``, what guessing the commonest code would reach.
     """
-    quality: dict[str, dict[str, float]] = {}
+    config = tokenizer.config
+    quality: dict[str, list[tuple[int, dict[str, float]]]] = {}
     codes, norms, hits = [], [], list[torch.Tensor]()
-    for recording in recordings:
-        originals, rebuilt = [], []
-        for batch in _windows(recording, tokenizer):
-            x, ids = batch.windows, batch.channel_ids
-            found, side = tokenizer.encode(x, ids)
-            originals.append(x.numpy())
-            rebuilt.append(tokenizer.decode_codes(found, side, ids).numpy())
-            codes.append(found.flatten(0, 2).numpy())
-            patches = x.unflatten(-1, (-1, tokenizer.config.patch_size))
-            norms.append(tokenizer.quantizer(tokenizer.to_vectors(patches, ids)).residual_norms)
-            if foundation is not None:
-                generator = torch.Generator().manual_seed(len(hits))
-                hits.append(masked_token_scores(foundation, batch, found, generator)[1])
-        quality[recording.source] = reconstruction_quality(
-            np.concatenate(originals), np.concatenate(rebuilt), tokenizer.config.sfreq
-        ).summary()
+    for subject, batch in watched_batches(corpus, config, n_windows=_MEASURED_WINDOWS):
+        predicted, _, quantized = tokenizer.reconstruct(batch.windows, batch.channel_ids)
+        rebuilt = synthesise(predicted).flatten(2)
+        measures = reconstruction_quality(batch.windows.numpy(), rebuilt.numpy(), config.sfreq)
+        quality.setdefault(subject, []).append((len(rebuilt), measures.summary()))
+        codes.append(quantized.codes.transpose(0, 1).numpy())
+        norms.append(quantized.residual_norms)
+        if foundation is not None and foundation.masked_tokens is not None:
+            generator = torch.Generator().manual_seed(len(hits))
+            shape = (len(rebuilt), rebuilt.shape[1], -1)
+            found = quantized.codes.movedim(0, 1).unflatten(0, shape)
+            scores = masked_token_scores(foundation, batch, found, generator, _MASK_RATIO)
+            hits.append(scores[1])
     every = np.concatenate(codes)
-    usage = code_usage(every[:, None, None], tokenizer.config.quantizer.n_codes)
+    usage = code_usage(every[:, None, None], config.quantizer.n_codes)
     commonest = usage.counts.max(-1) / usage.counts.sum(-1)
     return {
-        "recordings": quality,
-        "n_codes": tokenizer.config.quantizer.n_codes,
+        "subjects": {subject: _mean(parts) for subject, parts in quality.items()},
+        "n_codes": config.quantizer.n_codes,
         "n_tokens": len(every),
         "used": usage.used.tolist(),
         "entropy": usage.normalized_entropy.tolist(),
@@ -82,10 +80,14 @@ def measure(
     }
 
 
-def _windows(recording: Recording, tokenizer: NeuroRVQTokenizer) -> Iterator[Batch]:
-    """Every four patches of a recording, one after another."""
-    n_windows = recording.data.shape[1] // (4 * tokenizer.config.patch_size)
-    yield from validation_batches([recording], tokenizer.config, n_windows=n_windows)
+def _mean(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Average measures of a subject over its montages, by the number of windows."""
+    weights = [n for n, _ in parts]
+    names = parts[0][1]
+    return {
+        name: float(np.average([measures[name] for _, measures in parts], weights=weights))
+        for name in names
+    }
 
 
 def read_curves(run_dir: Path) -> list[dict[str, float]]:
@@ -112,11 +114,15 @@ def read_curves(run_dir: Path) -> list[dict[str, float]]:
     return [rows[step] for step in sorted(rows)]
 
 
-def card_sections(measures: dict[str, Any], curves: dict[str, list[dict[str, float]]]) -> str:
-    """Write measures and curves as Markdown.
+def card_text(
+    record: dict[str, Any], measures: dict[str, Any], curves: dict[str, list[dict[str, float]]]
+) -> str:
+    """Write a model card as Markdown.
 
     Parameters
     ----------
+    record : dict
+        Data and settings of the run.
     measures : dict
         What :func:`measure` returned.
     curves : dict of str to list of dict
@@ -125,11 +131,11 @@ def card_sections(measures: dict[str, Any], curves: dict[str, list[dict[str, flo
     Returns
     -------
     str
-        Sections of a model card.
+        Model card.
     """
     names = ("z_mse", "r", "si_sdr", "gain", "nmse")
     bands = ("delta", "theta", "alpha", "beta", "gamma")
-    quality = measures["recordings"]
+    quality = measures["subjects"]
     rows = [[source, *(q[n] for n in names)] for source, q in quality.items()]
     rows.append(["mean", *(float(np.mean([q[n] for q in quality.values()])) for n in names)])
     band_rows = [
@@ -137,11 +143,12 @@ def card_sections(measures: dict[str, Any], curves: dict[str, list[dict[str, flo
         for name in ("r", "nmse")
     ]
     parts = [
+        _data_section(record),
         "## Reconstruction of people it never saw\n",
-        "Windows of 4 s, all channels. `z_mse`: error of window-wise z-scored signals; `r`: "
+        "Windows of 4 patches, all channels. `z_mse`: error of window-wise z-scored signals; `r`: "
         "Pearson per channel; `si_sdr` in dB; `gain`: standard deviation over that of the "
         "original, in volts; `nmse`: squared error in volts over the variance.\n",
-        _table(["recording", *names], rows),
+        _table(["subject", *names], rows),
         _table(["band", *bands], band_rows),
         "## Codes\n",
         _table(
@@ -174,6 +181,24 @@ def card_sections(measures: dict[str, Any], curves: dict[str, list[dict[str, flo
     return "\n".join(parts)
 
 
+def _data_section(record: dict[str, Any]) -> str:
+    seen = record["subjects"]
+    whom = (
+        "It is not known whom its tokenizer had seen."
+        if seen is None
+        else "Subjects it has seen, without any label: "
+        + "; ".join(f"{data_set}: {', '.join(people)}" for data_set, people in seen.items())
+        + "."
+    )
+    steps = ", ".join(f"{stage} {n}" for stage, n in record["steps"].items())
+    return (
+        "## What it has seen\n\n"
+        f"{record['hours']:.2f} hours of signal in {record['windows']} windows. {whom} Watched "
+        f"while it was trained, and reported on below: {', '.join(record['validation'])}. The "
+        f"weights are those after the last step (steps: {steps}).\n"
+    )
+
+
 def _level_rows(measures: dict[str, Any]) -> list[list[Any]]:
     used, entropy = np.array(measures["used"]), np.array(measures["entropy"])
     norms = np.mean(measures["residual_norms"], axis=0)
@@ -187,27 +212,3 @@ def _level_rows(measures: dict[str, Any]) -> list[list[Any]]:
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], digits: int = 3) -> str:
     cells = [[v if isinstance(v, str) else f"{v:.{digits}f}" for v in row] for row in rows]
     return markdown_table(header, cells, align="l" + "r" * (len(header) - 1)) + "\n"
-
-
-def subjects_of(sources: Sequence[str]) -> dict[str, list[str]]:
-    """Group recordings by the person, as far as file names tell.
-
-    Parameters
-    ----------
-    sources : sequence of str
-        File names, such as ``S001R04.edf`` (EEG motor imagery of PhysioNet) or
-        ``Subject08_1.edf`` (mental arithmetic).
-
-    Returns
-    -------
-    dict of str to list of str
-        Data set to its people; ``other`` has the file names of unknown ones.
-    """
-    found: dict[str, set[str]] = {}
-    for source in sources:
-        data_set, person = "other", source
-        for name, pattern in _DATA_SETS.items():
-            if match := pattern.match(source):
-                data_set, person = name, match[1]
-        found.setdefault(data_set, set()).add(person)
-    return {data_set: sorted(people) for data_set, people in found.items()}

@@ -4,55 +4,49 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer
-from .crops import RandomCrops, Recording, validation_batches
+from ..models import NeuroRVQ, NeuroRVQTokenizer
+from .checkpoints import CHECKPOINT, ReplacingCheckpointIO, steps_done
+from .config import Hardware, PretrainConfig, StageSettings
+from .corpus.dataset import CorpusDataset
+from .feeding import CorpusBatches, watched_batches
 from .optimisation import start_filter_bank
-from .stages import FoundationStage, StageSettings, TokenizerStage
+from .stages import FoundationStage, TokenizerStage
 
-_CHECKPOINT_BATCHES = 250
-# Lightning counts a step for each of the two optimisers.
-_STEPS_PER_BATCH = 2
-# What Lightning says about choices that are meant: no workers, optimisers stepped by hand, a
-# folder that already has the checkpoint to resume from, an epoch resumed where it stopped, a
-# frozen tokenizer.
+# What Lightning says about choices that are meant: the workers asked for, a folder that already
+# has the checkpoint to go on from, an epoch resumed where it stopped, a frozen tokenizer.
 _EXPECTED = (
     "The '.*_dataloader' does not have many workers",
-    "Using ModelCheckpoint with manual optimization",
     "Checkpoint directory",
     "You're resuming from a checkpoint",
     ".*mid-epoch",
     ".*LeafSpec",
     ".*in eval mode at the start of training",
+    "Your `IterableDataset` has `__len__` defined",
 )
 
 
 def pretrain_tokenizer(
-    train: Sequence[Recording],
-    valid: Sequence[Recording],
-    config: NeuroRVQConfig,
-    settings: StageSettings,
-    run_dir: Path,
+    train: CorpusDataset, valid: CorpusDataset, config: PretrainConfig, run_dir: Path
 ) -> NeuroRVQTokenizer:
     """Stage one: train a tokenizer; a run that was interrupted goes on.
 
     Parameters
     ----------
-    train, valid : sequence of Recording
-        Recordings to learn from, and of other subjects to watch.
-    config : NeuroRVQConfig
-        Structure.
-    settings : StageSettings
-        Budget and optimisation.
+    train, valid : CorpusDataset
+        Windows to learn from, and of other subjects to watch.
+    config : PretrainConfig
+        Structure, batches, objective, budget.
     run_dir : Path
         Folder of checkpoints and logs.
 
@@ -60,40 +54,22 @@ def pretrain_tokenizer(
     -------
     NeuroRVQTokenizer
         The model after the last step: nothing is chosen on ``valid``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from mne_neurorvq import load_pretrained
-    >>> from mne_neurorvq.training import Recording, StageSettings, pretrain_tokenizer
-    >>> noise = np.random.default_rng(0).standard_normal((2, 4000), np.float32)
-    >>> recordings = [Recording(10 * noise, np.array([0, 1]), "noise")]
-    >>> tiny = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
-    >>> settings = StageSettings(n_steps=2, tokens_per_step=16)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model = pretrain_tokenizer(
-    ...         recordings, recordings, tiny.config, settings, Path(folder)
-    ...     )
-    Training...
-    >>> model.training
-    False
     """
-    lightning.seed_everything(settings.seed, verbose=False)
-    tokenizer = NeuroRVQTokenizer(config=config)
-    if config.modality == "eeg":
-        generator = torch.Generator().manual_seed(settings.seed)
-        start_filter_bank(tokenizer.encoder, config.sfreq, generator)
-    _run(TokenizerStage(tokenizer, settings), train, valid, config, settings, run_dir)
+    lightning.seed_everything(config.seed, verbose=False)
+    tokenizer = NeuroRVQTokenizer(config=config.model.config())
+    if config.model.modality == "eeg":
+        generator = torch.Generator().manual_seed(config.seed)
+        start_filter_bank(tokenizer.encoder, tokenizer.config.sfreq, generator)
+    stage = TokenizerStage(tokenizer, config.tokenizer, config.losses, config.seed)
+    _run(stage, train, valid, config, config.tokenizer, run_dir)
     return tokenizer.eval()
 
 
 def pretrain_foundation(
-    train: Sequence[Recording],
-    valid: Sequence[Recording],
+    train: CorpusDataset,
+    valid: CorpusDataset,
     tokenizer: NeuroRVQTokenizer,
-    settings: StageSettings,
+    config: PretrainConfig,
     run_dir: Path,
 ) -> NeuroRVQ:
     """Stage two: train a foundation model on the codes of a tokenizer.
@@ -102,12 +78,12 @@ def pretrain_foundation(
 
     Parameters
     ----------
-    train, valid : sequence of Recording
-        Recordings to learn from, and of other subjects to watch.
+    train, valid : CorpusDataset
+        Windows to learn from, and of other subjects to watch.
     tokenizer : NeuroRVQTokenizer
         Trained tokenizer; it stays as it is.
-    settings : StageSettings
-        Budget and optimisation.
+    config : PretrainConfig
+        Batches, mask and budget; the structure is the tokenizer's.
     run_dir : Path
         Folder of checkpoints and logs.
 
@@ -115,86 +91,136 @@ def pretrain_foundation(
     -------
     NeuroRVQ
         The model after the last step, with its masked-token heads.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from mne_neurorvq import load_pretrained
-    >>> from mne_neurorvq.training import Recording, StageSettings, pretrain_foundation
-    >>> noise = np.random.default_rng(0).standard_normal((2, 4000), np.float32)
-    >>> recordings = [Recording(10 * noise, np.array([0, 1]), "noise")]
-    >>> tiny = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
-    >>> settings = StageSettings(n_steps=2, tokens_per_step=16)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model = pretrain_foundation(
-    ...         recordings, recordings, tiny, settings, Path(folder)
-    ...     )
-    Training...
-    >>> model.training
-    False
     """
-    lightning.seed_everything(settings.seed, verbose=False)
-    config = tokenizer.config
-    foundation = NeuroRVQ(config=config, masked_token_heads=True)
+    lightning.seed_everything(config.seed, verbose=False)
+    foundation = NeuroRVQ(config=tokenizer.config, masked_token_heads=True)
     # Not strict: the tokenizer has no LayerScale.
     foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
-    stage = FoundationStage(foundation, tokenizer, settings)
-    _run(stage, train, valid, config, settings, run_dir)
+    stage = FoundationStage(
+        foundation, tokenizer, config.foundation, config.mask_ratio, config.seed
+    )
+    _run(stage, train, valid, config, config.foundation, run_dir)
     return foundation.eval()
 
 
 def _run(
     stage: TokenizerStage | FoundationStage,
-    train: Sequence[Recording],
-    valid: Sequence[Recording],
-    config: NeuroRVQConfig,
+    train: CorpusDataset,
+    valid: CorpusDataset,
+    config: PretrainConfig,
     settings: StageSettings,
     run_dir: Path,
 ) -> None:
-    checkpoint = run_dir / "last.ckpt"
-    resume = str(checkpoint) if checkpoint.exists() else None
-    done = 0
-    if resume:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        done = state["global_step"] // _STEPS_PER_BATCH
-    crops = RandomCrops(
-        train,
-        config,
-        n_batches=settings.n_steps,
-        tokens_per_batch=settings.tokens_per_step,
-        seed=settings.seed,
-        first=done,
-    )
-    trainer = lightning.Trainer(
-        max_steps=settings.n_steps * _STEPS_PER_BATCH,
-        accelerator="auto",
-        devices=1,
-        logger=CSVLogger(run_dir, name="logs", version=f"from_{done}"),
+    done = steps_done(run_dir)
+    model = stage.tokenizer.config
+    trainer = make_trainer(config.hardware, settings, run_dir, done)
+
+    def feed(rank: int, n_ranks: int) -> tuple[CorpusBatches, list[Any]]:
+        batches = CorpusBatches(
+            train,
+            model,
+            config.crops,
+            seed=config.seed,
+            n_batches=settings.n_steps * settings.accumulate,
+            first=done * settings.accumulate,
+            rank=rank,
+            n_ranks=n_ranks,
+        )
+        watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks)
+        return batches, [batch for _, batch in watched]
+
+    with warnings.catch_warnings():
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(
+            stage,
+            datamodule=_Feed(feed, config.hardware.workers),
+            ckpt_path=str(run_dir / CHECKPOINT) if done else None,
+            weights_only=False,
+        )
+        if trainer.global_step > done:
+            trainer.save_checkpoint(run_dir / CHECKPOINT)
+
+
+class _Feed(lightning.LightningDataModule):
+    """Loaders of one process, made once its rank is known."""
+
+    def __init__(
+        self, feed: Callable[[int, int], tuple[CorpusBatches, list[Any]]], n_workers: int
+    ) -> None:
+        super().__init__()
+        self.feed = feed
+        self.n_workers = n_workers
+
+    def setup(self, stage: str) -> None:
+        assert self.trainer is not None
+        self.train, self.valid = self.feed(self.trainer.global_rank, self.trainer.world_size)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(
+            self.train,
+            batch_size=None,
+            num_workers=self.n_workers,
+            persistent_workers=self.n_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        watched: Any = self.valid
+        return DataLoader(watched, batch_size=None)
+
+
+def make_trainer(
+    hardware: Hardware, settings: StageSettings, run_dir: Path, done: int
+) -> lightning.Trainer:
+    """Make the trainer of a stage.
+
+    Parameters
+    ----------
+    hardware : Hardware
+        What to train on.
+    settings : StageSettings
+        Budget.
+    run_dir : Path
+        Folder of checkpoints and logs.
+    done : int
+        Steps that an earlier run has done; logs go to a folder of that name.
+
+    Returns
+    -------
+    lightning.Trainer
+        Trainer.
+    """
+    several = hardware.devices * hardware.nodes > 1
+    logs: dict[str, Any] = {"name": "logs", "version": f"from_{done}"}
+    return lightning.Trainer(
+        max_steps=settings.n_steps,
+        max_epochs=-1,
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        precision=hardware.precision,
+        # Every process computes the same codebooks: nothing has to be sent before each step.
+        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        use_distributed_sampler=False,
+        plugins=[ReplacingCheckpointIO()],
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.max_norm,
+        default_root_dir=run_dir,
+        logger=[CSVLogger(run_dir, **logs), TensorBoardLogger(run_dir, **logs)],
         log_every_n_steps=20,
-        val_check_interval=min(500, settings.n_steps),
+        # In batches, of which there are several to a step.
+        val_check_interval=min(settings.validate_every, settings.n_steps) * settings.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         callbacks=[
             ModelCheckpoint(
                 run_dir,
-                filename="last",
-                every_n_train_steps=_CHECKPOINT_BATCHES * _STEPS_PER_BATCH,
+                filename=Path(CHECKPOINT).stem,
+                every_n_train_steps=settings.save_every,
                 enable_version_counter=False,
             ),
             TQDMProgressBar(refresh_rate=50),
         ],
     )
-    # The recordings are in memory and a crop costs far less than a step: no workers.
-    watched: Any = validation_batches(valid, config)
-    with warnings.catch_warnings():
-        for message in _EXPECTED:
-            warnings.filterwarnings("ignore", message)
-        trainer.fit(
-            stage,
-            DataLoader(crops, batch_size=None),
-            DataLoader(watched, batch_size=None),
-            ckpt_path=resume,
-        )

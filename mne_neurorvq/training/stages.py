@@ -3,136 +3,95 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import json
+from pathlib import Path
+from typing import NamedTuple
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
-from .crops import Batch
-from .optimisation import make_optimizers, warmup_cosine
+from ..models import (
+    NeuroRVQ,
+    NeuroRVQTokenizer,
+    count_codes,
+    perplexity,
+    reconstruction_losses,
+    synthesise,
+    used_share,
+)
+from ..models.collectives import all_sum
+from .config import LossWeights, StageSettings
+from .optimisation import MuonWithAdamW, warmup_cosine
 
-# Share of the patches that the first of the two passes hides.
-_MASK_RATIO = 0.5
+# Any two steps, and any two processes, draw from different seeds.
+_STEP_STRIDE, _RANK_STRIDE = 1_000_003, 7_919
+# Written where a run stopped because its loss was not finite.
+BAD_BATCH = "not_finite.json"
 
 
-@dataclass(frozen=True)
-class StageSettings:
-    """Budget and optimisation of one stage.
+class Batch(NamedTuple):
+    """Windows of one size.
 
-    Parameters
+    Attributes
     ----------
-    n_steps : int
-        Optimiser steps.
-    tokens_per_step : int
-        Patches per step: windows times channels times patches.
-    lr, matrix_lr : float
-        Learning rates of AdamW and of Muon (which takes the matrices of linear layers).
-    weight_decay : float
-        Decay of those matrices.
-    lr_warmup_steps : int
-        Steps of linear warm-up, before the cosine.
-    max_norm : float
-        Gradient norm to clip at.
-    seed : int
-        Seed of weights and batches.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.training import StageSettings
-    >>> StageSettings(n_steps=4000, seed=7).tokens_per_step
-    512
+    windows : Tensor, shape (n_windows, n_channels, n_times)
+        Signal in the model's unit and rate.
+    channel_ids : Tensor of int64, shape (n_windows, n_channels)
+        Vocabulary rows of each window's channels.
+    ids : list of str
+        Names of the windows in their corpus.
     """
 
-    n_steps: int
-    tokens_per_step: int = 512
-    lr: float = 7e-4
-    matrix_lr: float = 1.4e-3
-    weight_decay: float = 0.01
-    lr_warmup_steps: int = 200
-    max_norm: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the tokenizer's losses.
-
-    The published objective is 1 for all but ``waveform``, which is 0 there: without it the
-    amplitude of the reconstruction is free.
-
-    Parameters
-    ----------
-    code, amplitude, phase, signal, waveform : float
-        Weight of the term of that name, see
-        :func:`~mne_neurorvq.models.reconstruction_losses`.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.training import LossWeights
-    >>> published = LossWeights(waveform=0.0)
-    >>> published.signal
-    1.0
-    """
-
-    code: float = 1.0
-    amplitude: float = 1.0
-    phase: float = 1.0
-    signal: float = 1.0
-    waveform: float = 2.0
+    windows: Tensor
+    channel_ids: Tensor
+    ids: list[str]
 
 
 class _Stage(lightning.LightningModule):
-    """Two optimisers, clipping and schedules: what both stages share."""
+    """Optimiser, seeds and the check of the loss: what both stages share."""
 
-    def __init__(self, settings: StageSettings) -> None:
+    def __init__(self, settings: StageSettings, seed: int) -> None:
         super().__init__()
         self.settings = settings
-        # Lightning steps several optimisers only when asked to by hand.
-        self.automatic_optimization = False
+        self.seed = seed
 
     def trained(self) -> nn.Module:
         """Return the module whose parameters are optimised."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         settings = self.settings
-        optimizers = make_optimizers(
+        optimizer = MuonWithAdamW(
             self.trained(),
             lr=settings.lr,
             matrix_lr=settings.matrix_lr,
             weight_decay=settings.weight_decay,
         )
-        schedules = [
-            warmup_cosine(optimizer, settings.lr_warmup_steps, settings.n_steps)
-            for optimizer in optimizers
-        ]
-        return list(optimizers), schedules
+        schedule = warmup_cosine(optimizer, settings.lr_warmup_steps, settings.n_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make what is random in a step a function of its number: a resumed run is the same."""
-        torch.manual_seed(self.settings.seed + 1_000_003 * (self.global_step + 1))
+        torch.manual_seed(self.seed + _STEP_STRIDE * (self.global_step + 1))
 
-    def descend(self, loss: Tensor) -> None:
-        """One step of both optimisers."""
-        if not torch.isfinite(loss):
-            raise RuntimeError(f"the loss is {loss.item()} at step {self.trainer.global_step}.")
-        optimizers: Any = self.optimizers()
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        self.manual_backward(loss)
-        norm = nn.utils.clip_grad_norm_(self.trained().parameters(), self.settings.max_norm)
-        self.log("gradient_norm", norm)
-        for optimizer in optimizers:
-            optimizer.step()
-        schedules: Any = self.lr_schedulers()
-        for schedule in schedules:
-            schedule.step()
+    def checked(self, loss: Tensor, batch: Batch) -> Tensor:
+        """Return a loss that is finite, or stop and leave the names of the windows behind."""
+        if torch.isfinite(loss):
+            return loss
+        file = Path(self.trainer.default_root_dir) / BAD_BATCH
+        record = {"step": self.global_step, "rank": self.global_rank, "windows": batch.ids}
+        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        raise RuntimeError(
+            f"the loss is {loss.item()} at step {self.global_step}: the windows of the batch are "
+            f"in {file}. Look at them, or lower the learning rates; the run goes on from its last "
+            "checkpoint."
+        )
 
 
 class TokenizerStage(_Stage):
@@ -144,8 +103,10 @@ class TokenizerStage(_Stage):
         The model to train.
     settings : StageSettings
         Budget and optimisation.
-    weights : LossWeights
-        Weights of the losses.
+    weights : LossWeights | None
+        Weights of the losses; None takes the defaults.
+    seed : int
+        Seed of what is random in a step.
 
     Examples
     --------
@@ -161,11 +122,12 @@ class TokenizerStage(_Stage):
         self,
         tokenizer: NeuroRVQTokenizer,
         settings: StageSettings,
-        weights: LossWeights = LossWeights(),
+        weights: LossWeights | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, seed)
         self.tokenizer = tokenizer
-        self.weights = weights
+        self.weights = LossWeights() if weights is None else weights
 
     def trained(self) -> nn.Module:
         """Say what is optimised.
@@ -177,27 +139,48 @@ class TokenizerStage(_Stage):
         """
         return self.tokenizer
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Sum the weighted losses and descend."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum the weighted losses."""
         losses, quantized = self.tokenizer.losses(batch.windows, batch.channel_ids)
-        self.descend(
-            torch.stack([getattr(self.weights, name) * loss for name, loss in losses.items()]).sum()
-        )
-        self.log_dict({f"train_{name}": loss.detach() for name, loss in losses.items()})
+        n = len(batch.windows)
+        self.log_dict({f"train_{k}": v.detach() for k, v in losses.items()}, batch_size=n)
         for level, norm in enumerate(quantized.residual_norms.mean(0)):
-            self.log(f"residual_norm_{level}", norm)
+            self.log(f"residual_norm_{level}", norm, batch_size=n)
+        total = torch.stack([getattr(self.weights, k) * v for k, v in losses.items()]).sum()
+        return self.checked(total, batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting codes."""
+        quantizer = self.tokenizer.config.quantizer
+        shape = (quantizer.n_codebooks, quantizer.n_levels, quantizer.n_codes)
+        self._counts = torch.zeros(shape, dtype=torch.int64, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log the losses and the correlation of reconstruction and signal."""
-        x = batch.windows
-        losses, _ = self.tokenizer.losses(x, batch.channel_ids)
-        rebuilt = self.tokenizer(x, batch.channel_ids)
+        """Log the losses, and the correlation of reconstruction and signal."""
+        x, n = batch.windows, len(batch.windows)
+        predicted, target, quantized = self.tokenizer.reconstruct(x, batch.channel_ids)
+        patches = x.unflatten(-1, (-1, self.tokenizer.config.patch_size))
+        losses = {"code": quantized.loss, **reconstruction_losses(target, predicted, patches)}
+        rebuilt = synthesise(predicted).flatten(2)
         r = F.cosine_similarity(
             rebuilt - rebuilt.mean(-1, keepdim=True), x - x.mean(-1, keepdim=True), dim=-1
         ).mean()
-        self.log_dict({f"valid_{name}": loss for name, loss in losses.items()}, batch_size=len(x))
-        self.log("valid_r", r, batch_size=len(x), prog_bar=True)
-        self.log("valid_gain", rebuilt.std() / x.std(), batch_size=len(x))
+        if quantized.codes.shape[-1]:  # none while the quantizer warms up
+            self._counts += count_codes(quantized.codes, self._counts.shape[-1])
+        self.log_dict(
+            {f"valid_{name}": loss for name, loss in losses.items()}, batch_size=n, sync_dist=True
+        )
+        self.log("valid_r", r, batch_size=n, prog_bar=True, sync_dist=True)
+        self.log("valid_gain", rebuilt.std() / x.std(), batch_size=n, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the share of the codes in use and their perplexity, of the poorest codebook."""
+        (counts,) = all_sum(self._counts)
+        for level, (used, evenness) in enumerate(
+            zip(used_share(counts).amin(0), perplexity(counts).amin(0), strict=True)
+        ):
+            self.log(f"valid_used_{level}", used)
+            self.log(f"valid_perplexity_{level}", evenness)
 
 
 class FoundationStage(_Stage):
@@ -211,6 +194,10 @@ class FoundationStage(_Stage):
         Frozen and in evaluation mode; gives the codes of the unmasked windows.
     settings : StageSettings
         Budget and optimisation.
+    mask_ratio : float
+        Share of the patches that the first pass hides; the second hides the others.
+    seed : int
+        Seed of the masks.
 
     Examples
     --------
@@ -229,10 +216,13 @@ class FoundationStage(_Stage):
         foundation: NeuroRVQ,
         tokenizer: NeuroRVQTokenizer,
         settings: StageSettings,
+        mask_ratio: float = 0.5,
+        seed: int = 0,
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, seed)
         self.foundation = foundation
         self.tokenizer = tokenizer.eval().requires_grad_(False)
+        self.mask_ratio = mask_ratio
 
     def trained(self) -> nn.Module:
         """Say what is optimised.
@@ -244,8 +234,12 @@ class FoundationStage(_Stage):
         """
         return self.foundation
 
+    def on_train_epoch_start(self) -> None:
+        """Keep the tokenizer as it is: Lightning sets everything to training mode."""
+        self.tokenizer.eval()
+
     def masked_loss(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and accuracy per level over all codebooks and both masks.
+        """Cross-entropy and accuracy over all codebooks, levels and both masks.
 
         Parameters
         ----------
@@ -257,33 +251,39 @@ class FoundationStage(_Stage):
         Returns
         -------
         loss : Tensor, shape ()
-            Mean cross-entropy.
+            Mean cross-entropy of a code in nats.
         accuracy : Tensor, shape (n_codebooks, n_levels)
             Share of codes guessed right.
         """
-        x = batch.windows
         with torch.no_grad():
-            codes, _ = self.tokenizer.encode(x, batch.channel_ids)
+            codes, _ = self.tokenizer.encode(batch.windows, batch.channel_ids)
         generator = torch.Generator().manual_seed(seed)
-        return masked_token_scores(self.foundation, batch, codes, generator)
+        return masked_token_scores(self.foundation, batch, codes, generator, self.mask_ratio)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Descend on the masked-token loss."""
-        loss, accuracy = self.masked_loss(batch, self.settings.seed + self.global_step)
-        self.descend(loss)
-        self.log("train_loss", loss.detach())
-        self.log("train_accuracy", accuracy.mean())
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Predict the hidden codes."""
+        seed = self.seed + _STEP_STRIDE * self.global_step + _RANK_STRIDE * self.global_rank
+        loss, accuracy = self.masked_loss(batch, seed)
+        n = len(batch.windows)
+        self.log("train_loss", loss.detach(), batch_size=n)
+        self.log("train_accuracy", accuracy.mean(), batch_size=n)
+        return self.checked(loss, batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy per level, under masks that never change."""
         loss, accuracy = self.masked_loss(batch, batch_idx)
-        self.log("valid_loss", loss, batch_size=len(batch.windows), prog_bar=True)
+        n = len(batch.windows)
+        self.log("valid_loss", loss, batch_size=n, prog_bar=True, sync_dist=True)
         for level, share in enumerate(accuracy.mean(0)):
-            self.log(f"valid_accuracy_{level}", share, batch_size=len(batch.windows))
+            self.log(f"valid_accuracy_{level}", share, batch_size=n, sync_dist=True)
 
 
 def masked_token_scores(
-    foundation: NeuroRVQ, batch: Batch, codes: Tensor, generator: torch.Generator
+    foundation: NeuroRVQ,
+    batch: Batch,
+    codes: Tensor,
+    generator: torch.Generator,
+    mask_ratio: float,
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and accuracy of guessing hidden codes, over both masks.
 
@@ -296,7 +296,9 @@ def masked_token_scores(
     codes : Tensor, shape (n_windows, n_channels, n_patches, n_codebooks, n_levels)
         Their codes.
     generator : torch.Generator
-        Draws the half of the patches that the first pass hides; the second hides the rest.
+        Draws the patches that the first pass hides; the second hides the rest.
+    mask_ratio : float
+        Share of the patches that the first pass hides.
 
     Returns
     -------
@@ -306,7 +308,7 @@ def masked_token_scores(
         Share of codes guessed right.
     """
     labels = codes.flatten(1, 2)
-    mask = random_mask(labels.shape[:2], _MASK_RATIO, generator).to(codes.device)
+    mask = random_mask(labels.shape[:2], mask_ratio, generator).to(codes.device)
     both = foundation.masked_token_logits(batch.windows, mask, batch.channel_ids)
     losses, hits = [], []
     for logits, hidden in zip(both, (mask, ~mask), strict=True):

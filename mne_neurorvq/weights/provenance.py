@@ -23,7 +23,8 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
     Returns
     -------
     dict of str to tuple of str | None
-        Subjects of each data set; empty for untrained models, None where it is not known.
+        Subjects of each data set; empty for untrained models, None where it is not known (the
+        file then says null, or there is none).
 
     Raises
     ------
@@ -48,9 +49,11 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
     return _read(path) if path.is_file() else None
 
 
-def _read(path: Path) -> dict[str, tuple[str, ...]]:
+def _read(path: Path) -> dict[str, tuple[str, ...]] | None:
     try:
         subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
+        if subjects is None:
+            return None
         if not all(
             isinstance(names, list) and all(isinstance(name, str) for name in names)
             for names in subjects.values()

@@ -1,0 +1,200 @@
+# License: BSD-3-Clause
+"""From the windows of a corpus to batches: which windows, which crops of them, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveInt
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """What training sees of a window.
+
+    Parameters
+    ----------
+    tokens_per_batch : int
+        Upper bound of windows times channels times patches in a batch.
+    n_channels : tuple of int
+        Montage sizes to draw from; a window with fewer channels gives all it has.
+    n_patches : tuple of int
+        Lengths to draw from, in patches; a shorter window gives all it has. A value given twice
+        is drawn twice as often. Montage and length together stay within the token budget.
+    gain_spread : float
+        Standard deviation of the natural logarithm of a random gain.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import CropSettings
+    >>> CropSettings(tokens_per_batch=256).gain_spread
+    0.2
+    """
+
+    tokens_per_batch: PositiveInt = 512
+    n_channels: tuple[PositiveInt, ...] = (8, 16, 19, 21, 32, 48, 64)
+    n_patches: tuple[PositiveInt, ...] = (2, 3, 4, 4, 4, 6, 8, 12)
+    gain_spread: NonNegativeFloat = 0.2
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """Windows that share the size of their crops.
+
+    Attributes
+    ----------
+    windows : ndarray of int, shape (n_windows,)
+        Indices of windows in the corpus.
+    n_channels, n_patches : int
+        Size of the crops.
+    """
+
+    windows: NDArray[np.intp]
+    n_channels: int
+    n_patches: int
+
+
+def plan_epoch(
+    n_channels: NDArray[np.integer],
+    n_patches: NDArray[np.integer],
+    order: NDArray[np.intp],
+    settings: CropSettings,
+    *,
+    max_patches: int,
+    rng: np.random.Generator,
+    multiple_of: int = 1,
+) -> list[PlannedBatch]:
+    """Put every window of a corpus into one batch.
+
+    Each window draws the size of its crop; windows of one size make a batch as soon as they fill
+    it, so that batches follow ``order``, and what remains at the end makes smaller ones.
+
+    Parameters
+    ----------
+    n_channels, n_patches : ndarray of int, shape (n_windows,)
+        Size of every window.
+    order : ndarray of int, shape (n_windows,)
+        A permutation of the windows.
+    settings : CropSettings
+        Sizes of crops and batches.
+    max_patches : int
+        Token budget of a model's segment.
+    rng : numpy.random.Generator
+        Source of the sizes.
+    multiple_of : int
+        The number of batches is made a multiple of it, by splitting some in two.
+
+    Returns
+    -------
+    list of PlannedBatch
+        The batches.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer windows than ``multiple_of``.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> plan = plan_epoch(np.full(5, 2), np.full(5, 4), np.arange(5), CropSettings(16, (2,), (4,)),
+    ...                   max_patches=256, rng=rng)
+    >>> [batch.windows.tolist() for batch in plan]
+    [[0, 1], [2, 3], [4]]
+    """
+    if len(order) < multiple_of:
+        raise ValueError(
+            f"{len(order)} windows cannot be shared out among {multiple_of} processes: use fewer "
+            "processes or a larger corpus."
+        )
+    channels = np.minimum(rng.choice(settings.n_channels, len(order)), n_channels[order])
+    channels = np.minimum(channels, max_patches)
+    patches = np.minimum(rng.choice(settings.n_patches, len(order)), n_patches[order])
+    patches = np.minimum(patches, max_patches // channels)
+    filled: list[tuple[int, PlannedBatch]] = []
+    sizes, size_of = np.unique(np.stack((channels, patches)), axis=1, return_inverse=True)
+    for i, (n_chans, n_pats) in enumerate(sizes.T.tolist()):
+        places = np.flatnonzero(size_of.ravel() == i)
+        capacity = max(1, settings.tokens_per_batch // (n_chans * n_pats))
+        for start in range(0, len(places), capacity):
+            part = places[start : start + capacity]
+            # A batch that is never filled waits for the end.
+            complete = int(part[-1]) if len(part) == capacity else len(order)
+            filled.append((complete, PlannedBatch(order[part], n_chans, n_pats)))
+    plan = [batch for _, batch in sorted(filled, key=lambda item: item[0])]
+    return _split_some(plan, -len(plan) % multiple_of)
+
+
+def _split_some(plan: list[PlannedBatch], n_more: int) -> list[PlannedBatch]:
+    """Make more batches of the same windows, cutting the largest in half."""
+    plan = list(plan)
+    for _ in range(n_more):
+        i = max(range(len(plan)), key=lambda i: len(plan[i].windows))
+        batch, half = plan[i], len(plan[i].windows) // 2
+        plan[i : i + 1] = [
+            PlannedBatch(part, batch.n_channels, batch.n_patches)
+            for part in (batch.windows[:half], batch.windows[half:])
+        ]
+    return plan
+
+
+def share_of_rank(plan: Sequence[PlannedBatch], rank: int, n_ranks: int) -> Sequence[PlannedBatch]:
+    """Batches of one process: a stretch of the plan, so that it reads few parts of the corpus.
+
+    Parameters
+    ----------
+    plan : sequence of PlannedBatch
+        Batches of an epoch; their number is a multiple of ``n_ranks``.
+    rank, n_ranks : int
+        Number of the process, and how many there are.
+
+    Returns
+    -------
+    sequence of PlannedBatch
+        As many for every process.
+    """
+    each = len(plan) // n_ranks
+    return plan[rank * each : (rank + 1) * each]
+
+
+def crop(
+    data: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    batch: PlannedBatch,
+    settings: CropSettings,
+    *,
+    patch_size: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Draw channels, a start and a gain of a window.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_channels, n_times)
+        Window.
+    rows : ndarray of int, shape (n_channels,)
+        Vocabulary rows of its channels.
+    batch : PlannedBatch
+        Gives the size.
+    settings : CropSettings
+        Gives the spread of the gain.
+    patch_size : int
+        Samples of a patch.
+    rng : numpy.random.Generator
+        Source of the draw.
+
+    Returns
+    -------
+    data : ndarray of float32, shape (batch.n_channels, batch.n_patches * patch_size)
+        Part of the window, scaled.
+    rows : ndarray of int, shape (batch.n_channels,)
+        Vocabulary rows of its channels.
+    """
+    n_times = batch.n_patches * patch_size
+    picks = rng.permutation(len(rows))[: batch.n_channels]
+    start = rng.integers(data.shape[1] - n_times + 1)
+    gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
+    return gain * data[picks, start : start + n_times], rows[picks]

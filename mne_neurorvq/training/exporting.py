@@ -1,0 +1,104 @@
+# License: BSD-3-Clause
+"""``mne-neurorvq export``: from a run to a folder that can be given away."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+from ..models.foundation import MaskedTokenHeads
+from ..weights import LoadedModel, load_pretrained, to_official_state_dict
+from ..weights.loading import CARD_FILE
+from ..weights.reading import read_state
+from .command import HEADS, MODEL
+
+_FRONT = """---
+license: {licence}
+library_name: mne-neurorvq
+tags:
+- {modality}
+- neurorvq
+- residual-vector-quantization
+---
+
+# {name}
+
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of the subcommand.
+    """
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a pretraining run")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="DIR", help="new folder of the model"
+    )
+    parser.add_argument("--name", help="name of the model (default: that of DIR)")
+    parser.add_argument(
+        "--licence",
+        default="other",
+        help="licence of the weights as the Hugging Face hub spells it, such as bsd-3-clause "
+        "(default: other)",
+    )
+    parser.add_argument(
+        "--official",
+        action="store_true",
+        help="also write the authors' key format (for models with their residual rule)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the folder: weights, configuration, provenance and model card.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What :func:`add_arguments` declared.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the run has no model yet.
+    ValueError
+        If the folder has something in it, or the authors' code cannot express the model.
+    """
+    source = args.run / MODEL
+    if not source.is_dir():
+        raise FileNotFoundError(
+            f"{args.run} has no finished stage: 'mne-neurorvq pretrain tokenizer' makes one."
+        )
+    if args.out.exists() and any(args.out.iterdir()):
+        raise ValueError(f"{args.out} is not empty: name a new folder.")
+    loaded = load_pretrained(source)
+    official = _official(loaded, args.run / HEADS) if args.official else {}
+    shutil.copytree(source, args.out, dirs_exist_ok=True)
+    front = _FRONT.format(
+        licence=args.licence, modality=loaded.config.modality, name=args.name or args.out.name
+    )
+    (args.out / CARD_FILE).write_text(front + (loaded.card or ""), encoding="utf-8")
+    for kind, state in official.items():
+        (args.out / "official").mkdir(exist_ok=True)
+        torch.save(state, args.out / "official" / f"{kind}.pt")
+    print(
+        f"{args.out}: load_pretrained({str(args.out)!r}) takes it, and so does every pretrained=."
+    )
+    print(f"Publish it with: hf upload USER/{args.name or args.out.name} {args.out}")
+
+
+def _official(loaded: LoadedModel, heads: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """State dicts under the authors' names, the pretraining heads included."""
+    if loaded.foundation is not None and heads.exists():
+        loaded.foundation.masked_tokens = MaskedTokenHeads(loaded.config)
+        read_state(heads, loaded.foundation.masked_tokens)
+    models = {"tokenizer": loaded.tokenizer, "foundation": loaded.foundation}
+    return {
+        kind: to_official_state_dict(model) for kind, model in models.items() if model is not None
+    }

@@ -1,0 +1,222 @@
+# License: BSD-3-Clause
+"""Batches of a corpus for one process of a run, from any step on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ..models import NeuroRVQConfig
+from .batches import CropSettings, PlannedBatch, crop, plan_epoch, share_of_rank
+from .corpus.dataset import CorpusDataset
+from .stages import Batch
+
+# Validation looks at so many windows of each subject, of so many patches.
+_WATCHED_WINDOWS, _WATCHED_PATCHES = 16, 4
+# They are held in memory.
+_WATCHED_IN_ALL = 1024
+
+
+class CorpusBatches(IterableDataset[Batch]):
+    """Batches of random crops; every window is in one batch of each epoch.
+
+    Batch ``k`` of a process is a function of the corpus, the settings, the seed and the number of
+    processes: a run that goes on at step ``k`` gets what an undisturbed one would have got, with
+    any number of workers.
+
+    Parameters
+    ----------
+    corpus : CorpusDataset
+        Windows to learn from.
+    config : NeuroRVQConfig
+        Patch size and token budget.
+    settings : CropSettings
+        Sizes of batches and crops.
+    seed : int
+        Seed.
+    n_batches : int
+        Batches of this process in all.
+    first : int
+        Batch to start with.
+    rank, n_ranks : int
+        Number of this process, and how many there are.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq.models import NEURORVQ_EEG
+    >>> from mne_neurorvq.training import (
+    ...     CorpusBatches, CorpusDataset, CropSettings, prepare_corpus)
+    >>> folder = tempfile.mkdtemp()
+    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
+    ...     _ = raw.save(f"{folder}/{raw.info['subject_info']['his_id']}_raw.fif", verbose=False)
+    >>> _ = prepare_corpus([folder], f"{folder}/corpus", window=6)
+    >>> batches = CorpusBatches(CorpusDataset(f"{folder}/corpus"), NEURORVQ_EEG,
+    ...                         CropSettings(32, n_channels=(8,)), seed=0, n_batches=2)
+    >>> [batch.windows.shape[1] for batch in batches]  # channels
+    [8, 8]
+    """
+
+    def __init__(
+        self,
+        corpus: CorpusDataset,
+        config: NeuroRVQConfig,
+        settings: CropSettings,
+        *,
+        seed: int,
+        n_batches: int,
+        first: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> None:
+        self.corpus = corpus
+        self.config = config
+        self.settings = settings
+        self.seed = seed
+        self.n_batches = n_batches
+        self.first = first
+        self.rank = rank
+        self.n_ranks = n_ranks
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        number, n_workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        wanted = range(self.first + number, self.n_batches, n_workers)
+        for epoch, batch in self.planned(wanted):
+            yield self.read(epoch, batch)
+
+    def planned(self, numbers: range) -> Iterator[tuple[int, PlannedBatch]]:
+        """Plan batches without reading anything.
+
+        Parameters
+        ----------
+        numbers : range
+            Numbers of the batches.
+
+        Yields
+        ------
+        epoch : int
+            Number of the epoch.
+        batch : PlannedBatch
+            Which windows, and the size of their crops.
+        """
+        epoch, before, plan = 0, 0, self.epoch(0)
+        for number in numbers:
+            while number >= before + len(plan):
+                before += len(plan)
+                epoch += 1
+                plan = self.epoch(epoch)
+            yield epoch, plan[number - before]
+
+    def epoch(self, number: int) -> Sequence[PlannedBatch]:
+        """Plan what this process sees in an epoch.
+
+        Parameters
+        ----------
+        number : int
+            Number of the epoch.
+
+        Returns
+        -------
+        sequence of PlannedBatch
+            Its batches.
+        """
+        rng = np.random.default_rng((self.seed, number))
+        plan = plan_epoch(
+            self.corpus.n_channels,
+            self.corpus.n_patches,
+            rng.permutation(len(self.corpus)),
+            self.settings,
+            max_patches=self.config.max_patches,
+            rng=rng,
+            multiple_of=self.n_ranks,
+        )
+        return share_of_rank(plan, self.rank, self.n_ranks)
+
+    def read(self, epoch: int, batch: PlannedBatch) -> Batch:
+        """Read the windows of a batch and crop them.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, for the crops.
+        batch : PlannedBatch
+            Which windows.
+
+        Returns
+        -------
+        Batch
+            Signals and channels.
+        """
+        windows = [self.corpus[int(i)] for i in batch.windows]
+        crops = [
+            crop(
+                window.data,
+                window.rows,
+                batch,
+                self.settings,
+                patch_size=self.config.patch_size,
+                rng=np.random.default_rng((self.seed, epoch, int(i))),
+            )
+            for i, window in zip(batch.windows, windows, strict=True)
+        ]
+        return _stacked(crops, [window.id for window in windows])
+
+
+def watched_batches(
+    corpus: CorpusDataset,
+    config: NeuroRVQConfig,
+    *,
+    n_windows: int = _WATCHED_WINDOWS,
+    rank: int = 0,
+    n_ranks: int = 1,
+) -> list[tuple[str, Batch]]:
+    """Evenly spaced windows of every subject, with all the channels that the budget allows.
+
+    Parameters
+    ----------
+    corpus : CorpusDataset
+        Windows of subjects that training does not see.
+    config : NeuroRVQConfig
+        Patch size and token budget.
+    n_windows : int
+        Windows of a subject, of four patches each; fewer if there are very many subjects.
+    rank, n_ranks : int
+        Number of this process, and how many share the windows.
+
+    Returns
+    -------
+    list of (str, Batch)
+        Subjects, and batches of their equally large windows; always the same.
+    """
+    of_subject: dict[str, list[int]] = {}
+    for i, subject in enumerate(corpus.subjects):
+        of_subject.setdefault(subject, []).append(i)
+    planned: dict[tuple[str, int, int], list[int]] = {}
+    each = max(1, min(n_windows, _WATCHED_IN_ALL // max(1, len(of_subject))))
+    for subject, windows in of_subject.items():
+        places = np.linspace(0, len(windows) - 1, min(each, len(windows)))
+        for i in (windows[int(place)] for place in places):
+            n_patches = min(_WATCHED_PATCHES, int(corpus.n_patches[i]))
+            n_channels = min(int(corpus.n_channels[i]), config.max_patches // n_patches)
+            planned.setdefault((subject, n_channels, n_patches), []).append(i)
+    batches = []
+    for (subject, n_channels, n_patches), indices in sorted(planned.items())[rank::n_ranks]:
+        found = [corpus[i] for i in indices]
+        n_times = n_patches * config.patch_size
+        crops = [(w.data[:n_channels, :n_times], w.rows[:n_channels]) for w in found]
+        batches.append((subject, _stacked(crops, [window.id for window in found])))
+    return batches
+
+
+def _stacked(crops: Sequence[tuple[np.ndarray, np.ndarray]], ids: list[str]) -> Batch:
+    data, rows = zip(*crops, strict=True)
+    return Batch(
+        torch.from_numpy(np.stack(data).astype(np.float32)),
+        torch.from_numpy(np.stack(rows).astype(np.int64)),
+        ids,
+    )
