@@ -168,8 +168,8 @@ def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
         if gathered is None:
             shape = (n_trials, *batch.shape[1:])
             if batch[:1].nbytes * n_trials > _IN_MEMORY:
-                scratch = TemporaryFile()  # noqa: SIM115 (lives as long as the array)
-                gathered = np.memmap(scratch, batch.dtype, "w+", shape=shape)
+                with TemporaryFile() as scratch:  # the array keeps a handle of its own
+                    gathered = np.memmap(scratch, batch.dtype, "w+", shape=shape)
             else:
                 gathered = np.empty(shape, batch.dtype)
         gathered[start : start + len(batch)] = batch
