@@ -283,6 +283,8 @@ class FineTunedEstimator(SignalEstimator):
             names=self.validation_groups,
             seed=generator.initial_seed(),
         )
+        if not labelled.weights[training].any():
+            raise ValueError("every trial that is not in validation has sample_weight 0.")
         watched = watched[labelled.weights[watched] > 0]
         if self.early_stopping and not len(watched):
             raise ValueError(

@@ -153,7 +153,8 @@ def merge_repeats(
         first, weight = found.get(key, (i, 0.0))
         found[key] = (first, weight + float(weights[i]))
     ordered = [found[key] for key in sorted(found)]
-    return np.array([first for first, _ in ordered]), np.array([weight for _, weight in ordered])
+    first_of, summed = zip(*ordered, strict=True) if ordered else ((), ())
+    return np.array(first_of, dtype=np.intp), np.array(summed, dtype=np.float64)
 
 
 def split_validation(
