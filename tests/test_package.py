@@ -200,18 +200,21 @@ def test_the_command_is_installed():
     assert "demo" in done.stdout
 
 
-def test_the_eight_line_example_of_the_readme_runs_without_any_extra():
+def test_the_examples_of_the_readme_run_without_any_extra(tmp_path):
     text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    example, further = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert sum(map(bool, example.splitlines())) == 8
+    code = f"{HIDE_EXTRAS}\n{example}\n{further}\nprint(len(scores))"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"{HIDE_EXTRAS}\n{example}\nprint(len(scores))"],
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "4"
+    assert (tmp_path / "rest-or-left" / "estimator.json").exists()
 
 
 def test_the_api_reference_lists_every_public_name():
