@@ -134,7 +134,7 @@ def test_a_class_with_no_trial_to_train_on_is_named(X, y):
     groups = np.where(y == "left", "a", "b")
     with pytest.raises(ValueError, match="class 'left' has no trial to train on"):
         make(validation_groups=["a"]).fit(X, y, groups=groups)
-    with pytest.raises(ValueError, match="class 'rest' has no trial to train on.*sample_weight 0"):
+    with pytest.raises(ValueError, match=r"class 'rest' has no trial to .*sample_weight 0"):
         make().fit(X, y, sample_weight=(y == "left").astype(float))
 
 
@@ -232,6 +232,14 @@ def test_early_stopping_needs_trials_to_watch(X, y):
 
 
 @pytest.mark.parametrize("kind", [NeuroRVQClassifier, NeuroRVQRegressor])
+def test_weights_must_leave_a_trial_to_train_on(X, kind):
+    groups = np.repeat(["a", "b"], N // 2)
+    weights = (groups == "a").astype(float)
+    with pytest.raises(ValueError, match="not in validation has sample_weight 0"):
+        make(kind, validation_groups=["a"]).fit(X, np.tile([0, 1], N // 2), weights, groups)
+
+
+@pytest.mark.parametrize("kind", [NeuroRVQClassifier, NeuroRVQRegressor])
 def test_training_that_diverges_is_an_error(X, kind):
     y = np.tile([0, 1], N // 2)
     diverging = make(kind, finetune="full", lr=1e6, max_epochs=4, warmup_epochs=0)
@@ -300,5 +308,5 @@ def test_channels_that_the_model_does_not_know_are_left_out_with_one_warning(X, 
 def test_empty_epochs_are_an_error(make_epochs):
     empty = make_epochs(n_times=200, sfreq=200.0)[:0]
     assert isinstance(empty, mne.BaseEpochs)
-    with pytest.raises(ValueError, match="0 sample.*X needs trials"):
+    with pytest.raises(ValueError, match=r"0 sample.*X needs trials"):
         make().fit(empty, [])
