@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 
 from .arguments import add_compare_arguments, add_demo_arguments, add_file_arguments
 from .messages import one_line
@@ -22,7 +23,10 @@ _FILE_COMMANDS = {
     "reconstruct": "pass recordings through the codes and back, OUT/<name>-reconstructed-epo.fif",
     "embed": "write the embedding of recordings, OUT/<name>-embedding.npz",
 }
-_PRETRAIN_HELP = "pretrain a tokenizer and a foundation model on recordings"
+_TRAINING_COMMANDS = {
+    "prepare": ("..training.corpus.command", "make a corpus of recordings, to pretrain on"),
+    "pretrain": ("..training.command", "pretrain a tokenizer and a foundation model"),
+}
 #: What a wrong argument or file raises; anything else is a fault of this package.
 _USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)
 
@@ -106,9 +110,8 @@ def _run(args: argparse.Namespace) -> int:
         from .files import run_files
 
         return run_files(args)
-    from ..training.command import run
-
-    run(args)
+    module, _ = _TRAINING_COMMANDS[args.command]
+    import_module(module, __package__).run(args)
     return 0
 
 
@@ -154,21 +157,23 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             embedding=name == "embed",
         )
     commands.add_parser("models", parents=[common], help="list the models that have a name")
-    pretrain = commands.add_parser("pretrain", parents=[common], help=_PRETRAIN_HELP)
-    if arguments[:1] == ["pretrain"]:
-        _add_pretrain_arguments(pretrain)
+    for name, (module, text) in _TRAINING_COMMANDS.items():
+        training = commands.add_parser(name, parents=[common], help=text)
+        # Its arguments need its libraries: only who asks for it waits for them.
+        if arguments[:1] == [name]:
+            _add_training_arguments(training, name, module)
     return parser
 
 
-def _add_pretrain_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_training_arguments(parser: argparse.ArgumentParser, name: str, module: str) -> None:
     try:
-        from ..training import command
+        command = import_module(module, __package__)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "mne_neurorvq"):
             raise
         raise ImportError(
-            f"pretrain needs {missing}, which is not installed: "
+            f"{name} needs {missing}, which is not installed: "
             "pip install 'mne-neurorvq[pretrain]'"
         ) from error
     command.add_arguments(parser)

@@ -1,0 +1,210 @@
+# License: BSD-3-Clause
+"""From sources to a corpus that grows and never does anything twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .jobs import ordered_results
+from .processing import Rules, prepare_recording
+from .sources import Found, find_recordings
+from .storage import INDEX, SUMMARY, CorpusFolder, Entry, write_json
+from .summary import make_index, split_subjects, summarise
+
+
+def prepare_corpus(
+    sources: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    modality: str = "eeg",
+    window: float = 12.0,
+    validation_fraction: float = 0.1,
+    validation_subjects: Sequence[str] | None = None,
+    subject_from: str | None = None,
+    n_jobs: int = 1,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Turn recordings into a corpus of windows to pretrain on.
+
+    Each recording is read with MNE, its channels are matched to the vocabulary of the modality, it
+    passes the modality's filters and its channels and windows are judged by fixed limits. What is
+    left is cut into successive windows of all channels. A file that cannot be read or used is
+    reported and skipped. What is done is kept: the same call takes up a run that was stopped at
+    any moment, and with more sources it adds to the corpus.
+
+    Parameters
+    ----------
+    sources : iterable of str or path-like
+        Files, folders (searched with their subfolders), globs and BIDS roots.
+    out : str or path-like
+        Folder of the corpus; new, or one that was begun with the same settings.
+    modality : str
+        Kind of signal.
+    window : float
+        Longest window in seconds, a multiple of the model's patch; training crops shorter ones.
+    validation_fraction : float
+        Expected share of the subjects that is held back for validation.
+    validation_subjects : sequence of str | None
+        Names of these subjects, instead of a share by hash.
+    subject_from : str | None
+        Regular expression that finds the subject in a path: its first group, or all that matches.
+        None takes the first that there is of the BIDS entity (with the name of the data set), a
+        file name of a known data set, the folder below the source, the name of the file.
+    n_jobs : int
+        Processes, each with one recording in memory.
+    seed : int
+        Seed of the split.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    dict
+        Summary, also in ``summary.json``: for ``train`` and ``validation`` the numbers of
+        subjects, recordings, windows and hours; ``channels`` (number and names); ``bytes``;
+        ``rejected`` recordings with their reasons, and channels and windows by reason;
+        ``subjects`` of both sides, and ``subjects_by`` what they were found.
+
+    Raises
+    ------
+    ValueError
+        If an argument is impossible, the folder has another corpus, somebody else is writing to
+        it, or no recording at all can be used.
+    NotImplementedError
+        If the modality's preprocessing is not known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq.training import prepare_corpus
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
+    ...     name = raw.info["subject_info"]["his_id"]
+    ...     _ = raw.save(folder / f"{name}_raw.fif", verbose=False)
+    >>> summary = prepare_corpus([folder], folder / "corpus", window=6)
+    >>> summary["train"]
+    {'subjects': 1, 'recordings': 1, 'windows': 3, 'hours': 0.005}
+    >>> summary["rejected"]["recordings"]
+    []
+    """
+    rules = Rules.of(modality, window)
+    _check_split(validation_fraction, validation_subjects, n_jobs)
+    settings = rules.settings() | {
+        "validation_fraction": validation_fraction,
+        "validation_subjects": validation_subjects and sorted(validation_subjects),
+        "subject_from": subject_from,
+        "seed": seed,
+    }
+    found = find_recordings(sources, modality=modality, subject_from=subject_from)
+    folder = CorpusFolder(Path(out))
+    with folder.locked():
+        folder.check_settings(settings)
+        entries = folder.journal()
+        _check_named(validation_subjects, found, entries)
+        folder.clean(entries)
+        # The file of each signal: a copy on the other side of the split would be a leak.
+        files = {e.signals: e.path for e in entries.values() if e.status == "done"}
+        todo = [one for one in found if not _is_done(one, entries, files)]
+        prepare = partial(prepare_recording, rules=rules, folder=folder)
+        results = ordered_results(prepare, todo, n_jobs)
+        for one, result in tqdm(results, "recordings", len(todo), disable=not progress):
+            entry = _unless_copy(result or _died(one), files)
+            folder.commit(entry)
+            _note(entry, entries, files)
+        folder.clean(entries)
+        return _conclude(folder, list(entries.values()), settings)
+
+
+def _check_split(fraction: float, named: Sequence[str] | None, n_jobs: int) -> None:
+    if not 0 <= fraction < 1:
+        raise ValueError(f"validation_fraction={fraction} must be at least 0 and below 1.")
+    if isinstance(named, str):
+        raise ValueError(f"validation_subjects={named!r} must be a list of names.")
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs} must be at least 1.")
+
+
+def _check_named(
+    named: Sequence[str] | None, found: Sequence[Found], entries: Mapping[str, Entry]
+) -> None:
+    everyone = {one.subject for one in found} | {entry.subject for entry in entries.values()}
+    absent = sorted(set(named or ()) - everyone)
+    if absent:
+        some = sorted(everyone)
+        raise ValueError(
+            f"validation_subjects has {absent[0]!r}, who has no recording; there are "
+            f"{', '.join(some[:10])}{' ...' if len(some) > 10 else ''}."
+        )
+
+
+def _is_done(found: Found, entries: Mapping[str, Entry], files: Mapping[str, str]) -> bool:
+    """Whether nothing is left to do; files that could not be read are tried again."""
+    entry = entries.get(str(found.path))
+    if entry is None or entry.status == "failed" or entry.stamp != _stamp(found):
+        return False
+    # A copy is of use once the other file has changed.
+    return entry.status == "done" or not entry.id or entry.signals in files
+
+
+def _stamp(found: Found) -> str:
+    try:
+        return found.stamp
+    except OSError:
+        return ""
+
+
+def _unless_copy(entry: Entry, files: Mapping[str, str]) -> Entry:
+    other = files.get(entry.signals) if entry.status == "done" else None
+    if other is None or other == entry.path:
+        return entry
+    return replace(entry, status="rejected", reason=f"the same signals as {other}")
+
+
+def _note(entry: Entry, entries: dict[str, Entry], files: dict[str, str]) -> None:
+    before = entries.get(entry.path)
+    if before is not None and before.status == "done":
+        del files[before.signals]
+    if entry.status == "done":
+        files[entry.signals] = entry.path
+    entries[entry.path] = entry
+
+
+def _died(found: Found) -> Entry:
+    reason = "the process that prepared it was killed (too large for the memory?)"
+    return Entry(str(found.path), "", "failed", reason, found.subject, found.rule)
+
+
+def _conclude(
+    folder: CorpusFolder, entries: Sequence[Entry], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Split the subjects; write index and summary."""
+    done = [entry for entry in entries if entry.status == "done"]
+    index = folder.path / INDEX
+    before = json.loads(index.read_text(encoding="utf-8"))["subjects"] if index.exists() else {}
+    sides = split_subjects(
+        [entry.subject for entry in done],
+        fraction=settings["validation_fraction"],
+        named=settings["validation_subjects"],
+        seed=settings["seed"],
+        before=before,
+    )
+    summary = summarise(entries, sides, settings, folder)
+    write_json(folder.path / SUMMARY, summary)
+    if not done:
+        first = entries[0]
+        raise ValueError(
+            f"none of the {len(entries)} recordings can be used; {first.path}: {first.reason}"
+        )
+    write_json(index, make_index(done, sides, settings), indent=None)
+    return summary

@@ -1,0 +1,303 @@
+# License: BSD-3-Clause
+"""One recording on its way into a corpus: read, filtered, judged, cut, written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from ...estimators.preprocessing import preprocessing_of
+from ...models import NEURORVQ_EEG, NeuroRVQConfig
+from ...signals import ChannelMatch, unit_factor, used_channels
+from ..recordings import model_signals, pick_matching
+from .quality import LIMITS, PatchQuality, stuck_channels
+from .sources import Found
+from .storage import CorpusFolder, Entry, Status, window_starts, write_array
+
+_FORMAT = 1
+_CONFIGS = {"eeg": NEURORVQ_EEG}
+# Steps from zero to the clip limit: 0.05 uV for EEG, finer than the noise of any amplifier. A step
+# that is the same for all lets quiet channels take fewer bytes.
+_STEPS = 10_000
+# A window has at least this many patches.
+SHORTEST = 2
+_MARKED_BAD = ("BAD", "EDGE")
+
+
+class Unusable(ValueError):
+    """A recording was read, but nothing of it can be used."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How recordings become windows.
+
+    Parameters
+    ----------
+    modality : str
+        Kind of signal.
+    window_patches : int
+        Patches of a window.
+    """
+
+    modality: str
+    window_patches: int
+
+    @classmethod
+    def of(cls, modality: str, window: float) -> Rules:
+        """Check what the user says.
+
+        Parameters
+        ----------
+        modality : str
+            Kind of signal.
+        window : float
+            Length of a window in seconds.
+
+        Returns
+        -------
+        Rules
+            The rules.
+
+        Raises
+        ------
+        NotImplementedError
+            If the modality's preprocessing is not known.
+        ValueError
+            If a window is no whole number of patches, or of too few.
+        """
+        preprocessing_of(modality)
+        seconds = _CONFIGS[modality].patch_seconds
+        patches = round(window / seconds)
+        if patches < SHORTEST or abs(patches * seconds - window) > 1e-9:
+            raise ValueError(
+                f"window={window:g} s must be a multiple of the patch ({seconds:g} s), and at "
+                f"least {SHORTEST * seconds:g} s."
+            )
+        return cls(modality, patches)
+
+    @property
+    def config(self) -> NeuroRVQConfig:
+        """Vocabulary, unit, rate and patch of the modality's models."""
+        return _CONFIGS[self.modality]
+
+    @property
+    def clip(self) -> float:
+        """Largest value in the model's unit."""
+        preprocessing = preprocessing_of(self.modality)
+        assert preprocessing.clip is not None
+        return preprocessing.clip * unit_factor(preprocessing.unit, self.config.unit)
+
+    @property
+    def step(self) -> float:
+        """What a count stands for, in the model's unit."""
+        return self.clip / _STEPS
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what the windows are, JSON-able."""
+        config = self.config
+        return {
+            "format": _FORMAT,
+            "modality": self.modality,
+            "sfreq": config.sfreq,
+            "unit": config.unit,
+            "patch_size": config.patch_size,
+            "window_patches": self.window_patches,
+            "step": self.step,
+            "channels": list(config.channels),
+            "preprocessing": asdict(preprocessing_of(self.modality)),
+            "limits": asdict(LIMITS[self.modality]),
+        }
+
+
+def prepare_recording(found: Found, rules: Rules, folder: CorpusFolder) -> Entry:
+    """Prepare one recording; whatever is wrong with it becomes a reason.
+
+    Parameters
+    ----------
+    found : Found
+        The recording.
+    rules : Rules
+        How it becomes windows.
+    folder : CorpusFolder
+        The corpus; the array is written to its temporary place only.
+
+    Returns
+    -------
+    Entry
+        What became of it.
+    """
+    stamp = ""
+    try:
+        if not found.path.exists():
+            raise FileNotFoundError("there is no such file")
+        stamp = found.stamp
+        with warnings.catch_warnings(), mne.utils.use_log_level("error"):
+            # Thousands of files have thousands of remarks on their headers.
+            warnings.simplefilter("ignore")
+            return _prepare(found, stamp, rules, folder)
+    except Exception as error:
+        # What MNE raises for a broken file may be of any type, and at times without a word.
+        text = " ".join(str(error).split()) or type(error).__name__
+        status: Status = "rejected" if isinstance(error, Unusable) else "failed"
+        return Entry(str(found.path), stamp, status, text, found.subject, found.rule)
+
+
+def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> Entry:
+    config, limits = rules.config, LIMITS[rules.modality]
+    raw = _open(found)
+    _check_length(raw, config)
+    raw, matches = _picked(raw, config)
+    dropped = _by_reason((_why_unmatched(match), match.name) for match in matches if not match.used)
+    rows = np.array(used_channels(matches)[1])
+
+    stuck = stuck_channels(raw, limits)
+    _merge(dropped, ((reason, name) for name, reason in stuck.items()))
+    rows = rows[[name not in stuck for name in raw.ch_names]]
+    _check_left(rows, dropped)
+    raw.drop_channels(list(stuck))
+
+    bad_times = _bad_times(raw)
+    names = raw.ch_names
+    data = model_signals(raw, config)
+    n_patches = _usable_patches(data.shape[1] // config.patch_size, rules.window_patches)
+    data = data[:, : n_patches * config.patch_size]
+    quality = PatchQuality.of(data, config.patch_size, rules.clip, limits)
+    bad = quality.bad_channels(limits)
+    _merge(dropped, ((reason, names[i]) for i, reason in bad.items()))
+    kept = [i for i in range(len(names)) if i not in bad]
+    _check_left(rows[kept], dropped)
+    lost = _lost_windows(quality.without(bad), bad_times, rules)
+    if not window_starts(n_patches, rules.window_patches, {i for w in lost.values() for i in w}):
+        raise Unusable(f"every window is {' or '.join(sorted(lost))}")
+
+    counts = _counts(data[kept], rules, lost)
+    identity = _identity(found.path, counts, rows[kept])
+    attributes = {"rows": rows[kept].tolist(), "step": rules.step, "unit": config.unit}
+    target = folder.temporary(str(found.path))
+    shutil.rmtree(target, ignore_errors=True)
+    window_times = rules.window_patches * config.patch_size
+    write_array(target, counts, window_times, attributes | {"sfreq": config.sfreq})
+    return Entry(
+        path=str(found.path),
+        stamp=stamp,
+        status="done",
+        subject=found.subject,
+        rule=found.rule,
+        id=identity,
+        rows=tuple(rows[kept].tolist()),
+        n_patches=n_patches,
+        dropped=dropped,
+        lost=lost,
+    )
+
+
+def _open(found: Found) -> mne.io.BaseRaw:
+    if found.bids_root is None:
+        return mne.io.read_raw(found.path, preload=False, verbose="error")
+    from mne_bids import get_bids_path_from_fname, read_raw_bids
+
+    path = get_bids_path_from_fname(found.path, check=False, verbose="error")
+    return read_raw_bids(path.update(root=found.bids_root), verbose="error")
+
+
+def _check_length(raw: mne.io.BaseRaw, config: NeuroRVQConfig) -> None:
+    seconds = raw.n_times / raw.info["sfreq"]
+    least = SHORTEST * config.patch_seconds
+    if seconds < least:
+        raise Unusable(f"{seconds:.3g} s are shorter than {least:g} s")
+
+
+def _picked(
+    raw: mne.io.BaseRaw, config: NeuroRVQConfig
+) -> tuple[mne.io.BaseRaw, tuple[ChannelMatch, ...]]:
+    try:
+        return pick_matching(raw, config)
+    except ValueError as error:
+        raise Unusable(" ".join(str(error).partition(". ")[0].split())) from error
+
+
+def _why_unmatched(match: ChannelMatch) -> str:
+    return "marked bad" if match.reason == "marked bad" else "no match"
+
+
+def _by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    _merge(grouped, pairs)
+    return grouped
+
+
+def _merge(grouped: dict[str, list[str]], pairs: Iterable[tuple[str, str]]) -> None:
+    for reason, name in pairs:
+        grouped.setdefault(reason, []).append(name)
+
+
+def _check_left(rows: NDArray[np.int_], dropped: dict[str, list[str]]) -> None:
+    if not len(rows):
+        told = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(dropped.items()))
+        raise Unusable(f"no channel is left: {told} (is the unit right?)")
+
+
+def _usable_patches(n_patches: int, window_patches: int) -> int:
+    """Leave out the rest that is too short for a window."""
+    rest = n_patches % window_patches
+    return n_patches - rest if rest < SHORTEST else n_patches
+
+
+def _bad_times(raw: mne.io.BaseRaw) -> list[tuple[float, float]]:
+    """Seconds from the start of the recording that annotations mark as bad."""
+    notes = raw.annotations
+    shift = 0.0 if notes.orig_time is None else raw.first_time
+    return [
+        (note["onset"] - shift, note["onset"] - shift + note["duration"])
+        for note in notes
+        if note["description"].upper().startswith(_MARKED_BAD)
+    ]
+
+
+def _lost_windows(
+    quality: PatchQuality, bad_times: Sequence[tuple[float, float]], rules: Rules
+) -> dict[str, list[int]]:
+    limits, seconds = LIMITS[rules.modality], rules.config.patch_seconds
+    n_patches = quality.flat.shape[1]
+    lost: dict[str, list[int]] = {}
+    for number, start in enumerate(window_starts(n_patches, rules.window_patches, set())):
+        stop = min(start + rules.window_patches, n_patches)
+        reason = quality.bad_window(start, stop, limits)
+        if any(a < stop * seconds and b > start * seconds for a, b in bad_times):
+            reason = "marked bad"
+        if reason:
+            lost.setdefault(reason, []).append(number)
+    return lost
+
+
+def _counts(
+    data: NDArray[np.float32], rules: Rules, lost: dict[str, list[int]]
+) -> NDArray[np.int16]:
+    """Signals in steps, with zeros, which take no space, in place of lost windows."""
+    counts = np.empty(data.shape, np.int16)
+    for row, signal in zip(counts, data, strict=True):
+        # Resampling overshoots the clip limit a little.
+        row[:] = np.clip(np.rint(signal / rules.step), -2 * _STEPS, 2 * _STEPS)
+    size = rules.window_patches * rules.config.patch_size
+    for number in (i for numbers in lost.values() for i in numbers):
+        counts[:, number * size : (number + 1) * size] = 0
+    return counts
+
+
+def _identity(path: Path, counts: NDArray[np.int16], rows: NDArray[np.int_]) -> str:
+    """Name of a recording: the same for the same signals, wherever their file lies."""
+    digest = blake2b(counts.tobytes(), digest_size=8)
+    digest.update(rows.astype("<i8").tobytes())
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", path.name.partition(".")[0]).strip("-")
+    return f"{stem[:40]}-{digest.hexdigest()}"
