@@ -26,6 +26,7 @@ _FILE_COMMANDS = {
 _TRAINING_COMMANDS = {
     "prepare": ("..training.corpus.command", "make a corpus of recordings, to pretrain on"),
     "pretrain": ("..training.command", "pretrain a tokenizer and a foundation model"),
+    "export": ("..training.exporting", "write a pretrained model as a folder to give away"),
 }
 #: What a wrong argument or file raises; anything else is a fault of this package.
 _USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)

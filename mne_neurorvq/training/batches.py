@@ -5,10 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Windows of one size.
+
+    Attributes
+    ----------
+    windows : Tensor, shape (n_windows, n_channels, n_times)
+        Signal in the model's unit and rate.
+    channel_ids : Tensor of int64, shape (n_windows, n_channels)
+        Vocabulary rows of each window's channels.
+    ids : list of str
+        Names of the windows in their corpus.
+    """
+
+    windows: Tensor
+    channel_ids: Tensor
+    ids: list[str]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+
+from .corpus.storage import write_json
 
 CHECKPOINT = "last.ckpt"
+# What a stage was begun with, but for the configuration.
+_BEGUN = "begun.json"
 
 
 class ReplacingCheckpointIO(TorchCheckpointIO):
@@ -33,6 +43,11 @@ class ReplacingCheckpointIO(TorchCheckpointIO):
             File, replaced when the new one is complete.
         storage_options : None
             Not used.
+
+        Raises
+        ------
+        OSError
+            If it could not be written.
         """
         new = Path(f"{path}.new")
         new.parent.mkdir(parents=True, exist_ok=True)
@@ -41,10 +56,36 @@ class ReplacingCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-        except BaseException:
+        except BaseException as error:
             new.unlink(missing_ok=True)
-            raise
+            if not isinstance(error, (OSError, RuntimeError)):
+                raise
+            # torch says of a full disk only that its archive is at another position than it was.
+            raise OSError(
+                f"{path} could not be written, is the disk full? The checkpoint before it is as "
+                f"it was, and the run goes on from there. ({error})"
+            ) from error
         new.replace(path)
+
+
+class StepCheckpoint(ModelCheckpoint):
+    """Lightning's checkpoints, only of moments that a run can go on from.
+
+    That is after a step, not while gradients are accumulated for the next one, and not before the
+    stage is settled.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save a checkpoint if it is time."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and pl_module.settled:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 def steps_done(run_dir: Path) -> int:
@@ -66,3 +107,69 @@ def steps_done(run_dir: Path) -> int:
     # Our own file: Lightning's checkpoints hold more than tensors.
     state = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
     return int(state["global_step"])
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes.
+
+    Returns
+    -------
+    bool
+        False in all other processes of a run.
+    """
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def begin(run_dir: Path, done: int, inputs: Mapping[str, str]) -> None:
+    """Write what a stage begins with; if it goes on, compare.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Folder of one stage.
+    done : int
+        Steps it has behind it.
+    inputs : mapping of str to str
+        Digest of each input, by its name.
+
+    Raises
+    ------
+    ValueError
+        If an input has changed since the run was begun.
+    """
+    file = run_dir / _BEGUN
+    if not done:
+        if is_first():
+            run_dir.mkdir(parents=True, exist_ok=True)
+            write_json(file, dict(inputs))
+        return
+    begun = json.loads(file.read_text(encoding="utf-8"))
+    for name, digest in inputs.items():
+        if begun[name] != digest:
+            raise ValueError(
+                f"{run_dir} was begun with another {name}, or this one has changed since: take it "
+                "as it was, or another folder."
+            )
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Give equal content equal names.
+
+    Parameters
+    ----------
+    content : mapping
+        JSON-able content, or tensors.
+
+    Returns
+    -------
+    str
+        Digest.
+    """
+    digest = blake2b(digest_size=16)
+    for name, value in sorted(content.items()):
+        digest.update(name.encode())
+        if isinstance(value, torch.Tensor):
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        else:
+            digest.update(json.dumps(value, sort_keys=True).encode())
+    return digest.hexdigest()

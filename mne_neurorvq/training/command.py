@@ -8,15 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from ..models import NeuroRVQ, NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.provenance import TRAINING_FILE, pretraining_subjects
 from ..weights.saving import write_state
 from .calibration import calibrate_amplitude
-from .checkpoints import steps_done
+from .checkpoints import is_first, steps_done
 from .config import PretrainConfig, config_text, plain_config, read_config
 from .corpus.dataset import CorpusDataset
 from .report import card_text, measure, read_curves
@@ -81,9 +79,13 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"pretrain {args.stage} needs {name}.")
     corpus = {side: CorpusDataset(args.corpus, side) for side in ("train", "validation")}
     _check_corpus(corpus, config, args.corpus)
+    _check_stage(args)
     _keep_config(args.out, config)
     source = None
     if args.stage == "tokenizer":
+        if steps_done(args.out / "foundation"):
+            print(f"{args.out}: the tokenizer is finished, and the foundation model begun.")
+            return
         tokenizer = pretrain_tokenizer(
             corpus["train"], corpus["validation"], config, args.out / "tokenizer"
         )
@@ -91,19 +93,19 @@ def run(args: argparse.Namespace) -> None:
     else:
         source = args.tokenizer or args.out / MODEL
         tokenizer = load_pretrained(source, only="tokenizer").require("tokenizer")
+        if tokenizer.config.modality != config.model.modality:
+            raise ValueError(
+                f"{source} is a tokenizer of {tokenizer.config.modality}, but {args.corpus} holds "
+                f"{config.model.modality}."
+            )
         foundation = pretrain_foundation(
             corpus["train"], corpus["validation"], tokenizer, config, args.out / "foundation"
         )
-    if _is_first():
+    if is_first():
         record = _record(args.out, corpus, config, source)
         if foundation is None:
             record["log_amplitude_raised_by"] = calibrate_amplitude(tokenizer, corpus["train"])
         write_model(args.out, tokenizer, foundation, corpus, record)
-
-
-def _is_first() -> bool:
-    """Whether this is the process that writes."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path: str) -> None:
@@ -118,6 +120,23 @@ def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path
             )
 
 
+def _check_stage(args: argparse.Namespace) -> None:
+    """Let one run have one tokenizer."""
+    own, later = (steps_done(args.out / stage) for stage in ("tokenizer", "foundation"))
+    if args.stage == "foundation":
+        if args.tokenizer and own:
+            raise ValueError(f"{args.out} has a tokenizer of its own: leave out --tokenizer.")
+        if not args.tokenizer and not (args.out / MODEL).is_dir():
+            raise ValueError(
+                f"{args.out} has no finished tokenizer: 'mne-neurorvq pretrain tokenizer' makes "
+                "one, or --tokenizer names another."
+            )
+    elif args.tokenizer:
+        raise ValueError("--tokenizer is for the foundation model, which learns from it.")
+    elif later and not own:
+        raise ValueError(f"{args.out} has a foundation model of another tokenizer.")
+
+
 def _keep_config(run_dir: Path, config: PretrainConfig) -> None:
     """Write the configuration of a new run; of one that goes on, only the hardware may differ."""
     file = run_dir / _CONFIG
@@ -129,9 +148,12 @@ def _keep_config(run_dir: Path, config: PretrainConfig) -> None:
                     f"{run_dir} was begun with {name}: {getattr(begun, name)}, now it is "
                     f"{getattr(now, name)}: give --config {file}, or another folder."
                 )
-    elif _is_first():
+    elif is_first():
         run_dir.mkdir(parents=True, exist_ok=True)
-        file.write_text(config_text(config), encoding="utf-8")
+        # Other processes of the run may be reading it.
+        new = file.with_name(f"{_CONFIG}.new")
+        new.write_text(config_text(config), encoding="utf-8")
+        new.replace(file)
 
 
 def write_model(
@@ -158,6 +180,7 @@ def write_model(
         Data and settings.
     """
     folder = run_dir / MODEL
+    heads = None
     if foundation is not None:
         assert foundation.masked_tokens is not None
         write_state(run_dir / HEADS, foundation.masked_tokens)

@@ -208,7 +208,7 @@ class PretrainConfig:
     0.003
     """
 
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: ModelSettings = field(default_factory=ModelSettings)
     crops: CropSettings = field(default_factory=CropSettings)
     losses: LossWeights = field(default_factory=LossWeights)
@@ -219,6 +219,14 @@ class PretrainConfig:
         default_factory=lambda: StageSettings(n_steps=10_000, lr=3e-3)
     )
     hardware: Hardware = field(default_factory=Hardware)
+
+    def __post_init__(self) -> None:
+        warmup = self.model.quantizer.warmup_steps
+        if self.tokenizer.n_steps * self.tokenizer.accumulate <= warmup:
+            raise ValueError(
+                f"tokenizer.n_steps={self.tokenizer.n_steps} must be more than "
+                f"model.quantizer.warmup_steps={warmup}, after which the codebooks start."
+            )
 
 
 def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> PretrainConfig:

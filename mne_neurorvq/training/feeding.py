@@ -10,9 +10,8 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..models import NeuroRVQConfig
-from .batches import CropSettings, PlannedBatch, crop, plan_epoch, share_of_rank
+from .batches import Batch, CropSettings, PlannedBatch, crop, plan_epoch, share_of_rank
 from .corpus.dataset import CorpusDataset
-from .stages import Batch
 
 # Validation looks at so many windows of each subject, of so many patches.
 _WATCHED_WINDOWS, _WATCHED_PATCHES = 16, 4
@@ -152,7 +151,7 @@ class CorpusBatches(IterableDataset[Batch]):
         Batch
             Signals and channels.
         """
-        windows = [self.corpus[int(i)] for i in batch.windows]
+        windows = self.corpus.__getitems__(batch.windows.tolist())
         crops = [
             crop(
                 window.data,
@@ -191,7 +190,13 @@ def watched_batches(
     Returns
     -------
     list of (str, Batch)
-        Subjects, and batches of their equally large windows; always the same.
+        Subjects, and batches of their equally large windows; always the same, and at least one
+        for every process.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer windows than processes.
     """
     of_subject: dict[str, list[int]] = {}
     for i, subject in enumerate(corpus.subjects):
@@ -205,12 +210,30 @@ def watched_batches(
             n_channels = min(int(corpus.n_channels[i]), config.max_patches // n_patches)
             planned.setdefault((subject, n_channels, n_patches), []).append(i)
     batches = []
-    for (subject, n_channels, n_patches), indices in sorted(planned.items())[rank::n_ranks]:
-        found = [corpus[i] for i in indices]
+    shared = _at_least(n_ranks, sorted(planned.items()))
+    for (subject, n_channels, n_patches), indices in shared[rank::n_ranks]:
+        found = corpus.__getitems__(indices)
         n_times = n_patches * config.patch_size
         crops = [(w.data[:n_channels, :n_times], w.rows[:n_channels]) for w in found]
         batches.append((subject, _stacked(crops, [window.id for window in found])))
     return batches
+
+
+def _at_least(
+    n_batches: int, plan: list[tuple[tuple[str, int, int], list[int]]]
+) -> list[tuple[tuple[str, int, int], list[int]]]:
+    """Split batches until there are enough: a process without any would not take part at all."""
+    if sum(len(indices) for _, indices in plan) < n_batches:
+        raise ValueError(
+            f"the windows to watch cannot be shared out among {n_batches} processes: use fewer, "
+            "or more validation subjects."
+        )
+    while len(plan) < n_batches:
+        i = max(range(len(plan)), key=lambda i: len(plan[i][1]))
+        size, indices = plan[i]
+        half = len(indices) // 2
+        plan[i : i + 1] = [(size, indices[:half]), (size, indices[half:])]
+    return plan
 
 
 def _stacked(crops: Sequence[tuple[np.ndarray, np.ndarray]], ids: list[str]) -> Batch:

@@ -16,7 +16,7 @@ from ..analysis import code_usage, reconstruction_quality
 from ..models import NeuroRVQ, NeuroRVQTokenizer, synthesise
 from .corpus.dataset import CorpusDataset
 from .feeding import watched_batches
-from .stages import masked_token_scores
+from .masking import masked_token_scores
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5

@@ -3,36 +3,49 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
-from .checkpoints import CHECKPOINT, ReplacingCheckpointIO, steps_done
-from .config import Hardware, PretrainConfig, StageSettings
+from .checkpoints import (
+    CHECKPOINT,
+    ReplacingCheckpointIO,
+    StepCheckpoint,
+    begin,
+    digest_of,
+    steps_done,
+)
+from .config import Hardware, PretrainConfig, StageSettings, plain_config
 from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
 from .optimisation import start_filter_bank
 from .stages import FoundationStage, TokenizerStage
 
 # What Lightning says about choices that are meant: the workers asked for, a folder that already
-# has the checkpoint to go on from, an epoch resumed where it stopped, a frozen tokenizer.
+# has the checkpoint to go on from, an epoch resumed where it stopped, a frozen tokenizer, means
+# that are those of all processes already.
 _EXPECTED = (
     "The '.*_dataloader' does not have many workers",
     "Checkpoint directory",
+    "Experiment logs directory",
     "You're resuming from a checkpoint",
     ".*mid-epoch",
     ".*LeafSpec",
     ".*in eval mode at the start of training",
-    "Your `IterableDataset` has `__len__` defined",
+    "It is recommended to use `self.log",
 )
 
 
@@ -113,7 +126,10 @@ def _run(
 ) -> None:
     done = steps_done(run_dir)
     model = stage.tokenizer.config
-    trainer = make_trainer(config.hardware, settings, run_dir, done)
+    inputs = {"corpus": digest_of(train.index)}
+    if isinstance(stage, FoundationStage):
+        inputs["tokenizer"] = digest_of(stage.tokenizer.state_dict())
+    begin(run_dir, done, inputs)
 
     def feed(rank: int, n_ranks: int) -> tuple[CorpusBatches, list[Any]]:
         batches = CorpusBatches(
@@ -129,17 +145,37 @@ def _run(
         watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks)
         return batches, [batch for _, batch in watched]
 
-    with warnings.catch_warnings():
-        for message in _EXPECTED:
-            warnings.filterwarnings("ignore", message)
-        trainer.fit(
-            stage,
-            datamodule=_Feed(feed, config.hardware.workers),
-            ckpt_path=str(run_dir / CHECKPOINT) if done else None,
-            weights_only=False,
-        )
+    with _quiet():
+        trainer = make_trainer(config.hardware, settings, run_dir, done)
+        for logger in trainer.loggers:
+            # Another stretch of the run may have other hardware.
+            logger.log_hyperparams(plain_config(config))
+        try:
+            trainer.fit(
+                stage,
+                datamodule=_Feed(feed, config.hardware.workers),
+                ckpt_path=str(run_dir / CHECKPOINT) if done else None,
+                weights_only=False,
+            )
+        except SystemExit:  # what Lightning makes of it
+            raise KeyboardInterrupt from None
         if trainer.global_step > done:
             trainer.save_checkpoint(run_dir / CHECKPOINT)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Lightning say what is wrong, and not what it is doing."""
+    logger = logging.getLogger("lightning.pytorch")
+    usual = logger.level
+    logger.setLevel(max(logging.WARNING, logger.getEffectiveLevel()))
+    try:
+        with warnings.catch_warnings():
+            for message in _EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        logger.setLevel(usual)
 
 
 class _Feed(lightning.LightningDataModule):
@@ -191,6 +227,10 @@ def make_trainer(
     lightning.Trainer
         Trainer.
     """
+    for launcher in (TorchElasticEnvironment, SLURMEnvironment):
+        if launcher.detect():
+            # Lightning itself does not look at this where it was told of one process only.
+            launcher().validate_settings(hardware.devices, hardware.nodes)
     several = hardware.devices * hardware.nodes > 1
     logs: dict[str, Any] = {"name": "logs", "version": f"from_{done}"}
     return lightning.Trainer(
@@ -203,11 +243,13 @@ def make_trainer(
         # Every process computes the same codebooks: nothing has to be sent before each step.
         strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
         use_distributed_sampler=False,
-        plugins=[ReplacingCheckpointIO()],
+        plugins=[ReplacingCheckpointIO(), *_cluster()],
         accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.max_norm,
         default_root_dir=run_dir,
-        logger=[CSVLogger(run_dir, **logs), TensorBoardLogger(run_dir, **logs)],
+        logger=[
+            CSVLogger(run_dir, flush_logs_every_n_steps=1, **logs),
+            TensorBoardLogger(run_dir, default_hp_metric=False, **logs),
+        ],
         log_every_n_steps=20,
         # In batches, of which there are several to a step.
         val_check_interval=min(settings.validate_every, settings.n_steps) * settings.accumulate,
@@ -215,12 +257,28 @@ def make_trainer(
         num_sanity_val_steps=0,
         enable_model_summary=False,
         callbacks=[
-            ModelCheckpoint(
+            StepCheckpoint(
                 run_dir,
                 filename=Path(CHECKPOINT).stem,
                 every_n_train_steps=settings.save_every,
                 enable_version_counter=False,
             ),
-            TQDMProgressBar(refresh_rate=50),
+            _Progress(refresh_rate=20),
         ],
     )
+
+
+def _cluster() -> list[SLURMEnvironment]:
+    """Leave it to Slurm to start a job again: Lightning would keep a checkpoint beside ours."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
+class _Progress(TQDMProgressBar):
+    """Lightning's bar, without the name of the folder that the logs go to."""
+
+    def get_metrics(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> dict[str, Any]:
+        shown: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        shown.pop("v_num", None)
+        return shown

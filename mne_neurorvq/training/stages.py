@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Self
 
 import lightning
 import torch
@@ -23,40 +25,32 @@ from ..models import (
     used_share,
 )
 from ..models.collectives import all_sum
+from .batches import Batch
 from .config import LossWeights, StageSettings
+from .masking import masked_token_scores
 from .optimisation import MuonWithAdamW, warmup_cosine
 
-# Any two steps, and any two processes, draw from different seeds.
-_STEP_STRIDE, _RANK_STRIDE = 1_000_003, 7_919
+# Any two batches, and any two processes, draw from different seeds.
+_BATCH_STRIDE, _RANK_STRIDE = 1_000_003, 7_919
 # Written where a run stopped because its loss was not finite.
 BAD_BATCH = "not_finite.json"
 
 
-class Batch(NamedTuple):
-    """Windows of one size.
-
-    Attributes
-    ----------
-    windows : Tensor, shape (n_windows, n_channels, n_times)
-        Signal in the model's unit and rate.
-    channel_ids : Tensor of int64, shape (n_windows, n_channels)
-        Vocabulary rows of each window's channels.
-    ids : list of str
-        Names of the windows in their corpus.
-    """
-
-    windows: Tensor
-    channel_ids: Tensor
-    ids: list[str]
-
-
 class _Stage(lightning.LightningModule):
-    """Optimiser, seeds and the check of the loss: what both stages share."""
+    """Optimiser, seeds and the check of the losses: what both stages share."""
 
     def __init__(self, settings: StageSettings, seed: int) -> None:
         super().__init__()
         self.settings = settings
         self.seed = seed
+        # Loss and windows of the batches of the step.
+        self._step: list[tuple[Tensor, list[str]]] = []
+        self._start_watching()
+
+    @property
+    def settled(self) -> bool:
+        """Whether a checkpoint holds all that the run goes on from."""
+        return True
 
     def trained(self) -> nn.Module:
         """Return the module whose parameters are optimised."""
@@ -77,20 +71,74 @@ class _Stage(lightning.LightningModule):
         }
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make what is random in a step a function of its number: a resumed run is the same."""
-        torch.manual_seed(self.seed + _STEP_STRIDE * (self.global_step + 1))
+        """Make what is random in a batch a function of its number: a resumed run is the same."""
+        torch.manual_seed(self.seed + _BATCH_STRIDE * (batch_idx + 1))
 
-    def checked(self, loss: Tensor, batch: Batch) -> Tensor:
-        """Return a loss that is finite, or stop and leave the names of the windows behind."""
-        if torch.isfinite(loss):
-            return loss
+    def noted(self, loss: Tensor, batch: Batch) -> Tensor:
+        """Remember what a batch gave until the step is taken."""
+        self._step.append((loss.detach(), batch.ids))
+        return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient of a step; if it or a loss is not finite, no step is taken.
+
+        Gradients are the same in all processes: all of them stop, and none waits for another.
+        """
+        norm = nn.utils.clip_grad_norm_(self.trained().parameters(), self.settings.max_norm)
+        losses = torch.stack([loss for loss, _ in self._step])
+        if not torch.isfinite(torch.cat([norm[None], losses])).all():
+            self._stop(norm)
+        self._step.clear()
+        self.log("gradient_norm", norm)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start sums."""
+        self._start_watching()
+
+    def _start_watching(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._n_watched = 0
+
+    def watch(self, measures: Mapping[str, Tensor], n_windows: int) -> None:
+        """Add the measures of a batch."""
+        for name, value in measures.items():
+            self._sums[name] = self._sums.get(name, 0) + n_windows * value
+        self._n_watched += n_windows
+
+    def watched_means(self) -> dict[str, Tensor]:
+        """Average over the windows of all processes.
+
+        Lightning's own means are wrong where the windows cannot be divided by the processes: it
+        averages the numbers of windows too, as whole numbers.
+        """
+        own = torch.stack(list(self._sums.values()))
+        (sums,) = all_sum(torch.cat([own, own.new_tensor([self._n_watched])]))
+        return dict(zip(self._sums, sums[:-1] / sums[-1], strict=True))
+
+    def _stop(self, norm: Tensor) -> None:
+        """Leave the names of the windows behind."""
         file = Path(self.trainer.default_root_dir) / BAD_BATCH
-        record = {"step": self.global_step, "rank": self.global_rank, "windows": batch.ids}
+        if self.global_rank > 0:  # all processes stop, each with windows of its own
+            file = file.with_suffix(f".{self.global_rank}.json")
+        losses = [str(loss.item()) for loss, _ in self._step]
+        record = {
+            "step": self.global_step,
+            "gradient_norm": str(norm.item()),
+            "batches": [
+                {"loss": loss, "windows": ids}
+                for loss, (_, ids) in zip(losses, self._step, strict=True)
+            ],
+        }
         file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        raise RuntimeError(
-            f"the loss is {loss.item()} at step {self.global_step}: the windows of the batch are "
-            f"in {file}. Look at them, or lower the learning rates; the run goes on from its last "
-            "checkpoint."
+        raise FloatingPointError(
+            f"the loss is {', '.join(losses)} and the norm of its gradient {norm.item()} at step "
+            f"{self.global_step}: the windows of the step are in {file}. Look at them, or lower "
+            "the learning rates; the run goes on from its last checkpoint."
         )
 
 
@@ -139,25 +187,34 @@ class TokenizerStage(_Stage):
         """
         return self.tokenizer
 
+    @property
+    def settled(self) -> bool:
+        """Whether the codebooks have started: what they start from is in no checkpoint."""
+        return bool(self.tokenizer.quantizer.started)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum the weighted losses."""
         losses, quantized = self.tokenizer.losses(batch.windows, batch.channel_ids)
+        total = torch.stack([getattr(self.weights, k) * v for k, v in losses.items()]).sum()
         n = len(batch.windows)
-        self.log_dict({f"train_{k}": v.detach() for k, v in losses.items()}, batch_size=n)
+        logged = {"loss": total, **losses}
+        self.log_dict({f"train_{k}": v.detach() for k, v in logged.items()}, batch_size=n)
         for level, norm in enumerate(quantized.residual_norms.mean(0)):
             self.log(f"residual_norm_{level}", norm, batch_size=n)
-        total = torch.stack([getattr(self.weights, k) * v for k, v in losses.items()]).sum()
-        return self.checked(total, batch)
+        return self.noted(total, batch)
 
     def on_validation_epoch_start(self) -> None:
-        """Start counting codes."""
+        """Start sums and counts of codes."""
+        super().on_validation_epoch_start()
         quantizer = self.tokenizer.config.quantizer
         shape = (quantizer.n_codebooks, quantizer.n_levels, quantizer.n_codes)
         self._counts = torch.zeros(shape, dtype=torch.int64, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log the losses, and the correlation of reconstruction and signal."""
-        x, n = batch.windows, len(batch.windows)
+        """Measure the losses, and the correlation of reconstruction and signal."""
+        if not self.settled:  # its codes are random numbers
+            return
+        x = batch.windows
         predicted, target, quantized = self.tokenizer.reconstruct(x, batch.channel_ids)
         patches = x.unflatten(-1, (-1, self.tokenizer.config.patch_size))
         losses = {"code": quantized.loss, **reconstruction_losses(target, predicted, patches)}
@@ -165,16 +222,15 @@ class TokenizerStage(_Stage):
         r = F.cosine_similarity(
             rebuilt - rebuilt.mean(-1, keepdim=True), x - x.mean(-1, keepdim=True), dim=-1
         ).mean()
-        if quantized.codes.shape[-1]:  # none while the quantizer warms up
-            self._counts += count_codes(quantized.codes, self._counts.shape[-1])
-        self.log_dict(
-            {f"valid_{name}": loss for name, loss in losses.items()}, batch_size=n, sync_dist=True
-        )
-        self.log("valid_r", r, batch_size=n, prog_bar=True, sync_dist=True)
-        self.log("valid_gain", rebuilt.std() / x.std(), batch_size=n, sync_dist=True)
+        self._counts += count_codes(quantized.codes, self._counts.shape[-1])
+        self.watch({**losses, "gain": rebuilt.std() / x.std(), "r": r}, len(x))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the share of the codes in use and their perplexity, of the poorest codebook."""
+        """Log the means, and of the poorest codebook the codes in use and their perplexity."""
+        if not self.settled:
+            return
+        for name, value in self.watched_means().items():
+            self.log(f"valid_{name}", value, prog_bar=name == "r")
         (counts,) = all_sum(self._counts)
         for level, (used, evenness) in enumerate(
             zip(used_share(counts).amin(0), perplexity(counts).amin(0), strict=True)
@@ -234,9 +290,11 @@ class FoundationStage(_Stage):
         """
         return self.foundation
 
-    def on_train_epoch_start(self) -> None:
-        """Keep the tokenizer as it is: Lightning sets everything to training mode."""
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the tokenizer stays in evaluation mode, whatever Lightning does."""
+        super().train(mode)
         self.tokenizer.eval()
+        return self
 
     def masked_loss(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Cross-entropy and accuracy over all codebooks, levels and both masks.
@@ -262,80 +320,21 @@ class FoundationStage(_Stage):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Predict the hidden codes."""
-        seed = self.seed + _STEP_STRIDE * self.global_step + _RANK_STRIDE * self.global_rank
+        seed = self.seed + _BATCH_STRIDE * batch_idx + _RANK_STRIDE * self.global_rank
         loss, accuracy = self.masked_loss(batch, seed)
         n = len(batch.windows)
         self.log("train_loss", loss.detach(), batch_size=n)
         self.log("train_accuracy", accuracy.mean(), batch_size=n)
-        return self.checked(loss, batch)
+        return self.noted(loss, batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log loss and accuracy per level, under masks that never change."""
-        loss, accuracy = self.masked_loss(batch, batch_idx)
-        n = len(batch.windows)
-        self.log("valid_loss", loss, batch_size=n, prog_bar=True, sync_dist=True)
-        for level, share in enumerate(accuracy.mean(0)):
-            self.log(f"valid_accuracy_{level}", share, batch_size=n, sync_dist=True)
+        """Measure loss and accuracy per level, under masks that never change."""
+        # Not the number of the batch: that depends on how many processes there are.
+        loss, accuracy = self.masked_loss(batch, zlib.crc32(" ".join(batch.ids).encode()))
+        shares = {f"accuracy_{level}": share for level, share in enumerate(accuracy.mean(0))}
+        self.watch({"loss": loss, **shares}, len(batch.windows))
 
-
-def masked_token_scores(
-    foundation: NeuroRVQ,
-    batch: Batch,
-    codes: Tensor,
-    generator: torch.Generator,
-    mask_ratio: float,
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and accuracy of guessing hidden codes, over both masks.
-
-    Parameters
-    ----------
-    foundation : NeuroRVQ
-        Model with masked-token heads.
-    batch : Batch
-        Windows.
-    codes : Tensor, shape (n_windows, n_channels, n_patches, n_codebooks, n_levels)
-        Their codes.
-    generator : torch.Generator
-        Draws the patches that the first pass hides; the second hides the rest.
-    mask_ratio : float
-        Share of the patches that the first pass hides.
-
-    Returns
-    -------
-    loss : Tensor, shape ()
-        Mean cross-entropy of a code in nats.
-    accuracy : Tensor, shape (n_codebooks, n_levels)
-        Share of codes guessed right.
-    """
-    labels = codes.flatten(1, 2)
-    mask = random_mask(labels.shape[:2], mask_ratio, generator).to(codes.device)
-    both = foundation.masked_token_logits(batch.windows, mask, batch.channel_ids)
-    losses, hits = [], []
-    for logits, hidden in zip(both, (mask, ~mask), strict=True):
-        target = labels[hidden].permute(1, 2, 0)
-        losses.append(F.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="sum"))
-        hits.append((logits.detach().argmax(-1) == target).float().sum(-1))
-    return torch.stack(losses).sum() / labels.numel(), torch.stack(hits).sum(0) / mask.numel()
-
-
-def random_mask(
-    shape: tuple[int, int] | torch.Size, ratio: float, generator: torch.Generator
-) -> Tensor:
-    """Hide the same number of random patches in every window.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(n_windows, n_tokens)``.
-    ratio : float
-        Share to hide.
-    generator : torch.Generator
-        Source of the draw.
-
-    Returns
-    -------
-    Tensor of bool, shape (n_windows, n_tokens)
-        True where hidden.
-    """
-    order = torch.rand(tuple(shape), generator=generator).argsort(dim=1)
-    return order < round(ratio * shape[1])
+    def on_validation_epoch_end(self) -> None:
+        """Log the means."""
+        for name, value in self.watched_means().items():
+            self.log(f"valid_{name}", value, prog_bar=name == "loss")
