@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
-ResidualRule = Literal["unit", "euclidean", "gain"]
+ResidualRule = Literal["unit", "euclidean", "gain", "cosine"]
 
-_RULES: tuple[ResidualRule, ...] = ("unit", "euclidean", "gain")
+_RULES: tuple[ResidualRule, ...] = ("unit", "euclidean", "gain", "cosine")
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,23 @@ class QuantizerConfig:
         Codes per codebook and level.
     code_dim : int
         Dimension of a code vector.
-    rule : "unit" | "euclidean" | "gain"
-        What a level searches with and subtracts. ``"unit"`` (the authors' rule) searches the
+    rule : "unit" | "euclidean" | "gain" | "cosine"
+        What a level searches with and subtracts. ``"unit"`` (NeuroRVQ's rule) searches the
         direction of the residual among unit codes and subtracts the unit code from the raw
         residual. ``"gain"`` does the same but subtracts the code times a learned gain of the
-        level. ``"euclidean"`` searches and subtracts unnormalised codes.
+        level. ``"euclidean"`` searches and subtracts unnormalised codes. ``"cosine"``
+        (BioCodec's rule) searches and subtracts as ``"unit"`` does, but learns from the raw
+        residual: its code is pulled by long vectors more than by short ones, and gradients go
+        straight through to the vector, not to its direction.
+    input_dim : int | None
+        Under the rule ``"cosine"``, the dimension of the vectors and residuals where it is not
+        ``code_dim``: each level then has linear maps of its own to ``code_dim`` and back. None
+        quantizes the vectors as they are.
     decay : float
         Decay of the exponential moving averages of the codebook update.
     dead_code_threshold : float
         In training, a code used less than this share of the mean use of its level is replaced
-        by a random residual of the batch. 0 (the authors' choice) never replaces.
+        by a random residual of the batch. 0 (NeuroRVQ's choice) never replaces.
     warmup_steps : int
         Training steps that pass the input through unquantized before the k-means start.
     kmeans_tokens : int
@@ -51,6 +58,7 @@ class QuantizerConfig:
     n_codes: int = 8192
     code_dim: int = 128
     rule: ResidualRule = "unit"
+    input_dim: int | None = None
     decay: float = 0.99
     dead_code_threshold: float = 0.0
     warmup_steps: int = 0
@@ -61,6 +69,12 @@ class QuantizerConfig:
             _check_positive(name, getattr(self, name))
         if self.rule not in _RULES:
             raise ValueError(f"rule must be one of {_RULES}, got {self.rule!r}.")
+        if self.input_dim is not None:
+            _check_positive("input_dim", self.input_dim)
+            if self.rule != "cosine":
+                raise ValueError(
+                    f"input_dim={self.input_dim} is for the rule 'cosine', got rule={self.rule!r}."
+                )
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"decay must be in [0, 1), got {self.decay}.")
         if not 0.0 <= self.dead_code_threshold < 1.0:

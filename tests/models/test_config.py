@@ -86,7 +86,9 @@ def test_a_structure_that_cannot_be_built_is_refused(changes, match):
     [
         ({"n_codes": 0}, "n_codes must be at least 1"),
         ({"n_levels": 0}, "n_levels"),
-        ({"rule": "cosine"}, "rule must be one of.*'cosine'"),
+        ({"rule": "nearest"}, "rule must be one of.*'nearest'"),
+        ({"rule": "cosine", "input_dim": 0}, "input_dim must be at least 1"),
+        ({"rule": "gain", "input_dim": 8}, "input_dim=8 is for the rule 'cosine', got rule='gain'"),
         ({"decay": 1.0}, "decay must be in"),
         ({"dead_code_threshold": 1.0}, "dead_code_threshold must be in"),
     ],

@@ -19,7 +19,7 @@ from torch import nn
 
 from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQTokenizer, QuantizerConfig, ResidualVQ
 
-RULES = ("unit", "euclidean", "gain")
+RULES = ("unit", "euclidean", "gain", "cosine")
 # Tokens per step of each process; the first three steps only remember theirs.
 SIZES = ((40, 70), (64, 16), (50, 50), (80, 31), (25, 90), (60, 60), (33, 44), (90, 12))
 N_WARMUP, N_STEPS = 3, len(SIZES)
@@ -48,7 +48,14 @@ QUANTIZER_BYTES = 4 * 2 * 3 * (24 * (6 + 1) + 1)
 
 def _quantizer(rule, dead_code_threshold=QUANTIZER.dead_code_threshold):
     config = replace(QUANTIZER, rule=rule, dead_code_threshold=dead_code_threshold)
-    return ResidualVQ(config).train()
+    if rule == "cosine":
+        config = replace(config, input_dim=6, code_dim=4)
+    model = ResidualVQ(config).train()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return model
 
 
 def _vectors(step, part):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mne_neurorvq.models import QuantizerConfig, ResidualVQ, kmeans, nearest_codes, search
 
-RULES = ("unit", "euclidean", "gain")
+# "projected" is the rule "cosine" with maps of each level from and to another dimension.
+RULES = ("unit", "euclidean", "gain", "cosine", "projected")
 all_rules = pytest.mark.parametrize("rule", RULES)
 
 
@@ -25,8 +26,10 @@ def _generator(seed):
 def _make(rule="unit", seed=0, started=True, **settings):
     """A quantizer with random codebooks and, under the rule "gain", random gains."""
     settings = {"n_codebooks": 2, "n_levels": 3, "n_codes": 12, "code_dim": 5} | settings
+    if rule == "projected":
+        rule, settings = "cosine", {"input_dim": 7} | settings
     config = QuantizerConfig(rule=rule, **settings)
-    model = ResidualVQ(config).eval()
+    model = ResidualVQ(config).eval().requires_grad_(False)
     generator = _generator(seed)
     book = torch.randn(model.codebook.shape, generator=generator)
     if rule == "euclidean":
@@ -35,19 +38,26 @@ def _make(rule="unit", seed=0, started=True, **settings):
         model.codebook.copy_(torch.nn.functional.normalize(book, dim=-1))
     if rule == "gain":
         model.gain.copy_(0.2 + torch.rand(model.gain.shape, generator=generator))
+    # The same for all seeds, and of a scale that keeps residuals in the range of the codes.
+    for i, parameter in enumerate(model.parameters()):
+        parameter.copy_(0.3 * torch.randn(parameter.shape, generator=_generator(i)))
     model.cluster_size.copy_(1 + torch.rand(model.cluster_size.shape, generator=generator))
+    if rule == "cosine":
+        model.moving_sum.copy_(1.5 * model.codebook)
     model.started.fill_(started)
     return model
 
 
 def _vectors(model, n_tokens=40, seed=1, scale=2.0):
-    shape = (model.config.n_codebooks, n_tokens, model.config.code_dim)
+    width = model.config.input_dim or model.config.code_dim
+    shape = (model.config.n_codebooks, n_tokens, width)
     return scale * torch.randn(shape, generator=_generator(seed))
 
 
 class Level(NamedTuple):
     """What a level does, by the book."""
 
+    vectors: np.ndarray
     searched: np.ndarray
     chosen: np.ndarray
     subtracted: np.ndarray
@@ -64,18 +74,27 @@ def _by_the_book(model, z):
         levels = []
         for level in range(model.config.n_levels):
             codes = state["codebook"][book, level]
-            lengths = np.linalg.norm(residual, axis=-1, keepdims=True)
-            searched = residual if model.config.rule == "euclidean" else residual / lengths
+            vectors = _mapped(state, "to_code", book, level, residual)
+            lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+            searched = vectors if model.config.rule == "euclidean" else vectors / lengths
             distances = ((searched[:, None] - codes[None]) ** 2).sum(-1)
             index = distances.argmin(-1)
             two = np.sort(distances, axis=-1)[:, :2]
-            subtracted = codes[index] * state["gain"][book, level]
+            code = codes[index] * state["gain"][book, level]
+            subtracted = _mapped(state, "from_code", book, level, code)
             residual = residual - subtracted
             levels.append(
-                Level(searched, codes[index], subtracted, residual, index, two[:, 1] - two[:, 0])
+                Level(vectors, searched, codes[index], subtracted, residual, index, two @ [-1, 1])
             )
         books.append(levels)
     return books
+
+
+def _mapped(state, name, book, level, vectors):
+    if f"{name}.weight" not in state:
+        return vectors
+    weight, bias = (state[f"{name}.{leaf}"][book, level] for leaf in ("weight", "bias"))
+    return np.einsum("oi,ti->to", weight, vectors) + bias
 
 
 def _codes(books):
@@ -156,6 +175,8 @@ def test_the_loss_is_the_mean_over_levels_of_the_sum_over_codebooks(rule):
             if rule == "unit":
                 total += ((level.chosen - level.searched) ** 2).mean()
                 total += 0.4 * ((level.chosen - level.residual) ** 2).mean()
+            elif model.config.rule == "cosine":
+                total += ((level.vectors - level.chosen) ** 2).mean()
             else:
                 total += ((residual - level.subtracted) ** 2).mean()
     assert float(model(z).loss) == pytest.approx(total / model.config.n_levels, rel=1e-5)
@@ -204,6 +225,11 @@ def test_gradients_go_straight_through_to_the_input(rule):
             dim=-1, keepdim=True
         )
         torch.testing.assert_close(gradient, wanted.detach(), rtol=1e-4, atol=1e-5)
+    elif rule == "projected":
+        # Through the maps there and back, as if the code were what it stands for.
+        there, back = (m.weight[:, 0] for m in (model.to_code, model.from_code))
+        wanted = weights @ back @ there
+        torch.testing.assert_close(gradient, wanted.detach(), rtol=1e-4, atol=1e-5)
     else:
         torch.testing.assert_close(gradient, weights)
 
@@ -239,7 +265,14 @@ def test_a_training_step_moves_the_averages_by_the_formula(rule):
                     new_size, rel=1e-5
                 )
                 wanted = codes[k]
-                if len(members) and rule == "euclidean":
+                if model.config.rule == "cosine":
+                    total = keep * before["moving_sum"][book, level, k]
+                    total = total + (1 - keep) * step.vectors[step.index == k].sum(0)
+                    np.testing.assert_allclose(
+                        model.moving_sum[book, level, k].numpy(), total, rtol=1e-4, atol=1e-5
+                    )
+                    wanted = total / np.linalg.norm(total)
+                elif len(members) and rule == "euclidean":
                     total = keep * size[k] * codes[k] + (1 - keep) * members.sum(0)
                     wanted = total / new_size
                 elif len(members):
@@ -276,8 +309,8 @@ def test_the_first_training_step_starts_the_codebooks_from_its_vectors(rule):
     codebook = model.codebook.clone()
     model.eval()(z)
     assert torch.equal(model.codebook, codebook)
-    if rule != "unit":
-        # The authors' rule subtracts unit codes, whatever is left.
+    if rule in ("euclidean", "gain"):
+        # The other rules subtract unit codes, whatever is left.
         assert bool((norms[:, 1:] < norms[:, :-1]).all())
 
 
@@ -339,17 +372,21 @@ def test_a_start_remembers_the_last_vectors_of_the_warm_up():
 @all_rules
 def test_codes_that_nothing_chooses_are_replaced(rule):
     used = {}
+    # What random maps leave of the mean is short.
+    spread = 0.1 if rule == "projected" else 0.5
     for threshold in (0.0, 0.2):
         model = _make(
             rule, n_codebooks=1, n_levels=1, n_codes=16, decay=0.8, dead_code_threshold=threshold
         )
+        width = model.config.input_dim or 5
+        opposite = -model.to_code(torch.ones(1, 1, width), 0)[0, 0]
         model.codebook[0, 0, 4:] = torch.nn.functional.normalize(
-            torch.tensor([-1.0, -1, -1, -1, -1]) + 0.01 * model.codebook[0, 0, 4:], dim=-1
+            opposite + 0.01 * model.codebook[0, 0, 4:], dim=-1
         )
         model.train()
         torch.manual_seed(0)
         for seed in range(30):
-            z = _vectors(model, n_tokens=200, seed=seed, scale=0.5) + 1.0
+            z = _vectors(model, n_tokens=200, seed=seed, scale=spread) + 1.0
             codes = model(z).codes
         used[threshold] = len(codes.unique())
     assert used[0.0] <= 6
