@@ -60,6 +60,9 @@ def outcome(estimator: NeuroRVQClassifier) -> dict[str, np.ndarray]:
         "weights": parameters_to_vector(estimator.net_.module_.parameters()).detach().numpy(),
         "probabilities": estimator.predict_proba(trials()[0]),
         "losses": np.array([row["train_loss"] for row in estimator.history_]),
+        "batches": np.array(estimator.net_.history[:, "batches", :, "train_batch_size"]),
+        # The source of splits and orders, and how much was drawn from it.
+        "generator": estimator.net_.iterator_train__generator.get_state().numpy(),
     }
 
 
