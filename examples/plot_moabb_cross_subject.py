@@ -50,6 +50,7 @@ class SimulatedHands(BaseDataset):
         return {"0": {"0": raw}}
 
     def data_path(self, *args, **kwargs):
+        """Say where the files are; there are none."""
         raise NotImplementedError("there is nothing to download")
 
 
@@ -58,10 +59,10 @@ dataset = SimulatedHands()
 # %%
 # A paradigm
 # ----------
-# Rest against imagined movement of the left hand. MOABB filters motor imagery to 8-32 Hz by default;
-# the model was trained on a wider band, and warns that its features mean little on a narrower one.
-# ``tmax`` leaves out the sample that follows the last second: the model would read one more patch
-# for it.
+# Rest against imagined movement of the left hand. MOABB filters motor imagery to 8-32 Hz by
+# default; the model was trained on a wider band, and warns that its features mean little on a
+# narrower one. ``tmax`` leaves out the sample that follows the last second: the model would read
+# one more patch for it.
 
 from moabb.paradigms import MotorImagery
 
