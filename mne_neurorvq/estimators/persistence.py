@@ -136,9 +136,10 @@ def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
         raise FileNotFoundError(f"{path} holds no estimator: there is no {_RECORD}.")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if record["format"] > _FORMAT:
+        if record["format"] != _FORMAT:
             raise CheckpointError(
-                f"{file} has a newer format, that of {record['written_by']}: update mne_neurorvq."
+                f"{file} has the format {record['format']!r} of {record['written_by']}, this "
+                f"version reads {_FORMAT}: update mne_neurorvq."
             )
         parameters = record["parameters"]
         if isinstance(parameters.get("class_weight"), list):

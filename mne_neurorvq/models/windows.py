@@ -36,6 +36,11 @@ class WindowModel(nn.Module):
     generator : torch.Generator | None
         Source of the head's first weights.
 
+    Raises
+    ------
+    ValueError
+        If ``head`` is another word.
+
     Notes
     -----
     The parameters of the trunk start with ``foundation.encoder.``, those of the head with
@@ -64,6 +69,8 @@ class WindowModel(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if head not in ("mean", "flatten"):
+            raise ValueError(f"head must be 'mean' or 'flatten', got {head!r}.")
         self.foundation = foundation
         config = foundation.config
         self.segments = tuple(int(n) * config.patch_size for n in segments)
