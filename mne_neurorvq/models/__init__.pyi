@@ -1,3 +1,6 @@
+from .biocodec import BioCodec
+from .biocodec_config import BIOCODEC_EEG, BIOCODEC_EMG, BioCodecConfig
+from .biocodec_head import BioCodecHead
 from .config import (
     NEURORVQ_ECG,
     NEURORVQ_EEG,
@@ -7,6 +10,7 @@ from .config import (
     QuantizerConfig,
 )
 from .foundation import NeuroRVQ
+from .multiscale import BIOCODEC_LOSS_WEIGHTS, biocodec_losses
 from .quantizer import Quantized, ResidualVQ
 from .search import kmeans, nearest_codes
 from .spectrum import Spectrum, analyse, reconstruction_losses, synthesise
@@ -15,6 +19,12 @@ from .usage import count_codes, perplexity, used_share
 from .windows import WindowModel
 
 __all__ = [
+    "BIOCODEC_EEG",
+    "BIOCODEC_EMG",
+    "BIOCODEC_LOSS_WEIGHTS",
+    "BioCodec",
+    "BioCodecConfig",
+    "BioCodecHead",
     "NEURORVQ_ECG",
     "NEURORVQ_EEG",
     "NEURORVQ_EMG",
@@ -28,6 +38,7 @@ __all__ = [
     "Spectrum",
     "WindowModel",
     "analyse",
+    "biocodec_losses",
     "count_codes",
     "kmeans",
     "nearest_codes",

@@ -1,10 +1,10 @@
 # License: BSD-3-Clause
-"""Frozen configurations of the NeuroRVQ models and the presets of the four modalities."""
+"""Frozen configurations: of the quantizer, and of NeuroRVQ with presets of four modalities."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 ResidualRule = Literal["unit", "euclidean", "gain", "cosine"]
 
@@ -66,11 +66,11 @@ class QuantizerConfig:
 
     def __post_init__(self) -> None:
         for name in ("n_codebooks", "n_levels", "n_codes", "code_dim"):
-            _check_positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.rule not in _RULES:
             raise ValueError(f"rule must be one of {_RULES}, got {self.rule!r}.")
         if self.input_dim is not None:
-            _check_positive("input_dim", self.input_dim)
+            check_positive("input_dim", self.input_dim)
             if self.rule != "cosine":
                 raise ValueError(
                     f"input_dim={self.input_dim} is for the rule 'cosine', got rule={self.rule!r}."
@@ -89,7 +89,55 @@ class QuantizerConfig:
 
 
 @dataclass(frozen=True)
-class NeuroRVQConfig:
+class ModelConfig:
+    """What the configurations of all systems share: the way to plain data and back."""
+
+    system: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as JSON-able plain data.
+
+        Returns
+        -------
+        dict
+            What :meth:`from_dict` takes.
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Build a configuration from plain data.
+
+        Parameters
+        ----------
+        data : dict
+            What :meth:`to_dict` returned, possibly through JSON.
+
+        Returns
+        -------
+        ModelConfig
+            The configuration.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown or missing, or a value is impossible.
+        """
+        data = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in _known_fields(cls, data).items()
+        }
+        if "quantizer" in data:
+            settings = _known_fields(QuantizerConfig, dict(data["quantizer"]))
+            data["quantizer"] = QuantizerConfig(**settings)
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise ValueError(f"incomplete {cls.__name__}: {error}") from error
+
+
+@dataclass(frozen=True)
+class NeuroRVQConfig(ModelConfig):
     """Structure of a NeuroRVQ tokenizer and of the foundation model that goes with it.
 
     Parameters
@@ -128,6 +176,8 @@ class NeuroRVQConfig:
     (200, 104, 1.0)
     """
 
+    system: ClassVar[str] = "neurorvq"
+
     modality: str
     channels: tuple[str, ...]
     sfreq: float
@@ -147,7 +197,7 @@ class NeuroRVQConfig:
 
     def __post_init__(self) -> None:
         for name in ("patch_size", "max_patches", "n_heads", "depth", "decoder_depth"):
-            _check_positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels has duplicate names.")
         if not len(self.kernels_1) == len(self.kernels_2) == self.quantizer.n_codebooks:
@@ -175,48 +225,6 @@ class NeuroRVQConfig:
         """Duration of a patch in seconds."""
         return self.patch_size / self.sfreq
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-able plain data.
-
-        Returns
-        -------
-        dict
-            What :meth:`from_dict` takes.
-        """
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Build a configuration from plain data.
-
-        Parameters
-        ----------
-        data : dict
-            What :meth:`to_dict` returned, possibly through JSON.
-
-        Returns
-        -------
-        NeuroRVQConfig
-            The configuration.
-
-        Raises
-        ------
-        ValueError
-            If a key is unknown or missing, or a value is impossible.
-        """
-        data = dict(data)
-        quantizer = QuantizerConfig(
-            **_known_fields(QuantizerConfig, dict(data.pop("quantizer", {})))
-        )
-        data = _known_fields(cls, data)
-        for name in ("channels", "kernels_1", "kernels_2"):
-            if name in data:
-                data[name] = tuple(data[name])
-        try:
-            return cls(**data, quantizer=quantizer)
-        except TypeError as error:
-            raise ValueError(f"incomplete {cls.__name__}: {error}") from error
-
 
 def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(data) - {f.name for f in fields(cls)})
@@ -225,7 +233,8 @@ def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _check_positive(name: str, value: int) -> None:
+def check_positive(name: str, value: int) -> None:
+    """Refuse a size below 1."""
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import NeuroRVQConfig
+from .config import NeuroRVQConfig, QuantizerConfig
 
 ChannelsInfo = Sequence[Mapping[str, Any]]
 
@@ -53,13 +53,57 @@ def resolve_channels(
     return torch.tensor([rows[name.casefold()] for name in names])
 
 
+def window_samples(
+    model_sfreq: float,
+    n_times: int | None,
+    input_window_seconds: float | None,
+    sfreq: float | None,
+) -> int | None:
+    """Find the number of samples that the window arguments agree on.
+
+    Parameters
+    ----------
+    model_sfreq : float
+        Rate of the model in Hz.
+    n_times : int | None
+        Samples of a window.
+    input_window_seconds : float | None
+        Duration of a window.
+    sfreq : float | None
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    int | None
+        Samples, or None when neither is given.
+
+    Raises
+    ------
+    ValueError
+        If the rate is not the model's or the arguments contradict each other.
+    """
+    if sfreq is not None and sfreq != model_sfreq:
+        raise ValueError(
+            f"sfreq={sfreq} but the model works at {model_sfreq} Hz: resample the signal."
+        )
+    if input_window_seconds is not None:
+        samples = round(input_window_seconds * model_sfreq)
+        if n_times is not None and n_times != samples:
+            raise ValueError(
+                f"n_times={n_times} contradicts input_window_seconds={input_window_seconds} "
+                f"at {model_sfreq} Hz ({samples} samples)."
+            )
+        n_times = samples
+    return n_times
+
+
 def check_length(
     config: NeuroRVQConfig,
     n_times: int | None,
     input_window_seconds: float | None,
     sfreq: float | None,
 ) -> int | None:
-    """Find the number of samples that the window arguments agree on.
+    """Find the number of samples that the window arguments agree on, a whole number of patches.
 
     Parameters
     ----------
@@ -83,18 +127,7 @@ def check_length(
         If the rate is not the model's, the arguments contradict each other or the window is no
         whole number of patches.
     """
-    if sfreq is not None and sfreq != config.sfreq:
-        raise ValueError(
-            f"sfreq={sfreq} but the model works at {config.sfreq} Hz: resample the signal."
-        )
-    if input_window_seconds is not None:
-        samples = round(input_window_seconds * config.sfreq)
-        if n_times is not None and n_times != samples:
-            raise ValueError(
-                f"n_times={n_times} contradicts input_window_seconds={input_window_seconds} "
-                f"at {config.sfreq} Hz ({samples} samples)."
-            )
-        n_times = samples
+    n_times = window_samples(config.sfreq, n_times, input_window_seconds, sfreq)
     if n_times is not None and (n_times < config.patch_size or n_times % config.patch_size):
         raise ValueError(
             f"n_times={n_times} must be a multiple of the patch size {config.patch_size}."
@@ -150,6 +183,37 @@ def check_budget(config: NeuroRVQConfig, n_chans: int, n_patches: int) -> None:
         raise ValueError(
             f"{n_chans} channels x {n_patches} patches exceed the token budget of "
             f"{config.max_patches}: cut the window into segments."
+        )
+
+
+def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
+    """Refuse what is not codes of a quantizer.
+
+    Parameters
+    ----------
+    config : QuantizerConfig
+        Sizes.
+    codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
+        Codes of all levels or of the first.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit or a code is not in the codebook.
+    """
+    if (
+        codes.ndim != 5
+        or codes.shape[3] != config.n_codebooks
+        or not 1 <= codes.shape[4] <= config.n_levels
+    ):
+        raise ValueError(
+            "codes must be (batch, n_chans, n_patches, "
+            f"{config.n_codebooks}, 1..{config.n_levels}), got {tuple(codes.shape)}."
+        )
+    if codes.numel() and (codes.min() < 0 or codes.max() >= config.n_codes):
+        raise ValueError(
+            f"codes must lie in 0..{config.n_codes - 1}, got {codes.min().item()}.."
+            f"{codes.max().item()}."
         )
 
 

@@ -13,6 +13,7 @@ from .signature import (
     ChannelsInfo,
     as_patches,
     check_budget,
+    check_codes,
     check_length,
     pick_channels,
     resolve_channels,
@@ -194,25 +195,11 @@ class NeuroRVQTokenizer(nn.Module):
         ValueError
             If the shapes do not fit the model or a code is not in the codebook.
         """
-        quantizer = self.config.quantizer
-        if (
-            codes.ndim != 5
-            or codes.shape[3] != quantizer.n_codebooks
-            or not 1 <= codes.shape[4] <= quantizer.n_levels
-        ):
-            raise ValueError(
-                "codes must be (batch, n_chans, n_patches, "
-                f"{quantizer.n_codebooks}, 1..{quantizer.n_levels}), got {tuple(codes.shape)}."
-            )
+        check_codes(self.config.quantizer, codes)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
         check_budget(self.config, codes.shape[1], codes.shape[2])
         if side.shape != (len(codes), 2):
             raise ValueError(f"side must be {(len(codes), 2)}, got shape {tuple(side.shape)}.")
-        if codes.numel() and (codes.min() < 0 or codes.max() >= quantizer.n_codes):
-            raise ValueError(
-                f"codes must lie in 0..{quantizer.n_codes - 1}, got {codes.min().item()}.."
-                f"{codes.max().item()}."
-            )
         vectors = self.quantizer.decode(codes.flatten(0, 2).movedim(1, 0).long())
         return synthesise(self.from_vectors(vectors, side, channel_ids)).flatten(2)
 
