@@ -170,7 +170,7 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
     bad_times = _bad_times(raw)
     names = raw.ch_names
     data = model_signals(raw, config)
-    n_patches = _usable_patches(data.shape[1] // config.patch_size, rules.window_patches)
+    n_patches = data.shape[1] // config.patch_size
     data = data[:, : n_patches * config.patch_size]
     quality = PatchQuality.of(data, config.patch_size, rules.clip, limits)
     bad = quality.bad_channels(limits)
@@ -248,19 +248,11 @@ def _check_left(rows: NDArray[np.int_], dropped: dict[str, list[str]]) -> None:
         raise Unusable(f"no channel is left: {told} (is the unit right?)")
 
 
-def _usable_patches(n_patches: int, window_patches: int) -> int:
-    """Leave out the rest that is too short for a window."""
-    rest = n_patches % window_patches
-    return n_patches - rest if rest < SHORTEST else n_patches
-
-
 def _bad_times(raw: mne.io.BaseRaw) -> list[tuple[float, float]]:
     """Seconds from the start of the recording that annotations mark as bad."""
-    notes = raw.annotations
-    shift = 0.0 if notes.orig_time is None else raw.first_time
     return [
-        (note["onset"] - shift, note["onset"] - shift + note["duration"])
-        for note in notes
+        (note["onset"] - raw.first_time, note["onset"] - raw.first_time + note["duration"])
+        for note in raw.annotations
         if note["description"].upper().startswith(_MARKED_BAD)
     ]
 

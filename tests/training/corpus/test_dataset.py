@@ -75,6 +75,7 @@ def test_sizes_are_known_without_reading(corpus):
         assert window.subject == windows.subjects[number]
     assert set(windows.n_channels) == {10, 21, 32}
     assert {2, 6} <= set(windows.n_patches)
+    assert windows.hours == windows.n_patches.sum() / 3600
 
 
 def test_a_server_gives_what_the_disk_gives(corpus, url):

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+import zarr
 
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
@@ -103,6 +105,22 @@ def test_channels_and_windows_are_left_out_with_their_reasons(make_raw, save, tm
     kept = [NEURORVQ_EEG.channels[row] for row in windows[0].rows]
     assert kept == ["fp1", "fp2", "p3", "p4", "o2"]
     assert all(np.abs(w.data).max() <= 500.5 and w.data.std() > 1 for w in windows)
+    (array,) = (tmp_path / "out" / "data").iterdir()
+    # Windows that were left out take no space.
+    assert not zarr.open_array(array, mode="r")[:, 1200:2400].any()
+
+
+@pytest.mark.parametrize("measured", [None, datetime(2020, 1, 1, tzinfo=UTC)])
+def test_bad_times_count_from_the_start_of_what_is_left_of_a_recording(
+    make_raw, save, tmp_path, measured
+):
+    raw = make_raw(40.0).set_meas_date(measured)
+    raw.set_annotations(mne.Annotations([22.2], [0.3], ["bad"])).crop(10.0)
+    save(raw, tmp_path / "a_raw.fif")
+    summary = prepare_corpus([tmp_path], tmp_path / "out", window=6)
+    assert summary["rejected"]["windows"] == {"marked bad": 1}
+    windows = CorpusDataset(tmp_path / "out", "train")
+    assert windows.starts.tolist() == [0, 6, 18, 24]
 
 
 def test_electrodes_of_the_eye_are_filtered_like_the_others(make_raw, save, tmp_path):
@@ -141,6 +159,24 @@ def test_what_cannot_be_used_is_reported_and_skipped(make_raw, save, tmp_path):
     assert told["microvolts_raw.fif"].startswith("no channel is left: 10 saturated")
     assert told["quiet_raw.fif"].startswith("no channel is left: 10 flat")
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def test_the_same_signals_at_other_sites_are_no_copy(make_raw, save, tmp_path):
+    raw = make_raw()
+    save(raw, tmp_path / "a_raw.fif")
+    save(raw.rename_channels({"O1": "Oz"}), tmp_path / "b_raw.fif")
+    assert not reasons(prepare_corpus([tmp_path], tmp_path / "out"))
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(folder, tmp_path, monkeypatch):
+    def read(*args, **kwargs):
+        raise RuntimeError("the reader needs another package")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mne.io, "read_raw", read)
+        with pytest.raises(ValueError, match="needs another package"):
+            prepare_corpus([folder], tmp_path / "out")
+    assert not reasons(prepare_corpus([folder], tmp_path / "out"))
 
 
 def test_nothing_usable_at_all_is_an_error(tmp_path):
@@ -191,19 +227,29 @@ def test_a_corpus_grows_by_more_sources_and_by_files_that_can_be_read_by_now(
 def test_a_file_that_has_changed_replaces_what_it_was(make_raw, save, tmp_path):
     path = save(make_raw(seed=1), tmp_path / "x" / "a_raw.fif")
     save(make_raw(seed=2), tmp_path / "x" / "b_raw.fif")
-    copy = tmp_path / "x" / "copy_raw.fif"
-    shutil.copy(path, copy)
-    first = prepare_corpus([tmp_path / "x"], tmp_path / "out")
-    assert list(reasons(first)) == ["copy_raw.fif"]
+    prepare_corpus([tmp_path / "x"], tmp_path / "out")
     save(make_raw(seed=3), tmp_path / "new_raw.fif").replace(path)
-    summary = prepare_corpus([tmp_path / "x"], tmp_path / "out")
-    # The copy is now the only one with its signals; it came before the change was seen.
-    summary = prepare_corpus([tmp_path / "x"], tmp_path / "out")
-    assert not reasons(summary)
-    fresh = tmp_path / "fresh"
-    prepare_corpus([tmp_path / "x"], fresh)
-    assert contents(tmp_path / "out").keys() == contents(fresh).keys()
-    assert len(list((tmp_path / "out" / "data").iterdir())) == 3
+    prepare_corpus([tmp_path / "x"], tmp_path / "out")
+    prepare_corpus([tmp_path / "x"], tmp_path / "fresh")
+    assert_same(tmp_path / "out", tmp_path / "fresh")
+    assert len(list((tmp_path / "out" / "data").iterdir())) == 2
+
+
+def test_a_new_file_is_no_copy_of_what_another_was(make_raw, save, tmp_path):
+    path = save(make_raw(seed=1), tmp_path / "x" / "a_raw.fif")
+    prepare_corpus([tmp_path / "x"], tmp_path / "out")
+    shutil.copy(path, tmp_path / "x" / "b_raw.fif")
+    save(make_raw(seed=3), tmp_path / "new_raw.fif").replace(path)
+    assert not reasons(prepare_corpus([tmp_path / "x"], tmp_path / "out"))
+
+
+def test_the_only_copy_left_is_taken_by_the_run_after_the_change(make_raw, save, tmp_path):
+    path = save(make_raw(seed=1), tmp_path / "x" / "a_raw.fif")
+    shutil.copy(path, tmp_path / "x" / "b_raw.fif")
+    prepare_corpus([tmp_path / "x"], tmp_path / "out")
+    save(make_raw(seed=3), tmp_path / "new_raw.fif").replace(path)
+    prepare_corpus([tmp_path / "x"], tmp_path / "out")
+    assert not reasons(prepare_corpus([tmp_path / "x"], tmp_path / "out"))
 
 
 def test_other_settings_are_refused_by_name(folder, corpus):
