@@ -9,8 +9,7 @@ from .config import (
     config_text,
     read_config,
 )
-from .corpus import Window
-from .corpus.dataset import CorpusDataset
+from .corpus.dataset import CorpusDataset, Window
 from .corpus.order import EpochSampler
 from .corpus.prepare import prepare_corpus
 from .crops import RandomCrops, Recording

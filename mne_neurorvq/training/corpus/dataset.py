@@ -6,20 +6,43 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any, Literal
 
 import fsspec
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from .storage import DATA, INDEX, window_starts
-from .windows import Window
 
 # Arrays that a process keeps open, and windows that it asks a bucket for at once.
 _OPEN = 1024
 _AT_ONCE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A window of a recording.
+
+    Attributes
+    ----------
+    id : str
+        Recording and first patch, such as ``"S001R04-1f0c:24"``: the same in every run.
+    subject : str
+        Whose it is.
+    data : ndarray of float32, shape (n_channels, n_times)
+        Signal in the model's unit and rate, a whole number of patches.
+    rows : ndarray of int64, shape (n_channels,)
+        Vocabulary rows.
+    """
+
+    id: str
+    subject: str
+    data: NDArray[np.float32]
+    rows: NDArray[np.int64]
 
 
 class CorpusDataset(Dataset[Window]):
