@@ -45,7 +45,7 @@ def test_the_report_names_data_protocol_budget_and_parameters(compared):
         "SIMULATED recordings, no measurements, of 3 people. Trials of 4 s at 200 Hz, 19 channels",
         "### Left against right",
         "3 subjects (sim-01-sim-03), 60 trials. Folds: GroupKFold(3)",
-        "1 epochs in batches of 32",
+        "Epochs of training: 1, in batches of 32,",
         "Differences are from CSP + LDA",
         "finetune='head', max_epochs=1,",
         "warmup_epochs=0.2)`",

@@ -174,8 +174,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser, name: str, module: 
         if missing in ("", "mne_neurorvq"):
             raise
         raise ImportError(
-            f"{name} needs {missing}, which is not installed: "
-            "pip install 'mne-neurorvq[pretrain]'"
+            f"{name} needs {missing}, which is not installed: pip install 'mne-neurorvq[pretrain]'"
         ) from error
     command.add_arguments(parser)
 

@@ -206,8 +206,8 @@ def _table(
         title=title,
         reference=labels[reference],
         budget=(
-            f"{args.epochs} epochs in batches of {args.batch_size} for every row that is trained "
-            "by epochs, without early stopping: the weights of the last epoch are tested."
+            f"Epochs of training: {args.epochs}, in batches of {args.batch_size}, for every row "
+            "that is trained by epochs, without early stopping: the last weights are tested."
         ),
         apart={f"never seen ({name_ranges(unseen)})": unseen} if seen and unseen else None,
         notes=["\n".join(lines) for lines in (compared, made) if lines],
@@ -217,7 +217,7 @@ def _table(
 def _device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"the CPU, {torch.get_num_threads()} threads"
+    return f"the CPU (threads: {torch.get_num_threads()})"
 
 
 def _write_scores(path: Path, results: Mapping[str, ClassifierScores]) -> None:
