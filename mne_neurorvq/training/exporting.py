@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 def _official(loaded: LoadedModel, heads: Path) -> dict[str, dict[str, torch.Tensor]]:
     """State dicts under the authors' names, the pretraining heads included."""
     if loaded.foundation is not None and heads.exists():
-        loaded.foundation.masked_tokens = MaskedTokenHeads(loaded.config)
+        loaded.foundation.masked_tokens = MaskedTokenHeads(loaded.foundation.config)
         read_state(heads, loaded.foundation.masked_tokens)
     models = {"tokenizer": loaded.tokenizer, "foundation": loaded.foundation}
     return {

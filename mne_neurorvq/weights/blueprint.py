@@ -10,24 +10,23 @@ from typing import Any, Literal
 
 import torch
 
-from ..models import (
-    NEURORVQ_ECG,
-    NEURORVQ_EEG,
-    NEURORVQ_EMG,
-    NEURORVQ_PPG,
-    NeuroRVQ,
-    NeuroRVQConfig,
-    NeuroRVQTokenizer,
-)
+from ..models import BioCodecConfig, NeuroRVQ, NeuroRVQConfig
 from .errors import CheckpointError, NotACheckpointError
 from .official import Shapes
+from .systems import SYSTEMS, Config, Model, make_tokenizer
 
 Kind = Literal["tokenizer", "foundation"]
 
 # The published vocabularies have different sizes: the number of rows names the modality.
-_PRESETS = {
+_BY_ROWS = {
     len(preset.channels): preset
-    for preset in (NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG)
+    for preset in SYSTEMS["neurorvq"].presets.values()
+    if isinstance(preset, NeuroRVQConfig)
+}
+_BY_STRIDES = {
+    preset.strides: preset
+    for preset in SYSTEMS["biocodec"].presets.values()
+    if isinstance(preset, BioCodecConfig)
 }
 
 
@@ -39,7 +38,7 @@ class Blueprint:
     ----------
     kind : "tokenizer" | "foundation"
         Which model.
-    config : NeuroRVQConfig
+    config : NeuroRVQConfig | BioCodecConfig
         Structure.
     masked_token_heads : bool
         Whether a foundation model has the heads of its pretraining.
@@ -48,11 +47,11 @@ class Blueprint:
     """
 
     kind: Kind
-    config: NeuroRVQConfig
+    config: Config
     masked_token_heads: bool = False
     n_outputs: int | None = None
 
-    def build(self, device: str = "meta") -> NeuroRVQTokenizer | NeuroRVQ:
+    def build(self, device: str = "meta") -> Model:
         """Make the model.
 
         Parameters
@@ -62,18 +61,26 @@ class Blueprint:
 
         Returns
         -------
-        NeuroRVQTokenizer | NeuroRVQ
+        NeuroRVQTokenizer | NeuroRVQ | BioCodec
             The model, in evaluation mode.
+
+        Raises
+        ------
+        CheckpointError
+            If the system has no model of this kind.
         """
         with torch.device(device):
             if self.kind == "tokenizer":
-                return NeuroRVQTokenizer(config=self.config).eval()
+                return make_tokenizer(self.config).eval()
+            if not isinstance(self.config, NeuroRVQConfig):
+                title = SYSTEMS[self.config.system].title
+                raise CheckpointError(f"{title} has no foundation model, its codec is all.")
             return NeuroRVQ(
                 self.n_outputs, config=self.config, masked_token_heads=self.masked_token_heads
             ).eval()
 
 
-def infer_blueprint(shapes: Shapes, source: str, like: NeuroRVQConfig | None = None) -> Blueprint:
+def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> Blueprint:
     """Infer what a checkpoint of the authors' holds.
 
     Parameters
@@ -82,7 +89,7 @@ def infer_blueprint(shapes: Shapes, source: str, like: NeuroRVQConfig | None = N
         Names and shapes of the authors' tensors.
     source : str
         Name of the file, for errors.
-    like : NeuroRVQConfig | None
+    like : NeuroRVQConfig | BioCodecConfig | None
         Configuration of the tokenizer that goes with a foundation model: it settles what the
         latter's tensors do not show. None takes the modality's published values.
 
@@ -98,17 +105,19 @@ def infer_blueprint(shapes: Shapes, source: str, like: NeuroRVQConfig | None = N
     CheckpointError
         If the modality cannot be told or the sizes contradict each other.
     """
+    if any(name.startswith("quantizer.vq.layers.") for name in shapes):
+        return Blueprint("tokenizer", _infer_biocodec(shapes, like, source))
     if "encoder.pos_embed" in shapes and any(name.startswith("quantize_") for name in shapes):
         kind, prefix = "tokenizer", "encoder."
     elif "pos_embed" in shapes and any(name.startswith("patch_embed.conv1_") for name in shapes):
         kind, prefix = "foundation", ""
     else:
         raise NotACheckpointError(
-            f"{source} holds no NeuroRVQ model: its {len(shapes)} tensors start with "
+            f"{source} holds no NeuroRVQ model and no BioCodec: its {len(shapes)} tensors start with "
             f"{', '.join(sorted(shapes)[:5]) or 'nothing'}."
         )
     try:
-        config = _infer_config(shapes, prefix, like, source)
+        config = _infer_neurorvq(shapes, prefix, like, source)
         if kind == "tokenizer":
             return Blueprint("tokenizer", config)
         return Blueprint(
@@ -118,19 +127,56 @@ def infer_blueprint(shapes: Shapes, source: str, like: NeuroRVQConfig | None = N
             n_outputs=_n_outputs(shapes, config, source),
         )
     except (KeyError, IndexError) as error:
+        raise _only_a_part(source, f"NeuroRVQ {kind}", error) from error
+
+
+def _only_a_part(source: str, of: str, error: LookupError) -> CheckpointError:
+    return CheckpointError(
+        f"{source} is only a part of a {of}: {error} is missing, without which its configuration "
+        "cannot be told."
+    )
+
+
+def _infer_biocodec(shapes: Shapes, like: Config | None, source: str) -> BioCodecConfig:
+    layer, kernel = "quantizer.vq.layers.", ".parametrizations.weight.original1"
+    try:
+        n_filters = shapes[f"encoder.model.0.conv.conv{kernel}"][0]
+        code_dim, input_dim = shapes[f"{layer}0.project_in.weight"]
+        n_codes = shapes[f"{layer}0._codebook.embed"][0]
+        n_levels = _count(shapes, layer)
+    except KeyError as error:
+        raise _only_a_part(source, "BioCodec", error) from error
+    # In the order of the layers; a kernel spans two strides.
+    widths = {
+        int(name.split(".")[2]): shape[-1] // 2
+        for name, shape in shapes.items()
+        if name.startswith("decoder.") and name.endswith(f".convtr.convtr{kernel}")
+    }
+    strides = tuple(widths[i] for i in sorted(widths))
+    preset = like if isinstance(like, BioCodecConfig) else _BY_STRIDES.get(strides)
+    if preset is None or preset.strides != strides:
+        known = ", ".join(f"{p.strides} ({p.modality})" for p in _BY_STRIDES.values())
         raise CheckpointError(
-            f"{source} is only a part of a NeuroRVQ {kind}: {error} is missing, without which its "
-            "configuration cannot be told."
-        ) from error
+            f"{source} is a BioCodec with the strides {strides}; the published ones are {known}. "
+            "Its sampling rate cannot be told."
+        )
+    quantizer = replace(
+        preset.quantizer,
+        n_levels=n_levels,
+        n_codes=n_codes,
+        code_dim=code_dim,
+        input_dim=input_dim,
+    )
+    return replace(preset, n_filters=n_filters, quantizer=quantizer)
 
 
-def _infer_config(
-    shapes: Shapes, prefix: str, like: NeuroRVQConfig | None, source: str
+def _infer_neurorvq(
+    shapes: Shapes, prefix: str, like: Config | None, source: str
 ) -> NeuroRVQConfig:
     rows, width = shapes[f"{prefix}pos_embed"]
-    preset = like if like is not None else _PRESETS.get(rows - 1)
+    preset = like if isinstance(like, NeuroRVQConfig) else _BY_ROWS.get(rows - 1)
     if preset is None or len(preset.channels) != rows - 1:
-        known = ", ".join(f"{len(p.channels)} ({p.modality})" for p in _PRESETS.values())
+        known = ", ".join(f"{len(p.channels)} ({p.modality})" for p in _BY_ROWS.values())
         raise CheckpointError(
             f"{source} has a table of {rows - 1} channels; the published vocabularies have "
             f"{known}. Its channel names, rate and unit cannot be told."

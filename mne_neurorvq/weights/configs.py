@@ -8,34 +8,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..models import (
-    NEURORVQ_ECG,
-    NEURORVQ_EEG,
-    NEURORVQ_EMG,
-    NEURORVQ_PPG,
-    NeuroRVQConfig,
-    QuantizerConfig,
-)
+from ..models import BIOCODEC_EEG, NEURORVQ_EEG, QuantizerConfig
 from .errors import CheckpointError
 from .registry import BUNDLED, Pretrained
+from .systems import SYSTEMS, Config
 
 CONFIG_FILE = "config.json"
-# Written into files of ours, so that another system's files are told apart.
-_SYSTEM = "neurorvq"
 
-_PRESETS = {
-    preset.modality: preset for preset in (NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG)
+_TINY: dict[str, Config] = {
+    "neurorvq-eeg-tiny-random": replace(
+        NEURORVQ_EEG,
+        depth=1,
+        decoder_depth=1,
+        mlp_ratio=1.0,
+        quantizer=QuantizerConfig(n_levels=2, n_codes=16, code_dim=4),
+    ),
+    "biocodec-eeg-tiny-random": replace(
+        BIOCODEC_EEG,
+        n_filters=2,
+        quantizer=replace(BIOCODEC_EEG.quantizer, n_levels=3, n_codes=16, code_dim=8, input_dim=16),
+    ),
 }
-_TINY = replace(
-    NEURORVQ_EEG,
-    depth=1,
-    decoder_depth=1,
-    mlp_ratio=1.0,
-    quantizer=QuantizerConfig(n_levels=2, n_codes=16, code_dim=4),
-)
 
 
-def config_of(entry: Pretrained) -> NeuroRVQConfig:
+def config_of(entry: Pretrained) -> Config:
     """Structure of a named model.
 
     Parameters
@@ -45,22 +41,22 @@ def config_of(entry: Pretrained) -> NeuroRVQConfig:
 
     Returns
     -------
-    NeuroRVQConfig
+    NeuroRVQConfig | BioCodecConfig
         The bundled configuration, or the published one of the modality.
     """
-    if entry.name == "neurorvq-eeg-tiny-random":
-        return _TINY
+    if entry.name in _TINY:
+        return _TINY[entry.name]
     if entry.bundled:
         return read_config(BUNDLED / entry.name.removesuffix("-random") / CONFIG_FILE)
-    return _PRESETS[entry.modality]
+    return SYSTEMS[entry.system].presets[entry.modality]
 
 
-def config_to_json(config: NeuroRVQConfig, indent: int | None = None) -> str:
+def config_to_json(config: Config, indent: int | None = None) -> str:
     """Write a configuration as JSON.
 
     Parameters
     ----------
-    config : NeuroRVQConfig
+    config : NeuroRVQConfig | BioCodecConfig
         Configuration.
     indent : int | None
         Indentation; None writes one line.
@@ -70,10 +66,10 @@ def config_to_json(config: NeuroRVQConfig, indent: int | None = None) -> str:
     str
         What :func:`config_from_json` takes.
     """
-    return json.dumps({"system": _SYSTEM, "config": config.to_dict()}, indent=indent)
+    return json.dumps({"system": config.system, "config": config.to_dict()}, indent=indent)
 
 
-def config_from_json(text: str, source: str) -> NeuroRVQConfig:
+def config_from_json(text: str, source: str) -> Config:
     """Read a configuration from JSON.
 
     Parameters
@@ -85,7 +81,7 @@ def config_from_json(text: str, source: str) -> NeuroRVQConfig:
 
     Returns
     -------
-    NeuroRVQConfig
+    NeuroRVQConfig | BioCodecConfig
         Configuration.
 
     Raises
@@ -95,14 +91,14 @@ def config_from_json(text: str, source: str) -> NeuroRVQConfig:
     """
     try:
         data: Any = json.loads(text)
-        if not isinstance(data, dict) or data.get("system") != _SYSTEM:
-            raise ValueError(f"it does not name the system {_SYSTEM!r}")
-        return NeuroRVQConfig.from_dict(data["config"])
+        if not isinstance(data, dict) or data.get("system") not in SYSTEMS:
+            raise ValueError(f"it does not name one of the systems {', '.join(SYSTEMS)}")
+        return SYSTEMS[data["system"]].config.from_dict(data["config"])
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{source} is no configuration of this package: {error}.") from error
 
 
-def read_config(path: Path) -> NeuroRVQConfig:
+def read_config(path: Path) -> Config:
     """Read a configuration file.
 
     Parameters
@@ -112,7 +108,7 @@ def read_config(path: Path) -> NeuroRVQConfig:
 
     Returns
     -------
-    NeuroRVQConfig
+    NeuroRVQConfig | BioCodecConfig
         Configuration.
     """
     return config_from_json(path.read_text(encoding="utf-8"), str(path))

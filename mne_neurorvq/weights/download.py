@@ -38,7 +38,8 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     OfflineError
         If it is not in the cache and the network is switched off or out of reach.
     NotOnHubError
-        If the repository, the revision or the file does not exist or is closed to the user.
+        If the repository, the revision or the file does not exist or is closed to the user, or
+        is on another host.
     DownloadError
         If the download breaks off.
     HashError
@@ -49,6 +50,12 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     A cached file is taken without a look at the network, also when the branch has moved on. Its
     hash is compared once, right after the download; a file that fails is removed from the cache.
     """
+    if not file.on_hub:
+        raise NotOnHubError(
+            f"the weights of {entry.name!r} are not on the Hugging Face Hub: get {file.path} "
+            f"yourself from {entry.url} (licence {entry.licence}) and give its path, "
+            f"load_pretrained({file.path!r}).{_without_download(entry)}"
+        )
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
@@ -83,12 +90,10 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
             if offline
             else f"{constants.ENDPOINT} is out of reach ({_first_line(error.__cause__ or error)})"
         )
-        bundled = [e.name for e in list_pretrained() if e.bundled and e.modality == entry.modality]
-        instead = f" Without a download: {', '.join(bundled)}." if bundled else ""
         raise OfflineError(
             f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
             "with network access, copy the cache from another machine, or give the path of a "
-            f"local copy.{instead}"
+            f"local copy.{_without_download(entry)}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise NotOnHubError(
@@ -109,6 +114,13 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
             f"the download of {what} broke off: {_first_line(error)}. Try again; what has been "
             "received is kept."
         ) from error
+
+
+def _without_download(entry: Pretrained) -> str:
+    """Name the models in the package that could stand in, for a message."""
+    alike = (entry.system, entry.modality)
+    names = [e.name for e in list_pretrained() if e.bundled and (e.system, e.modality) == alike]
+    return f" Without a download: {', '.join(names)}." if names else ""
 
 
 def _is_true(value: str) -> bool:

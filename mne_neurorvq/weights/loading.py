@@ -9,13 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, overload
 
-from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer
+from ..models import BioCodec, NeuroRVQ, NeuroRVQTokenizer
 from .blueprint import Blueprint
 from .configs import CONFIG_FILE, config_of, read_config
 from .download import fetch
 from .errors import CheckpointError
-from .reading import Model, read_model
-from .registry import BUNDLED, Kind, Pretrained, find_pretrained, list_pretrained
+from .reading import read_model
+from .registry import BUNDLED, Kind, Pretrained, SystemName, find_pretrained, list_pretrained
+from .systems import SYSTEMS, Config, Model, Tokenizer
 from .untrained import build_untrained
 
 CARD_FILE = "README.md"
@@ -23,7 +24,7 @@ _KINDS: tuple[Kind, ...] = ("tokenizer", "foundation")
 _NEEDS = {"tokenizer": "codes and reconstructions need", "foundation": "embeddings need"}
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 # What a tokenizer and a foundation model must share to be used on the same windows.
-_SHARED = ("modality", "channels", "sfreq", "unit", "patch_size")
+_SHARED = ("system", "modality", "channels", "sfreq", "unit", "patch_size")
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class LoadedModel:
     ----------
     name : str
         Registered name, or the path.
-    config : NeuroRVQConfig
+    config : NeuroRVQConfig | BioCodecConfig
         Structure.
-    tokenizer : NeuroRVQTokenizer | None
+    tokenizer : NeuroRVQTokenizer | BioCodec | None
         Tokenizer, where there is one.
     foundation : NeuroRVQ | None
         Foundation model, where there is one.
@@ -54,8 +55,8 @@ class LoadedModel:
     """
 
     name: str
-    config: NeuroRVQConfig
-    tokenizer: NeuroRVQTokenizer | None = None
+    config: Config
+    tokenizer: Tokenizer | None = None
     foundation: NeuroRVQ | None = None
     card: str | None = None
     revision: str | None = None
@@ -74,22 +75,31 @@ class LoadedModel:
         return hashlib.sha256(codebook.numpy().data).hexdigest()[:16]
 
     @overload
-    def require(self, kind: Literal["tokenizer"]) -> NeuroRVQTokenizer: ...
+    def require(
+        self, kind: Literal["tokenizer"], system: Literal["neurorvq"] = "neurorvq"
+    ) -> NeuroRVQTokenizer: ...
 
     @overload
-    def require(self, kind: Literal["foundation"]) -> NeuroRVQ: ...
+    def require(self, kind: Literal["tokenizer"], system: Literal["biocodec"]) -> BioCodec: ...
 
-    def require(self, kind: Kind) -> Model:
+    @overload
+    def require(
+        self, kind: Literal["foundation"], system: Literal["neurorvq"] = "neurorvq"
+    ) -> NeuroRVQ: ...
+
+    def require(self, kind: Kind, system: SystemName = "neurorvq") -> Model:
         """Get a model, or say why there is none.
 
         Parameters
         ----------
         kind : "tokenizer" | "foundation"
             Which.
+        system : "neurorvq" | "biocodec"
+            Of which architecture it must be.
 
         Returns
         -------
-        NeuroRVQTokenizer | NeuroRVQ
+        NeuroRVQTokenizer | NeuroRVQ | BioCodec
             The model.
 
         Raises
@@ -97,9 +107,16 @@ class LoadedModel:
         ValueError
             If there is none; the error names models that have it.
         """
+        config = self.config
+        if config.system != system:
+            wanted, found = SYSTEMS[system].title, SYSTEMS[config.system].title
+            names = _that_have(kind, system, config.modality)
+            raise ValueError(
+                f"a {wanted} model is needed here, but {self.name!r} is a {found} model.{names}"
+            )
         model: Model | None = getattr(self, kind)
         if model is None:
-            raise _lacks(kind, self.name, self.kinds[0], self.config.modality)
+            raise _lacks(kind, self.name, self.kinds[0], config)
         return model
 
 
@@ -163,16 +180,23 @@ def load_pretrained(
     return _load_named(find_pretrained(pretrained), revision, kinds)
 
 
-def _lacks(kind: Kind, name: str, held: Kind, modality: str | None) -> ValueError:
+def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:
+    # Only NeuroRVQ has foundation models; tokenizers are wanted of the system that is there.
+    system = "neurorvq" if config is None or kind == "foundation" else config.system
+    names = _that_have(kind, system, None if config is None else config.modality)
+    return ValueError(
+        f"{_NEEDS[kind]} a {kind} model, but {name!r} holds only a {held} model.{names}"
+    )
+
+
+def _that_have(kind: Kind, system: str, modality: str | None) -> str:
+    """Name models that have what another lacks, for a message."""
     names = [
         entry.name
         for entry in list_pretrained()
-        if kind in entry.kinds and modality in (entry.modality, None)
+        if kind in entry.kinds and entry.system == system and modality in (entry.modality, None)
     ]
-    instead = f" Models that have one: {', '.join(names)}." if names else ""
-    return ValueError(
-        f"{_NEEDS[kind]} a {kind} model, but {name!r} holds only a {held} model.{instead}"
-    )
+    return f" Models that have one: {', '.join(names)}." if names else ""
 
 
 def _refuse_revision(revision: str | None, why: str) -> None:
@@ -180,7 +204,10 @@ def _refuse_revision(revision: str | None, why: str) -> None:
         raise ValueError(f"revision={revision!r} is for models that are downloaded, but {why}.")
 
 
-def _load_named(entry: Pretrained, revision: str | None, kinds: tuple[Kind, ...]) -> LoadedModel:
+def _load_named(entry: Pretrained, revision: str | None, wanted: tuple[Kind, ...]) -> LoadedModel:
+    kinds = tuple(kind for kind in wanted if kind in entry.kinds)
+    if not kinds:
+        raise _lacks(wanted[0], entry.name, entry.kinds[0], entry)
     if entry.bundled:
         _refuse_revision(revision, f"{entry.name!r} is part of the package")
         if entry.seed is None:
@@ -193,8 +220,6 @@ def _load_named(entry: Pretrained, revision: str | None, kinds: tuple[Kind, ...]
         return _assemble(entry.name, models, card=entry.notes)
     revision = entry.revision if revision is None else revision
     paths = {file.kind: fetch(entry, file, revision) for file in entry.files if file.kind in kinds}
-    if not paths:
-        raise _lacks(kinds[0], entry.name, entry.kinds[0], entry.modality)
     return _assemble(entry.name, _read_models(paths, None), None, revision)
 
 
@@ -202,7 +227,7 @@ def _load_path(path: Path, name: str, kinds: tuple[Kind, ...]) -> LoadedModel:
     if path.is_file():
         model = read_model(path)
         if _kind_of(model) not in kinds:
-            raise _lacks(kinds[0], name, _kind_of(model), model.config.modality)
+            raise _lacks(kinds[0], name, _kind_of(model), model.config)
         return _assemble(name, {_kind_of(model): model})
     found = {kind: file for kind in _KINDS if (file := _find_file(path, kind)) is not None}
     if not found:
@@ -231,7 +256,7 @@ def _find_file(folder: Path, kind: Kind) -> Path | None:
     return found[0] if found else None
 
 
-def _read_models(paths: dict[Kind, Path], config: NeuroRVQConfig | None) -> dict[Kind, Model]:
+def _read_models(paths: dict[Kind, Path], config: Config | None) -> dict[Kind, Model]:
     """Read the files of a pair, the tokenizer first: it settles what the other does not show."""
     models: dict[Kind, Model] = {}
     for kind in (kind for kind in _KINDS if kind in paths):
@@ -246,14 +271,14 @@ def _read_models(paths: dict[Kind, Path], config: NeuroRVQConfig | None) -> dict
 
 
 def _kind_of(model: Model) -> Kind:
-    return "tokenizer" if isinstance(model, NeuroRVQTokenizer) else "foundation"
+    return "foundation" if isinstance(model, NeuroRVQ) else "tokenizer"
 
 
 def _assemble(
     name: str, models: dict[Kind, Model], card: str | None = None, revision: str | None = None
 ) -> LoadedModel:
     tokenizer, foundation = models.get("tokenizer"), models.get("foundation")
-    assert tokenizer is None or isinstance(tokenizer, NeuroRVQTokenizer)
+    assert tokenizer is None or isinstance(tokenizer, Tokenizer)
     assert foundation is None or isinstance(foundation, NeuroRVQ)
     if tokenizer is not None and foundation is not None:
         _check_pair(name, tokenizer, foundation)
@@ -261,9 +286,9 @@ def _assemble(
     return LoadedModel(name, config, tokenizer, foundation, card, revision)
 
 
-def _check_pair(name: str, tokenizer: NeuroRVQTokenizer, foundation: NeuroRVQ) -> None:
+def _check_pair(name: str, tokenizer: Tokenizer, foundation: NeuroRVQ) -> None:
     both = (tokenizer.config, foundation.config)
-    facts = [(setting, *(getattr(config, setting) for config in both)) for setting in _SHARED]
+    facts = [(setting, *(getattr(config, setting, None) for config in both)) for setting in _SHARED]
     if foundation.masked_tokens is not None:
         facts += [
             (setting, *(getattr(config.quantizer, setting) for config in both))

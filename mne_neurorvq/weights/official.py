@@ -1,9 +1,5 @@
 # License: BSD-3-Clause
-"""The layout of the authors' checkpoints: names, shapes and the way there and back.
-
-Their names are derived from ours by one table, so that both directions and the inference of a
-configuration from tensors rest on the same facts.
-"""
+"""The layout of the authors' checkpoints: names, shapes and the way there and back."""
 
 from __future__ import annotations
 
@@ -14,47 +10,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
+from ..models import NeuroRVQ
 from .errors import MismatchError
+from .official_names import Naming, naming_of, official_shape
+from .systems import SYSTEMS, Model
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Ours -> theirs. A "#" before a group means one more: they count scales from 1.
-_SHARED_NAMES = (
-    (r"^encoder\.scales\.(\d+)\.(conv1|norm1|conv2|norm2)\.", r"encoder.patch_embed.\2_#\1."),
-    (r"^encoder\.trunk\.", "encoder."),
-)
-_TOKENIZER_NAMES = (
-    *_SHARED_NAMES,
-    (r"^encoder_norms\.(\d+)\.", r"encoder.fc_norm_#\1."),
-    (r"^to_code\.(\d+)\.", r"encode_task_layer_#\1."),
-    (r"^from_code\.(\d+)\.", r"decoder.patch_embed_#\1.proj."),
-    (r"^decoder_norms\.(\d+)\.", r"decoder.fc_norm_#\1."),
-    (r"^to_amplitude\.", "decode_task_layer_amplitude."),
-    (r"^to_sin\.", "decode_task_layer_angle_sin."),
-    (r"^to_cos\.", "decode_task_layer_angle_cos."),
-)
-_FOUNDATION_NAMES = (
-    *_SHARED_NAMES,
-    (r"^encoder\.", ""),
-    (r"^masked_tokens\.norm\.", "norm_pre."),
-    (r"^masked_tokens\.mask_token$", "mask_token"),
-    (r"^final_layer\.norm\.", "fc_norm."),
-    (r"^final_layer\.linear\.", "head."),
-)
-# Buffers of the quantizer -> leaves of each of their layers. The authors also store the sums of
-# the k-means start ("embed_avg"), which nothing reads afterwards: it is written as the codebook.
-_QUANTIZER_LEAVES = {
-    "quantizer.codebook": ("embedding.weight", "embedding.embed_avg"),
-    "quantizer.cluster_size": ("cluster_size",),
-    "quantizer.start_size": ("embedding.cluster_size",),
-    "quantizer.started": ("embedding.initted",),
-}
-# What ours have beyond them: constants under their residual rule.
-_OURS_ONLY = ("quantizer.gain", "quantizer.warmup_left")
 # Tensors of a foundation model that no output of it needs: norms of a path that the pretraining
 # does not take, and what is left of the pretraining heads when the heads themselves are gone.
 _IGNORED = re.compile(r"^(fc_norm_\d+\.(weight|bias)|mask_token|norm_pre\.(weight|bias))$")
+
+_STARTED = "quantizer.started"
 
 
 class Part(NamedTuple):
@@ -68,11 +35,14 @@ class Part(NamedTuple):
         Its slice; empty for all of it.
     shape : tuple of int
         Shape of the authors' tensor.
+    read : bool
+        Whether ours takes its values from there, as they are.
     """
 
     ours: str
     at: tuple[int, ...]
     shape: tuple[int, ...]
+    read: bool = True
 
 
 def official_layout(ours: Shapes) -> dict[str, Part]:
@@ -81,40 +51,42 @@ def official_layout(ours: Shapes) -> dict[str, Part]:
     Parameters
     ----------
     ours : mapping of str to tuple of int
-        Names and shapes of the state dict of a :class:`~mne_neurorvq.models.NeuroRVQTokenizer`
-        or :class:`~mne_neurorvq.models.NeuroRVQ`.
+        Names and shapes of the state dict of a model of ours.
 
     Returns
     -------
     dict of str to Part
         For each of the authors' tensors, where it lies in ours.
     """
-    names = _TOKENIZER_NAMES if "quantizer.codebook" in ours else _FOUNDATION_NAMES
+    naming = naming_of(ours)
     layout: dict[str, Part] = {}
     for name, shape in ours.items():
-        if name in _QUANTIZER_LEAVES:
-            layout |= _quantizer_parts(name, shape, tuple(ours["quantizer.codebook"][:2]))
+        if name in naming.leaves:
+            layout |= _level_parts(name, shape, naming, tuple(ours["quantizer.codebook"][:2]))
         elif name in ("masked_tokens.weight", "masked_tokens.bias"):
             leaf, n_levels = name.rpartition(".")[2], shape[1]
             for book, level in _pairs(*shape[:2]):
                 number = n_levels * book + level + 1
                 layout[f"head_pre_{number}.{leaf}"] = Part(name, (book, level), tuple(shape[2:]))
-        elif name not in _OURS_ONLY:
-            # Their step from codes to embeddings is a 1 x 1 convolution.
-            linear = name.startswith("from_code.") and name.endswith(".weight")
-            theirs = (*shape, 1, 1) if linear else tuple(shape)
-            layout[_rename(name, names)] = Part(name, (), theirs)
+        elif name not in naming.ours_only:
+            layout[naming.rename(name)] = Part(name, (), official_shape(name, shape))
     return layout
 
 
-def _quantizer_parts(name: str, shape: tuple[int, ...], books: tuple[int, ...]) -> dict[str, Part]:
-    scalar = name == "quantizer.started"
+def _level_parts(
+    name: str, shape: tuple[int, ...], naming: Naming, books: tuple[int, ...]
+) -> dict[str, Part]:
+    flag = not shape  # one for the whole quantizer, which they have in every level
+    leaves = naming.leaves[name]
     return {
-        f"quantize_{book + 1}.layers.{level}.{leaf}": (
-            Part(name, (), (1,)) if scalar else Part(name, (book, level), tuple(shape[2:]))
+        naming.layer.format(book=book + 1, level=level) + leaf: Part(
+            name,
+            () if flag else (book, level),
+            (1,) if flag else tuple(shape[2:]),
+            read=leaf == leaves[0] and not flag,
         )
         for book, level in _pairs(*books)
-        for leaf in _QUANTIZER_LEAVES[name]
+        for leaf in leaves
     }
 
 
@@ -122,18 +94,12 @@ def _pairs(n_books: int, n_levels: int) -> list[tuple[int, int]]:
     return [(book, level) for book in range(n_books) for level in range(n_levels)]
 
 
-def _rename(name: str, table: tuple[tuple[str, str], ...]) -> str:
-    for pattern, replacement in table:
-        name = re.sub(pattern, replacement, name)
-    return re.sub(r"#(\d+)", lambda match: str(int(match[1]) + 1), name)
-
-
-def to_official_state_dict(model: NeuroRVQTokenizer | NeuroRVQ) -> dict[str, Tensor]:
+def to_official_state_dict(model: Model) -> dict[str, Tensor]:
     """State dict of a model under the authors' names and shapes.
 
     Parameters
     ----------
-    model : NeuroRVQTokenizer | NeuroRVQ
+    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec
         A model under the authors' residual rule.
 
     Returns
@@ -149,8 +115,8 @@ def to_official_state_dict(model: NeuroRVQTokenizer | NeuroRVQ) -> dict[str, Ten
     Notes
     -----
     Reading a checkpoint and writing it again gives the same tensors bit for bit, but for
-    ``embed_avg``: the sums of the k-means start, which no computation reads. It is written as
-    a copy of the codebook.
+    NeuroRVQ's ``embed_avg``: the sums of the k-means start, which no computation reads. It is
+    written as a copy of the codebook.
 
     Examples
     --------
@@ -161,14 +127,7 @@ def to_official_state_dict(model: NeuroRVQTokenizer | NeuroRVQ) -> dict[str, Ten
     >>> sorted(to_official_state_dict(model))[-3:]
     ['patch_embed.norm2_4.weight', 'pos_embed', 'time_embed']
     """
-    config = model.config
-    if isinstance(model, NeuroRVQTokenizer) and config.quantizer.rule != "unit":
-        raise ValueError(
-            "the authors' code has the residual rule 'unit' only, this model the rule "
-            f"{config.quantizer.rule!r}: save it with save_pretrained instead."
-        )
-    if config.n_groups != 4:
-        raise ValueError(f"the authors' code has 4 groups, this model n_groups={config.n_groups}.")
+    _check_expressible(model)
     state = model.state_dict()
     return {
         name: state[part.ours][part.at].float().reshape(part.shape).clone()
@@ -176,8 +135,29 @@ def to_official_state_dict(model: NeuroRVQTokenizer | NeuroRVQ) -> dict[str, Ten
     }
 
 
+def _check_expressible(model: Model) -> None:
+    """Refuse settings that the authors' code does not have: their tensors would not show them."""
+    system = SYSTEMS[model.config.system]
+    published = next(iter(system.presets.values()))
+    rule, theirs = model.config.quantizer.rule, published.quantizer.rule
+    if not isinstance(model, NeuroRVQ) and rule != theirs:
+        raise ValueError(
+            f"the authors' code has the residual rule {theirs!r} only, this model the rule "
+            f"{rule!r}: save it with save_pretrained instead."
+        )
+    if model.config.quantizer.input_dim is None and published.quantizer.input_dim is not None:
+        raise ValueError(
+            "the authors' code has projections in every level, this model input_dim=None: save it "
+            "with save_pretrained instead."
+        )
+    for name in ("n_groups", "dilations", "normalize"):
+        ours, fixed = (getattr(config, name, None) for config in (model.config, published))
+        if ours != fixed:
+            raise ValueError(f"the authors' code has {name}={fixed}, this model {name}={ours}.")
+
+
 def from_official_state_dict(
-    official: Mapping[str, Tensor], model: NeuroRVQTokenizer | NeuroRVQ, source: str
+    official: Mapping[str, Tensor], model: Model, source: str
 ) -> dict[str, Tensor]:
     """State dict of a model of ours from the authors' tensors.
 
@@ -185,7 +165,7 @@ def from_official_state_dict(
     ----------
     official : mapping of str to Tensor
         The authors' tensors.
-    model : NeuroRVQTokenizer | NeuroRVQ
+    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec
         The model that they are for, possibly on the meta device.
     source : str
         Name of the file, for errors.
@@ -212,23 +192,23 @@ def from_official_state_dict(
     ours = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in wanted.items()}
     for name, part in layout.items():
         target = ours[part.ours]
-        if not name.endswith((".embed_avg", ".initted")):
+        if part.read:
             target[part.at] = official[name].to(target.dtype).reshape(target[part.at].shape)
-    if "quantizer.started" in ours:
+    if _STARTED in ours:
         ours["quantizer.gain"].fill_(1.0)
-        started = [bool(official[name]) for name in layout if name.endswith(".initted")]
-        ours["quantizer.started"].fill_(all(started))
+        flags = [bool(official[name]) for name, part in layout.items() if part.ours == _STARTED]
+        ours[_STARTED].fill_(all(flags))
     return ours
 
 
-def is_ignored(name: str, model: NeuroRVQTokenizer | NeuroRVQ) -> bool:
+def is_ignored(name: str, model: Model) -> bool:
     """Whether a tensor of the authors' may be left unread.
 
     Parameters
     ----------
     name : str
         Its name.
-    model : NeuroRVQTokenizer | NeuroRVQ
+    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec
         The model to be filled.
 
     Returns

@@ -10,39 +10,38 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer
 from ..models.config import ResidualRule
 from .blueprint import Blueprint, infer_blueprint
 from .configs import config_from_json
 from .errors import CheckpointError
 from .files import check_finite, read_tensors
 from .official import check_tensors, from_official_state_dict, official_layout, shapes_of
+from .systems import Config, Model
 
 # Keys of the metadata of a safetensors file of ours.
 METADATA_CONFIG = "mne_neurorvq.config"
 METADATA_KIND = "mne_neurorvq.kind"
 
-Model = NeuroRVQTokenizer | NeuroRVQ
+# How tensors of ours begin, and none of the authors'.
+_OURS = ("encoder.trunk.", "encoder.scales.", "quantizer.codebook")
 
 
-def read_model(
-    path: Path, config: NeuroRVQConfig | None = None, like: NeuroRVQConfig | None = None
-) -> Model:
+def read_model(path: Path, config: Config | None = None, like: Config | None = None) -> Model:
     """Read a file of ours or of the authors' into a new model.
 
     Parameters
     ----------
     path : Path
         The file.
-    config : NeuroRVQConfig | None
+    config : NeuroRVQConfig | BioCodecConfig | None
         What the folder says that the file holds; None takes the file's word, or infers it.
-    like : NeuroRVQConfig | None
+    like : NeuroRVQConfig | BioCodecConfig | None
         Configuration of the tokenizer beside a foundation model, for what the latter's tensors
         do not show.
 
     Returns
     -------
-    NeuroRVQTokenizer | NeuroRVQ
+    NeuroRVQTokenizer | NeuroRVQ | BioCodec
         The model in float32, in evaluation mode.
 
     Raises
@@ -52,12 +51,17 @@ def read_model(
     """
     tensors, metadata = read_tensors(path)
     source = str(path)
-    if any(name.startswith(("encoder.trunk.", "encoder.scales.")) for name in tensors):
+    if any(name.startswith(_OURS) for name in tensors):
         blueprint = _our_blueprint(tensors, metadata, config, like, source)
         model = blueprint.build()
         state = _our_state(tensors, model, source)
     else:
         blueprint = infer_blueprint(shapes_of(tensors), source, config or like)
+        if config is not None and config.system != blueprint.config.system:
+            raise CheckpointError(
+                f"{source} holds a model of the system {blueprint.config.system!r}, but its "
+                f"folder's config.json is of {config.system!r}."
+            )
         model = replace(blueprint, config=config or blueprint.config).build()
         state = from_official_state_dict(tensors, model, source)
     check_finite(state, source)
@@ -88,8 +92,8 @@ def read_state(path: Path, module: nn.Module) -> None:
 def _our_blueprint(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str],
-    config: NeuroRVQConfig | None,
-    like: NeuroRVQConfig | None,
+    config: Config | None,
+    like: Config | None,
     source: str,
 ) -> Blueprint:
     if METADATA_CONFIG in metadata:
@@ -114,7 +118,7 @@ def _our_blueprint(
 
 
 def _inferred_blueprint(
-    tensors: Mapping[str, Tensor], like: NeuroRVQConfig | None, source: str
+    tensors: Mapping[str, Tensor], like: Config | None, source: str
 ) -> Blueprint:
     """Blueprint of a plain state dict of ours, through the authors' names."""
     try:
@@ -130,7 +134,9 @@ def _inferred_blueprint(
 
 
 def _residual_rule(tensors: Mapping[str, Tensor]) -> ResidualRule:
-    """Tell the rule from a quantizer's buffers: its gains, or the length of its codes."""
+    """Tell the rule from a quantizer's buffers: its sums, its gains, or the length of its codes."""
+    if "quantizer.moving_sum" in tensors:
+        return "cosine"
     if "quantizer.gain" in tensors and bool((tensors["quantizer.gain"] != 1).any()):
         return "gain"
     lengths = tensors["quantizer.codebook"].float().norm(dim=-1)
@@ -150,7 +156,9 @@ def _our_state(tensors: Mapping[str, Tensor], model: nn.Module, source: str) -> 
     }
 
 
-def _differences(written: NeuroRVQConfig, given: NeuroRVQConfig) -> str:
+def _differences(written: Config, given: Config) -> str:
+    if written.system != given.system:
+        return f"the system is {written.system} in the file and {given.system} in config.json"
     ours, theirs = _flat(written), _flat(given)
     return ", ".join(
         f"{name} is {ours[name]} in the file and {theirs[name]} in config.json"
@@ -159,7 +167,7 @@ def _differences(written: NeuroRVQConfig, given: NeuroRVQConfig) -> str:
     )
 
 
-def _flat(config: NeuroRVQConfig) -> dict[str, object]:
+def _flat(config: Config) -> dict[str, object]:
     settings = config.to_dict()
     quantizer = settings.pop("quantizer")
     return settings | {f"quantizer.{name}": value for name, value in quantizer.items()}

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ..models import NeuroRVQConfig
+    from .systems import Config
 
+SystemName = Literal["neurorvq", "biocodec"]
 Kind = Literal["tokenizer", "foundation"]
 Source = Literal["bundled", "seed", "official", "re-host"]
 
@@ -23,11 +24,15 @@ _CITATION = (
     "Barmpas et al., NeuroRVQ: Multi-Scale EEG Tokenization for Generative Large Brainwave "
     "Models (2025)"
 )
+_HUGGING_FACE = "huggingface.co"
+_BIOCODEC_REPO = "klean2050/BioCodec-release"
+_BIOCODEC_REVISION = "575bf6ea7ae14a34754b217d9b940597a16951bd"
+_BIOCODEC_CITATION = "BioCodec (2025), arXiv 2510.09095"
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file on the Hugging Face Hub.
+    """A file on the Hugging Face Hub or another host.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ class WeightsFile:
         Path in the repository.
     sha256 : str | None
         Hash of its content at the registered revision, where known.
+    host : str
+        Where the repository is. Only files of the Hub are downloaded; others are fetched by hand.
 
     Examples
     --------
@@ -52,6 +59,12 @@ class WeightsFile:
     repo: str
     path: str
     sha256: str | None = None
+    host: str = _HUGGING_FACE
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the Hugging Face Hub has it, so that it is downloaded when needed."""
+        return self.host == _HUGGING_FACE
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ class Pretrained:
         Seed of untrained weights.
     notes : str
         What else to know.
+    system : "neurorvq" | "biocodec"
+        Whose architecture it has.
 
     Examples
     --------
@@ -99,6 +114,7 @@ class Pretrained:
     revision: str | None = None
     seed: int | None = None
     notes: str = ""
+    system: SystemName = "neurorvq"
 
     @property
     def bundled(self) -> bool:
@@ -112,12 +128,12 @@ class Pretrained:
 
     @property
     def url(self) -> str:
-        """Page of the model on the Hugging Face Hub; empty for models in the package."""
-        return f"https://huggingface.co/{self.files[0].repo}" if self.files else ""
+        """Page of the model's repository; empty for models in the package."""
+        return f"https://{self.files[0].host}/{self.files[0].repo}" if self.files else ""
 
     @property
-    def config(self) -> NeuroRVQConfig:
-        """Structure: channel vocabulary, rate, unit and sizes.
+    def config(self) -> Config:
+        """Structure: rate, unit and sizes, for NeuroRVQ also the channel vocabulary.
 
         For a download these are the published values; what is loaded is inferred from the file.
         """
@@ -138,7 +154,8 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     --------
     >>> from mne_neurorvq import list_pretrained
     >>> [entry.name for entry in list_pretrained() if entry.bundled]
-    ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random']
+    ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random',
+     'biocodec-eeg-tiny-random']
     """
     return _REGISTRY
 
@@ -238,6 +255,24 @@ def _rehost(modality: str) -> Pretrained:
     )
 
 
+def _biocodec(modality: str) -> Pretrained:
+    return Pretrained(
+        name=f"biocodec-{modality}",
+        modality=modality,
+        kinds=("tokenizer",),
+        source="official",
+        licence="MIT",
+        citation=_BIOCODEC_CITATION,
+        files=(WeightsFile("tokenizer", _BIOCODEC_REPO, "biocodec_ckpt.pt", host="github.com"),),
+        revision=_BIOCODEC_REVISION,
+        notes=(
+            "Not downloaded: give the path of the authors' file. Those of EEG and EMG have one "
+            "layout; which it is is told from the strides."
+        ),
+        system="biocodec",
+    )
+
+
 _REGISTRY: tuple[Pretrained, ...] = (
     Pretrained(
         name="neurorvq-eeg-small",
@@ -268,6 +303,18 @@ _REGISTRY: tuple[Pretrained, ...] = (
         seed=2,
         notes="Untrained and as small as possible, for tests and documentation.",
     ),
+    Pretrained(
+        name="biocodec-eeg-tiny-random",
+        modality="eeg",
+        kinds=("tokenizer",),
+        source="seed",
+        licence="BSD-3-Clause",
+        citation=_BIOCODEC_CITATION,
+        seed=3,
+        notes="Untrained and as small as possible, for tests and documentation.",
+        system="biocodec",
+    ),
     *(_official(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
     *(_rehost(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
+    *(_biocodec(modality) for modality in ("eeg", "emg")),
 )

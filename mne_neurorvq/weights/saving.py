@@ -11,17 +11,18 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
+from ..models import NeuroRVQ
 from .configs import CONFIG_FILE, config_to_json
 from .errors import first_few
 from .files import check_finite
 from .loading import CARD_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
+from .systems import Model, Tokenizer
 
 
 def save_pretrained(
     directory: str | PathLike[str],
-    tokenizer: NeuroRVQTokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
     foundation: NeuroRVQ | None = None,
     *,
     card: str | None = None,
@@ -34,7 +35,7 @@ def save_pretrained(
     directory : str | path-like
         Folder, made if absent. It receives ``config.json``, ``tokenizer.safetensors`` and
         ``foundation.safetensors`` as given, and ``README.md``; files of these names are replaced.
-    tokenizer : NeuroRVQTokenizer | None
+    tokenizer : NeuroRVQTokenizer | BioCodec | None
         Tokenizer.
     foundation : NeuroRVQ | None
         Foundation model, of the same configuration.
@@ -122,7 +123,7 @@ def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> No
     path.write_bytes(save(state, metadata=metadata))
 
 
-def _on_disk(model: NeuroRVQTokenizer | NeuroRVQ, kind: str, dtype: str) -> dict[str, Tensor]:
+def _on_disk(model: Model, kind: str, dtype: str) -> dict[str, Tensor]:
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     check_finite(state, f"the {kind}")
     halved = {"quantizer.codebook"} | {

@@ -8,18 +8,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
 from ..models.trunk import Trunk
 from .blueprint import Blueprint
+from .systems import Model
 
-# As the models initialise themselves.
+# As NeuroRVQ initialises itself; a BioCodec by the width of what a matrix takes.
 _STD = 0.02
 # Four 16-bit integers are summed: their sum is close to normal and exact in 64 bits.
 _SUMMED = 4
 _INT_STD = math.sqrt(_SUMMED * (2.0**32 - 1) / 12)
 
 
-def build_untrained(blueprint: Blueprint, seed: int) -> NeuroRVQTokenizer | NeuroRVQ:
+def build_untrained(blueprint: Blueprint, seed: int) -> Model:
     """Make a model whose weights follow from a seed alone.
 
     Parameters
@@ -31,7 +31,7 @@ def build_untrained(blueprint: Blueprint, seed: int) -> NeuroRVQTokenizer | Neur
 
     Returns
     -------
-    NeuroRVQTokenizer | NeuroRVQ
+    NeuroRVQTokenizer | NeuroRVQ | BioCodec
         The model, in evaluation mode, its codebooks marked as started.
 
     Notes
@@ -42,19 +42,26 @@ def build_untrained(blueprint: Blueprint, seed: int) -> NeuroRVQTokenizer | Neur
     with torch.random.fork_rng(devices=[]):
         model = blueprint.build("cpu")
     generator = torch.Generator().manual_seed(seed)
+    by_width = blueprint.config.system == "biocodec"
     shrink = _block_output_scales(model)
+    learned = dict(model.named_parameters())
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if name == "quantizer.codebook":
                 tensor.copy_(_unit_rows(tensor.shape, generator))
             elif name == "quantizer.started":
                 tensor.fill_(True)
-            elif name == "quantizer.warmup_left":
+            elif name == "quantizer.warmup_left" or "bias" in name:
                 tensor.zero_()
-            # Vectors (norms, LayerScale), biases and the other buffers start as constants.
-            elif tensor.ndim >= 2 and not name.startswith("quantizer.") and "bias" not in name:
+            elif name == "quantizer.moving_sum":
+                tensor.copy_(model.state_dict()["quantizer.codebook"])
+            elif name.endswith(".gain"):
+                tensor.fill_(1.0)
+            # Other vectors (norms, LayerScale) and buffers start as constants.
+            elif tensor.ndim >= 2 and name in learned:
+                std = tensor.shape[-1] ** -0.5 if by_width else _STD * shrink.get(name, 1.0)
                 integers = _integers(tensor.shape, generator).double()
-                tensor.copy_(integers * (_STD * shrink.get(name, 1.0) / _INT_STD))
+                tensor.copy_(integers * (std / _INT_STD))
     return model.eval()
 
 

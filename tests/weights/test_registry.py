@@ -11,14 +11,23 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from mne_neurorvq import list_pretrained
-from mne_neurorvq.models import NEURORVQ_ECG, NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_PPG
+from mne_neurorvq.models import (
+    BIOCODEC_EEG,
+    BIOCODEC_EMG,
+    NEURORVQ_ECG,
+    NEURORVQ_EEG,
+    NEURORVQ_EMG,
+    NEURORVQ_PPG,
+)
 from mne_neurorvq.weights.registry import BUNDLED, find_pretrained
 
 OFFICIAL = "ntinosbarmpas/NeuroRVQ"
 
 
-def _by_source(source):
-    return [entry for entry in list_pretrained() if entry.source == source]
+def _by_source(source, system="neurorvq"):
+    return [
+        entry for entry in list_pretrained() if (entry.source, entry.system) == (source, system)
+    ]
 
 
 def test_names_are_unique_and_found():
@@ -31,7 +40,7 @@ def test_every_model_names_its_licence_citation_and_contents():
     for entry in list_pretrained():
         assert entry.citation
         assert entry.kinds
-        assert entry.commercial == (entry.licence == "BSD-3-Clause")
+        assert entry.commercial == (entry.licence in ("BSD-3-Clause", "MIT"))
         assert entry.bundled == (entry.source in ("bundled", "seed"))
         assert {file.kind for file in entry.files} == (set() if entry.bundled else set(entry.kinds))
         assert bool(entry.url) != entry.bundled
@@ -54,9 +63,24 @@ def test_the_official_models_are_pinned_and_their_known_hashes_recorded():
     assert len(set(known)) == len(known)
 
 
-def test_only_the_ppg_model_lacks_a_foundation_model():
+def test_only_the_ppg_model_and_the_codecs_lack_a_foundation_model():
     for entry in list_pretrained():
-        assert ("foundation" in entry.kinds) == (entry.modality != "ppg")
+        has_one = entry.system == "neurorvq" and entry.modality != "ppg"
+        assert ("foundation" in entry.kinds) == has_one
+
+
+def test_the_official_codecs_are_named_with_their_place_and_licence():
+    official = _by_source("official", "biocodec")
+    assert [entry.modality for entry in official] == ["eeg", "emg"]
+    for entry in official:
+        assert entry.licence == "MIT"
+        assert entry.commercial
+        assert entry.url == "https://github.com/klean2050/BioCodec-release"
+        assert re.fullmatch("[0-9a-f]{40}", entry.revision)
+        assert [(file.kind, file.path, file.on_hub) for file in entry.files] == [
+            ("tokenizer", "biocodec_ckpt.pt", False)
+        ]
+    assert [entry.config for entry in official] == [BIOCODEC_EEG, BIOCODEC_EMG]
 
 
 def test_the_rehosts_of_braindecode_are_listed():
