@@ -60,7 +60,7 @@ def predict(make_epochs):
 
 
 @pytest.fixture
-def cluster():
+def cluster(tmp_path):
     """Two workers of dask on this machine, one thread each."""
     from distributed import Client, LocalCluster
 
@@ -71,6 +71,7 @@ def cluster():
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            local_directory=str(tmp_path),
         ) as workers,
         Client(workers) as client,
     ):
