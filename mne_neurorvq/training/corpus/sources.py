@@ -164,6 +164,7 @@ def _bids_recordings(root: Path, modality: str) -> list[Path]:
         raise ImportError(
             f"{root} is a BIDS data set, which needs mne-bids: pip install 'mne-neurorvq[pretrain]'"
         ) from None
+    # Not below sub-*: derivatives are somebody's results, not recordings.
     matches = find_matching_paths(
         root, datatypes=modality, suffixes=modality, ignore_json=True, ignore_nosub=True
     )
@@ -171,9 +172,7 @@ def _bids_recordings(root: Path, modality: str) -> list[Path]:
     return sorted(
         path
         for path in paths
-        # Derivatives inside the root are somebody's results, not recordings.
-        if path.relative_to(root).parts[0].startswith("sub-")
-        and _is_recording(path.name, [other.name for other in path.parent.iterdir()])
+        if _is_recording(path.name, [other.name for other in path.parent.iterdir()])
     )
 
 

@@ -327,6 +327,8 @@ def test_a_run_that_was_killed_between_any_two_writes_is_completed(folder, corpu
     prepare_corpus([folder], out, window=6, validation_subjects=["person2"])
     assert_same(out, corpus)
     assert not (out / "tmp").exists()
+    prepare_corpus([folder], out, window=6, validation_subjects=["person2"])
+    assert_same(out, corpus)
 
 
 def test_two_runs_do_not_write_at_once(folder, corpus, tmp_path):

@@ -46,7 +46,10 @@ def test_files_of_one_recording_are_one_recording(tmp_path):
 def test_a_file_that_several_sources_name_is_found_once(tmp_path):
     touch(tmp_path, "x/a.edf", "x/b.edf")
     sources = [tmp_path / "x" / "b.edf", tmp_path, f"{tmp_path}/*/*.edf", f"{tmp_path}/x/../x"]
-    assert names(find_recordings(sources), tmp_path) == ["x/b.edf", "x/a.edf"]
+    found = find_recordings(sources)
+    assert names(found, tmp_path) == ["x/b.edf", "x/a.edf"]
+    # The first source says whose it is.
+    assert [one.subject for one in found] == ["b", "x"]
 
 
 def test_a_named_file_is_taken_whatever_its_ending(tmp_path):
