@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mne_neurorvq.cli.compare as compare
+from mne_neurorvq import NeuroRVQClassifier
 from mne_neurorvq.benchmarks import csp_lda
 from mne_neurorvq.cli import main
 from mne_neurorvq.cli.arguments import ROWS, add_compare_arguments
@@ -138,3 +139,9 @@ def test_arguments_of_another_kind_are_explained(arguments, capsys):
     with pytest.raises(SystemExit):
         _compare(*arguments)
     assert arguments[0] in capsys.readouterr().err
+
+
+def test_the_head_is_that_of_every_fine_tuned_row():
+    made = _rows("--head", "flatten")
+    heads = [model.head for model in made.values() if isinstance(model, NeuroRVQClassifier)]
+    assert heads == ["flatten"] * 6

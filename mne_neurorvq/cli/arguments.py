@@ -52,6 +52,12 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ROW",
         help="row that the others are compared with (default: csp, or the first)",
     )
+    parser.add_argument(
+        "--head",
+        choices=("mean", "flatten"),
+        default="mean",
+        help="what the head of the fine-tuned models sees (default: mean)",
+    )
     for name, default, text in (
         ("--splits", 3, "folds"),
         ("--epochs", 5, "epochs of training of every row that is trained by epochs"),

@@ -113,11 +113,11 @@ def _classifiers(args: argparse.Namespace) -> dict[str, ClassifierMixin]:
         "batch_size": args.batch_size,
         "device": args.device,
     }
-    return {row: _classifier(row, args.pretrained, twin, budget) for row in ROWS if row in wanted}
+    return {row: _classifier(row, args, twin, budget) for row in ROWS if row in wanted}
 
 
 def _classifier(
-    row: str, pretrained: str, twin: str | None, budget: dict[str, Any]
+    row: str, args: argparse.Namespace, twin: str | None, budget: dict[str, Any]
 ) -> ClassifierMixin:
     if row == "chance":
         return DummyClassifier(strategy="most_frequent")
@@ -128,7 +128,8 @@ def _classifier(
     from ..estimators import NeuroRVQClassifier
 
     settings = budget | {
-        "pretrained": twin if row.startswith("random-") else pretrained,
+        "pretrained": twin if row.startswith("random-") else args.pretrained,
+        "head": args.head,
         "finetune": row.removeprefix("random-"),
         "warmup_epochs": _WARMUP_SHARE * budget["max_epochs"],
     }
