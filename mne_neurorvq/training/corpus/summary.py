@@ -51,7 +51,8 @@ def split_subjects(
     if named is not None:
         return {name: SPLITS[name in named] for name in everyone}
     place = {name: _place(name, seed) for name in everyone}
-    sides = {name: before.get(name, SPLITS[place[name] < fraction]) for name in everyone}
+    by_hash = {name: "validation" if place[name] < fraction else "train" for name in everyone}
+    sides = {**by_hash, **{name: before[name] for name in everyone if name in before}}
     new = [name for name in everyone if name not in before]
     if new and "train" not in sides.values():
         sides[max(new, key=place.__getitem__)] = "train"

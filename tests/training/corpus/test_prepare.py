@@ -201,6 +201,13 @@ def test_a_second_run_changes_and_reads_nothing_again(folder, corpus, tmp_path, 
     assert (out / "index.json").read_text() == text
 
 
+def test_the_order_of_the_sources_changes_nothing(folder, tmp_path):
+    for name, people in (("a", "0123"), ("b", "3210")):
+        prepare_corpus([folder / f"person{i}" for i in people], tmp_path / name)
+    a, b = ((tmp_path / name / "index.json").read_text() for name in "ab")
+    assert a == b
+
+
 def test_a_corpus_grows_by_more_sources_and_by_files_that_can_be_read_by_now(
     make_raw, save, folder, corpus, tmp_path
 ):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,14 @@ def test_without_a_share_or_with_one_person_nobody_is_held_back():
     assert set(split(["a", "b", "c"], fraction=0.0).values()) == {"train"}
     people = [f"S{i}" for i in range(50)]
     assert all(split([name], fraction=0.9) == {name: "train"} for name in people)
+
+
+def test_who_is_held_back_of_a_few_would_be_held_back_of_many_first():
+    people = [f"S{i}" for i in range(20)]
+    (one,) = (name for name, side in split(people, fraction=1e-9).items() if side == "validation")
+    shares = np.linspace(0.01, 0.9, 90)
+    held_back = [split(people, fraction=share) for share in shares]
+    assert all(sides[one] == "validation" for sides in held_back)
 
 
 def test_the_text_names_what_was_left_out_and_what_should_be_known():
