@@ -370,6 +370,12 @@ class FineTunedEstimator(SignalEstimator):
         check_scalar(self.early_stopping, "early_stopping", Integral, min_val=0)
         if not isinstance(self.callbacks, (list, tuple, type(None))):
             raise TypeError(f"callbacks={self.callbacks!r} must be a list of skorch callbacks.")
+        for callback in self.callbacks or ():
+            named = isinstance(callback, tuple) and len(callback) == 2
+            if not hasattr(callback[1] if named else callback, "on_train_begin"):
+                raise TypeError(
+                    f"callbacks holds {callback!r}, which is no skorch callback, nor (name, one)."
+                )
 
     @abstractmethod
     def _check_targets(self, y: Any) -> tuple[NDArray[Any], int]:
