@@ -237,9 +237,7 @@ class BioCodec(nn.Module):
             Output of the quantizer.
         """
         scaled, side = self._normalise(x)
-        vectors = self.to_vectors(scaled)
-        with torch.autocast(x.device.type, enabled=False):
-            quantized = self.quantizer(vectors)
+        quantized = self.quantizer(self.to_vectors(scaled))
         return self.from_vectors(quantized.vectors, side)[..., : x.shape[-1]], quantized
 
     def losses(

@@ -119,7 +119,7 @@ class Codebooks(nn.Module):
                 self.cluster_size[book, level] = counts
                 self.start_size[book, level] = counts
                 if config.rule == "cosine":
-                    self.moving_sum[book, level] = means * counts[:, None]
+                    self.moving_sum[book, level] = means * counts.clamp(min=1)[:, None]
             index = nearest_codes(self._searched(vectors), self.codebook[:, level])
             if config.rule == "gain":
                 (projection,) = all_sum(self._projection(level, vectors, index))

@@ -205,6 +205,11 @@ class NeuroRVQConfig(ModelConfig):
                 f"kernels_1 and kernels_2 must name one width per scale "
                 f"({self.quantizer.n_codebooks}), got {self.kernels_1} and {self.kernels_2}."
             )
+        if self.quantizer.input_dim is not None:
+            raise ValueError(
+                f"the quantizer must have input_dim=None, got {self.quantizer.input_dim}: the "
+                "tokenizer itself projects to code_dim."
+            )
         if self.embed_dim != self.patch_size:
             raise ValueError(
                 f"patch_size={self.patch_size} does not divide into n_filters={self.n_filters} "

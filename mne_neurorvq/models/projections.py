@@ -42,4 +42,6 @@ class LevelProjections(nn.Module):
         Tensor, shape (n_codebooks, n_tokens, n_out)
             Mapped vectors.
         """
-        return torch.baddbmm(self.bias[:, level, None], x, self.weight[:, level].mT)
+        # The precision of the trunk must not choose the code.
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.baddbmm(self.bias[:, level, None], x.float(), self.weight[:, level].mT)

@@ -113,7 +113,7 @@ def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> 
         kind, prefix = "foundation", ""
     else:
         raise NotACheckpointError(
-            f"{source} holds no NeuroRVQ model and no BioCodec: its {len(shapes)} tensors start with "
+            f"{source} holds no NeuroRVQ model nor BioCodec: its {len(shapes)} tensors start with "
             f"{', '.join(sorted(shapes)[:5]) or 'nothing'}."
         )
     try:

@@ -74,6 +74,7 @@ def test_reading_does_not_change_the_data():
         ({"n_heads": 7}, "n_heads=7 must divide the embedding width 200"),
         ({"kernels_1": (1, 2, 3)}, r"one width per scale \(4\)"),
         ({"channels": ("cz", "cz")}, "duplicate"),
+        ({"quantizer": QuantizerConfig(rule="cosine", input_dim=8)}, "input_dim=None, got 8"),
     ],
 )
 def test_a_structure_that_cannot_be_built_is_refused(changes, match):

@@ -234,6 +234,30 @@ def test_gradients_go_straight_through_to_the_input(rule):
         torch.testing.assert_close(gradient, weights)
 
 
+@pytest.mark.parametrize("rule", ["cosine", "projected"])
+def test_each_level_passes_its_own_gradient_and_none_through_the_residual(rule):
+    model = _make(rule)
+    z = _vectors(model).requires_grad_()
+    weights = torch.randn(z.shape, generator=_generator(3))
+    (gradient,) = torch.autograd.grad((model(z).vectors * weights).sum(), z)
+    wanted = 3 * weights
+    if rule == "projected":
+        maps = (model.from_code.weight @ model.to_code.weight).sum(1)
+        wanted = weights @ maps
+    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["cosine", "projected"])
+def test_codes_are_the_directions_of_their_moving_sums_from_the_start_on(rule):
+    model = _make(rule, started=False, n_codes=16, dead_code_threshold=0.3).train()
+    before = model.codebook.clone()
+    for seed in range(6):
+        model(_vectors(model, n_tokens=12, seed=seed))
+        directions = torch.nn.functional.normalize(model.moving_sum, dim=-1)
+        torch.testing.assert_close(directions, model.codebook)
+    assert not torch.allclose(before, model.codebook)
+
+
 @all_rules
 def test_the_loss_pulls_the_input_towards_its_codes(rule):
     model = _make(rule)
@@ -423,8 +447,9 @@ def test_codes_stay_unit_vectors_through_training(rule):
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
-def test_codes_do_not_depend_on_the_precision_of_the_trunk():
-    model = _make(n_codes=200, code_dim=8)
+@all_rules
+def test_codes_do_not_depend_on_the_precision_of_the_trunk(rule):
+    model = _make(rule, n_codes=200, code_dim=8)
     z = _vectors(model, n_tokens=300)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = model.encode(z)

@@ -16,6 +16,7 @@ from mne_neurorvq import load_pretrained
 DIGESTS = {
     "tokenizer": "a34fecfe9d2084504afb2ad47dfe85c91ac1c8ff43d0ffa552916b888eccbe33",
     "foundation": "1751d79ab508ad2090814faa43512ad7b7c54b73cdb7be804f1e32177e2ceb96",
+    "codec": "3fc89655e458c330fdda588fa76eee04ae9789b7f22cf9b2a7ef5fb5f24e7977",
 }
 TINY = "neurorvq-eeg-tiny-random"
 
@@ -39,6 +40,11 @@ def _windows(n_trials=8, n_channels=4, n_times=800):
 @pytest.mark.parametrize("kind", ["tokenizer", "foundation"])
 def test_the_tiny_weights_are_these_bits(kind):
     assert _digest(load_pretrained(TINY).require(kind)) == DIGESTS[kind]
+
+
+def test_the_weights_of_the_tiny_codec_are_these_bits():
+    codec = load_pretrained("biocodec-eeg-tiny-random").tokenizer
+    assert _digest(codec) == DIGESTS["codec"]
 
 
 def test_no_global_random_state_is_read_or_changed():
