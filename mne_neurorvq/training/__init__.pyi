@@ -10,11 +10,8 @@ from .config import (
     read_config,
 )
 from .corpus.dataset import CorpusDataset, Window
-from .corpus.order import EpochSampler
 from .corpus.prepare import prepare_corpus
-from .crops import RandomCrops, Recording
 from .feeding import CorpusBatches
-from .recordings import read_recordings
 from .running import pretrain_foundation, pretrain_tokenizer
 from .stages import FoundationStage, TokenizerStage
 
@@ -23,14 +20,11 @@ __all__ = [
     "CorpusBatches",
     "CorpusDataset",
     "CropSettings",
-    "EpochSampler",
     "FoundationStage",
     "Hardware",
     "LossWeights",
     "ModelSettings",
     "PretrainConfig",
-    "RandomCrops",
-    "Recording",
     "StageSettings",
     "TokenizerStage",
     "Window",
@@ -40,5 +34,4 @@ __all__ = [
     "pretrain_foundation",
     "pretrain_tokenizer",
     "read_config",
-    "read_recordings",
 ]

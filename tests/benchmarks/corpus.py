@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import mne
+import numpy as np
 from machine import facts, peak_bytes_of, report
 from torch.utils.data import DataLoader
 
 from mne_neurorvq.datasets import simulate_recordings
-from mne_neurorvq.training import CorpusDataset, EpochSampler, prepare_corpus
+from mne_neurorvq.training import CorpusDataset, prepare_corpus
 from mne_neurorvq.training.corpus.storage import INDEX, write_json
 
 _MIB = 2**20
@@ -79,7 +80,7 @@ def measure_index(hours: int) -> dict[str, float]:
 def measure_read(corpus: Path, n_workers: int, seconds: float) -> float:
     """Windows per second of a DataLoader."""
     windows = CorpusDataset(corpus, "train")
-    sampler = EpochSampler(len(windows))
+    sampler = np.random.default_rng(0).permutation(len(windows)).tolist()
 
     def batches() -> Iterator[list[Any]]:
         loader = DataLoader(

@@ -35,7 +35,7 @@ from machine import facts, report
 
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
-from mne_neurorvq.training import CorpusDataset, EpochSampler, prepare_corpus
+from mne_neurorvq.training import CorpusDataset, prepare_corpus
 from mne_neurorvq.training.corpus.storage import INDEX, CorpusFolder, Entry, write_array, write_json
 from mne_neurorvq.training.corpus.summary import make_index
 
@@ -104,7 +104,7 @@ def write_zarr(windows: Iterator[Stored], folder: Path) -> None:
 
 def read_zarr(folder: Path) -> Read:
     windows = CorpusDataset(folder, "train")
-    for number in EpochSampler(len(windows), seed=_SEED):
+    for number in np.random.default_rng(_SEED).permutation(len(windows)):
         window = windows[number]
         yield int(window.id.partition(":")[0]), window.data
 

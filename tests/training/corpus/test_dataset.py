@@ -13,11 +13,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from mne_neurorvq.training import CorpusDataset, EpochSampler
+from mne_neurorvq.training import CorpusDataset
 
 
 class _Ranges(SimpleHTTPRequestHandler):
@@ -137,84 +135,9 @@ def test_a_corpus_can_be_moved(corpus, tmp_path):
 @pytest.mark.parametrize("n_workers", [0, 1, 2])
 def test_workers_change_neither_windows_nor_order(corpus, n_workers):
     windows = CorpusDataset(corpus, "train")
-    read = []
-    for rank in range(2):
-        sampler = EpochSampler(len(windows), seed=5, rank=rank, world_size=2)
-        sampler.set_epoch(3, position=4)
-        loader = DataLoader(
-            windows, batch_size=3, sampler=sampler, num_workers=n_workers, collate_fn=list
-        )
-        read.append([window.id for batch in loader for window in batch])
-    whole = EpochSampler(len(windows), seed=5)
-    whole.set_epoch(3)
-    wanted = [windows[number].id for number in whole][4:]
-    assert read == [wanted[0::2], wanted[1::2]]
-
-
-@given(
-    n_windows=st.integers(0, 60),
-    worlds=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), min_size=1, max_size=4),
-    epoch=st.integers(0, 3),
-)
-def test_an_epoch_takes_every_window_once_however_often_it_stops(n_windows, worlds, epoch):
-    taken = []
-    for world_size, steps in worlds:
-        samplers = [
-            EpochSampler(n_windows, seed=1, rank=rank, world_size=world_size)
-            for rank in range(world_size)
-        ]
-        for sampler in samplers:
-            sampler.set_epoch(epoch, position=len(taken))
-        # Each rank takes as many steps; the run stops and goes on with another number of ranks.
-        shares = [list(sampler) for sampler in samplers]
-        assert [len(share) for share in shares] == [len(sampler) for sampler in samplers]
-        steps = min(steps, *(len(share) for share in shares))
-        taken += [share[step] for step in range(steps) for share in shares]
-    last = EpochSampler(n_windows, seed=1)
-    last.set_epoch(epoch, position=len(taken))
-    assert sorted([*taken, *last]) == list(range(n_windows))
-
-
-@given(st.integers(0, 60), st.integers(1, 7), st.integers(0, 20))
-def test_even_ranks_leave_out_fewer_windows_than_there_are_ranks(n_windows, world_size, position):
-    position = min(position, n_windows)
-    samplers = [
-        EpochSampler(n_windows, rank=rank, world_size=world_size, even=True)
-        for rank in range(world_size)
-    ]
-    for sampler in samplers:
-        sampler.set_epoch(0, position)
-    shares = [list(sampler) for sampler in samplers]
-    assert len({len(share) for share in shares}) == 1
-    taken = [number for share in shares for number in share]
-    assert len(set(taken)) == len(taken)
-    assert n_windows - position - len(taken) < world_size
-
-
-def test_epochs_and_seeds_differ_and_return():
-    def order(seed, epoch):
-        sampler = EpochSampler(50, seed=seed)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    orders = [order(*where) for where in ((0, 0), (0, 1), (1, 0), (1, 1))]
-    assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
-    assert order(0, 1) == orders[1]
-    unshuffled = EpochSampler(5, shuffle=False, rank=1, world_size=2)
-    assert list(unshuffled) == [1, 3]
-
-
-def test_the_start_of_a_resumed_epoch_keeps_its_position():
-    sampler = EpochSampler(10)
-    sampler.set_epoch(2, position=7)
-    sampler.set_epoch(2)
-    assert len(sampler) == len(list(sampler)) == 3
-    sampler.set_epoch(3)
-    assert len(sampler) == len(list(sampler)) == 10
-
-
-def test_impossible_ranks_and_positions_are_named():
-    with pytest.raises(ValueError, match="rank=2 must be one of 0 to 1"):
-        EpochSampler(10, rank=2, world_size=2)
-    with pytest.raises(ValueError, match="position=11"):
-        EpochSampler(10).set_epoch(0, 11)
+    order = np.random.default_rng(5).permutation(len(windows)).tolist()
+    loader = DataLoader(
+        windows, batch_size=3, sampler=order, num_workers=n_workers, collate_fn=list
+    )
+    read = [window.id for batch in loader for window in batch]
+    assert read == [windows[number].id for number in order]

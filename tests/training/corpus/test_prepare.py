@@ -20,9 +20,11 @@ import zarr
 
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
-from mne_neurorvq.training import CorpusDataset, prepare_corpus, read_recordings
+from mne_neurorvq.signals import used_channels
+from mne_neurorvq.training import CorpusDataset, prepare_corpus
 from mne_neurorvq.training.corpus.processing import Rules
 from mne_neurorvq.training.corpus.storage import window_starts
+from mne_neurorvq.training.recordings import model_signals, pick_matching
 
 
 def contents(corpus):
@@ -49,15 +51,15 @@ def test_windows_are_the_filtered_recording_in_steps_of_a_ten_thousandth_of_the_
     folder, corpus
 ):
     path = folder / "person3" / "second.edf"
-    (recording,) = read_recordings([path], NEURORVQ_EEG)
+    raw, matches = pick_matching(mne.io.read_raw(path, verbose="error"), NEURORVQ_EEG)
     windows = [w for w in CorpusDataset(corpus, "train") if w.subject == "person3"]
     # 26 s: four windows of 6 s and a rest of two patches.
     assert [w.data.shape for w in windows] == [(10, 1200)] * 4 + [(10, 400)]
     assert [w.id.rpartition(":")[2] for w in windows] == ["0", "6", "12", "18", "24"]
     joined = np.concatenate([w.data for w in windows], axis=1)
-    np.testing.assert_allclose(joined, recording.data, atol=0.0251)
+    np.testing.assert_allclose(joined, model_signals(raw, NEURORVQ_EEG), atol=0.0251)
     for window in windows:
-        np.testing.assert_array_equal(window.rows, recording.rows)
+        np.testing.assert_array_equal(window.rows, used_channels(matches)[1])
         assert window.data.dtype == np.float32
 
 
