@@ -431,7 +431,7 @@ def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr:
 def _weights(sample_weight: ArrayLike | None, n_trials: int) -> NDArray[np.float64]:
     if sample_weight is None:
         return np.ones(n_trials)
-    weights = np.atleast_1d(sample_weight)  # a number gets the error of a wrong shape below
+    weights = np.atleast_1d(np.asarray(sample_weight))  # one number: the error is below
     weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weights.shape != (n_trials,):
         raise ValueError(
