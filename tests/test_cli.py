@@ -70,7 +70,7 @@ def test_help_lists_the_commands_without_loading_torch_or_mne():
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
-    for command in ("demo", "compare", "tokenize", "reconstruct", "embed", "models", "pretrain"):
+    for command in ("demo", "compare", "tokenize", "reconstruct", "embed", "models", "export"):
         assert command in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -279,32 +279,48 @@ def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
     assert target.read_bytes() == b"before"
 
 
-# ---- pretrain
+# ---- prepare, pretrain, export
 
 
-def test_pretrain_has_the_options_of_training(capsys):
-    assert _run("pretrain", "--help") == 0
-    assert "--validation" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("prepare", "--validation-subjects"), ("pretrain", "--corpus"), ("export", "--official")],
+)
+def test_the_commands_of_pretraining_have_their_own_options(command, option, capsys):
+    assert _run(command, "--help") == 0
+    assert option in capsys.readouterr().out
 
 
-def test_pretrain_without_its_extra_names_it():
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["prepare", "x.edf", "-o", "out"], "zarr"),
+        (["pretrain", "tokenizer", "--corpus", "corpus", "-o", "out"], "lightning"),
+    ],
+)
+def test_pretraining_without_its_extra_names_it(arguments, missing):
     code = (
-        "import sys\nsys.modules['lightning'] = None\nfrom mne_neurorvq.cli import main\n"
-        "sys.exit(main(['pretrain', 'x.edf', '--validation', 'y.edf', '-o', 'out']))"
+        f"import sys\nsys.modules[{missing!r}] = None\nfrom mne_neurorvq.cli import main\n"
+        f"sys.exit(main({arguments!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "pretrain needs lightning" in done.stderr
+    assert f"{arguments[0]} needs {missing}" in done.stderr
     assert "mne-neurorvq[pretrain]" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_pretrain_refuses_to_validate_on_what_it_learns_from(recordings, tmp_path, capsys):
-    path = recordings[0]
-    assert _run("pretrain", path, "--validation", path, "-o", tmp_path / "out") == 2
-    line = _error(capsys)
-    assert "in the training files and in --validation" in line
-    assert path.name in line
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pretrain", "everything"], "invalid choice: 'everything'"),
+        (["export", "run"], "required: -o/--out"),
+        (["export", "absent", "-o", "out"], "absent has no finished stage"),
+    ],
+)
+def test_wrong_arguments_of_pretraining_are_named(arguments, message, capsys):
+    assert _run(*arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_recording_is_named_with_what_mne_said(tmp_path, capsys):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +77,7 @@ class PlannedBatch:
     n_patches: int
 
 
-def plan_epoch(
+def plan_batches(
     n_channels: NDArray[np.integer],
     n_patches: NDArray[np.integer],
     order: NDArray[np.intp],
@@ -87,7 +87,7 @@ def plan_epoch(
     rng: np.random.Generator,
     multiple_of: int = 1,
 ) -> list[PlannedBatch]:
-    """Put every window of a corpus into one batch.
+    """Put every window of an epoch, or of a part of it, into one batch.
 
     Each window draws the size of its crop; windows of one size make a batch as soon as they fill
     it, so that batches follow ``order``, and what remains at the end makes smaller ones.
@@ -95,9 +95,9 @@ def plan_epoch(
     Parameters
     ----------
     n_channels, n_patches : ndarray of int, shape (n_windows,)
-        Size of every window.
-    order : ndarray of int, shape (n_windows,)
-        A permutation of the windows.
+        Size of every window of the corpus.
+    order : ndarray of int, shape (n_planned,)
+        Windows, in the order that they were shuffled to.
     settings : CropSettings
         Sizes of crops and batches.
     max_patches : int
@@ -105,7 +105,8 @@ def plan_epoch(
     rng : numpy.random.Generator
         Source of the sizes.
     multiple_of : int
-        The number of batches is made a multiple of it, by splitting some in two.
+        The number of batches is made a multiple of it, by splitting some in two, or by joining
+        smaller crops where every batch is a single window.
 
     Returns
     -------
@@ -120,8 +121,9 @@ def plan_epoch(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> plan = plan_epoch(np.full(5, 2), np.full(5, 4), np.arange(5), CropSettings(16, (2,), (4,)),
-    ...                   max_patches=256, rng=rng)
+    >>> settings = CropSettings(16, n_channels=(2,), n_patches=(4,))
+    >>> plan = plan_batches(np.full(5, 2), np.full(5, 4), np.arange(5), settings,
+    ...                     max_patches=256, rng=rng)
     >>> [batch.windows.tolist() for batch in plan]
     [[0, 1], [2, 3], [4]]
     """
@@ -145,20 +147,39 @@ def plan_epoch(
             complete = int(part[-1]) if len(part) == capacity else len(order)
             filled.append((complete, PlannedBatch(order[part], n_chans, n_pats)))
     plan = [batch for _, batch in sorted(filled, key=lambda item: item[0])]
-    return _split_some(plan, -len(plan) % multiple_of)
+    n_more = -len(plan) % multiple_of
+    if len(order) - len(plan) >= n_more:
+        return _split_some(plan, n_more)
+    return _join_some(plan, len(plan) % multiple_of, settings.tokens_per_batch)
 
 
 def _split_some(plan: list[PlannedBatch], n_more: int) -> list[PlannedBatch]:
     """Make more batches of the same windows, cutting the largest in half."""
-    plan = list(plan)
+    plan, sizes = list(plan), np.array([len(batch.windows) for batch in plan])
     for _ in range(n_more):
-        i = max(range(len(plan)), key=lambda i: len(plan[i].windows))
-        batch, half = plan[i], len(plan[i].windows) // 2
-        plan[i : i + 1] = [
-            PlannedBatch(part, batch.n_channels, batch.n_patches)
-            for part in (batch.windows[:half], batch.windows[half:])
-        ]
+        i = int(sizes.argmax())
+        halves = np.array_split(plan[i].windows, 2)
+        plan[i], more = (replace(plan[i], windows=part) for part in halves)
+        plan.append(more)
+        sizes[i] = len(halves[0])
+        sizes = np.append(sizes, len(halves[1]))
     return plan
+
+
+def _join_some(plan: list[PlannedBatch], n_fewer: int, n_tokens: int) -> list[PlannedBatch]:
+    """Make fewer batches of the same windows, joining two and two under smaller crops."""
+    single = [i for i, batch in enumerate(plan) if len(batch.windows) == 1]
+    pairs = np.reshape(single[-2 * n_fewer :], (n_fewer, 2)).tolist()
+    joined = [_joined(plan[i], plan[j], n_tokens) for i, j in pairs]
+    taken = {i for pair in pairs for i in pair}
+    return [batch for i, batch in enumerate(plan) if i not in taken] + joined
+
+
+def _joined(first: PlannedBatch, second: PlannedBatch, n_tokens: int) -> PlannedBatch:
+    each = n_tokens // 2
+    channels = max(1, min(first.n_channels, second.n_channels, each))
+    patches = max(1, min(first.n_patches, second.n_patches, each // channels))
+    return PlannedBatch(np.append(first.windows, second.windows), channels, patches)
 
 
 def share_of_rank(plan: Sequence[PlannedBatch], rank: int, n_ranks: int) -> Sequence[PlannedBatch]:
@@ -167,7 +188,7 @@ def share_of_rank(plan: Sequence[PlannedBatch], rank: int, n_ranks: int) -> Sequ
     Parameters
     ----------
     plan : sequence of PlannedBatch
-        Batches of an epoch; their number is a multiple of ``n_ranks``.
+        Batches; their number is a multiple of ``n_ranks``.
     rank, n_ranks : int
         Number of the process, and how many there are.
 

@@ -87,6 +87,13 @@ class StepCheckpoint(ModelCheckpoint):
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and pl_module.settled:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Keep nothing: there is one file, and the folder of a run may be moved."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up nothing."""
+
 
 def steps_done(run_dir: Path) -> int:
     """Read from the checkpoint of a run how many steps it has behind it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _check_stage(args: argparse.Namespace) -> None:
     if args.stage == "foundation":
         if args.tokenizer and own:
             raise ValueError(f"{args.out} has a tokenizer of its own: leave out --tokenizer.")
-        if not args.tokenizer and not (args.out / MODEL).is_dir():
+        if not args.tokenizer and not (args.out / MODEL / "tokenizer.safetensors").exists():
             raise ValueError(
                 f"{args.out} has no finished tokenizer: 'mne-neurorvq pretrain tokenizer' makes "
                 "one, or --tokenizer names another."
@@ -179,7 +180,8 @@ def write_model(
     record : dict
         Data and settings.
     """
-    folder = run_dir / MODEL
+    folder = run_dir / f"{MODEL}.new"
+    shutil.rmtree(folder, ignore_errors=True)
     heads = None
     if foundation is not None:
         assert foundation.masked_tokens is not None
@@ -195,6 +197,15 @@ def write_model(
     (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (folder / MEASURES_FILE).write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")
     (folder / CARD_FILE).write_text(card_text(record, measures, curves), encoding="utf-8")
+    _move_into(folder, run_dir / MODEL)
+
+
+def _move_into(new: Path, folder: Path) -> None:
+    """Replace file by file, the weights last: what a killed process leaves can be done again."""
+    folder.mkdir(exist_ok=True)
+    for file in sorted(new.iterdir(), key=lambda file: file.suffix == ".safetensors"):
+        file.replace(folder / file.name)
+    new.rmdir()
 
 
 def _record(
@@ -212,7 +223,7 @@ def _record(
         "validation": watched,
         "hours": corpus["train"].hours,
         "windows": len(corpus["train"]),
-        "tokenizer_from": str(tokenizer) if tokenizer else None,
+        "tokenizer_from": None if tokenizer in (None, run_dir / MODEL) else str(tokenizer),
         "config": plain_config(config),
         "steps": {stage: steps_done(run_dir / stage) for stage in ("tokenizer", "foundation")},
     }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -229,6 +229,9 @@ class PretrainConfig:
             )
 
 
+_CHECKED = TypeAdapter(PretrainConfig)
+
+
 def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> PretrainConfig:
     """Read a configuration, check it and change single values.
 
@@ -265,15 +268,19 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
             values = _merged(values, yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
         for change in changes:
             values = _merged(values, _nested(change))
-        return TypeAdapter(PretrainConfig).validate_python(values)
+        return _CHECKED.validate_python(values)
     except yaml.YAMLError as error:
         raise ValueError(f"the configuration is not YAML: {error}") from error
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, detail['loc']))}={detail['input']!r}: {detail['msg']}"
-            for detail in error.errors()
-        ]
+        problems = [_told(detail) for detail in error.errors()]
         raise ValueError("\n  ".join(["the configuration cannot be used:", *problems])) from error
+
+
+def _told(detail: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "value_error":  # a check of ours, which names what it found
+        return f"{place}: {detail['ctx']['error']}" if place else str(detail["ctx"]["error"])
+    return f"{place}={detail['input']!r}: {detail['msg']}"
 
 
 def _merged(values: dict[str, Any], given: Any, place: str = "") -> dict[str, Any]:
@@ -335,4 +342,4 @@ def plain_config(config: PretrainConfig) -> dict[str, Any]:
     dict
         Plain data.
     """
-    return TypeAdapter(PretrainConfig).dump_python(config, mode="json")
+    return _CHECKED.dump_python(config, mode="json")

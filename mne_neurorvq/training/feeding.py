@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..models import NeuroRVQConfig
-from .batches import Batch, CropSettings, PlannedBatch, crop, plan_epoch, share_of_rank
+from .batches import Batch, CropSettings, PlannedBatch, crop, plan_batches, share_of_rank
 from .corpus.dataset import CorpusDataset
 
+# The plan of a large corpus would take more memory than its index: it is made of so many windows.
+_PLANNED_AT_ONCE = 2**16
 # Validation looks at so many windows of each subject, of so many patches.
 _WATCHED_WINDOWS, _WATCHED_PATCHES = 16, 4
 # They are held in memory.
@@ -103,38 +106,38 @@ class CorpusBatches(IterableDataset[Batch]):
         batch : PlannedBatch
             Which windows, and the size of their crops.
         """
-        epoch, before, plan = 0, 0, self.epoch(0)
+        parts, before = self.parts(), 0
+        epoch, plan = next(parts)
         for number in numbers:
             while number >= before + len(plan):
                 before += len(plan)
-                epoch += 1
-                plan = self.epoch(epoch)
+                epoch, plan = next(parts)
             yield epoch, plan[number - before]
 
-    def epoch(self, number: int) -> Sequence[PlannedBatch]:
-        """Plan what this process sees in an epoch.
+    def parts(self) -> Iterator[tuple[int, Sequence[PlannedBatch]]]:
+        """Plan what this process sees, a part of an epoch after the other, without end.
 
-        Parameters
-        ----------
-        number : int
+        Yields
+        ------
+        epoch : int
             Number of the epoch.
-
-        Returns
-        -------
-        sequence of PlannedBatch
-            Its batches.
+        plan : sequence of PlannedBatch
+            Its next batches.
         """
-        rng = np.random.default_rng((self.seed, number))
-        plan = plan_epoch(
-            self.corpus.n_channels,
-            self.corpus.n_patches,
-            rng.permutation(len(self.corpus)),
-            self.settings,
-            max_patches=self.config.max_patches,
-            rng=rng,
-            multiple_of=self.n_ranks,
-        )
-        return share_of_rank(plan, self.rank, self.n_ranks)
+        for epoch in count():
+            rng = np.random.default_rng((self.seed, epoch))
+            order = rng.permutation(len(self.corpus))
+            for part in np.array_split(order, -(-len(order) // _PLANNED_AT_ONCE)):
+                plan = plan_batches(
+                    self.corpus.n_channels,
+                    self.corpus.n_patches,
+                    part,
+                    self.settings,
+                    max_patches=self.config.max_patches,
+                    rng=rng,
+                    multiple_of=self.n_ranks,
+                )
+                yield epoch, share_of_rank(plan, self.rank, self.n_ranks)
 
     def read(self, epoch: int, batch: PlannedBatch) -> Batch:
         """Read the windows of a batch and crop them.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,27 @@ def pretrain_tokenizer(
     -------
     NeuroRVQTokenizer
         The model after the last step: nothing is chosen on ``valid``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq.training import (
+    ...     CorpusDataset, prepare_corpus, pretrain_tokenizer, read_config)
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
+    ...     name = raw.info["subject_info"]["his_id"]
+    ...     _ = raw.save(folder / f"{name}_raw.fif", verbose=False)
+    >>> _ = prepare_corpus([folder], folder / "corpus", window=4)
+    >>> sides = [CorpusDataset(folder / "corpus", side) for side in ("train", "validation")]
+    >>> config = read_config(changes=[
+    ...     "model.depth=1", "model.quantizer.n_codes=16", "model.quantizer.warmup_steps=1",
+    ...     "crops.tokens_per_batch=32", "tokenizer.n_steps=2"])
+    >>> tokenizer = pretrain_tokenizer(*sides, config, folder / "run")
+    Training...
+    >>> bool(tokenizer.quantizer.started)
+    True
     """
     lightning.seed_everything(config.seed, verbose=False)
     tokenizer = NeuroRVQTokenizer(config=config.model.config())
@@ -104,6 +126,27 @@ def pretrain_foundation(
     -------
     NeuroRVQ
         The model after the last step, with its masked-token heads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq import load_pretrained
+    >>> from mne_neurorvq.training import (
+    ...     CorpusDataset, prepare_corpus, pretrain_foundation, read_config)
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
+    ...     name = raw.info["subject_info"]["his_id"]
+    ...     _ = raw.save(folder / f"{name}_raw.fif", verbose=False)
+    >>> _ = prepare_corpus([folder], folder / "corpus", window=4)
+    >>> sides = [CorpusDataset(folder / "corpus", side) for side in ("train", "validation")]
+    >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
+    >>> config = read_config(changes=["crops.tokens_per_batch=32", "foundation.n_steps=2"])
+    >>> foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
+    Training...
+    >>> foundation.config == tokenizer.config
+    True
     """
     lightning.seed_everything(config.seed, verbose=False)
     foundation = NeuroRVQ(config=tokenizer.config, masked_token_heads=True)
@@ -150,15 +193,13 @@ def _run(
         for logger in trainer.loggers:
             # Another stretch of the run may have other hardware.
             logger.log_hyperparams(plain_config(config))
-        try:
+        with _interruptible():
             trainer.fit(
                 stage,
                 datamodule=_Feed(feed, config.hardware.workers),
                 ckpt_path=str(run_dir / CHECKPOINT) if done else None,
                 weights_only=False,
             )
-        except SystemExit:  # what Lightning makes of it
-            raise KeyboardInterrupt from None
         if trainer.global_step > done:
             trainer.save_checkpoint(run_dir / CHECKPOINT)
 
@@ -176,6 +217,17 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(usual)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Undo what Lightning makes of Ctrl-C: the end of the process, and no Ctrl-C any more."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 class _Feed(lightning.LightningDataModule):
@@ -250,7 +302,7 @@ def make_trainer(
             CSVLogger(run_dir, flush_logs_every_n_steps=1, **logs),
             TensorBoardLogger(run_dir, default_hp_metric=False, **logs),
         ],
-        log_every_n_steps=20,
+        log_every_n_steps=min(20, settings.n_steps),
         # In batches, of which there are several to a step.
         val_check_interval=min(settings.validate_every, settings.n_steps) * settings.accumulate,
         check_val_every_n_epoch=None,
