@@ -16,7 +16,6 @@ from sklearn.metrics import recall_score
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ProgressBar
 from skorch.helper import predefined_split
-from skorch.utils import noop
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
@@ -218,8 +217,7 @@ def make_net(
     if validation is not None and classify:
         ours.append(("valid_balanced_accuracy", _watch_accuracy()))
     if recipe.patience is not None:
-        sink = print if verbose else noop
-        stop = EarlyStopping(patience=recipe.patience, threshold=0, load_best=True, sink=sink)
+        stop = EarlyStopping(patience=recipe.patience, threshold=0, load_best=True)
         ours.append(("early_stopping", stop))
     if verbose:
         ours.append(("progress", ProgressBar(detect_notebook=False)))

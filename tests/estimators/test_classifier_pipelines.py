@@ -268,7 +268,8 @@ def test_verbose_prints_a_line_for_each_epoch(study, capsys):
     printed = capsys.readouterr().out
     assert "train_loss" in printed
     assert len([line for line in printed.splitlines() if line.strip()[:1] in "12"]) >= 2
-    make(verbose=False, max_epochs=2).fit(epochs, y).predict(epochs)
+    silent = make(verbose=False, max_epochs=4, early_stopping=1, validation_fraction=0.3)
+    silent.fit(epochs, y).predict(epochs)
     assert capsys.readouterr() == ("", "")
 
 

@@ -190,6 +190,29 @@ def test_a_callback_may_end_training_after_an_epoch(trials):
     assert [row["epoch"] for row in history_of(net)] == [1, 2]
 
 
+def test_every_epoch_has_all_trials_in_an_order_of_its_own(trials):
+    orders = []
+
+    class Remember(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            orders.append([])
+
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            orders[-1].extend(batch[0][:, 0].tolist())
+
+    fit(trials, callbacks=[Remember()], batch_size=4)
+    assert [sorted(order) for order in orders] == 3 * [sorted(trials[0][:, 0].tolist())]
+    assert len(set(map(tuple, orders))) == 3
+
+
+def test_however_little_the_watched_loss_falls_training_goes_on(trials):
+    validation = WeightedTrials(*trials)
+    net = fit(trials, validation, patience=1, lr=1e-5, max_epochs=5, weight_decay=0.0)
+    losses = [row["valid_loss"] for row in history_of(net)]
+    assert len(losses) == 5
+    assert losses[0] * (1 - 1e-3) < losses[-1] < losses[0]
+
+
 def test_callbacks_may_bring_their_names_and_stay_as_they_were(trials):
     mine = EpochScoring("accuracy", on_train=True)
     net = fit(trials, callbacks=[("mine", mine)])
