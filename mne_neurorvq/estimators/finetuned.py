@@ -341,8 +341,8 @@ class FineTunedEstimator(SignalEstimator):
         patience = _PATIENCE if self.early_stopping is True else int(self.early_stopping) or None
         bf16 = self.precision == "bf16" or (self.precision == "auto" and device.type == "cuda")
         return Recipe(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
+            max_epochs=int(self.max_epochs),
+            batch_size=int(self.batch_size),  # torch takes no integers of NumPy
             lr=self.lr,
             layer_decay=self.layer_decay,
             weight_decay=self.weight_decay,

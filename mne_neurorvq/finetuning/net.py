@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import recall_score
+from sklearn.utils import ClassifierTags, Tags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ProgressBar
 from skorch.helper import predefined_split
@@ -119,6 +120,13 @@ class FineTuningNet(NeuralNet):
         self.bf16 = bf16
         self.classify = classify
 
+    def __sklearn_tags__(self) -> Tags:
+        # Scores of probabilities, such as "roc_auc", want to know that this is a classifier.
+        tags = super().__sklearn_tags__()
+        if self.classify:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
     def predict_proba(self, X: Any) -> NDArray[np.floating]:
         """Give the probabilities of the classes, or predictions."""
         outputs = super().predict_proba(X)
@@ -140,6 +148,8 @@ class FineTuningNet(NeuralNet):
         self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
     ) -> FineTuningNet:
         """Train; what interrupts an epoch is passed on, a callback may end training after one."""
+        if self.classify:
+            self.classes_ = np.unique(X.targets)
         super().partial_fit(X, y, classes, **fit_params)
         if "dur" not in self.history[-1]:
             raise KeyboardInterrupt

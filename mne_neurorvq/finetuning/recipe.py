@@ -214,7 +214,12 @@ def split_validation(
     chance: dict[str, object] = {"n_splits": 1, "test_size": fraction, "random_state": seed}
     what = f"{n_trials} trials"
     if groups is not None:
-        n_groups = len(np.unique(groups))
+        try:
+            n_groups = len(np.unique(groups))
+        except TypeError as error:
+            raise ValueError(
+                "groups must be all text or all numbers, and none may be missing (None)."
+            ) from error
         if n_groups < 2:
             raise ValueError(
                 f"validation_fraction={fraction} leaves no group to train on: all trials belong to "

@@ -311,3 +311,20 @@ def test_empty_epochs_are_an_error(make_epochs):
     assert isinstance(empty, mne.BaseEpochs)
     with pytest.raises(ValueError, match=r"0 sample.*X needs trials"):
         make().fit(empty, [])
+
+
+def test_parameters_may_be_numbers_of_numpy_as_grids_give_them(X, y):
+    """A grid such as ``np.array([4, 8])`` hands on its scalars."""
+    given = {"batch_size": np.int64(4), "max_epochs": np.int64(2)}
+    plain = {name: value.item() for name, value in given.items()}
+    assert_array_equal(
+        make(random_state=0, **given).fit(X, y).predict_proba(X),
+        make(random_state=0, **plain).fit(X, y).predict_proba(X),
+    )
+
+
+@pytest.mark.parametrize("odd", [None, 7])
+def test_groups_of_several_kinds_are_refused(X, y, odd):
+    groups = np.array(["a", "b", odd] * (N // 3), dtype=object)
+    with pytest.raises(ValueError, match="groups must be all text or all numbers"):
+        make(validation_fraction=0.3).fit(X, y, groups=groups)

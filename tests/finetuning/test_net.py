@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from torch import nn
 from torch.nn import functional as F
@@ -254,3 +254,17 @@ def test_a_settled_net_writes_its_weights_once(trials):
     net.module = net.module_ = nn.Linear(100, 100)
     settle(net)
     assert len(pickle.dumps(net)) < 2 * 4 * 100 * 101
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", "average_precision", "neg_log_loss", "f1"])
+def test_scores_of_probabilities_can_be_watched(trials, scoring):
+    signals, targets, weights = trials
+    watched = WeightedTrials(signals, targets, weights)
+    score = EpochScoring(scoring, lower_is_better=False, name="score")
+    net = fit(trials, validation=watched, callbacks=[score])
+    if scoring == "roc_auc":
+        with torch.no_grad():
+            logits = net.module_(torch.as_tensor(signals)).numpy()
+        expected = roc_auc_score(targets, logits[:, 1] - logits[:, 0])
+        assert_allclose(net.history[-1]["score"], expected)
+    assert np.isfinite(net.history[:, "score"]).all()
