@@ -74,7 +74,7 @@ def test_another_seed_makes_other_batches(batches):
     assert one.ids != other.ids
 
 
-def test_an_epoch_has_every_window_once_and_the_next_one_others_crops(batches, train):
+def test_an_epoch_has_every_window_once_and_the_next_one_in_another_order(batches, train):
     per_epoch = {0: [], 1: []}
     reader = batches()
     for epoch, plan in reader.planned(range(100)):
@@ -86,6 +86,15 @@ def test_an_epoch_has_every_window_once_and_the_next_one_others_crops(batches, t
         assert sorted(i for batch in read for i in batch.ids) == everything
     first, second = ([batch.ids for batch in read] for read in per_epoch.values())
     assert first != second
+
+
+def test_a_window_is_cropped_anew_in_every_epoch(batches):
+    reader = batches()
+    (_, plan), *_ = reader.planned(range(1))
+    first, second = (reader.read(epoch, plan) for epoch in range(2))
+    assert first.ids == second.ids
+    for one, other in zip(first.windows, second.windows, strict=True):
+        assert not torch.allclose(one / one.std(), other / other.std())
 
 
 @given(st.integers(1, 6), st.integers(20, 90), st.integers(0, 3))
