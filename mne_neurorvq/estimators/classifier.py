@@ -103,7 +103,7 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
     config_ : NeuroRVQConfig
         Structure of the model.
     segmentation_ : Segmentation
-        How their windows are cut.
+        How the windows of those data are cut.
     n_features_in_ : int
         Channels of those data (of a two-dimensional array: samples).
 
@@ -277,7 +277,8 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
         return targets, of_class[targets]
 
     def _learned(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
+        classes = self.classes_.astype(str) if self.classes_.dtype.kind == "M" else self.classes_
+        return {"classes": classes.tolist(), "dtype": self.classes_.dtype.str}
 
     def _recall(self, learned: dict[str, Any]) -> None:
         self.classes_ = np.array(learned["classes"], dtype=learned["dtype"])

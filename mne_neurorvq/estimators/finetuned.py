@@ -260,7 +260,10 @@ class FineTunedEstimator(SignalEstimator):
             verbose=bool(self.verbose) and (processes is None or processes.is_main_process),
             kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
         )
-        net.fit(WeightedTrials(signals, targets, factors[training] * weights, training), None)
+        weights = factors[training] * weights
+        # Only their ratios count; very small ones would vanish in single precision.
+        weights /= weights.mean()
+        net.fit(WeightedTrials(signals, targets, weights, training), None)
         if isinstance(net, SharedNet):
             net = net.leave()
         settle(net)
@@ -338,7 +341,9 @@ class FineTunedEstimator(SignalEstimator):
         return (outputs for (outputs,) in batches)
 
     def _recipe(self, device: torch.device) -> Recipe:
-        patience = _PATIENCE if self.early_stopping is True else int(self.early_stopping) or None
+        stop: Any = self.early_stopping
+        by_default = isinstance(stop, (bool, np.bool_)) and stop
+        patience = _PATIENCE if by_default else int(stop) or None
         bf16 = self.precision == "bf16" or (self.precision == "auto" and device.type == "cuda")
         return Recipe(
             max_epochs=int(self.max_epochs),
@@ -367,7 +372,9 @@ class FineTunedEstimator(SignalEstimator):
         )
         for name in ("weight_decay", "warmup_epochs"):
             check_scalar(getattr(self, name), name, Real, min_val=0)
-        check_scalar(self.early_stopping, "early_stopping", Integral, min_val=0)
+        stop: Any = self.early_stopping
+        if not isinstance(stop, np.bool_):
+            check_scalar(stop, "early_stopping", Integral, min_val=0)
         if not isinstance(self.callbacks, (list, tuple, type(None))):
             raise TypeError(f"callbacks={self.callbacks!r} must be a list of skorch callbacks.")
         for callback in self.callbacks or ():

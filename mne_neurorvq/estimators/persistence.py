@@ -222,9 +222,7 @@ def _plain_parameters(estimator: FineTunedEstimator) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Turn what is not JSON but plain data into JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):  # NumPy, pandas, torch
         return value.tolist()
     if isinstance(value, (set, frozenset)):
         return list(value)

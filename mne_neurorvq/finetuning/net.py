@@ -303,7 +303,7 @@ def history_of(net: NeuralNet) -> list[dict[str, float]]:
     kept = []
     for row in net.history:
         plain = {
-            key: value.item() if isinstance(value, np.generic) else value
+            key: value.tolist() if hasattr(value, "tolist") else value
             for key, value in row.items()
             if key not in ("batches", "dur") and not key.endswith(("_best", "batch_count"))
         }

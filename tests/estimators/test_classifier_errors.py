@@ -328,3 +328,21 @@ def test_groups_of_several_kinds_are_refused(X, y, odd):
     groups = np.array(["a", "b", odd] * (N // 3), dtype=object)
     with pytest.raises(ValueError, match="groups must be all text or all numbers"):
         make(validation_fraction=0.3).fit(X, y, groups=groups)
+
+
+def test_early_stopping_may_be_a_boolean_of_numpy(X, y):
+    """A grid such as ``np.array([True, False])`` hands on its scalars."""
+    given = {"validation_fraction": 0.3, "random_state": 0, "max_epochs": 2}
+    for stop in (True, False):
+        assert_array_equal(
+            make(early_stopping=np.bool_(stop), **given).fit(X, y).predict_proba(X),
+            make(early_stopping=stop, **given).fit(X, y).predict_proba(X),
+        )
+
+
+def test_only_ratios_of_weights_count(X, y):
+    tiny, one = (
+        make(random_state=0).fit(X, y, sample_weight=np.full(len(y), weight))
+        for weight in (1e-300, 1.0)
+    )
+    assert_array_equal(tiny.predict_proba(X), one.predict_proba(X))

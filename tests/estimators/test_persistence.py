@@ -16,10 +16,12 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
-from skorch.callbacks import EpochScoring, ProgressBar
+from skorch.callbacks import Callback, EpochScoring, ProgressBar
 
 from mne_neurorvq import NeuroRVQClassifier, NeuroRVQRegressor, load_estimator
 from mne_neurorvq.estimators import persistence
+from mne_neurorvq.models import NeuroRVQ
+from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
 N = 8
@@ -141,14 +143,27 @@ def test_plain_parameters_of_any_kind_come_back(X, y, tmp_path):
 
 
 def test_a_model_named_by_its_path_comes_back(X, y, tiny, tmp_path):
-    from mne_neurorvq.weights import save_pretrained
-
     model = save_pretrained(tmp_path / "model", foundation=tiny.foundation)
     fitted = make(pretrained=Path(model)).fit(X, y)
     folder = fitted.save(tmp_path / "saved")
     shutil.rmtree(model)  # prediction needs nothing but the folder
     loaded = load_estimator(folder)
     assert loaded.pretrained == str(model)
+    assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+
+
+@pytest.mark.parametrize("finetune", ["full", "lora"])
+def test_heads_of_pretraining_are_neither_trained_nor_saved(X, y, tiny, tmp_path, finetune):
+    with torch.random.fork_rng(devices=[]):
+        with_heads = NeuroRVQ(
+            config=tiny.config, masked_token_heads=True, pretrained=tiny.foundation
+        )
+    model = save_pretrained(tmp_path / "model", foundation=with_heads, dtype="float32")
+    fitted = make(pretrained=str(model), finetune=finetune).fit(X, y)
+    plain = make(finetune=finetune).fit(X, y)
+    assert fitted.n_trainable_parameters_ == plain.n_trainable_parameters_
+    assert_array_equal(fitted.predict_proba(X), plain.predict_proba(X))
+    loaded = load_estimator(fitted.save(tmp_path / "saved"))
     assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
 
 
@@ -415,3 +430,25 @@ def test_the_name_of_the_weights_follows_their_content(saved):
     digest = json.loads((saved[0] / RECORD).read_text())["weights_sha256"]
     assert persistence._digest(weights) == digest
     assert weights.name == f"model-{digest[:16]}.safetensors"
+
+
+def test_dates_as_labels_and_series_as_parameters_are_saved(X, tmp_path):
+    labels = np.tile(np.array(["2026-01-01", "2026-06-30"], "datetime64[D]"), N // 2)
+    groups = np.repeat(["a", "b"], N // 2)
+    watched = pd.Series(["b"])
+    fitted = make(validation_groups=watched).fit(X, labels, groups=groups)
+    loaded = load_estimator(fitted.save(tmp_path / "saved"))
+    assert_array_equal(loaded.predict(X), fitted.predict(X))
+    assert loaded.validation_groups == ["b"]
+
+
+def test_what_a_callback_records_is_plain_in_history_and_saved(X, y, tmp_path):
+    class Recorder(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("bias", net.module_.final_layer.linear.bias.detach())
+
+    fitted = make(callbacks=[Recorder()]).fit(X, y)
+    assert all(isinstance(number, float) for number in fitted.history_[-1]["bias"])
+    with pytest.warns(UserWarning, match="callbacks"):
+        folder = fitted.save(tmp_path / "saved")
+    assert load_estimator(folder).history_ == fitted.history_

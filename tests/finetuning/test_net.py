@@ -268,3 +268,34 @@ def test_scores_of_probabilities_can_be_watched(trials, scoring):
         expected = roc_auc_score(targets, logits[:, 1] - logits[:, 0])
         assert_allclose(net.history[-1]["score"], expected)
     assert np.isfinite(net.history[:, "score"]).all()
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_every_training_step_computes_in_the_precision_asked_for(trials, bf16):
+    seen = []
+
+    class Spy(TwoLayers):
+        def forward(self, x):
+            output = super().forward(x)
+            seen.append(output.dtype)
+            return output
+
+    net = make_net(
+        Spy(),
+        F.cross_entropy,
+        Recipe(2, 4, 0.05, 1.0, 0.0, 0, bf16=bf16),
+        n_trials=11,
+        validation=WeightedTrials(*trials),
+        classify=True,
+        callbacks=(),
+        device=torch.device("cpu"),
+        generator=torch.Generator().manual_seed(0),
+        verbose=False,
+    )
+    net.fit(WeightedTrials(*trials), None)
+    assert set(seen) == {torch.bfloat16 if bf16 else torch.float32}
+
+
+def test_any_lower_loss_counts_as_lower(trials):
+    net = fit(trials, validation=WeightedTrials(*trials), patience=1, lr=1e-7, max_epochs=4)
+    assert len(net.history) == 4  # each a little lower than the one before
