@@ -389,8 +389,9 @@ def test_two_processes_train_one_model(run, config, tmp_path):
 
     # Stage two, by torchrun.
     arguments = _arguments(run, out, "--set", *more, stage="foundation")
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mne_neurorvq"]
-    done = _program(*torchrun, *arguments)
+    # Standalone: on a port that is free.
+    torchrun = "-m torch.distributed.run --standalone --nproc-per-node 2 -m mne_neurorvq"
+    done = _program(*torchrun.split(), *arguments)
     assert done.returncode == 0, done.stderr
     assert _checkpoint(out / "foundation")["global_step"] == 6
     assert {p.name for p in (out / "model").iterdir()} == {

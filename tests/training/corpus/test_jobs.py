@@ -3,29 +3,41 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
+import importlib
+import sys
+import textwrap
 
 import pytest
 
 from mne_neurorvq.training.corpus.jobs import ordered_results
 
 
-def work(number):
-    if number < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    # The first ones take longest.
-    time.sleep(0.02 * (5 - number % 5))
-    return 10 * number
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """Function of a module that other processes can import; that of a test they cannot."""
+    code = """
+        import os, signal, time
+
+        def work(number):
+            if number < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            # The first ones take longest.
+            time.sleep(0.02 * (5 - number % 5))
+            return 10 * number
+        """
+    (tmp_path / "work_of_a_test.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    monkeypatch.delitem(sys.modules, "work_of_a_test", raising=False)
+    return importlib.import_module("work_of_a_test").work
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_results_come_in_the_order_of_the_items(n_jobs):
+def test_results_come_in_the_order_of_the_items(work, n_jobs):
     assert list(ordered_results(work, range(7), n_jobs)) == [(i, 10 * i) for i in range(7)]
 
 
-def test_items_are_not_taken_before_there_is_room_for_them():
+def test_items_are_not_taken_before_there_is_room_for_them(work):
     taken = []
     results = ordered_results(work, (taken.append(i) or i for i in range(50)), 2)
     next(results)
@@ -33,7 +45,7 @@ def test_items_are_not_taken_before_there_is_room_for_them():
     results.close()
 
 
-def test_an_item_that_kills_its_process_costs_only_itself():
+def test_an_item_that_kills_its_process_costs_only_itself(work):
     items = [0, 1, -2, 3, 4, 5, -6, 7]
     expected = [(i, None if i < 0 else 10 * i) for i in items]
     assert list(ordered_results(work, items, 2)) == expected
