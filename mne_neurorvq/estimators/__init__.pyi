@@ -1,5 +1,5 @@
 from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
-from .persistence import load_estimator
+from .loading import load_estimator
 from .preprocessing import preprocess
 from .scaling import GroupStandardScaler
 from .transformer import NeuroRVQTransformer

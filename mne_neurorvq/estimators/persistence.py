@@ -25,10 +25,10 @@ from ..weights.saving import write_state
 if TYPE_CHECKING:
     from .finetuned import FineTunedEstimator
 
-_RECORD = "estimator.json"
+RECORD = "estimator.json"
 # Digits of the weights' hash that their file is named by.
 _SHOWN = 16
-_FORMAT = 1
+FORMAT = 1
 # What a file cannot hold, and only a further fit would use.
 _UNSAVED = ("callbacks", "random_state")
 
@@ -60,7 +60,7 @@ def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> 
     """
     model: WindowModel = estimator.net_.module_
     record = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "written_by": f"mne_neurorvq {version('mne_neurorvq')}",
         "class": type(estimator).__name__,
         "parameters": _plain_parameters(estimator),
@@ -81,79 +81,35 @@ def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     # The record comes last and takes its place in one step: an interruption or a full disk leaves
     # the earlier estimator as it was.
-    new_weights, new_record = folder / "model.new", folder / f"{_RECORD}.new"
+    new_weights, new_record = folder / "model.new", folder / f"{RECORD}.new"
     write_state(new_weights, model)
     plain["weights_sha256"] = _digest(new_weights)
     weights = new_weights.replace(_weights_file(folder, plain["weights_sha256"]))
     new_record.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    new_record.replace(folder / _RECORD)
+    new_record.replace(folder / RECORD)
     for file in folder.glob(f"model-{'[0-9a-f]' * _SHOWN}.safetensors"):
         if file != weights:
             file.unlink()
     return folder
 
 
-def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
-    """Load an estimator that its ``save`` wrote.
+def restore(estimator: FineTunedEstimator, record: dict[str, Any], folder: Path) -> None:
+    """Make an estimator what it was when it was saved.
 
     Parameters
     ----------
-    path : str | path-like
-        The folder.
-
-    Returns
-    -------
-    NeuroRVQClassifier | NeuroRVQRegressor
-        The estimator, fitted: it predicts what the saved one did.
+    estimator : FineTunedEstimator
+        Estimator with the parameters of the record, changed in place.
+    record : dict
+        What :func:`save_estimator` wrote.
+    folder : Path
+        Where it wrote the weights.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no estimator.
-    ValueError
-        If the files are broken, do not belong together or were written by a newer version.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from mne_neurorvq import NeuroRVQClassifier, load_estimator
-    >>> y = np.tile(["left", "right"], 4)
-    >>> X = 10 * np.random.default_rng(0).standard_normal((8, 1, 200))  # microvolts
-    >>> model = NeuroRVQClassifier("neurorvq-eeg-tiny-random", finetune="head", max_epochs=1,
-    ...                            ch_names=["Cz"], sfreq=200.0).fit(X, y)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     loaded = load_estimator(model.save(folder))
-    >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
-    True
+    CheckpointError
+        If the weights are broken or not those of the record.
     """
-    from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
-
-    kinds = {kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor)}
-    folder = Path(path)
-    file = folder / _RECORD
-    if not file.exists():
-        raise FileNotFoundError(f"{path} holds no estimator: there is no {_RECORD}.")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if record["format"] != _FORMAT:
-            raise CheckpointError(
-                f"{file} has the format {record['format']!r} of {record['written_by']}, this "
-                f"version reads {_FORMAT}: update mne_neurorvq."
-            )
-        parameters = record["parameters"]
-        if isinstance(parameters.get("class_weight"), list):
-            parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]))
-        estimator = kinds[record["class"]](**parameters)
-        _restore(estimator, record, folder)
-    except (OSError, CheckpointError):
-        raise
-    except Exception as error:
-        raise ValueError(f"{file} is not the record of an estimator: {error!r}.") from error
-    return estimator
-
-
-def _restore(estimator: FineTunedEstimator, record: dict[str, Any], folder: Path) -> None:
     segmentation = record["segmentation"] | {"segments": tuple(record["segmentation"]["segments"])}
     estimator.segmentation_ = Segmentation(**segmentation)
     estimator.channel_report_ = tuple(ChannelMatch(**match) for match in record["channel_report"])
@@ -188,7 +144,7 @@ def _check_weights(folder: Path, digest: str) -> Path:
         raise FileNotFoundError(f"{file} is missing: an estimator is a whole folder, copy it anew.")
     if _digest(file) != digest:
         raise CheckpointError(
-            f"{file} is damaged, or not the file that belongs to {_RECORD}: copy the folder anew."
+            f"{file} is damaged, or not the file that belongs to {RECORD}: copy the folder anew."
         )
     return file
 

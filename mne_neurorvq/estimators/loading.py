@@ -1,0 +1,72 @@
+# License: BSD-3-Clause
+"""From a folder to the fitted estimator that was saved in it."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+
+from ..weights import CheckpointError
+from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
+from .finetuned import FineTunedEstimator
+from .persistence import FORMAT, RECORD, restore
+
+_KINDS = {kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor)}
+
+
+def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
+    """Load an estimator that its ``save`` wrote.
+
+    Parameters
+    ----------
+    path : str | path-like
+        The folder.
+
+    Returns
+    -------
+    NeuroRVQClassifier | NeuroRVQRegressor
+        The estimator, fitted: it predicts what the saved one did.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no estimator.
+    ValueError
+        If the files are broken, do not belong together or were written by a newer version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mne_neurorvq import NeuroRVQClassifier, load_estimator
+    >>> y = np.tile(["left", "right"], 4)
+    >>> X = 10 * np.random.default_rng(0).standard_normal((8, 1, 200))  # microvolts
+    >>> model = NeuroRVQClassifier("neurorvq-eeg-tiny-random", finetune="head", max_epochs=1,
+    ...                            ch_names=["Cz"], sfreq=200.0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     loaded = load_estimator(model.save(folder))
+    >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
+    True
+    """
+    folder = Path(path)
+    file = folder / RECORD
+    if not file.exists():
+        raise FileNotFoundError(f"{path} holds no estimator: there is no {RECORD}.")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise CheckpointError(
+                f"{file} has the format {record['format']!r} of {record['written_by']}, this "
+                f"version reads {FORMAT}: update mne_neurorvq."
+            )
+        parameters = record["parameters"]
+        if isinstance(parameters.get("class_weight"), list):
+            parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]))
+        estimator = _KINDS[record["class"]](**parameters)
+        restore(estimator, record, folder)
+    except (OSError, CheckpointError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{file} is not the record of an estimator: {error!r}.") from error
+    return estimator
