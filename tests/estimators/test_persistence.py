@@ -71,6 +71,7 @@ def check_same(loaded, fitted, X):
         assert_array_equal(loaded.decision_function(X), fitted.decision_function(X))
     assert [dict(row) for row in loaded.net_.history] != []
     assert not loaded.net_.module_.training
+    assert not fitted.net_.module_.training
 
 
 @pytest.mark.parametrize("head", ["mean", "flatten"])

@@ -205,14 +205,6 @@ def test_every_epoch_has_all_trials_in_an_order_of_its_own(trials):
     assert len(set(map(tuple, orders))) == 3
 
 
-def test_however_little_the_watched_loss_falls_training_goes_on(trials):
-    validation = WeightedTrials(*trials)
-    net = fit(trials, validation, patience=1, lr=1e-5, max_epochs=5, weight_decay=0.0)
-    losses = [row["valid_loss"] for row in history_of(net)]
-    assert len(losses) == 5
-    assert losses[0] * (1 - 1e-3) < losses[-1] < losses[0]
-
-
 def test_callbacks_may_bring_their_names_and_stay_as_they_were(trials):
     mine = EpochScoring("accuracy", on_train=True)
     net = fit(trials, callbacks=[("mine", mine)])
