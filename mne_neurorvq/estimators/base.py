@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from ..models import NeuroRVQConfig
 from ..signals import check_band, check_offset, match_channels
 from .inputs import Inputs, check_montage, plan, read_trials
-from .preprocessing import preprocessing_of, registered_modality
+from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
 
@@ -34,7 +34,7 @@ class SignalEstimator(BaseEstimator):
     def _match(self, X: Any, config: NeuroRVQConfig) -> Inputs:
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
-        check_band(trials, preprocessing_of(config.modality))
+        check_band(trials, preprocessing_of(config))
         self.channel_report_ = match_channels(
             trials.ch_names,
             config.channels,
@@ -70,9 +70,9 @@ class SignalEstimator(BaseEstimator):
 
 def check_supported(pretrained: str | PathLike[str]) -> None:
     """Raise, before a model is downloaded, if its kind of signal cannot be prepared yet."""
-    modality = registered_modality(pretrained)
-    if modality is not None:
-        preprocessing_of(modality)
+    entry = registered(pretrained)
+    if entry is not None:
+        preprocessing_of(entry)
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:

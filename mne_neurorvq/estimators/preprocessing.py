@@ -8,16 +8,44 @@ from os import PathLike
 import mne
 
 from .. import signals
-from ..weights import list_pretrained, load_pretrained
+from ..weights import Pretrained, list_pretrained, load_pretrained
+from ..weights.systems import SYSTEMS, Config
 
-_BY_MODALITY = {"eeg": signals.NEURORVQ_EEG_PREPROCESSING}
+_FILTERS = {
+    ("neurorvq", "eeg"): signals.NEURORVQ_EEG_PREPROCESSING,
+    ("biocodec", "eeg"): signals.BIOCODEC_EEG_PREPROCESSING,
+    ("brainrvq", "eeg"): signals.BRAINRVQ_EEG_PREPROCESSING,
+}
 
 
-def preprocessing_of(modality: str) -> signals.Preprocessing:
-    """Look up how the recordings were filtered that models of a modality were trained on.
+def preprocessing_of(model: Config | Pretrained) -> signals.Preprocessing:
+    """Look up how the recordings were filtered that a model was trained on.
 
     Parameters
     ----------
+    model : NeuroRVQConfig | BioCodecConfig | Pretrained
+        Configuration of the model, or its entry in the registry.
+
+    Returns
+    -------
+    Preprocessing
+        Band, notches and clipping.
+
+    Raises
+    ------
+    NotImplementedError
+        If there is none yet for its kind of signal.
+    """
+    return find_preprocessing(model.system, model.modality)
+
+
+def find_preprocessing(system: str, modality: str) -> signals.Preprocessing:
+    """Look up the filters of a system for a kind of signal.
+
+    Parameters
+    ----------
+    system : "neurorvq" | "biocodec" | "brainrvq"
+        Whose architecture.
     modality : str
         Kind of signal.
 
@@ -29,13 +57,15 @@ def preprocessing_of(modality: str) -> signals.Preprocessing:
     Raises
     ------
     NotImplementedError
-        If the modality has none yet.
+        If there is none yet.
     """
     try:
-        return _BY_MODALITY[modality]
+        return _FILTERS[system, modality]
     except KeyError:
+        known = ", ".join(kind for name, kind in _FILTERS if name == system)
         raise NotImplementedError(
-            f"{modality} recordings are not supported yet, only {', '.join(_BY_MODALITY)}."
+            f"{modality} recordings are not supported yet for {SYSTEMS[system].title}, only "
+            f"{known}."
         ) from None
 
 
@@ -59,8 +89,9 @@ def preprocess(
     Returns
     -------
     mne.io.Raw
-        Filtered copy: for EEG, notches at 50, 60 and 100 Hz, a band-pass of 0.5-44.5 Hz and
-        clipping at 500 µV. The rate stays: the estimators resample.
+        Filtered copy. For EEG models of NeuroRVQ: notches at 50, 60 and 100 Hz, a band-pass of
+        0.5-44.5 Hz and clipping at 500 µV; of BioCodec: the same notches and a band-pass of
+        0.5-100 Hz. The rate stays: the estimators resample.
 
     Raises
     ------
@@ -78,12 +109,11 @@ def preprocess(
     >>> clean.info["highpass"], clean.info["lowpass"]
     (0.5, 44.5)
     """
-    modality = registered_modality(pretrained) or load_pretrained(pretrained).config.modality
-    facts = preprocessing_of(modality)
+    facts = preprocessing_of(registered(pretrained) or load_pretrained(pretrained).config)
     return signals.preprocess(raw, facts, average_reference=average_reference)
 
 
-def registered_modality(pretrained: str | PathLike[str]) -> str | None:
-    """Kind of signal of a named model, without a download; None for a path."""
-    modalities = {entry.name: entry.modality for entry in list_pretrained()}
-    return modalities.get(str(pretrained))
+def registered(pretrained: str | PathLike[str]) -> Pretrained | None:
+    """Entry of a named model, without a download; None for a path."""
+    entries = {entry.name: entry for entry in list_pretrained()}
+    return entries.get(str(pretrained))

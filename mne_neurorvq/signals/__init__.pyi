@@ -1,4 +1,6 @@
 __all__ = [
+    "BIOCODEC_EEG_PREPROCESSING",
+    "BRAINRVQ_EEG_PREPROCESSING",
     "NEURORVQ_EEG_PREPROCESSING",
     "ChannelMatch",
     "Preprocessing",
@@ -23,7 +25,14 @@ __all__ = [
 ]
 
 from .channels import ChannelMatch, match_channels, used_channels
-from .filtering import NEURORVQ_EEG_PREPROCESSING, Preprocessing, check_band, preprocess
+from .filtering import (
+    BIOCODEC_EEG_PREPROCESSING,
+    BRAINRVQ_EEG_PREPROCESSING,
+    NEURORVQ_EEG_PREPROCESSING,
+    Preprocessing,
+    check_band,
+    preprocess,
+)
 from .preparation import check_offset, check_trials_scale, prepare, restore
 from .resampling import resample, resampled_length
 from .segments import Segmentation, cut, join, plan_segments

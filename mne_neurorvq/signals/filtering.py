@@ -90,6 +90,19 @@ NEURORVQ_EEG_PREPROCESSING = Preprocessing(
     highpass=0.5, lowpass=44.5, order=3, notch=(50.0, 60.0, 100.0), clip=500.0, unit="uV"
 )
 
+#: What BioCodec's paper applies to EEG: a band of 0.5-100 Hz and a notch. It does not say at which
+#: frequency; here both mains frequencies and the harmonic within the band. Nothing is clipped:
+#: the estimators scale by median and interquartile range, which an artifact hardly moves.
+BIOCODEC_EEG_PREPROCESSING = Preprocessing(
+    highpass=0.5, lowpass=100.0, order=3, notch=(50.0, 60.0, 100.0)
+)
+
+#: For BrainRVQ, whose authors do not say how they filter: as LaBraM does, whose montage and units
+#: they use, 0.1-75 Hz, with notches at both mains frequencies.
+BRAINRVQ_EEG_PREPROCESSING = Preprocessing(
+    highpass=0.1, lowpass=75.0, order=3, notch=(50.0, 60.0), unit="100uV"
+)
+
 
 def preprocess(
     raw: mne.io.BaseRaw, preprocessing: Preprocessing, *, average_reference: bool = False
@@ -195,7 +208,8 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> None:
         warnings.warn(
             f"The Epochs were filtered to {trials.highpass:g}-{trials.lowpass:g} Hz, but the model "
             f"was trained on {highpass:g}-{lowpass:g} Hz: its codes and features mean little "
-            "without the missing part. mne_neurorvq.preprocess(raw) applies the model's filters.",
+            "without the missing part. mne_neurorvq.preprocess(raw, pretrained) applies the "
+            "model's filters.",
             UserWarning,
             stacklevel=2,
         )

@@ -79,7 +79,7 @@ def model_signals(raw: mne.io.BaseRaw, config: NeuroRVQConfig) -> NDArray[np.flo
     data : array, shape (n_channels, n_times)
         Signals.
     """
-    filtered = preprocess(raw, preprocessing_of(config.modality))
+    filtered = preprocess(raw, preprocessing_of(config))
     factor = unit_factor("V", config.unit)
     sfreq = float(raw.info["sfreq"])
     n_times = resampled_length(raw.n_times, sfreq, config.sfreq)

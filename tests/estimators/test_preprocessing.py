@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mne_neurorvq import preprocess, signals
+from mne_neurorvq import list_pretrained, preprocess, signals
+from mne_neurorvq.estimators.preprocessing import preprocessing_of
+from mne_neurorvq.models import BIOCODEC_EEG, NEURORVQ_EEG
 from mne_neurorvq.weights import save_pretrained
 
 
@@ -43,9 +45,26 @@ def test_a_path_serves_too(raw, tiny, tmp_path):
     assert_array_equal(preprocess(raw, str(folder)).get_data(), expected)
 
 
+def test_each_system_has_its_own_filters(raw):
+    found = preprocess(raw, "biocodec-eeg-tiny-random")
+    expected = signals.preprocess(raw, signals.BIOCODEC_EEG_PREPROCESSING)
+    assert_array_equal(found.get_data(), expected.get_data())
+    assert (found.info["highpass"], found.info["lowpass"]) == (0.5, 100.0)
+    assert preprocessing_of(BIOCODEC_EEG) == signals.BIOCODEC_EEG_PREPROCESSING
+    assert preprocessing_of(NEURORVQ_EEG) == signals.NEURORVQ_EEG_PREPROCESSING
+
+
+def test_a_registered_model_has_the_filters_of_its_configuration():
+    for entry in list_pretrained():
+        if entry.bundled:
+            assert preprocessing_of(entry) == preprocessing_of(entry.config)
+
+
 def test_other_modalities_are_declined(raw):
-    with pytest.raises(NotImplementedError, match=r"emg.*only eeg"):
+    with pytest.raises(NotImplementedError, match=r"emg.*NeuroRVQ, only eeg"):
         preprocess(raw, "neurorvq-emg")
+    with pytest.raises(NotImplementedError, match=r"emg.*BioCodec, only eeg"):
+        preprocess(raw, "biocodec-emg")
 
 
 def test_a_name_that_is_none_is_refused(raw):

@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import signal
 
 from mne_neurorvq.signals import (
+    BIOCODEC_EEG_PREPROCESSING,
+    BRAINRVQ_EEG_PREPROCESSING,
     NEURORVQ_EEG_PREPROCESSING,
     Preprocessing,
     as_trials,
@@ -160,6 +162,31 @@ def test_the_nyquist_frequency_of_a_slow_recording_is_no_contradiction() -> None
     raw = make_raw(64.0)
     epochs = mne.make_fixed_length_epochs(raw, 2.0, preload=True, verbose="error")
     check_band(as_trials(epochs), NEURORVQ_EEG_PREPROCESSING)
+
+
+@pytest.mark.parametrize("sfreq", [160.0, 250.0])
+def test_what_the_filters_of_biocodec_leave_passes_at_every_rate(sfreq: float) -> None:
+    filtered = preprocess(make_raw(sfreq), BIOCODEC_EEG_PREPROCESSING)
+    assert filtered.info["lowpass"] == min(100.0, sfreq / 2 - 0.5)
+    epochs = mne.make_fixed_length_epochs(filtered, 2.0, preload=True, verbose="error")
+    check_band(as_trials(epochs), BIOCODEC_EEG_PREPROCESSING)
+
+
+def test_what_neurorvq_sees_is_too_narrow_for_biocodec() -> None:
+    with pytest.warns(UserWarning, match=r"filtered to 0\.5-44\.5 Hz.*trained on 0\.5-100 Hz"):
+        check_band(as_trials(epochs_filtered(0.5, 44.5)), BIOCODEC_EEG_PREPROCESSING)
+
+
+@pytest.mark.parametrize("facts", [BIOCODEC_EEG_PREPROCESSING, BRAINRVQ_EEG_PREPROCESSING])
+def test_other_systems_lose_the_hum_but_keep_gamma_and_artifacts(facts: Preprocessing) -> None:
+    raw = make_raw(512.0)
+    filtered = preprocess(raw, facts)
+    before, after = (recording.get_data(picks=["Cz"])[0] for recording in (raw, filtered))
+    frequencies, (before, after) = signal.welch(np.array([before, after]), 512.0, nperseg=10_000)
+    hum, gamma = np.argmin(np.abs(frequencies - 50)), (frequencies > 62) & (frequencies < 70)
+    assert after[hum] < 1e-4 * before[hum]
+    assert 0.3 < np.median(after[gamma]) / np.median(before[gamma]) <= 1.05
+    assert np.abs(filtered.get_data(picks=["C3"])).max() > 1e-3
 
 
 def test_one_narrow_item_of_a_list_is_enough() -> None:

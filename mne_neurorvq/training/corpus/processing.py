@@ -16,7 +16,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ...estimators.preprocessing import preprocessing_of
+from ...estimators.preprocessing import find_preprocessing, preprocessing_of
 from ...models import NEURORVQ_EEG, NeuroRVQConfig
 from ...signals import ChannelMatch, unit_factor, used_channels
 from ..recordings import model_signals, pick_matching
@@ -76,7 +76,7 @@ class Rules:
         ValueError
             If a window is no whole number of patches, or of too few.
         """
-        preprocessing_of(modality)
+        find_preprocessing("neurorvq", modality)
         seconds = _CONFIGS[modality].patch_seconds
         patches = round(window / seconds)
         if patches < SHORTEST or abs(patches * seconds - window) > 1e-9:
@@ -94,7 +94,7 @@ class Rules:
     @property
     def clip(self) -> float:
         """Largest value in the model's unit."""
-        preprocessing = preprocessing_of(self.modality)
+        preprocessing = preprocessing_of(self.config)
         assert preprocessing.clip is not None
         return preprocessing.clip * unit_factor(preprocessing.unit, self.config.unit)
 
@@ -115,7 +115,7 @@ class Rules:
             "window_patches": self.window_patches,
             "step": self.step,
             "channels": list(config.channels),
-            "preprocessing": asdict(preprocessing_of(self.modality)),
+            "preprocessing": asdict(preprocessing_of(self.config)),
             "limits": asdict(LIMITS[self.modality]),
         }
 
