@@ -20,6 +20,7 @@ __all__ = [
     "resample",
     "resampled_length",
     "restore",
+    "robust_scale",
     "unit_factor",
     "used_channels",
 ]
@@ -35,6 +36,7 @@ from .filtering import (
 )
 from .preparation import check_offset, check_trials_scale, prepare, restore
 from .resampling import resample, resampled_length
+from .scaling import robust_scale
 from .segments import Segmentation, cut, join, plan_segments
 from .trials import Trials, as_trials
 from .units import check_scale, unit_factor
