@@ -43,10 +43,10 @@ def band_weights(
 
 def window_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Standardised error and error in units of the original's variance, of one trial."""
-    if _constant(x.reshape(1, -1))[0]:
+    if constant(x.reshape(1, -1))[0]:
         return np.nan, np.nan
     nmse = float(((y - x) ** 2).mean() / x.var())
-    if _constant(y.reshape(1, -1))[0]:
+    if constant(y.reshape(1, -1))[0]:
         return np.nan, nmse
     zx, zy = ((s - s.mean()) / s.std(ddof=1) for s in (x, y))
     return float(((zx - zy) ** 2).mean()), nmse
@@ -54,7 +54,7 @@ def window_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def channel_measures(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     """Measures of each channel (n_channels,) of one trial."""
-    flat_x, flat_y = _constant(x), _constant(y)
+    flat_x, flat_y = constant(x), constant(y)
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     xx, yy, xy = (x * x).sum(axis=1), (y * y).sum(axis=1), (x * y).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -80,7 +80,7 @@ def band_measures(
         centred = signal - signal.mean(axis=1, keepdims=True)
         spectra.append(rfft(centred * window, axis=1))
         power = (np.abs(spectra[-1]) ** 2).sum(axis=1)
-        floors.append(np.where(_constant(signal), np.inf, 2 * power * _LEAKAGE**2))
+        floors.append(np.where(constant(signal), np.inf, 2 * power * _LEAKAGE**2))
     fx, fy = spectra
     xx, yy, ee = (np.abs(f) ** 2 @ weights.T for f in (fx, fy, fy - fx))
     xy = (fx * fy.conj()).real @ weights.T
@@ -92,6 +92,6 @@ def band_measures(
     return r.T, np.where(nothing, np.nan, nmse)
 
 
-def _constant(signals: np.ndarray) -> np.ndarray:
+def constant(signals: np.ndarray) -> np.ndarray:
     """Whether each row is constant but for rounding."""
     return signals.std(axis=1) <= _ROUNDING * np.abs(signals).max(axis=1)

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""How well signals are reconstructed, and how much of the codebooks is used."""
+"""How well signals are reconstructed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from . import _measures
-
-__all__ = [
-    "BANDS",
-    "BandQuality",
-    "CodeUsage",
-    "ReconstructionQuality",
-    "code_usage",
-    "reconstruction_quality",
-]
+from .measures import band_measures, band_weights, channel_measures, window_errors
+from .trials import checked_signals, nanmean
 
 #: Frequency bands of the EEG in Hz, lower edge included, upper edge not.
 BANDS: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -102,7 +94,7 @@ class ReconstructionQuality:
             Keys ``z_mse``, ``r``, ``si_sdr``, ``gain``, ``slope``, ``nmse``, then ``r_<band>``
             and ``nmse_<band>``.
         """
-        return {name: float(_nanmean(v.ravel())) for name, v in self._all().items()}
+        return {name: float(nanmean(v.ravel())) for name, v in self._all().items()}
 
     def per_trial(self) -> dict[str, np.ndarray]:
         """Return each measure for each trial, averaged over its channels, NaN left out.
@@ -113,7 +105,7 @@ class ReconstructionQuality:
             The keys of `summary`.
         """
         return {
-            name: _nanmean(v.reshape(len(v), -1)) if v.ndim > 1 else v.copy()
+            name: nanmean(v.reshape(len(v), -1)) if v.ndim > 1 else v.copy()
             for name, v in self._all().items()
         }
 
@@ -178,26 +170,26 @@ def reconstruction_quality(
     >>> quality.r.shape, quality.bands["alpha"].r.shape
     ((5, 3), (5, 3))
     """
-    original = _checked("original", original)
-    reconstruction = _checked("reconstruction", reconstruction)
+    original = checked_signals("original", original)
+    reconstruction = checked_signals("reconstruction", reconstruction)
     if original.shape != reconstruction.shape:
         raise ValueError(
             f"original and reconstruction must have the same shape, got {original.shape} and "
             f"{reconstruction.shape}"
         )
     n_trials, n_channels, n_times = original.shape
-    weights = _measures.band_weights(bands, sfreq, n_times)
+    weights = band_weights(bands, sfreq, n_times)
     whole = {name: np.empty(n_trials) for name in ("z_mse", "nmse")}
     channels = {name: np.empty((n_trials, n_channels)) for name in ("r", "si_sdr", "gain", "slope")}
     band_r = np.empty((len(bands), n_trials, n_channels))
     band_nmse = np.empty((len(bands), n_trials))
     for trial in range(n_trials):  # one at a time: memory does not grow with the trials
         x, y = original[trial].astype(float), reconstruction[trial].astype(float)
-        whole["z_mse"][trial], whole["nmse"][trial] = _measures.window_errors(x, y)
-        for name, values in _measures.channel_measures(x, y).items():
+        whole["z_mse"][trial], whole["nmse"][trial] = window_errors(x, y)
+        for name, values in channel_measures(x, y).items():
             channels[name][trial] = values
         if len(bands):
-            band_r[:, trial], band_nmse[:, trial] = _measures.band_measures(x, y, weights)
+            band_r[:, trial], band_nmse[:, trial] = band_measures(x, y, weights)
     return ReconstructionQuality(
         **whole,
         **channels,
@@ -206,126 +198,3 @@ def reconstruction_quality(
             for name, r, nmse in zip(bands, band_r, band_nmse, strict=True)
         },
     )
-
-
-def _checked(name: str, signals: np.ndarray) -> np.ndarray:
-    signals = np.asarray(signals)
-    if signals.ndim != 3 or 0 in signals.shape or signals.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{name} must be real numbers of shape (n_trials, n_channels, n_times), none of them "
-            f"zero, got dtype {signals.dtype} and shape {signals.shape}"
-        )
-    for number, trial in enumerate(signals):
-        finite = np.isfinite(trial).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"{name} has NaN or infinite samples in trial {number}, channel "
-                f"{int(np.argmin(finite))}: drop the trial or interpolate the channel"
-            )
-    return signals
-
-
-def _nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without NaN; NaN (and no warning) where nothing is left."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0).sum(axis=-1) / defined.sum(axis=-1)
-
-
-@dataclass(frozen=True)
-class CodeUsage:
-    """How evenly codes are used, for each codebook and level.
-
-    Attributes
-    ----------
-    counts : array of int, shape (n_codebooks, n_levels, n_codes)
-        How often each code occurs.
-    """
-
-    counts: np.ndarray
-
-    @property
-    def n_tokens(self) -> int:
-        """Number of tokens; fewer than a few times ``n_codes`` cannot use all codes."""
-        return int(self.counts[0, 0].sum())
-
-    @property
-    def used(self) -> np.ndarray:
-        """Share of the codes that occur, shape (n_codebooks, n_levels)."""
-        return (self.counts > 0).mean(axis=-1)
-
-    @property
-    def entropy(self) -> np.ndarray:
-        """Entropy of the codes in bits, shape (n_codebooks, n_levels).
-
-        Estimated from the relative frequencies: too low where there are few tokens.
-        """
-        share = self.counts / self.n_tokens
-        return -(share * np.log2(np.where(share > 0, share, 1))).sum(axis=-1) + 0.0
-
-    @property
-    def normalized_entropy(self) -> np.ndarray:
-        """Entropy over its largest possible value, shape (n_codebooks, n_levels)."""
-        return self.entropy / np.log2(self.counts.shape[-1])
-
-    @property
-    def perplexity(self) -> np.ndarray:
-        """Number of equally frequent codes of the same entropy, shape (n_codebooks, n_levels)."""
-        return 2**self.entropy
-
-    def __repr__(self) -> str:
-        n_codebooks, n_levels, n_codes = self.counts.shape
-        return (
-            f"<CodeUsage | {n_codebooks} codebooks × {n_levels} levels × {n_codes} codes | "
-            f"{self.n_tokens} tokens | {self.used.mean():.1%} used | normalized entropy "
-            f"{self.normalized_entropy.mean():.3f}>"
-        )
-
-
-def code_usage(codes: np.ndarray, n_codes: int) -> CodeUsage:
-    """Count how codes are used.
-
-    Parameters
-    ----------
-    codes : array of int, shape (..., n_codebooks, n_levels)
-        Codes from 0 to ``n_codes - 1``, such as ``Tokens.codes``.
-    n_codes : int
-        Number of codes in a codebook, at least 2.
-
-    Returns
-    -------
-    usage : CodeUsage
-        Counts, share of used codes, entropy and perplexity for each codebook and level.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there are no codes, or codes that are no integers or out of range.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> codes = np.array([0, 0, 1, 1]).reshape(4, 1, 1)  # one codebook, one level
-    >>> usage = code_usage(codes, n_codes=4)
-    >>> usage.used, usage.entropy, usage.normalized_entropy, usage.perplexity
-    (array([[0.5]]), array([[1.]]), array([[0.5]]), array([[2.]]))
-    """
-    codes = np.asarray(codes)
-    if n_codes < 2:
-        raise ValueError(f"n_codes must be at least 2, got {n_codes}")
-    if codes.dtype.kind not in "iu":
-        raise TypeError(f"codes must be integers, got dtype {codes.dtype}")
-    if codes.ndim < 3 or not codes.size:
-        raise ValueError(
-            f"codes must have shape (..., n_codebooks, n_levels) and not be empty, got shape "
-            f"{codes.shape}"
-        )
-    if codes.min() < 0 or codes.max() >= n_codes:
-        wrong = codes.min() if codes.min() < 0 else codes.max()
-        raise ValueError(f"codes must be from 0 to {n_codes - 1} (n_codes={n_codes}), got {wrong}")
-    n_codebooks, n_levels = codes.shape[-2:]
-    counts = np.empty((n_codebooks, n_levels, n_codes), np.int64)
-    for codebook, level in np.ndindex(n_codebooks, n_levels):
-        column = codes[..., codebook, level].ravel()
-        counts[codebook, level] = np.bincount(column, minlength=n_codes)
-    return CodeUsage(counts)

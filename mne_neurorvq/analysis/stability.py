@@ -1,0 +1,148 @@
+# License: BSD-3-Clause
+"""How many codes stay when the signal changes a little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .perturbations import PERTURBATIONS, Perturbation
+from .trials import nanmean, signals_of, with_signals
+from .usage import code_usage
+
+if TYPE_CHECKING:
+    from ..tokens import Tokens
+
+
+@dataclass(frozen=True)
+class CodeStability:
+    """How many codes stay, for each perturbation.
+
+    Attributes
+    ----------
+    perturbations : tuple of str
+        Their names.
+    equal : array, shape (n_perturbations, n_trials, n_codebooks, n_levels)
+        Share of the codes of a trial that stay, over all channels and patches.
+    elsewhere : array, shape (n_perturbations, n_trials, n_codebooks, n_levels)
+        The same over the patches in which no sample was changed: how far a change reaches. NaN
+        where there is no such patch.
+    chance : array, shape (n_codebooks, n_levels)
+        Share of equal codes in two independent draws from the codes of all trials.
+    """
+
+    perturbations: tuple[str, ...]
+    equal: np.ndarray
+    elsewhere: np.ndarray
+    chance: np.ndarray
+
+    @property
+    def mean(self) -> dict[str, np.ndarray]:
+        """Mean of ``equal`` over the trials by name, each of shape (n_codebooks, n_levels)."""
+        return dict(zip(self.perturbations, self.equal.mean(axis=1), strict=True))
+
+    @property
+    def mean_elsewhere(self) -> dict[str, np.ndarray]:
+        """The same of ``elsewhere``, over the trials in which it is defined."""
+        means = nanmean(self.elsewhere, axis=1)
+        return dict(zip(self.perturbations, means, strict=True))
+
+
+def code_stability(
+    transformer: Any,
+    X: Any,
+    perturbations: Mapping[str, Perturbation] = PERTURBATIONS,
+    *,
+    random_state: int = 0,
+) -> CodeStability:
+    """Compare the codes of trials with those of the same trials changed a little.
+
+    Parameters
+    ----------
+    transformer : NeuroRVQTransformer | object
+        Anything fitted whose ``tokenize(X)`` gives :class:`~mne_neurorvq.Tokens`.
+    X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times)
+        Trials, in the unit that the transformer expects. They are left as they are, and are all
+        held in memory.
+    perturbations : dict of str to callable
+        By name, what changes signals ``(n_trials, n_channels, n_times)``, given as well a
+        :class:`numpy.random.Generator`: :class:`Noise`, :class:`Gain`, :class:`Mask`, or a
+        function of yours.
+    random_state : int
+        Seed. Each perturbation gets a generator of its own with this seed, so that the noise of
+        two ratios is the same but for its size.
+
+    Returns
+    -------
+    stability : CodeStability
+        Share of equal codes for each perturbation, trial, codebook and level.
+
+    Raises
+    ------
+    TypeError
+        If the trials are neither Epochs nor an array.
+    ValueError
+        If there is no perturbation, or one returns signals of another shape.
+
+    Notes
+    -----
+    A level codes what the levels before it have left: where an early code changes, the later ones
+    code another residual, and agree hardly more than by chance.
+
+    A patch that a mask touches has other codes as a matter of course, and the longer the patches,
+    the more of them it touches. To compare models look at ``elsewhere`` too.
+
+    Examples
+    --------
+    >>> from mne_neurorvq import NeuroRVQTransformer
+    >>> from mne_neurorvq.analysis import Mask, Noise
+    >>> from mne_neurorvq.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    >>> model = NeuroRVQTransformer("neurorvq-eeg-tiny-random", verbose=False).fit(epochs)
+    >>> stability = code_stability(model, epochs, {"30 dB": Noise(30.0), "mask": Mask(0.1)})
+    >>> stability.equal.shape  # perturbations, trials, codebooks, levels
+    (2, 2, 4, 2)
+    >>> bool((stability.mean["30 dB"] > stability.chance).all())
+    True
+    """
+    if not perturbations:
+        raise ValueError("perturbations is empty: give at least one")
+    signals = signals_of("X", X)
+    signals.setflags(write=False)  # a perturbation in place would change the next one's input
+    tokens: Tokens = transformer.tokenize(X)
+    counts = code_usage(tokens).counts
+    equal, elsewhere = [], []
+    for name, perturb in perturbations.items():
+        changed = perturb(signals, np.random.default_rng(random_state))
+        if changed.shape != signals.shape:
+            raise ValueError(
+                f"the perturbation {name!r} made signals of shape {changed.shape} out of "
+                f"{signals.shape}"
+            )
+        stays = transformer.tokenize(with_signals(X, changed)).codes == tokens.codes
+        equal.append(stays.mean(axis=(1, 2)))
+        untouched = _untouched(tokens, (changed == signals).all(axis=1))
+        with np.errstate(invalid="ignore"):
+            elsewhere.append(
+                np.einsum("ncpbl,np->nbl", stays, untouched.astype(float))
+                / (untouched.sum(axis=1) * stays.shape[1])[:, None, None]
+            )
+    return CodeStability(
+        perturbations=tuple(perturbations),
+        equal=np.stack(equal),
+        elsewhere=np.stack(elsewhere),
+        chance=((counts / counts.sum(axis=-1, keepdims=True)) ** 2).sum(axis=-1),
+    )
+
+
+def _untouched(tokens: Tokens, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether all samples of a patch are the same, ``(n_trials, n_patches)``."""
+    starts = (tokens.patch_times - tokens.tmin) * tokens.sfreq
+    stops = starts + tokens.patch_size / tokens.model_sfreq * tokens.sfreq
+    # A patch begins and ends between two samples where the rates differ: take in both.
+    spans = zip(np.floor(starts + 1e-6), np.ceil(stops - 1e-6), strict=True)
+    return np.stack([same[:, int(a) : int(b)].all(axis=1) for a, b in spans], axis=1)
