@@ -1,29 +1,28 @@
 from .batches import Batch, CropSettings
+from .biocodec import BioCodecLossWeights, BioCodecPretrainConfig, BioCodecSettings
 from .calibration import calibrate_amplitude
-from .config import (
-    Hardware,
-    LossWeights,
-    ModelSettings,
-    PretrainConfig,
-    StageSettings,
-    config_text,
-    read_config,
-)
+from .config import config_text, read_config
 from .corpus.dataset import CorpusDataset, Window
 from .corpus.prepare import prepare_corpus
 from .feeding import CorpusBatches
+from .neurorvq import NeuroRVQLossWeights, NeuroRVQPretrainConfig, NeuroRVQSettings
 from .running import pretrain_foundation, pretrain_tokenizer
+from .settings import Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
 
 __all__ = [
     "Batch",
+    "BioCodecLossWeights",
+    "BioCodecPretrainConfig",
+    "BioCodecSettings",
     "CorpusBatches",
     "CorpusDataset",
     "CropSettings",
     "FoundationStage",
     "Hardware",
-    "LossWeights",
-    "ModelSettings",
+    "NeuroRVQLossWeights",
+    "NeuroRVQPretrainConfig",
+    "NeuroRVQSettings",
     "PretrainConfig",
     "StageSettings",
     "TokenizerStage",

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from ..signals import robust_scale
+
+# Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
+_LARGEST_SCALED = np.float32(10.0)
+
 
 class Batch(NamedTuple):
     """Windows of one size.
@@ -19,9 +24,9 @@ class Batch(NamedTuple):
     Attributes
     ----------
     windows : Tensor, shape (n_windows, n_channels, n_times)
-        Signal in the model's unit and rate.
+        Signal at the model's rate, in its unit or scaled as it wants it.
     channel_ids : Tensor of int64, shape (n_windows, n_channels)
-        Vocabulary rows of each window's channels.
+        Vocabulary rows of each window's channels, or their numbers where there is no vocabulary.
     ids : list of str
         Names of the windows in their corpus.
     """
@@ -34,6 +39,8 @@ class Batch(NamedTuple):
 @dataclass(frozen=True)
 class CropSettings:
     """What training sees of a window.
+
+    A patch is one of the corpus: the model's, or a second for BioCodec.
 
     Parameters
     ----------
@@ -209,6 +216,7 @@ def crop(
     *,
     patch_size: int,
     rng: np.random.Generator,
+    scaled: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Draw channels, a start and a gain of a window.
 
@@ -217,7 +225,7 @@ def crop(
     data : ndarray, shape (n_channels, n_times)
         Window.
     rows : ndarray of int, shape (n_channels,)
-        Vocabulary rows of its channels.
+        Rows of its channels.
     batch : PlannedBatch
         Gives the size.
     settings : CropSettings
@@ -226,16 +234,23 @@ def crop(
         Samples of a patch.
     rng : numpy.random.Generator
         Source of the draw.
+    scaled : bool
+        Whether the part is scaled by median and interquartile range before the gain, and limited
+        after it.
 
     Returns
     -------
     data : ndarray of float32, shape (batch.n_channels, batch.n_patches * patch_size)
-        Part of the window, scaled.
+        Part of the window times the gain.
     rows : ndarray of int, shape (batch.n_channels,)
-        Vocabulary rows of its channels.
+        Rows of its channels.
     """
     n_times = batch.n_patches * patch_size
     picks = rng.permutation(len(rows))[: batch.n_channels]
     start = rng.integers(data.shape[1] - n_times + 1)
     gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
-    return gain * data[picks, start : start + n_times], rows[picks]
+    part = data[picks, start : start + n_times]
+    if scaled:
+        part = np.clip(gain * robust_scale(part)[0], -_LARGEST_SCALED, _LARGEST_SCALED)
+        return part, rows[picks]
+    return gain * part, rows[picks]

@@ -14,14 +14,18 @@ from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.provenance import TRAINING_FILE, pretraining_subjects
 from ..weights.saving import write_state
+from ..weights.systems import SYSTEMS, Tokenizer
 from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
-from .config import PretrainConfig, config_text, plain_config, read_config
+from .config import config_text, plain_config, read_config
 from .corpus.dataset import CorpusDataset
+from .neurorvq import NeuroRVQPretrainConfig
 from .report import card_text, measure, read_curves
 from .running import pretrain_foundation, pretrain_tokenizer
+from .settings import PretrainConfig
 
 _CONFIG = "config.yaml"
+_STAGES = ("tokenizer", "foundation")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
 MEASURES_FILE = "measures.json"
@@ -42,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--corpus", metavar="DIR", help="folder or URL that 'prepare' made")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file (default: small)")
+    parser.add_argument(
+        "--system",
+        metavar="NAME",
+        help=f"whose architecture: {', '.join(SYSTEMS)} (default: that of the file, else of the "
+        "corpus, else neurorvq)",
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -71,46 +81,74 @@ def run(args: argparse.Namespace) -> None:
     ValueError
         If the configuration cannot be used or is not the one that the run was begun with.
     """
-    config = read_config(args.config, args.set)
     if args.stage == "config":
-        print(config_text(config), end="")
+        print(config_text(_config(args)), end="")
         return
     for name, value in (("--corpus", args.corpus), ("-o", args.out)):
         if value is None:
             raise ValueError(f"pretrain {args.stage} needs {name}.")
     corpus = {side: CorpusDataset(args.corpus, side) for side in ("train", "validation")}
+    config = _config(args, corpus["train"].system)
     _check_corpus(corpus, config, args.corpus)
-    _check_stage(args)
+    _check_stage(args, config)
     _keep_config(args.out, config)
-    source = None
     if args.stage == "tokenizer":
-        if steps_done(args.out / "foundation"):
-            print(f"{args.out}: the tokenizer is finished, and the foundation model begun.")
-            return
-        tokenizer = pretrain_tokenizer(
-            corpus["train"], corpus["validation"], config, args.out / "tokenizer"
-        )
-        foundation = None
+        _train_tokenizer(args.out, corpus, config)
     else:
-        source = args.tokenizer or args.out / MODEL
-        tokenizer = load_pretrained(source, only="tokenizer").require("tokenizer")
-        if tokenizer.config.modality != config.model.modality:
-            raise ValueError(
-                f"{source} is a tokenizer of {tokenizer.config.modality}, but {args.corpus} holds "
-                f"{config.model.modality}."
-            )
-        foundation = pretrain_foundation(
-            corpus["train"], corpus["validation"], tokenizer, config, args.out / "foundation"
-        )
+        assert isinstance(config, NeuroRVQPretrainConfig)
+        _train_foundation(args.out, corpus, config, args.tokenizer)
+
+
+def _train_tokenizer(
+    run_dir: Path, corpus: dict[str, CorpusDataset], config: PretrainConfig
+) -> None:
+    if steps_done(run_dir / "foundation"):
+        print(f"{run_dir}: the tokenizer is finished, and the foundation model begun.")
+        return
+    sides = corpus["train"], corpus["validation"]
+    tokenizer = pretrain_tokenizer(*sides, config, run_dir / "tokenizer")
     if is_first():
-        record = _record(args.out, corpus, config, source)
-        if foundation is None:
+        record = _record(run_dir, corpus, config, None)
+        if isinstance(tokenizer, NeuroRVQTokenizer):
             record["log_amplitude_raised_by"] = calibrate_amplitude(tokenizer, corpus["train"])
-        write_model(args.out, tokenizer, foundation, corpus, record)
+        write_model(run_dir, tokenizer, None, corpus, record)
+
+
+def _train_foundation(
+    run_dir: Path,
+    corpus: dict[str, CorpusDataset],
+    config: NeuroRVQPretrainConfig,
+    named: str | None,
+) -> None:
+    source = named or run_dir / MODEL
+    tokenizer = load_pretrained(source, only="tokenizer").require("tokenizer")
+    if tokenizer.config.modality != config.model.modality:
+        raise ValueError(
+            f"{source} is a tokenizer of {tokenizer.config.modality}, but model.modality is "
+            f"{config.model.modality}."
+        )
+    sides = corpus["train"], corpus["validation"]
+    foundation = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
+    if is_first():
+        record = _record(run_dir, corpus, config, source)
+        write_model(run_dir, tokenizer, foundation, corpus, record)
+
+
+def _config(args: argparse.Namespace, of_corpus: str = "neurorvq") -> PretrainConfig:
+    """Read the configuration; without a file, the defaults of the system of the corpus."""
+    changes = args.set if args.system is None else [*args.set, f"system={args.system}"]
+    if args.config is not None:
+        return read_config(args.config, changes)
+    return read_config(changes=changes, system=of_corpus)
 
 
 def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path: str) -> None:
-    modality = corpus["train"].index["modality"]
+    system, modality = corpus["train"].system, corpus["train"].index["modality"]
+    if system != config.system:
+        raise ValueError(
+            f"{path} was prepared for {system}, but the configuration is one of {config.system}: "
+            f"'mne-neurorvq prepare --system {config.system}' makes another."
+        )
     if modality != config.model.modality:
         raise ValueError(f"{path} holds {modality}, but model.modality is {config.model.modality}.")
     for side, windows in corpus.items():
@@ -121,8 +159,13 @@ def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path
             )
 
 
-def _check_stage(args: argparse.Namespace) -> None:
-    """Let one run have one tokenizer."""
+def _check_stage(args: argparse.Namespace, config: PretrainConfig) -> None:
+    """Let one run have one tokenizer, and only NeuroRVQ a foundation model."""
+    if args.stage == "foundation" and not isinstance(config, NeuroRVQPretrainConfig):
+        raise ValueError(
+            f"{SYSTEMS[config.system].title} has no foundation model: 'pretrain tokenizer' is all "
+            "of its pretraining."
+        )
     own, later = (steps_done(args.out / stage) for stage in ("tokenizer", "foundation"))
     if args.stage == "foundation":
         if args.tokenizer and own:
@@ -159,7 +202,7 @@ def _keep_config(run_dir: Path, config: PretrainConfig) -> None:
 
 def write_model(
     run_dir: Path,
-    tokenizer: NeuroRVQTokenizer,
+    tokenizer: Tokenizer,
     foundation: NeuroRVQ | None,
     corpus: dict[str, CorpusDataset],
     record: dict[str, Any],
@@ -170,7 +213,7 @@ def write_model(
     ----------
     run_dir : Path
         Folder of the run.
-    tokenizer : NeuroRVQTokenizer
+    tokenizer : NeuroRVQTokenizer | BioCodec
         The tokenizer.
     foundation : NeuroRVQ | None
         The foundation model, if that stage has been run. Its masked-token heads, several times as
@@ -190,10 +233,11 @@ def write_model(
     save_pretrained(folder, tokenizer, foundation)
     # What is measured is what is on the disk.
     saved = load_pretrained(folder)
+    assert saved.tokenizer is not None
     if saved.foundation is not None:
         saved.foundation.masked_tokens = heads
-    measures = measure(saved.require("tokenizer"), saved.foundation, corpus["validation"])
-    curves = {stage: read_curves(run_dir / stage) for stage in ("tokenizer", "foundation")}
+    measures = measure(saved.tokenizer, saved.foundation, corpus["validation"])
+    curves = {stage: read_curves(run_dir / stage) for stage in _STAGES}
     (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (folder / MEASURES_FILE).write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")
     (folder / CARD_FILE).write_text(card_text(record, measures, curves), encoding="utf-8")
@@ -225,7 +269,7 @@ def _record(
         "windows": len(corpus["train"]),
         "tokenizer_from": None if tokenizer in (None, run_dir / MODEL) else str(tokenizer),
         "config": plain_config(config),
-        "steps": {stage: steps_done(run_dir / stage) for stage in ("tokenizer", "foundation")},
+        "steps": {name: steps_done(run_dir / name) for name in _STAGES if hasattr(config, name)},
     }
 
 

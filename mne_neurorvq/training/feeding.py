@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ..models import NeuroRVQConfig
+from ..weights.systems import Config
 from .batches import Batch, CropSettings, PlannedBatch, crop, plan_batches, share_of_rank
 from .corpus.dataset import CorpusDataset
+from .inputs import is_scaled, largest_crop, watched_size
 
 # The plan of a large corpus would take more memory than its index: it is made of so many windows.
 _PLANNED_AT_ONCE = 2**16
-# Validation looks at so many windows of each subject, of so many patches.
-_WATCHED_WINDOWS, _WATCHED_PATCHES = 16, 4
+# Validation looks at so many windows of each subject.
+_WATCHED_WINDOWS = 16
 # They are held in memory.
 _WATCHED_IN_ALL = 1024
 
@@ -33,8 +34,8 @@ class CorpusBatches(IterableDataset[Batch]):
     ----------
     corpus : CorpusDataset
         Windows to learn from.
-    config : NeuroRVQConfig
-        Patch size and token budget.
+    config : NeuroRVQConfig | BioCodecConfig
+        Token budget, and whether crops are scaled.
     settings : CropSettings
         Sizes of batches and crops.
     seed : int
@@ -66,7 +67,7 @@ class CorpusBatches(IterableDataset[Batch]):
     def __init__(
         self,
         corpus: CorpusDataset,
-        config: NeuroRVQConfig,
+        config: Config,
         settings: CropSettings,
         *,
         seed: int,
@@ -133,7 +134,7 @@ class CorpusBatches(IterableDataset[Batch]):
                     self.corpus.n_patches,
                     part,
                     self.settings,
-                    max_patches=self.config.max_patches,
+                    max_patches=largest_crop(self.config),
                     rng=rng,
                     multiple_of=self.n_ranks,
                 )
@@ -161,8 +162,9 @@ class CorpusBatches(IterableDataset[Batch]):
                 window.rows,
                 batch,
                 self.settings,
-                patch_size=self.config.patch_size,
+                patch_size=self.corpus.patch_size,
                 rng=np.random.default_rng((self.seed, epoch, int(i))),
+                scaled=is_scaled(self.config),
             )
             for i, window in zip(batch.windows, windows, strict=True)
         ]
@@ -171,22 +173,25 @@ class CorpusBatches(IterableDataset[Batch]):
 
 def watched_batches(
     corpus: CorpusDataset,
-    config: NeuroRVQConfig,
+    config: Config,
     *,
     n_windows: int = _WATCHED_WINDOWS,
     rank: int = 0,
     n_ranks: int = 1,
 ) -> list[tuple[str, Batch]]:
-    """Evenly spaced windows of every subject, with all the channels that the budget allows.
+    """Evenly spaced windows of every subject, in the unit of the corpus.
+
+    They have all channels that the model takes at once, or eight of them, evenly spaced, where it
+    takes one at a time.
 
     Parameters
     ----------
     corpus : CorpusDataset
         Windows of subjects that training does not see.
-    config : NeuroRVQConfig
-        Patch size and token budget.
+    config : NeuroRVQConfig | BioCodecConfig
+        What the model takes at once.
     n_windows : int
-        Windows of a subject, of four patches each; fewer if there are very many subjects.
+        Windows of a subject, of four or five patches each; fewer if there are very many subjects.
     rank, n_ranks : int
         Number of this process, and how many share the windows.
 
@@ -209,15 +214,17 @@ def watched_batches(
     for subject, windows in of_subject.items():
         places = np.linspace(0, len(windows) - 1, min(each, len(windows)))
         for i in (windows[int(place)] for place in places):
-            n_patches = min(_WATCHED_PATCHES, int(corpus.n_patches[i]))
-            n_channels = min(int(corpus.n_channels[i]), config.max_patches // n_patches)
-            planned.setdefault((subject, n_channels, n_patches), []).append(i)
+            size = watched_size(config, int(corpus.n_channels[i]), int(corpus.n_patches[i]))
+            planned.setdefault((subject, *size), []).append(i)
     batches = []
     shared = _at_least(n_ranks, sorted(planned.items()))
     for (subject, n_channels, n_patches), indices in shared[rank::n_ranks]:
         found = corpus.__getitems__(indices)
-        n_times = n_patches * config.patch_size
-        crops = [(w.data[:n_channels, :n_times], w.rows[:n_channels]) for w in found]
+        n_times = n_patches * corpus.patch_size
+        crops = []
+        for window in found:
+            picks = np.linspace(0, len(window.rows) - 1, n_channels).astype(int)
+            crops.append((window.data[picks, :n_times], window.rows[picks]))
         batches.append((subject, _stacked(crops, [window.id for window in found])))
     return batches
 

@@ -1,21 +1,43 @@
 # License: BSD-3-Clause
-"""How the weights start and move: filter-bank convolutions, Muon on matrices, AdamW on the rest."""
+"""How weights start (filter bank, projections) and move (Muon on matrices, AdamW on the rest)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from ..models import BioCodec, ResidualVQ
 from ..models.encoder import Encoder, PatchEmbedding
+from ..models.projections import LevelProjections
+from ..weights.systems import Tokenizer
 
 # Centre frequencies in Hz of the four GroupNorm pairs of each scale, longest kernel first.
 _FILTER_BANK_HZ = ((2, 9, 19, 33), (5, 12, 22, 36), (7, 15, 26, 40), (10, 20, 30, 42))
+
+# Length of a level's codes over that of the level before it.
+_SHRINKING = 0.7
+
+
+def start_weights(tokenizer: Tokenizer, generator: torch.Generator) -> None:
+    """Start an untrained tokenizer where training gets on faster than from random weights.
+
+    Parameters
+    ----------
+    tokenizer : NeuroRVQTokenizer | BioCodec
+        Changed in place.
+    generator : torch.Generator
+        Source of what is random.
+    """
+    if isinstance(tokenizer, BioCodec):
+        start_projections(tokenizer.quantizer, generator)
+    elif tokenizer.config.modality == "eeg":
+        start_filter_bank(tokenizer.encoder, tokenizer.config.sfreq, generator)
 
 
 @torch.no_grad()
@@ -50,8 +72,37 @@ def start_filter_bank(encoder: Encoder, sfreq: float, generator: torch.Generator
             scale.conv2.weight[i, i, 0, scale.conv2.weight.shape[-1] // 2] += 1.0
 
 
+@torch.no_grad()
+def start_projections(quantizer: ResidualVQ, generator: torch.Generator) -> None:
+    """Start the maps of a quantizer to its codes and back as one orthogonal projection.
+
+    Every level then refines what the level before it has left over, with codes 0.7 times as long.
+    With maps drawn apart, each level adds to the residual instead, until the maps have learned
+    about each other.
+
+    Parameters
+    ----------
+    quantizer : ResidualVQ
+        Changed in place; one with ``input_dim``.
+    generator : torch.Generator
+        Source of the projection.
+    """
+    to_code, from_code = quantizer.to_code, quantizer.from_code
+    assert isinstance(to_code, LevelProjections)
+    assert isinstance(from_code, LevelProjections)
+    n_books, _, n_out, n_in = to_code.weight.shape
+    widest = max(n_in, n_out)
+    square = torch.randn(n_books, widest, widest, generator=generator)
+    rows = torch.linalg.qr(square)[0][:, None, :n_out, :n_in]
+    lengths = _SHRINKING ** torch.arange(quantizer.config.n_levels)[:, None, None]
+    to_code.weight.copy_(rows / lengths)
+    from_code.weight.copy_(rows.mT * lengths)
+    for maps in (to_code, from_code):
+        maps.bias.zero_()
+
+
 class MuonWithAdamW(Optimizer):
-    """Muon for the matrices of linear layers and AdamW for everything else, as one optimiser.
+    """Muon for the matrices of linear and recurrent layers, AdamW for the rest, as one optimiser.
 
     One, because Lightning accumulates, clips and schedules the gradients of one.
 
@@ -65,18 +116,25 @@ class MuonWithAdamW(Optimizer):
         Learning rate of Muon, adjusted to match the update size of AdamW.
     weight_decay : float
         Decoupled weight decay of the matrices; the rest is not decayed.
+    betas : tuple of float
+        Decays of AdamW's moving averages.
     """
 
     def __init__(
-        self, model: nn.Module, *, lr: float, matrix_lr: float, weight_decay: float
+        self,
+        model: nn.Module,
+        *,
+        lr: float,
+        matrix_lr: float,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.9, 0.99),
     ) -> None:
-        linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-        matrices = [p for p in linear if p.requires_grad]
+        matrices = [p for p in _matrices(model) if p.requires_grad]
         taken = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
         self.parts: tuple[Optimizer, Optimizer] = (
             Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-            AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=0.0),
+            AdamW(rest, lr=lr, betas=betas, weight_decay=0.0),
         )
         super().__init__([group for part in self.parts for group in part.param_groups], {})
         # The same dictionaries: a schedule of the whole moves the parts.
@@ -125,6 +183,14 @@ class MuonWithAdamW(Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def _matrices(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            yield module.weight
+        elif isinstance(module, nn.LSTM):
+            yield from (p for p in module.parameters() if p.ndim == 2)
 
 
 def warmup_cosine(optimizer: Optimizer, warmup_steps: int, n_steps: int) -> LRScheduler:

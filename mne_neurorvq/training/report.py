@@ -13,28 +13,39 @@ import torch
 
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
-from ..models import NeuroRVQ, NeuroRVQTokenizer, synthesise
+from ..models import NeuroRVQ
+from ..weights.systems import Tokenizer
 from .corpus.dataset import CorpusDataset
 from .feeding import watched_batches
+from .inputs import model_input
 from .masking import masked_token_scores
+from .reconstruction import reconstruct
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
 
-_CURVE_COLUMNS = ("valid_r", "valid_signal", "valid_waveform", "valid_loss", "valid_accuracy_0")
+_CURVE_COLUMNS = (
+    "valid_r",
+    "valid_signal",
+    "valid_waveform",
+    "valid_spectral",
+    "valid_loss",
+    "valid_accuracy_0",
+)
 
 
 @torch.inference_mode()
 def measure(
-    tokenizer: NeuroRVQTokenizer, foundation: NeuroRVQ | None, corpus: CorpusDataset
+    tokenizer: Tokenizer, foundation: NeuroRVQ | None, corpus: CorpusDataset
 ) -> dict[str, Any]:
     """Measure reconstruction, use of the codes and masked-token prediction.
 
-    At most 64 windows of each subject are looked at, spread over all there are.
+    At most 64 windows of each subject are looked at, spread over all there are. What a model takes
+    scaled is scaled as the estimators do, and brought back before it is compared.
 
     Parameters
     ----------
-    tokenizer : NeuroRVQTokenizer
+    tokenizer : NeuroRVQTokenizer | BioCodec
         Trained tokenizer.
     foundation : NeuroRVQ | None
         Trained foundation model; its masked-token heads are measured if it has them.
@@ -53,8 +64,9 @@ def measure(
     quality: dict[str, list[tuple[int, dict[str, float]]]] = {}
     codes, norms, hits = [], [], list[torch.Tensor]()
     for subject, batch in watched_batches(corpus, config, n_windows=_MEASURED_WINDOWS):
-        predicted, _, quantized = tokenizer.reconstruct(batch.windows, batch.channel_ids)
-        rebuilt = synthesise(predicted).flatten(2)
+        x, centre, scale = model_input(batch.windows, config)
+        found, _, quantized = reconstruct(tokenizer, x, batch.channel_ids)
+        rebuilt = found * scale + centre
         measures = reconstruction_quality(batch.windows.numpy(), rebuilt.numpy(), config.sfreq)
         quality.setdefault(subject, []).append((len(rebuilt), measures.summary()))
         codes.append(quantized.codes.transpose(0, 1).numpy())
@@ -62,8 +74,8 @@ def measure(
         if foundation is not None and foundation.masked_tokens is not None:
             generator = torch.Generator().manual_seed(len(hits))
             shape = (len(rebuilt), rebuilt.shape[1], -1)
-            found = quantized.codes.movedim(0, 1).unflatten(0, shape)
-            scores = masked_token_scores(foundation, batch, found, generator, _MASK_RATIO)
+            labels = quantized.codes.movedim(0, 1).unflatten(0, shape)
+            scores = masked_token_scores(foundation, batch, labels, generator, _MASK_RATIO)
             hits.append(scores[1])
     every = np.concatenate(codes)
     usage = code_usage(every[:, None, None], config.quantizer.n_codes)

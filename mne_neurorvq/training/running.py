@@ -8,6 +8,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
+from ..weights.systems import Tokenizer, make_tokenizer
 from .checkpoints import (
     CHECKPOINT,
     ReplacingCheckpointIO,
@@ -29,10 +31,13 @@ from .checkpoints import (
     digest_of,
     steps_done,
 )
-from .config import Hardware, PretrainConfig, StageSettings, plain_config
+from .config import plain_config
 from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
-from .optimisation import start_filter_bank
+from .inputs import model_input
+from .neurorvq import NeuroRVQPretrainConfig
+from .optimisation import start_weights
+from .settings import Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
 
 # What Lightning says about choices that are meant: the workers asked for, a folder that already
@@ -52,21 +57,21 @@ _EXPECTED = (
 
 def pretrain_tokenizer(
     train: CorpusDataset, valid: CorpusDataset, config: PretrainConfig, run_dir: Path
-) -> NeuroRVQTokenizer:
-    """Stage one: train a tokenizer; a run that was interrupted goes on.
+) -> Tokenizer:
+    """Stage one: train a tokenizer or codec; a run that was interrupted goes on.
 
     Parameters
     ----------
     train, valid : CorpusDataset
         Windows to learn from, and of other subjects to watch.
-    config : PretrainConfig
+    config : NeuroRVQPretrainConfig | BioCodecPretrainConfig
         Structure, batches, objective, budget.
     run_dir : Path
         Folder of checkpoints and logs.
 
     Returns
     -------
-    NeuroRVQTokenizer
+    NeuroRVQTokenizer | BioCodec
         The model after the last step: nothing is chosen on ``valid``.
 
     Examples
@@ -91,11 +96,9 @@ def pretrain_tokenizer(
     True
     """
     lightning.seed_everything(config.seed, verbose=False)
-    tokenizer = NeuroRVQTokenizer(config=config.model.config())
-    if config.model.modality == "eeg":
-        generator = torch.Generator().manual_seed(config.seed)
-        start_filter_bank(tokenizer.encoder, tokenizer.config.sfreq, generator)
-    stage = TokenizerStage(tokenizer, config.tokenizer, config.losses, config.seed)
+    tokenizer = make_tokenizer(config.model.config())
+    start_weights(tokenizer, torch.Generator().manual_seed(config.seed))
+    stage = TokenizerStage(tokenizer, config.tokenizer, asdict(config.losses), config.seed)
     _run(stage, train, valid, config, config.tokenizer, run_dir)
     return tokenizer.eval()
 
@@ -104,7 +107,7 @@ def pretrain_foundation(
     train: CorpusDataset,
     valid: CorpusDataset,
     tokenizer: NeuroRVQTokenizer,
-    config: PretrainConfig,
+    config: NeuroRVQPretrainConfig,
     run_dir: Path,
 ) -> NeuroRVQ:
     """Stage two: train a foundation model on the codes of a tokenizer.
@@ -117,7 +120,7 @@ def pretrain_foundation(
         Windows to learn from, and of other subjects to watch.
     tokenizer : NeuroRVQTokenizer
         Trained tokenizer; it stays as it is.
-    config : PretrainConfig
+    config : NeuroRVQPretrainConfig
         Batches, mask and budget; the structure is the tokenizer's.
     run_dir : Path
         Folder of checkpoints and logs.
@@ -186,7 +189,9 @@ def _run(
             n_ranks=n_ranks,
         )
         watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks)
-        return batches, [batch for _, batch in watched]
+        return batches, [
+            batch._replace(windows=model_input(batch.windows, model)[0]) for _, batch in watched
+        ]
 
     with _quiet():
         trainer = make_trainer(config.hardware, settings, run_dir, done)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -15,20 +16,15 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models import (
-    NeuroRVQ,
-    NeuroRVQTokenizer,
-    count_codes,
-    perplexity,
-    reconstruction_losses,
-    synthesise,
-    used_share,
-)
+from ..models import NeuroRVQ, NeuroRVQTokenizer, count_codes, perplexity, used_share
 from ..models.collectives import all_sum
+from ..weights.systems import Tokenizer
 from .batches import Batch
-from .config import LossWeights, StageSettings
+from .config import read_config
 from .masking import masked_token_scores
 from .optimisation import MuonWithAdamW, warmup_cosine
+from .reconstruction import reconstruct
+from .settings import StageSettings
 
 # Any two batches, and any two processes, draw from different seeds.
 _BATCH_STRIDE, _RANK_STRIDE = 1_000_003, 7_919
@@ -62,6 +58,7 @@ class _Stage(lightning.LightningModule):
             self.trained(),
             lr=settings.lr,
             matrix_lr=settings.matrix_lr,
+            betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
         schedule = warmup_cosine(optimizer, settings.lr_warmup_steps, settings.n_steps)
@@ -147,12 +144,12 @@ class TokenizerStage(_Stage):
 
     Parameters
     ----------
-    tokenizer : NeuroRVQTokenizer
+    tokenizer : NeuroRVQTokenizer | BioCodec
         The model to train.
     settings : StageSettings
         Budget and optimisation.
-    weights : LossWeights | None
-        Weights of the losses; None takes the defaults.
+    weights : mapping of str to float | None
+        Weight of each loss by its name; None takes the defaults of the system.
     seed : int
         Seed of what is random in a step.
 
@@ -160,7 +157,7 @@ class TokenizerStage(_Stage):
     --------
     >>> from mne_neurorvq import load_pretrained
     >>> from mne_neurorvq.training import StageSettings, TokenizerStage
-    >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
+    >>> tokenizer = load_pretrained("biocodec-eeg-tiny-random").tokenizer
     >>> stage = TokenizerStage(tokenizer, StageSettings(n_steps=100))
     >>> stage.trained() is tokenizer
     True
@@ -168,21 +165,22 @@ class TokenizerStage(_Stage):
 
     def __init__(
         self,
-        tokenizer: NeuroRVQTokenizer,
+        tokenizer: Tokenizer,
         settings: StageSettings,
-        weights: LossWeights | None = None,
+        weights: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(settings, seed)
         self.tokenizer = tokenizer
-        self.weights = LossWeights() if weights is None else weights
+        usual = asdict(read_config(system=tokenizer.config.system).losses)
+        self.weights = usual if weights is None else weights
 
     def trained(self) -> nn.Module:
         """Say what is optimised.
 
         Returns
         -------
-        NeuroRVQTokenizer
+        NeuroRVQTokenizer | BioCodec
             The tokenizer.
         """
         return self.tokenizer
@@ -195,7 +193,7 @@ class TokenizerStage(_Stage):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum the weighted losses."""
         losses, quantized = self.tokenizer.losses(batch.windows, batch.channel_ids)
-        total = torch.stack([getattr(self.weights, k) * v for k, v in losses.items()]).sum()
+        total = torch.stack([self.weights[k] * v for k, v in losses.items()]).sum()
         n = len(batch.windows)
         logged = {"loss": total, **losses}
         self.log_dict({f"train_{k}": v.detach() for k, v in logged.items()}, batch_size=n)
@@ -215,10 +213,7 @@ class TokenizerStage(_Stage):
         if not self.settled:  # its codes are random numbers
             return
         x = batch.windows
-        predicted, target, quantized = self.tokenizer.reconstruct(x, batch.channel_ids)
-        patches = x.unflatten(-1, (-1, self.tokenizer.config.patch_size))
-        losses = {"code": quantized.loss, **reconstruction_losses(target, predicted, patches)}
-        rebuilt = synthesise(predicted).flatten(2)
+        rebuilt, losses, quantized = reconstruct(self.tokenizer, x, batch.channel_ids)
         r = F.cosine_similarity(
             rebuilt - rebuilt.mean(-1, keepdim=True), x - x.mean(-1, keepdim=True), dim=-1
         ).mean()

@@ -17,8 +17,8 @@ from mne_neurorvq.models import QuantizerConfig
 from mne_neurorvq.training import (
     CorpusDataset,
     CropSettings,
-    ModelSettings,
-    PretrainConfig,
+    NeuroRVQPretrainConfig,
+    NeuroRVQSettings,
     StageSettings,
     config_text,
     prepare_corpus,
@@ -83,8 +83,8 @@ def config():
         warmup_steps=4,
         kmeans_tokens=200,
     )
-    return PretrainConfig(
-        model=ModelSettings(depth=1, mlp_ratio=1.0, quantizer=quantizer),
+    return NeuroRVQPretrainConfig(
+        model=NeuroRVQSettings(depth=1, mlp_ratio=1.0, quantizer=quantizer),
         crops=CropSettings(64, n_channels=(4, 8), n_patches=(2, 3)),
         tokenizer=_STAGE,
         foundation=replace(_STAGE, n_steps=6, validate_every=3),

@@ -18,7 +18,7 @@ from mne_neurorvq.cli import main
 from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.training import (
     CorpusDataset,
-    PretrainConfig,
+    NeuroRVQPretrainConfig,
     command,
     config_text,
     read_config,
@@ -219,7 +219,7 @@ def test_the_configuration_is_printed_as_it_would_be_used(capsys):
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["depth"] == 6
     assert printed["hardware"]["devices"] == 4
-    assert set(printed) == set(vars(PretrainConfig()))
+    assert set(printed) == set(vars(NeuroRVQPretrainConfig()))
 
 
 def test_a_run_keeps_the_configuration_that_it_was_begun_with(run, config):

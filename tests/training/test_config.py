@@ -13,9 +13,9 @@ from mne_neurorvq.models import NEURORVQ_ECG, QuantizerConfig
 from mne_neurorvq.training import (
     CropSettings,
     Hardware,
-    LossWeights,
-    ModelSettings,
-    PretrainConfig,
+    NeuroRVQLossWeights,
+    NeuroRVQPretrainConfig,
+    NeuroRVQSettings,
     StageSettings,
     config_text,
     read_config,
@@ -36,10 +36,10 @@ STAGES = st.builds(
     save_every=COUNTS,
 )
 CONFIGS = st.builds(
-    PretrainConfig,
+    NeuroRVQPretrainConfig,
     seed=st.integers(0, 2**32 - 1),
     model=st.builds(
-        ModelSettings,
+        NeuroRVQSettings,
         modality=st.sampled_from(["eeg", "emg", "ecg", "ppg"]),
         depth=COUNTS,
         mlp_ratio=POSITIVE,
@@ -54,7 +54,7 @@ CONFIGS = st.builds(
     crops=st.builds(
         CropSettings, tokens_per_batch=COUNTS, n_channels=st.lists(COUNTS, min_size=1).map(tuple)
     ),
-    losses=st.builds(LossWeights, code=st.floats(0, 10), waveform=st.floats(0, 10)),
+    losses=st.builds(NeuroRVQLossWeights, code=st.floats(0, 10), waveform=st.floats(0, 10)),
     mask_ratio=st.floats(0.01, 0.99),
     tokenizer=STAGES,
     foundation=STAGES,
@@ -75,12 +75,12 @@ def test_a_configuration_survives_being_written(tmp_path_factory, config):
 
 
 def test_nothing_given_is_the_defaults(tmp_path):
-    assert read_config() == read_config(_file(tmp_path, "")) == PretrainConfig()
+    assert read_config() == read_config(_file(tmp_path, "")) == NeuroRVQPretrainConfig()
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
     found = read_config(_file(tmp_path, "tokenizer: {n_steps: 4000}\nmodel:\n  depth: 6\n"))
-    default = PretrainConfig()
+    default = NeuroRVQPretrainConfig()
     wanted = replace(
         default,
         tokenizer=replace(default.tokenizer, n_steps=4000),
@@ -110,7 +110,7 @@ def test_a_number_that_yaml_takes_for_a_word_is_a_number(tmp_path, text):
     ("text", "message"),
     [
         ("model: {dept: 3}", r"model\.dept: unknown key \(there are: modality, depth, "),
-        ("steps: 3", r"steps: unknown key \(there are: seed, model, crops, "),
+        ("steps: 3", r"steps: unknown key \(there are: system, seed, model, crops, "),
         ("model: {quantizer: {codes: 3}}", r"model\.quantizer\.codes: unknown key"),
         ("1: 2", "1: unknown key"),
         ("model: 3", "model must have keys, got 3"),
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there_says_so(tmp_path):
 
 
 def test_the_modality_settles_signal_and_vocabulary():
-    found = ModelSettings("ecg", depth=2).config()
+    found = NeuroRVQSettings("ecg", depth=2).config()
     assert found.channels == NEURORVQ_ECG.channels
     assert (found.sfreq, found.patch_size) == (NEURORVQ_ECG.sfreq, NEURORVQ_ECG.patch_size)
     assert (found.depth, found.quantizer.n_codes) == (2, 1024)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -319,7 +319,7 @@ def test_a_step_accumulates_batches(train, valid, config, tmp_path):
     torch.manual_seed(5)
     model = NeuroRVQTokenizer(config=config.model.config()).train()
     start_filter_bank(model.encoder, 200.0, torch.Generator().manual_seed(5))
-    stage = TokenizerStage(model, settings, config.losses, seed=5)
+    stage = TokenizerStage(model, settings, asdict(config.losses), seed=5)
     optimizer = MuonWithAdamW(
         model, lr=settings.lr, matrix_lr=settings.matrix_lr, weight_decay=0.01
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +15,7 @@ from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.training import (
     Batch,
     FoundationStage,
-    LossWeights,
+    NeuroRVQLossWeights,
     StageSettings,
     TokenizerStage,
 )
@@ -62,11 +62,12 @@ def foundation(tokenizer):
 # ---- the tokenizer
 
 
-@pytest.mark.parametrize("weights", [LossWeights(), LossWeights(2.0, 0.5, 0.0, 3.0, 0.25)])
-def test_the_losses_are_summed_with_their_weights(tokenizer, weights):
-    stage = _listening(TokenizerStage(tokenizer.eval(), SETTINGS, weights))
-    loss = stage.training_step(_make_batch(), 0)
+@pytest.mark.parametrize("given", [None, NeuroRVQLossWeights(2.0, 0.5, 0.0, 3.0, 0.25)])
+def test_the_losses_are_summed_with_their_weights(tokenizer, given):
+    stage = TokenizerStage(tokenizer.eval(), SETTINGS, None if given is None else asdict(given))
+    loss = _listening(stage).training_step(_make_batch(), 0)
     parts = {name: stage.logged[f"train_{name}"] for name in NAMES}
+    weights = given or NeuroRVQLossWeights()
     wanted = sum(getattr(weights, name) * value for name, value in parts.items())
     assert loss.item() == pytest.approx(wanted, rel=1e-5)
     assert stage.logged["train_loss"] == loss.item()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...weights.systems import SYSTEMS
 from .prepare import prepare_corpus
 from .storage import SUMMARY
 from .summary import summary_text
@@ -33,13 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the corpus; if it is there, the command goes on and adds to it",
     )
+    parser.add_argument(
+        "--system",
+        default="neurorvq",
+        metavar="NAME",
+        help=f"whose models are to learn from it: {', '.join(SYSTEMS)} (default: neurorvq)",
+    )
     parser.add_argument("--modality", default="eeg", help="kind of signal (default: eeg)")
     parser.add_argument(
         "--window",
         type=float,
         default=12.0,
         metavar="S",
-        help="longest window in s, a multiple of the model's patch (default: 12)",
+        help="longest window in s, a multiple of the model's patch, of BioCodec 1 s (default: 12)",
     )
     split = parser.add_mutually_exclusive_group()
     split.add_argument(
@@ -75,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
     summary = prepare_corpus(
         args.sources,
         args.out,
+        system=args.system,
         modality=args.modality,
         window=args.window,
         validation_fraction=args.validation_fraction,

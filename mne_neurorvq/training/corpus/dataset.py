@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from .storage import DATA, INDEX, window_starts
+from .storage import BEFORE, DATA, INDEX, window_starts
 
 # Arrays that a process keeps open, and windows that it asks a bucket for at once.
 _OPEN = 1024
@@ -34,9 +34,10 @@ class Window:
     subject : str
         Whose it is.
     data : ndarray of float32, shape (n_channels, n_times)
-        Signal in the model's unit and rate, a whole number of patches.
+        Signal in the unit of the corpus and at the model's rate, a whole number of patches.
     rows : ndarray of int64, shape (n_channels,)
-        Vocabulary rows.
+        Vocabulary rows; the numbers of the channels in the recording where there is no
+        vocabulary.
     """
 
     id: str
@@ -68,7 +69,7 @@ class CorpusDataset(Dataset[Window]):
     n_channels, n_patches : ndarray of int, shape (n_windows,)
         Size of each window, known without reading it.
     index : dict
-        Settings of the corpus (``modality``, ``sfreq``, ``unit``, ``patch_size``,
+        Settings of the corpus (``system``, ``modality``, ``sfreq``, ``unit``, ``patch_size``,
         ``window_patches``, ``step``) and what is in it.
 
     Examples
@@ -123,6 +124,16 @@ class CorpusDataset(Dataset[Window]):
                 f"{path} is not there: 'mne-neurorvq prepare SOURCE... -o DIR' makes a corpus."
             ) from None
         return index
+
+    @property
+    def system(self) -> str:
+        """Whose models are to learn from it."""
+        return str((BEFORE | self.index)["system"])
+
+    @property
+    def patch_size(self) -> int:
+        """Samples of a patch of the corpus."""
+        return int(self.index["patch_size"])
 
     @property
     def subjects(self) -> list[str]:

@@ -24,6 +24,7 @@ def prepare_corpus(
     sources: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     *,
+    system: str = "neurorvq",
     modality: str = "eeg",
     window: float = 12.0,
     validation_fraction: float = 0.1,
@@ -35,8 +36,9 @@ def prepare_corpus(
 ) -> dict[str, Any]:
     """Turn recordings into a corpus of windows to pretrain on.
 
-    Each recording is read with MNE, its channels are matched to the vocabulary of the modality, it
-    passes the modality's filters and its channels and windows are judged by fixed limits. What is
+    Each recording is read with MNE, its channels are matched to the vocabulary of the system (all
+    of the modality are taken where there is none), it passes the system's filters and its
+    channels and windows are judged by fixed limits. What is
     left is cut into successive windows of all channels. A file that cannot be read or used is
     reported and skipped. What is done is kept: the same call takes up a run that was stopped at
     any moment, and with more sources it adds to the corpus.
@@ -47,10 +49,13 @@ def prepare_corpus(
         Files, folders (searched with their subfolders), globs and BIDS roots.
     out : str or path-like
         Folder of the corpus; new, or one that was begun with the same settings.
+    system : "neurorvq" | "biocodec"
+        Whose models are to learn from it: gives filters, rate and channels.
     modality : str
         Kind of signal.
     window : float
-        Longest window in seconds, a multiple of the model's patch; training crops shorter ones.
+        Longest window in seconds, a multiple of the model's patch (BioCodec: of a second);
+        training crops shorter ones.
     validation_fraction : float
         Expected share of the subjects that is held back for validation.
     validation_subjects : sequence of str | None
@@ -98,7 +103,7 @@ def prepare_corpus(
     >>> summary["rejected"]["recordings"]
     []
     """
-    rules = Rules.of(modality, window)
+    rules = Rules.of(system, modality, window)
     _check_split(validation_fraction, validation_subjects, n_jobs)
     settings = rules.settings() | {
         "validation_fraction": validation_fraction,

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...estimators.preprocessing import find_preprocessing, preprocessing_of
-from ...models import NEURORVQ_EEG, NeuroRVQConfig
 from ...signals import ChannelMatch, unit_factor, used_channels
+from ...weights.systems import SYSTEMS, Config
+from ..inputs import corpus_patch, corpus_unit, vocabulary
 from ..recordings import model_signals, pick_matching
 from .quality import LIMITS, PatchQuality, stuck_channels
 from .sources import Found
 from .storage import CorpusFolder, Entry, Status, window_starts, write_array
 
 _FORMAT = 1
-_CONFIGS = {"eeg": NEURORVQ_EEG}
 # Steps from zero to the clip limit: 0.05 uV for EEG, finer than the noise of any amplifier. A step
 # that is the same for all lets quiet channels take fewer bytes.
 _STEPS = 10_000
@@ -44,21 +44,26 @@ class Rules:
 
     Parameters
     ----------
+    system : str
+        Whose models are to learn from them.
     modality : str
         Kind of signal.
     window_patches : int
         Patches of a window.
     """
 
+    system: str
     modality: str
     window_patches: int
 
     @classmethod
-    def of(cls, modality: str, window: float) -> Rules:
+    def of(cls, system: str, modality: str, window: float) -> Rules:
         """Check what the user says.
 
         Parameters
         ----------
+        system : str
+            Whose models are to learn from them.
         modality : str
             Kind of signal.
         window : float
@@ -74,33 +79,47 @@ class Rules:
         NotImplementedError
             If the modality's preprocessing is not known.
         ValueError
-            If a window is no whole number of patches, or of too few.
+            If there is no such system, or a window is no whole number of patches, or of too few.
         """
-        find_preprocessing("neurorvq", modality)
-        seconds = _CONFIGS[modality].patch_seconds
+        if system not in SYSTEMS:
+            raise ValueError(f"system={system!r} is none of {', '.join(SYSTEMS)}.")
+        find_preprocessing(system, modality)
+        config = SYSTEMS[system].presets[modality]
+        seconds = corpus_patch(config) / config.sfreq
         patches = round(window / seconds)
         if patches < SHORTEST or abs(patches * seconds - window) > 1e-9:
             raise ValueError(
                 f"window={window:g} s must be a multiple of the patch ({seconds:g} s), and at "
                 f"least {SHORTEST * seconds:g} s."
             )
-        return cls(modality, patches)
+        return cls(system, modality, patches)
 
     @property
-    def config(self) -> NeuroRVQConfig:
-        """Vocabulary, unit, rate and patch of the modality's models."""
-        return _CONFIGS[self.modality]
+    def config(self) -> Config:
+        """Vocabulary, unit and rate of the system's models."""
+        return SYSTEMS[self.system].presets[self.modality]
+
+    @property
+    def patch_size(self) -> int:
+        """Samples of a patch of the corpus."""
+        return corpus_patch(self.config)
+
+    @property
+    def patch_seconds(self) -> float:
+        """Duration of a patch of the corpus."""
+        return self.patch_size / self.config.sfreq
 
     @property
     def clip(self) -> float:
-        """Largest value in the model's unit."""
-        preprocessing = preprocessing_of(self.config)
-        assert preprocessing.clip is not None
-        return preprocessing.clip * unit_factor(preprocessing.unit, self.config.unit)
+        """Largest value in the unit of the corpus."""
+        preprocessing, unit = preprocessing_of(self.config), corpus_unit(self.config)
+        if preprocessing.clip is None:
+            return LIMITS[self.modality].clip * unit_factor("uV", unit)
+        return preprocessing.clip * unit_factor(preprocessing.unit, unit)
 
     @property
     def step(self) -> float:
-        """What a count stands for, in the model's unit."""
+        """What a count stands for, in the unit of the corpus."""
         return self.clip / _STEPS
 
     def settings(self) -> dict[str, Any]:
@@ -108,13 +127,14 @@ class Rules:
         config = self.config
         return {
             "format": _FORMAT,
+            "system": self.system,
             "modality": self.modality,
             "sfreq": config.sfreq,
-            "unit": config.unit,
-            "patch_size": config.patch_size,
+            "unit": corpus_unit(config),
+            "patch_size": self.patch_size,
             "window_patches": self.window_patches,
             "step": self.step,
-            "channels": list(config.channels),
+            "channels": list(vocabulary(config)),
             "preprocessing": asdict(preprocessing_of(self.config)),
             "limits": asdict(LIMITS[self.modality]),
         }
@@ -156,7 +176,7 @@ def prepare_recording(found: Found, rules: Rules, folder: CorpusFolder) -> Entry
 def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> Entry:
     config, limits = rules.config, LIMITS[rules.modality]
     raw = _open(found)
-    _check_length(raw, config)
+    _check_length(raw, rules)
     raw, matches = _picked(raw, config)
     dropped = _by_reason((_why_unmatched(match), match.name) for match in matches if not match.used)
     rows = np.array(used_channels(matches)[1])
@@ -170,9 +190,9 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
     bad_times = _bad_times(raw)
     names = raw.ch_names
     data = model_signals(raw, config)
-    n_patches = data.shape[1] // config.patch_size
-    data = data[:, : n_patches * config.patch_size]
-    quality = PatchQuality.of(data, config.patch_size, rules.clip, limits)
+    n_patches = data.shape[1] // rules.patch_size
+    data = data[:, : n_patches * rules.patch_size]
+    quality = PatchQuality.of(data, rules.patch_size, rules.clip, limits)
     bad = quality.bad_channels(limits)
     _merge(dropped, ((reason, names[i]) for i, reason in bad.items()))
     kept = [i for i in range(len(names)) if i not in bad]
@@ -183,10 +203,10 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
 
     counts = _counts(data[kept], rules, lost)
     identity = _identity(found.path, counts, rows[kept])
-    attributes = {"rows": rows[kept].tolist(), "step": rules.step, "unit": config.unit}
+    attributes = {"rows": rows[kept].tolist(), "step": rules.step, "unit": corpus_unit(config)}
     target = folder.temporary(str(found.path))
     shutil.rmtree(target, ignore_errors=True)
-    window_times = rules.window_patches * config.patch_size
+    window_times = rules.window_patches * rules.patch_size
     write_array(target, counts, window_times, attributes | {"sfreq": config.sfreq})
     return Entry(
         path=str(found.path),
@@ -196,6 +216,7 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
         rule=found.rule,
         id=identity,
         rows=tuple(rows[kept].tolist()),
+        names=() if vocabulary(config) else tuple(names[i] for i in kept),
         n_patches=n_patches,
         dropped=dropped,
         lost=lost,
@@ -211,16 +232,14 @@ def _open(found: Found) -> mne.io.BaseRaw:
     return read_raw_bids(path.update(root=found.bids_root), verbose="error")
 
 
-def _check_length(raw: mne.io.BaseRaw, config: NeuroRVQConfig) -> None:
+def _check_length(raw: mne.io.BaseRaw, rules: Rules) -> None:
     seconds = raw.n_times / raw.info["sfreq"]
-    least = SHORTEST * config.patch_seconds
+    least = SHORTEST * rules.patch_seconds
     if seconds < least:
         raise Unusable(f"{seconds:.3g} s are shorter than {least:g} s")
 
 
-def _picked(
-    raw: mne.io.BaseRaw, config: NeuroRVQConfig
-) -> tuple[mne.io.BaseRaw, tuple[ChannelMatch, ...]]:
+def _picked(raw: mne.io.BaseRaw, config: Config) -> tuple[mne.io.BaseRaw, tuple[ChannelMatch, ...]]:
     try:
         return pick_matching(raw, config)
     except ValueError as error:
@@ -260,7 +279,7 @@ def _bad_times(raw: mne.io.BaseRaw) -> list[tuple[float, float]]:
 def _lost_windows(
     quality: PatchQuality, bad_times: Sequence[tuple[float, float]], rules: Rules
 ) -> dict[str, list[int]]:
-    limits, seconds = LIMITS[rules.modality], rules.config.patch_seconds
+    limits, seconds = LIMITS[rules.modality], rules.patch_seconds
     n_patches = quality.flat.shape[1]
     lost: dict[str, list[int]] = {}
     for number, start in enumerate(window_starts(n_patches, rules.window_patches, set())):
@@ -281,7 +300,7 @@ def _counts(
     for row, signal in zip(counts, data, strict=True):
         # Resampling overshoots the clip limit a little.
         row[:] = np.clip(np.rint(signal / rules.step), -2 * _STEPS, 2 * _STEPS)
-    size = rules.window_patches * rules.config.patch_size
+    size = rules.window_patches * rules.patch_size
     for number in (i for numbers in lost.values() for i in numbers):
         counts[:, number * size : (number + 1) * size] = 0
     return counts

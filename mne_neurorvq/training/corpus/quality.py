@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import mne
 import numpy as np
@@ -17,8 +18,8 @@ _BLOCK = 60.0
 class ArtefactLimits:
     """When channels and windows are left out of a corpus.
 
-    A sample is clipped within 2 % of the preprocessing's clip limit; a patch of a channel is flat
-    if its standard deviation is below ``flat_deviation``.
+    A sample is clipped within 2 % of the clip limit; a patch of a channel is flat if its standard
+    deviation is below ``flat_deviation``.
 
     Parameters
     ----------
@@ -37,6 +38,9 @@ class ArtefactLimits:
         A window with more flat patches than this share, of all its channels together, is rejected
         as flat: gaps in recordings are often filled with zeros.
     """
+
+    #: Clip limit in microvolts for systems whose filters have none.
+    clip: ClassVar[float] = 500.0
 
     flat_deviation: float = 0.1
     flat_channel_share: float = 0.5

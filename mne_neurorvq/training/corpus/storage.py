@@ -36,6 +36,9 @@ DATA, _TEMPORARY, _LOCK = "data", "tmp", ".lock"
 # Windows that one shard file holds at most: some 50 MB.
 _SHARD_WINDOWS = 256
 
+# What corpora do not say that were begun before it could be anything else.
+BEFORE = {"system": "neurorvq"}
+
 Status = Literal["done", "rejected", "failed"]
 
 
@@ -58,7 +61,9 @@ class Entry:
     id : str
         Name in the corpus; the same for the same signals.
     rows : tuple of int
-        Vocabulary rows of its channels.
+        Vocabulary rows of its channels, or their numbers in the recording.
+    names : tuple of str
+        Names of its channels where there is no vocabulary.
     n_patches : int
         Length.
     dropped : dict of str to list of str
@@ -75,6 +80,7 @@ class Entry:
     rule: str = ""
     id: str = ""
     rows: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
     n_patches: int = 0
     dropped: dict[str, list[str]] = field(default_factory=dict)
     lost: dict[str, list[int]] = field(default_factory=dict)
@@ -218,7 +224,7 @@ class CorpusFolder:
                 )
             write_json(path, settings)
             return
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun = BEFORE | json.loads(path.read_text(encoding="utf-8"))
         wanted = json.loads(json.dumps(settings))
         differing = [k for k in {**begun, **wanted} if begun.get(k) != wanted.get(k)]
         if differing:
@@ -248,7 +254,7 @@ class CorpusFolder:
                 file.truncate(len(whole))
         for line in whole.decode("utf-8").splitlines():
             raw = json.loads(line)
-            entry = Entry(**{**raw, "rows": tuple(raw["rows"])})
+            entry = Entry(**{**raw, **{k: tuple(raw.get(k, ())) for k in ("rows", "names")}})
             entries[entry.path] = entry
         return entries
 

@@ -136,7 +136,7 @@ def summarise(
             recordings=1, windows=len(starts), seconds=patches * patch_seconds
         )
     n_channels = sorted(len(entry.rows) for entry in done)
-    names = settings["channels"]
+    vocabulary = settings["channels"]
     return {
         **{
             side: {
@@ -151,7 +151,11 @@ def summarise(
             "fewest": n_channels[0] if done else 0,
             "median": n_channels[len(done) // 2] if done else 0,
             "most": n_channels[-1] if done else 0,
-            "names": sorted(names[row] for row in {row for entry in done for row in entry.rows}),
+            "names": sorted(
+                {vocabulary[row] for entry in done for row in entry.rows}
+                if vocabulary
+                else {name for entry in done for name in entry.names}
+            ),
         },
         "bytes": sum(folder.size(entry.id) for entry in done),
         "rejected": {

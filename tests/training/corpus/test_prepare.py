@@ -374,7 +374,7 @@ def test_a_rest_is_a_window_if_it_has_two_patches():
 
 
 def test_a_step_is_finer_than_what_amplifiers_resolve():
-    assert Rules.of("eeg", 12.0).step == pytest.approx(0.05)
+    assert Rules.of("neurorvq", "eeg", 12.0).step == pytest.approx(0.05)
 
 
 def test_simulated_people_have_different_montages():

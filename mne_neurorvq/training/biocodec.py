@@ -1,0 +1,115 @@
+# License: BSD-3-Clause
+"""Pretraining of BioCodec: its settings, whose defaults are those of the small model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, cast
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from ..models import BIOCODEC_EEG, BIOCODEC_LOSS_WEIGHTS, BioCodecConfig, QuantizerConfig
+from ..weights.systems import SYSTEMS
+from .batches import CropSettings
+from .settings import PretrainConfig, StageSettings
+
+
+@dataclass(frozen=True)
+class BioCodecSettings:
+    """Structure of a BioCodec; the rest follows from the modality.
+
+    Parameters
+    ----------
+    modality : "eeg" | "emg"
+        Kind of signal: gives rate, strides and the spectra of the loss.
+    n_filters, quantizer
+        See :class:`~mne_neurorvq.models.BioCodecConfig`. The defaults are those of the small
+        model.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import BioCodecSettings
+    >>> BioCodecSettings(n_filters=32).config().patch_size
+    12
+    """
+
+    modality: Literal["eeg", "emg"] = "eeg"
+    n_filters: PositiveInt = 16
+    quantizer: QuantizerConfig = field(
+        default_factory=lambda: replace(BIOCODEC_EEG.quantizer, dead_code_threshold=0.5)
+    )
+
+    def config(self) -> BioCodecConfig:
+        """Build the configuration of the model.
+
+        Returns
+        -------
+        BioCodecConfig
+            Configuration.
+        """
+        preset = cast(BioCodecConfig, SYSTEMS["biocodec"].presets[self.modality])
+        return replace(preset, n_filters=self.n_filters, quantizer=self.quantizer)
+
+
+@dataclass(frozen=True)
+class BioCodecLossWeights:
+    """Weights of the losses of BioCodec, by default the published ones.
+
+    Parameters
+    ----------
+    code, waveform, spectral : float
+        Weight of the commitment and of the terms of
+        :func:`~mne_neurorvq.models.biocodec_losses`.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import BioCodecLossWeights
+    >>> BioCodecLossWeights()
+    BioCodecLossWeights(code=0.25, waveform=0.2, spectral=1.0)
+    """
+
+    code: NonNegativeFloat = BIOCODEC_LOSS_WEIGHTS["code"]
+    waveform: NonNegativeFloat = BIOCODEC_LOSS_WEIGHTS["waveform"]
+    spectral: NonNegativeFloat = BIOCODEC_LOSS_WEIGHTS["spectral"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BioCodecPretrainConfig(PretrainConfig):
+    """Everything that a pretraining run of BioCodec depends on, but for the corpus.
+
+    Parameters
+    ----------
+    system : "biocodec"
+        Whose architecture.
+    seed : int
+        Seed of weights and crops.
+    model : BioCodecSettings
+        Structure.
+    crops : CropSettings
+        Batches. Its patches are those of the corpus, one second each: by default, four channels
+        of each window, 5 s long.
+    losses : BioCodecLossWeights
+        Objective.
+    tokenizer : StageSettings
+        Budget of the codec.
+    hardware : Hardware
+        What to train on.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import BioCodecPretrainConfig
+    >>> BioCodecPretrainConfig().crops.n_patches
+    (5,)
+    """
+
+    system: Literal["biocodec"] = "biocodec"
+    model: BioCodecSettings = field(default_factory=BioCodecSettings)
+    crops: CropSettings = field(
+        default_factory=lambda: CropSettings(80, n_channels=(4,), n_patches=(5,))
+    )
+    losses: BioCodecLossWeights = field(default_factory=BioCodecLossWeights)
+    tokenizer: StageSettings = field(
+        default_factory=lambda: StageSettings(
+            n_steps=7000, lr=3e-3, matrix_lr=6e-3, betas=(0.5, 0.9), lr_warmup_steps=300
+        )
+    )

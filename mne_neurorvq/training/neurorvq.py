@@ -1,0 +1,133 @@
+# License: BSD-3-Clause
+"""Pretraining of NeuroRVQ: its settings, whose defaults are those of the small model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, cast
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from ..models import NeuroRVQConfig, QuantizerConfig
+from ..weights.systems import SYSTEMS
+from .batches import CropSettings
+from .settings import PretrainConfig, StageSettings
+
+# What the preset of the modality does not settle: all but signal and vocabulary.
+_MODEL_KEYS = ("depth", "decoder_depth", "mlp_ratio", "foundation_layer_scale", "quantizer")
+
+
+@dataclass(frozen=True)
+class NeuroRVQSettings:
+    """Structure of a NeuroRVQ; the rest follows from the modality.
+
+    Parameters
+    ----------
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        Kind of signal: gives channels, rate, unit, patch size and convolutions.
+    depth, decoder_depth, mlp_ratio, foundation_layer_scale, quantizer
+        See :class:`~mne_neurorvq.models.NeuroRVQConfig`. The defaults are those of the small
+        model.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import NeuroRVQSettings
+    >>> NeuroRVQSettings(depth=6).config().patch_size
+    200
+    """
+
+    modality: Literal["eeg", "emg", "ecg", "ppg"] = "eeg"
+    depth: PositiveInt = 3
+    decoder_depth: PositiveInt = 1
+    mlp_ratio: PositiveFloat = 2.0
+    foundation_layer_scale: NonNegativeFloat = 1.0
+    quantizer: QuantizerConfig = field(
+        default_factory=lambda: QuantizerConfig(
+            n_codes=1024,
+            code_dim=32,
+            rule="euclidean",
+            dead_code_threshold=0.1,
+            warmup_steps=400,
+        )
+    )
+
+    def config(self) -> NeuroRVQConfig:
+        """Build the configuration of the model.
+
+        Returns
+        -------
+        NeuroRVQConfig
+            Configuration.
+        """
+        preset = cast(NeuroRVQConfig, SYSTEMS["neurorvq"].presets[self.modality])
+        return replace(preset, **{key: getattr(self, key) for key in _MODEL_KEYS})
+
+
+@dataclass(frozen=True)
+class NeuroRVQLossWeights:
+    """Weights of the losses of NeuroRVQ's tokenizer.
+
+    The published objective is 1 for all but ``waveform``, which is 0 there: without it the
+    amplitude of the reconstruction is free.
+
+    Parameters
+    ----------
+    code, amplitude, phase, signal, waveform : float
+        Weight of the term of that name, see
+        :func:`~mne_neurorvq.models.reconstruction_losses`.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import NeuroRVQLossWeights
+    >>> published = NeuroRVQLossWeights(waveform=0.0)
+    >>> published.signal
+    1.0
+    """
+
+    code: NonNegativeFloat = 1.0
+    amplitude: NonNegativeFloat = 1.0
+    phase: NonNegativeFloat = 1.0
+    signal: NonNegativeFloat = 1.0
+    waveform: NonNegativeFloat = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuroRVQPretrainConfig(PretrainConfig):
+    """Everything that a pretraining run of NeuroRVQ depends on, but for the corpus.
+
+    Parameters
+    ----------
+    system : "neurorvq"
+        Whose architecture.
+    seed : int
+        Seed of weights, crops and masks.
+    model : NeuroRVQSettings
+        Structure.
+    crops : CropSettings
+        Batches.
+    losses : NeuroRVQLossWeights
+        Objective of the tokenizer.
+    tokenizer, foundation : StageSettings
+        The stages.
+    mask_ratio : float
+        Share of the patches that the first of the two passes of the foundation stage hides.
+    hardware : Hardware
+        What to train on.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import NeuroRVQPretrainConfig
+    >>> NeuroRVQPretrainConfig().foundation.lr
+    0.003
+    """
+
+    system: Literal["neurorvq"] = "neurorvq"
+    model: NeuroRVQSettings = field(default_factory=NeuroRVQSettings)
+    crops: CropSettings = field(default_factory=CropSettings)
+    losses: NeuroRVQLossWeights = field(default_factory=NeuroRVQLossWeights)
+    tokenizer: StageSettings = field(default_factory=StageSettings)
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    # The masked-token heads start from nothing and have to grow: they learn four times as fast.
+    foundation: StageSettings = field(
+        default_factory=lambda: StageSettings(n_steps=10_000, lr=3e-3)
+    )
