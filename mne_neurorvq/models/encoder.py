@@ -1,13 +1,15 @@
 # License: BSD-3-Clause
-"""The NeuroRVQ encoder: patch embeddings at four temporal scales and the trunk they share."""
+"""The encoder: patch embeddings at one or more temporal scales and the trunk they share."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import NeuroRVQConfig
+from .transformer_config import ConvStage, TransformerConfig, TrunkStyle
 from .trunk import Trunk
 
 
@@ -16,10 +18,10 @@ class PatchEmbedding(nn.Module):
 
     Parameters
     ----------
-    config : NeuroRVQConfig
-        Filters and groups.
-    kernel_1, kernel_2 : int
-        Widths of the two convolutions.
+    stages : sequence of ConvStage
+        The convolutions; ``conv1`` and ``norm1`` are the first and its GroupNorm.
+    n_filters, n_groups : int
+        Channels of the convolutions and groups of their GroupNorm.
 
     Notes
     -----
@@ -27,18 +29,25 @@ class PatchEmbedding(nn.Module):
     patches of the segment.
     """
 
-    def __init__(self, config: NeuroRVQConfig, kernel_1: int, kernel_2: int) -> None:
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+
+    def __init__(self, stages: Sequence[ConvStage], n_filters: int, n_groups: int) -> None:
         super().__init__()
-        width, groups = config.n_filters, config.n_groups
-        self.conv1 = nn.Conv2d(1, width, (1, kernel_1), padding=(0, kernel_1 // 2))
-        self.norm1 = nn.GroupNorm(groups, width)
-        self.conv2 = nn.Conv2d(width, width, (1, kernel_2), padding=(0, kernel_2 // 2))
-        self.norm2 = nn.GroupNorm(groups, width)
+        self.pools = tuple(stage.pool for stage in stages)
+        n_in = 1
+        for i, (kernel, stride, _) in enumerate(stages, start=1):
+            conv = nn.Conv2d(n_in, n_filters, (1, kernel), (1, stride), (0, kernel // 2))
+            self.add_module(f"conv{i}", conv)
+            self.add_module(f"norm{i}", nn.GroupNorm(n_groups, n_filters))
+            n_in = n_filters
 
     def forward(self, patches: Tensor) -> Tensor:
         """Map ``(batch, n_tokens, patch_size)`` to ``(batch, n_tokens, embed_dim)``."""
-        x = F.avg_pool2d(F.gelu(self.norm1(self.conv1(patches[:, None]))), (1, 2))
-        x = F.avg_pool2d(F.gelu(self.norm2(self.conv2(x))), (1, 4))
+        x = patches[:, None]
+        for i, pool in enumerate(self.pools, start=1):
+            x = F.gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
+            x = x if pool == 1 else F.avg_pool2d(x, (1, pool))
         return x.permute(0, 2, 3, 1).flatten(2)
 
 
@@ -47,19 +56,18 @@ class Encoder(nn.Module):
 
     Parameters
     ----------
-    config : NeuroRVQConfig
+    config : TransformerConfig
         Structure.
-    layer_scale : float
-        Initial LayerScale of the blocks; 0 leaves it out.
+    style : TrunkStyle
+        That of the tokenizer or of the foundation model.
     """
 
-    def __init__(self, config: NeuroRVQConfig, layer_scale: float = 0.0) -> None:
+    def __init__(self, config: TransformerConfig, style: TrunkStyle) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            PatchEmbedding(config, *kernels)
-            for kernels in zip(config.kernels_1, config.kernels_2, strict=True)
+            PatchEmbedding(stages, config.n_filters, config.n_groups) for stages in config.scales
         )
-        self.trunk = make_trunk(config, config.depth, layer_scale)
+        self.trunk = make_trunk(config, config.depth, style)
 
     def embed(self, patches: Tensor) -> Tensor:
         """Patch embeddings of every scale.
@@ -95,7 +103,7 @@ class Encoder(nn.Module):
         return through_trunk(self.trunk, embeddings, channel_ids)
 
 
-def make_trunk(config: NeuroRVQConfig, depth: int, layer_scale: float = 0.0) -> Trunk:
+def make_trunk(config: TransformerConfig, depth: int, style: TrunkStyle) -> Trunk:
     """Build a trunk of the configuration's width and tables."""
     return Trunk(
         config.embed_dim,
@@ -104,7 +112,7 @@ def make_trunk(config: NeuroRVQConfig, depth: int, layer_scale: float = 0.0) -> 
         config.mlp_ratio,
         len(config.channels),
         config.max_patches,
-        layer_scale,
+        style,
     )
 
 
@@ -115,9 +123,10 @@ def through_trunk(trunk: Trunk, x: Tensor, channel_ids: Tensor) -> Tensor:
     return trunk(x.flatten(0, 1), channel_ids).unflatten(0, x.shape[:2])
 
 
-def scale_norms(config: NeuroRVQConfig) -> nn.ModuleList:
+def scale_norms(config: TransformerConfig) -> nn.ModuleList:
     """Build a LayerNorm for each scale."""
-    return nn.ModuleList(nn.LayerNorm(config.embed_dim) for _ in config.kernels_1)
+    eps = config.tokenizer_style.norm_eps
+    return nn.ModuleList(nn.LayerNorm(config.embed_dim, eps=eps) for _ in config.scales)
 
 
 def each_scale(modules: nn.ModuleList, x: Tensor) -> Tensor:

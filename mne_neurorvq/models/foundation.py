@@ -1,62 +1,235 @@
 # License: BSD-3-Clause
-"""The NeuroRVQ foundation model: the encoder with its pretraining and classification heads."""
+"""Foundation models: an encoder with pretraining and classification heads, and that of NeuroRVQ."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from .config import NEURORVQ_EEG, NeuroRVQConfig
 from .encoder import Encoder
 from .head import make_head
-from .signature import ChannelsInfo, as_patches, check_length, pick_channels, resolve_channels
+from .masked_tokens import make_token_heads
+from .neurorvq_config import NEURORVQ_EEG, NeuroRVQConfig
+from .signature import (
+    ChannelsInfo,
+    as_patches,
+    check_config,
+    check_length,
+    pick_channels,
+    resolve_channels,
+)
+from .transformer_config import TransformerConfig
 from .trunk import init_trunk
 
 
-class MaskedTokenHeads(nn.Module):
-    """What masked-token prediction adds to the encoder: mask token, norm and linear heads.
+class FoundationModel(nn.Module):
+    """What the foundation models of all systems share.
 
-    Parameters
-    ----------
-    config : NeuroRVQConfig
-        Structure.
+    A system says which features its encoder gives (:meth:`_features`), and which of them the
+    pretraining heads see (:meth:`_hidden_features`).
     """
 
-    def __init__(self, config: NeuroRVQConfig) -> None:
-        super().__init__()
-        quantizer, dim = config.quantizer, config.embed_dim
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.norm = nn.LayerNorm(dim)
-        shape = (quantizer.n_codebooks, quantizer.n_levels, quantizer.n_codes)
-        self.weight = nn.Parameter(torch.empty(*shape, dim))
-        self.bias = nn.Parameter(torch.zeros(shape))
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
-        nn.init.trunc_normal_(self.weight, std=0.02)
+    published: ClassVar[TransformerConfig]
+    head_kinds: ClassVar[tuple[str, ...]] = ("mean", "flatten")
+    # Whether convolutions start like linear layers.
+    _init_convolutions: ClassVar[bool] = True
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits of every code.
+    config: TransformerConfig
+
+    def __init__(
+        self,
+        n_outputs: int | None = None,
+        n_chans: int | None = None,
+        chs_info: ChannelsInfo | None = None,
+        n_times: int | None = None,
+        input_window_seconds: float | None = None,
+        sfreq: float | None = None,
+        *,
+        config: TransformerConfig | None = None,
+        masked_token_heads: bool = False,
+        head: str = "mean",
+        pretrained: FoundationModel | None = None,
+    ) -> None:
+        super().__init__()
+        config = _settle_config(type(self), config, pretrained)
+        if head not in self.head_kinds:
+            kinds = " or ".join(map(repr, self.head_kinds))
+            raise ValueError(f"head must be {kinds}, got {head!r}.")
+        self.config = config
+        self.head = head
+        self.n_times = check_length(config, n_times, input_window_seconds, sfreq)
+        self._channel_ids = resolve_channels(config, chs_info, n_chans)
+        self.n_chans = n_chans if self._channel_ids is None else len(self._channel_ids)
+        self.encoder = Encoder(config, config.foundation_style)
+        self.masked_tokens = make_token_heads(config) if masked_token_heads else None
+        self.final_layer: nn.Module | None = None
+        init_trunk(self, convolutions=self._init_convolutions)
+        if pretrained is not None:
+            # Copied, never shared: folds and clones must not train each other's weights.
+            self.encoder.load_state_dict(pretrained.encoder.state_dict())
+        if n_outputs is not None:
+            self.reset_head(n_outputs)
+
+    def reset_head(self, n_outputs: int) -> None:
+        """Put a new classification head in place.
 
         Parameters
         ----------
-        features : Tensor, shape (n_codebooks, n_masked, embed_dim)
-            Block outputs at the masked positions.
+        n_outputs : int
+            Number of outputs.
+
+        Raises
+        ------
+        ValueError
+            If ``head="flatten"`` and the number of channels or samples is unknown.
+        """
+        width = self.config.feature_dim
+        if self.head == "flatten":
+            if self.n_chans is None or self.n_times is None:
+                raise ValueError("head='flatten' needs n_chans (or chs_info) and n_times.")
+            width *= self.n_chans * (self.n_times // self.config.patch_size)
+        self.n_outputs = n_outputs
+        eps = self.config.foundation_style.norm_eps
+        self.final_layer = make_head(width, n_outputs, eps=eps)
+
+    def forward(
+        self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
+    ) -> Tensor | dict[str, Tensor | None]:
+        """Classify windows, or give their features.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+        return_features : bool
+            Whether to return features instead of logits.
 
         Returns
         -------
-        Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
-            Logits.
+        Tensor, shape (batch, n_outputs) | dict
+            Logits; or ``"features"``, shape ``(batch, n_chans, n_patches, feature_dim)``, and
+            ``"cls_token"``, shape ``(batch, feature_dim)``, or None where the system has none.
+
+        Raises
+        ------
+        ValueError
+            If the input does not fit, or logits are asked for without a head.
         """
-        features = self.norm(features)
-        logits = torch.baddbmm(
-            self.bias.flatten(1)[:, None], features, self.weight.flatten(1, 2).transpose(1, 2)
+        if not return_features and self.final_layer is None:
+            raise ValueError("no classification head: give n_outputs or call reset_head.")
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        features, cls = self._features(patches, channel_ids)
+        if return_features:
+            return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
+        assert self.final_layer is not None
+        if self.head == "cls":
+            return self.final_layer(cls)
+        return self.final_layer(features.mean(1) if self.head == "mean" else features.flatten(1))
+
+    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features of patches, ``(batch, n_tokens, feature_dim)``, and of the class token."""
+        raise NotImplementedError
+
+    def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
+        """Features for the pretraining heads, ``(n_codebooks, batch, n_tokens, embed_dim)``."""
+        raise NotImplementedError
+
+    def masked_token_logits(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        channel_ids: Tensor | None = None,
+        codes: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the codes of masked patches, with symmetric masking.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
+            True where the patch is hidden, in all scales.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+        codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels) | None
+            True codes, for heads that predict a level from the levels before it; None lets these
+            heads go on from their own guesses. Other heads do not look at them.
+
+        Returns
+        -------
+        logits : Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
+            Logits at the masked patches, in row-major order of the mask.
+        symmetric : Tensor, shape (n_codebooks, n_levels, n_unmasked, n_codes)
+            Logits at the other patches when those are hidden instead.
+
+        Raises
+        ------
+        ValueError
+            If the model has no masked-token heads, or the mask or the codes do not fit.
+        """
+        if self.masked_tokens is None:
+            raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        n_tokens = patches.shape[1] * patches.shape[2]
+        if mask.ndim == 3:
+            mask = mask.flatten(1)
+        if mask.shape != (len(x), n_tokens) or mask.dtype != torch.bool:
+            raise ValueError(
+                f"mask must be bool of shape {(len(x), n_tokens)}, got {mask.dtype} of shape "
+                f"{tuple(mask.shape)}."
+            )
+        quantizer = self.config.quantizer
+        wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)
+        if codes is not None and codes.shape != wanted:
+            raise ValueError(f"codes must have the shape {wanted}, got {tuple(codes.shape)}.")
+        embeddings = self.encoder.embed(patches)
+        token = self.masked_tokens.mask_token.to(embeddings.dtype)
+        first, second = (
+            self.masked_tokens(
+                self._hidden_features(
+                    torch.where(hidden[..., None], token, embeddings), channel_ids
+                )[:, hidden],
+                None if codes is None else codes.flatten(1, 2)[hidden].transpose(0, 1),
+            )
+            for hidden in (mask, ~mask)
         )
-        return logits.unflatten(-1, self.bias.shape[1:]).transpose(1, 2)
+        return first, second
 
 
-class NeuroRVQ(nn.Module):
+def _settle_config(
+    kind: type[FoundationModel], config: TransformerConfig | None, pretrained: object
+) -> TransformerConfig:
+    """Find the configuration of a model that starts from another one, or from none."""
+    if config is not None:
+        check_config(config, kind.published)
+    if pretrained is None:
+        return kind.published if config is None else config
+    if not isinstance(pretrained, kind):
+        name = repr(pretrained) if isinstance(pretrained, str) else "name"
+        raise TypeError(
+            f"pretrained must be a {kind.__name__}, got {type(pretrained).__name__}: give "
+            f"load_pretrained({name}).foundation."
+        )
+    theirs = pretrained.config
+    if config is not None and config != theirs:
+        differ = [
+            f.name for f in fields(config) if getattr(config, f.name) != getattr(theirs, f.name)
+        ]
+        raise ValueError(
+            f"config differs from that of pretrained in {', '.join(differ)}: leave config out, the "
+            "model takes it from pretrained."
+        )
+    return theirs
+
+
+class NeuroRVQ(FoundationModel):
     """Foundation model: the NeuroRVQ encoder with optional heads.
 
     Parameters
@@ -118,165 +291,12 @@ class NeuroRVQ(nn.Module):
     (True, 3)
     """
 
-    def __init__(
-        self,
-        n_outputs: int | None = None,
-        n_chans: int | None = None,
-        chs_info: ChannelsInfo | None = None,
-        n_times: int | None = None,
-        input_window_seconds: float | None = None,
-        sfreq: float | None = None,
-        *,
-        config: NeuroRVQConfig | None = None,
-        masked_token_heads: bool = False,
-        head: Literal["mean", "flatten"] = "mean",
-        pretrained: NeuroRVQ | None = None,
-    ) -> None:
-        super().__init__()
-        config = _settle_config(config, pretrained)
-        if head not in ("mean", "flatten"):
-            raise ValueError(f"head must be 'mean' or 'flatten', got {head!r}.")
-        self.config = config
-        self.head = head
-        self.n_times = check_length(config, n_times, input_window_seconds, sfreq)
-        self._channel_ids = resolve_channels(config, chs_info, n_chans)
-        self.n_chans = n_chans if self._channel_ids is None else len(self._channel_ids)
-        self.encoder = Encoder(config, config.foundation_layer_scale)
-        self.masked_tokens = MaskedTokenHeads(config) if masked_token_heads else None
-        self.final_layer: nn.Module | None = None
-        init_trunk(self)
-        if pretrained is not None:
-            # Copied, never shared: folds and clones must not train each other's weights.
-            self.encoder.load_state_dict(pretrained.encoder.state_dict())
-        if n_outputs is not None:
-            self.reset_head(n_outputs)
+    published = NEURORVQ_EEG
+    config: NeuroRVQConfig
 
-    def reset_head(self, n_outputs: int) -> None:
-        """Put a new classification head in place.
-
-        Parameters
-        ----------
-        n_outputs : int
-            Number of outputs.
-
-        Raises
-        ------
-        ValueError
-            If ``head="flatten"`` and the number of channels or samples is unknown.
-        """
-        width = self.config.embed_dim * len(self.config.kernels_1)
-        if self.head == "flatten":
-            if self.n_chans is None or self.n_times is None:
-                raise ValueError("head='flatten' needs n_chans (or chs_info) and n_times.")
-            width *= self.n_chans * (self.n_times // self.config.patch_size)
-        self.n_outputs = n_outputs
-        self.final_layer = make_head(width, n_outputs)
-
-    def forward(
-        self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
-    ) -> Tensor | dict[str, Tensor | None]:
-        """Classify windows, or give their features.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-        return_features : bool
-            Whether to return features instead of logits.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_outputs) | dict
-            Logits; or ``"features"``, shape ``(batch, n_chans, n_patches, n_scales *
-            embed_dim)``, the scales concatenated, and ``"cls_token"``, always None.
-
-        Raises
-        ------
-        ValueError
-            If the input does not fit, or logits are asked for without a head.
-        """
-        if not return_features and self.final_layer is None:
-            raise ValueError("no classification head: give n_outputs or call reset_head.")
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
         features = self.encoder(self.encoder.embed(patches), channel_ids)
-        features = features.permute(1, 2, 0, 3).flatten(2)
-        if return_features:
-            return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
-        assert self.final_layer is not None
-        pooled = features.mean(1) if self.head == "mean" else features.flatten(1)
-        return self.final_layer(pooled)
+        return features.permute(1, 2, 0, 3).flatten(2), None
 
-    def masked_token_logits(
-        self, x: Tensor, mask: Tensor, channel_ids: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Predict the codes of masked patches, with symmetric masking.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
-            True where the patch is hidden, in all scales.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-
-        Returns
-        -------
-        logits : Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
-            Logits at the masked patches, in row-major order of the mask.
-        symmetric : Tensor, shape (n_codebooks, n_levels, n_unmasked, n_codes)
-            Logits at the other patches when those are hidden instead.
-
-        Raises
-        ------
-        ValueError
-            If the model has no masked-token heads or the mask does not fit.
-        """
-        if self.masked_tokens is None:
-            raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        n_tokens = patches.shape[1] * patches.shape[2]
-        if mask.ndim == 3:
-            mask = mask.flatten(1)
-        if mask.shape != (len(x), n_tokens) or mask.dtype != torch.bool:
-            raise ValueError(
-                f"mask must be bool of shape {(len(x), n_tokens)}, got {mask.dtype} of shape "
-                f"{tuple(mask.shape)}."
-            )
-        embeddings = self.encoder.embed(patches)
-        token = self.masked_tokens.mask_token.to(embeddings.dtype)
-        first, second = (
-            self.masked_tokens(
-                self.encoder(torch.where(hidden[..., None], token, embeddings), channel_ids)[
-                    :, hidden
-                ]
-            )
-            for hidden in (mask, ~mask)
-        )
-        return first, second
-
-
-def _settle_config(config: NeuroRVQConfig | None, pretrained: object) -> NeuroRVQConfig:
-    """Find the configuration of a model that starts from another one, or from none."""
-    if pretrained is None:
-        return NEURORVQ_EEG if config is None else config
-    if not isinstance(pretrained, NeuroRVQ):
-        name = repr(pretrained) if isinstance(pretrained, str) else "name"
-        raise TypeError(
-            f"pretrained must be a NeuroRVQ, got {type(pretrained).__name__}: give "
-            f"load_pretrained({name}).foundation."
-        )
-    theirs = pretrained.config
-    if config is not None and config != theirs:
-        differ = [
-            f.name for f in fields(config) if getattr(config, f.name) != getattr(theirs, f.name)
-        ]
-        raise ValueError(
-            f"config differs from that of pretrained in {', '.join(differ)}: leave config out, the "
-            "model takes it from pretrained."
-        )
-    return theirs
+    def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
+        return self.encoder(embeddings, channel_ids)

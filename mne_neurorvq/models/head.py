@@ -11,7 +11,7 @@ from torch import nn
 
 
 def make_head(
-    width: int, n_outputs: int, generator: torch.Generator | None = None
+    width: int, n_outputs: int, generator: torch.Generator | None = None, *, eps: float = 1e-5
 ) -> nn.Sequential:
     """Build the head of a model: a LayerNorm and a linear layer.
 
@@ -21,6 +21,8 @@ def make_head(
         Features it sees, and its outputs.
     generator : torch.Generator | None
         Source of the first weights, drawn as torch draws those of a linear layer.
+    eps : float
+        Epsilon of the LayerNorm.
 
     Returns
     -------
@@ -30,4 +32,4 @@ def make_head(
     linear = nn.Linear(width, n_outputs)
     nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=generator)
     nn.init.uniform_(linear.bias, -(width**-0.5), width**-0.5, generator=generator)
-    return nn.Sequential(OrderedDict(norm=nn.LayerNorm(width), linear=linear))
+    return nn.Sequential(OrderedDict(norm=nn.LayerNorm(width, eps=eps), linear=linear))

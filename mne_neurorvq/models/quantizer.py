@@ -27,7 +27,8 @@ class Quantized(NamedTuple):
     codes : Tensor of int64, shape (n_codebooks, n_tokens, n_levels)
         Chosen codes; ``n_levels`` is 0 while training has not yet started to quantize.
     loss : Tensor, shape ()
-        Commitment loss: mean over levels, sum over codebooks.
+        Commitment loss: sum over codebooks; over levels the mean, under the rule "detached" the
+        sum.
     residual_norms : Tensor, shape (n_codebooks, n_levels + 1)
         Mean norm of the residual before the first and after each level.
 
@@ -154,10 +155,11 @@ class ResidualVQ(Codebooks):
                 residual = residual - code
                 pulled = F.mse_loss(code, residual.detach())
                 losses.append(F.mse_loss(searched, chosen) + _RESIDUAL_WEIGHT * pulled)
-            elif config.rule == "cosine":
-                code = self.from_code(vectors + (chosen - vectors).detach(), level)
+            elif config.rule in ("detached", "cosine"):
+                learns = searched if config.rule == "detached" else vectors
+                code = self.from_code(learns + (chosen - learns).detach(), level)
                 residual = residual - code.detach()
-                losses.append(F.mse_loss(vectors, chosen))
+                losses.append(F.mse_loss(learns, chosen))
             else:
                 code = chosen
                 losses.append(F.mse_loss(residual, code))
@@ -170,8 +172,11 @@ class ResidualVQ(Codebooks):
         if config.rule in ("euclidean", "gain"):
             total = z + (total - z).detach()
         # mse_loss above averages over the codebooks too; the loss is their sum.
-        loss = torch.stack(losses).mean() * config.n_codebooks
-        return Quantized(total, torch.stack(codes, -1), loss, torch.stack(norms, -1))
+        by_level = torch.stack(losses)
+        loss = by_level.sum() if config.rule == "detached" else by_level.mean()
+        return Quantized(
+            total, torch.stack(codes, -1), loss * config.n_codebooks, torch.stack(norms, -1)
+        )
 
     def encode(self, z: Tensor) -> Tensor:
         """Look up the codes, without loss and without update.

@@ -9,19 +9,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import NeuroRVQConfig, QuantizerConfig
+from .config import QuantizerConfig
+from .transformer_config import TransformerConfig
 
 ChannelsInfo = Sequence[Mapping[str, Any]]
 
 
+def check_config(config: object, published: TransformerConfig) -> None:
+    """Refuse the configuration of another system.
+
+    Parameters
+    ----------
+    config : object
+        What was given.
+    published : TransformerConfig
+        A configuration of the system that is wanted.
+
+    Raises
+    ------
+    TypeError
+        If the two are of different classes.
+    """
+    if not isinstance(config, type(published)):
+        raise TypeError(
+            f"config must be a {type(published).__name__}, got {type(config).__name__}."
+        )
+
+
 def resolve_channels(
-    config: NeuroRVQConfig, chs_info: ChannelsInfo | None, n_chans: int | None
+    config: TransformerConfig, chs_info: ChannelsInfo | None, n_chans: int | None
 ) -> Tensor | None:
     """Vocabulary rows of the channels named in ``chs_info``.
 
     Parameters
     ----------
-    config : NeuroRVQConfig
+    config : TransformerConfig
         Holds the vocabulary.
     chs_info : sequence of mapping | None
         MNE's ``info["chs"]``; only ``ch_name`` is read.
@@ -98,7 +120,7 @@ def window_samples(
 
 
 def check_length(
-    config: NeuroRVQConfig,
+    config: TransformerConfig,
     n_times: int | None,
     input_window_seconds: float | None,
     sfreq: float | None,
@@ -107,7 +129,7 @@ def check_length(
 
     Parameters
     ----------
-    config : NeuroRVQConfig
+    config : TransformerConfig
         Holds the rate and the patch size.
     n_times : int | None
         Samples of a window.
@@ -135,12 +157,12 @@ def check_length(
     return n_times
 
 
-def as_patches(config: NeuroRVQConfig, x: Tensor) -> Tensor:
+def as_patches(config: TransformerConfig, x: Tensor) -> Tensor:
     """Cut windows into patches.
 
     Parameters
     ----------
-    config : NeuroRVQConfig
+    config : TransformerConfig
         Patch size and token budget.
     x : Tensor, shape (batch, n_chans, n_times)
         Windows.
@@ -164,25 +186,26 @@ def as_patches(config: NeuroRVQConfig, x: Tensor) -> Tensor:
     return x.unflatten(-1, (n_patches, config.patch_size))
 
 
-def check_budget(config: NeuroRVQConfig, n_chans: int, n_patches: int) -> None:
+def check_budget(config: TransformerConfig, n_chans: int, n_patches: int) -> None:
     """Refuse more tokens than the model has been made for.
 
     Parameters
     ----------
-    config : NeuroRVQConfig
-        Token budget.
+    config : TransformerConfig
+        Most patches of a segment.
     n_chans, n_patches : int
         Channels, and patches of each.
 
     Raises
     ------
     ValueError
-        If their product exceeds the budget.
+        If these are more than a segment may have.
     """
-    if n_chans * n_patches > config.max_patches:
+    longest = config.patches_per_segment(n_chans)
+    if n_patches > longest:
         raise ValueError(
-            f"{n_chans} channels x {n_patches} patches exceed the token budget of "
-            f"{config.max_patches}: cut the window into segments."
+            f"{n_chans} channels x {n_patches} patches exceed the token budget, {longest} patches "
+            "of that many channels: cut the window into segments."
         )
 
 
@@ -218,13 +241,13 @@ def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
 
 
 def pick_channels(
-    config: NeuroRVQConfig, given: Tensor | None, resolved: Tensor | None, x: Tensor
+    config: TransformerConfig, given: Tensor | None, resolved: Tensor | None, x: Tensor
 ) -> Tensor:
     """Channel rows of a call: those given to it, else those of the constructor.
 
     Parameters
     ----------
-    config : NeuroRVQConfig
+    config : TransformerConfig
         Holds the vocabulary.
     given : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
         Rows from the call: of all windows, or of each where montages differ.

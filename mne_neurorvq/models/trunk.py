@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The transformer trunk that the models share: pre-norm blocks with normalised queries and keys."""
+"""The transformer trunk that the models share: pre-norm blocks, places and a class token."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .transformer_config import TrunkStyle
+
+_PLAIN = TrunkStyle()
 
 
 class Attention(nn.Module):
@@ -19,6 +23,8 @@ class Attention(nn.Module):
         Embedding width.
     n_heads : int
         Number of heads.
+    style : TrunkStyle
+        Whether there are biases and norms.
 
     Notes
     -----
@@ -26,22 +32,26 @@ class Attention(nn.Module):
     trunks with "qk norm".
     """
 
-    def __init__(self, dim: int, n_heads: int) -> None:
+    def __init__(self, dim: int, n_heads: int, style: TrunkStyle = _PLAIN) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.q_bias = nn.Parameter(torch.zeros(dim))
-        self.v_bias = nn.Parameter(torch.zeros(dim))
-        self.q_norm = nn.LayerNorm(dim // n_heads, eps=1e-6)
-        self.k_norm = nn.LayerNorm(dim // n_heads, eps=1e-6)
+        self.q_bias = nn.Parameter(torch.zeros(dim)) if style.qkv_bias else None
+        self.v_bias = nn.Parameter(torch.zeros(dim)) if style.qkv_bias else None
+        self.q_norm: nn.Module = nn.Identity()
+        self.k_norm: nn.Module = nn.Identity()
+        if style.qk_norm:
+            self.q_norm = nn.LayerNorm(dim // n_heads, eps=1e-6)
+            self.k_norm = nn.LayerNorm(dim // n_heads, eps=1e-6)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each sequence; x is ``(batch, n_tokens, dim)``."""
         batch, n_tokens, dim = x.shape
-        bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
         # The layer is called, not its weight read: adapters put another layer in its place.
-        qkv = self.qkv(x) + bias
+        qkv = self.qkv(x)
+        if self.q_bias is not None and self.v_bias is not None:
+            qkv = qkv + torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
         x = F.scaled_dot_product_attention(q, k, v)
@@ -76,31 +86,47 @@ class Block(nn.Module):
         Embedding width and number of heads.
     mlp_ratio : float
         Hidden width of the MLP over ``dim``.
-    layer_scale : float
-        Initial value of the two LayerScale vectors; 0 leaves them out.
+    style : TrunkStyle
+        Biases, norms and LayerScale.
+    drop_path : float
+        In training, the share of windows to which each half of the block adds nothing.
     """
 
-    def __init__(self, dim: int, n_heads: int, mlp_ratio: float, layer_scale: float = 0.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int,
+        mlp_ratio: float,
+        style: TrunkStyle = _PLAIN,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = Attention(dim, n_heads)
-        self.norm2 = nn.LayerNorm(dim)
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(dim, eps=style.norm_eps)
+        self.attn = Attention(dim, n_heads, style)
+        self.norm2 = nn.LayerNorm(dim, eps=style.norm_eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.gamma_1 = nn.Parameter(torch.full((dim,), layer_scale)) if layer_scale else None
-        self.gamma_2 = nn.Parameter(torch.full((dim,), layer_scale)) if layer_scale else None
+        scale = style.layer_scale
+        self.gamma_1 = nn.Parameter(torch.full((dim,), scale)) if scale else None
+        self.gamma_2 = nn.Parameter(torch.full((dim,), scale)) if scale else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform ``(batch, n_tokens, dim)``."""
         attended, gamma_1, gamma_2 = self.attn(self.norm1(x)), self.gamma_1, self.gamma_2
-        x = x + (attended if gamma_1 is None else gamma_1 * attended)
+        x = x + self._kept(attended if gamma_1 is None else gamma_1 * attended)
         mapped = self.mlp(self.norm2(x))
-        return x + (mapped if gamma_2 is None else gamma_2 * mapped)
+        return x + self._kept(mapped if gamma_2 is None else gamma_2 * mapped)
+
+    def _kept(self, added: Tensor) -> Tensor:
+        """Leave out whole windows, and weigh the others so that the mean stays."""
+        if not (self.training and self.drop_path):
+            return added
+        share = 1 - self.drop_path
+        return added * added.new_empty(len(added), 1, 1).bernoulli_(share) / share
 
 
 class Trunk(nn.Module):
     """Class token, channel and time embeddings, and a stack of blocks.
-
-    The class token takes part in the attention and is dropped afterwards.
 
     Parameters
     ----------
@@ -112,8 +138,8 @@ class Trunk(nn.Module):
         Size of the channel vocabulary.
     max_patches : int
         Rows of the time embedding.
-    layer_scale : float
-        Initial LayerScale; 0 leaves it out.
+    style : TrunkStyle
+        What the systems do differently.
     """
 
     def __init__(
@@ -124,18 +150,27 @@ class Trunk(nn.Module):
         mlp_ratio: float,
         n_channels: int,
         max_patches: int,
-        layer_scale: float = 0.0,
+        style: TrunkStyle = _PLAIN,
     ) -> None:
         super().__init__()
+        self.style = style
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        # One row more than channels: the published tables have it, and it is never used.
+        # One row more than channels: the class token's, or else never used.
         self.pos_embed = nn.Parameter(torch.zeros(n_channels + 1, dim))
         self.time_embed = nn.Parameter(torch.zeros(max_patches, dim))
         self.blocks = nn.ModuleList(
-            Block(dim, n_heads, mlp_ratio, layer_scale) for _ in range(depth)
+            Block(dim, n_heads, mlp_ratio, style, style.drop_path * i / max(1, depth - 1))
+            for i in range(depth)
         )
 
-    def forward(self, tokens: Tensor, channel_ids: Tensor) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        channel_ids: Tensor,
+        *,
+        class_channel: Tensor | None = None,
+        keep_class: bool = False,
+    ) -> Tensor:
         """Run the blocks.
 
         Parameters
@@ -144,25 +179,31 @@ class Trunk(nn.Module):
             Patch embeddings, channel-major.
         channel_ids : Tensor, shape (n_chans,) or (batch, n_chans)
             Vocabulary rows of the channels; of each sequence, or the same for all.
+        class_channel : Tensor, shape (1,) or (batch, 1) | None
+            Channel whose place the class token takes; None gives it row 0 of the table.
+        keep_class : bool
+            Whether to return the class token, too, before the patches.
 
         Returns
         -------
-        Tensor, shape (batch, n_chans * n_patches, dim)
+        Tensor, shape (batch, n_chans * n_patches, dim) or one token more
             Output of the last block, without a final norm.
         """
         n_patches = tokens.shape[1] // channel_ids.shape[-1]
-        # The published models count time rows from the end of the table.
-        time = self.time_embed[len(self.time_embed) - n_patches :]
-        place = self.pos_embed[channel_ids].unsqueeze(-2) + time
-        # The class token shares row 0 with the first channel of the vocabulary.
-        cls = (self.cls_token + self.pos_embed[0]).expand(len(tokens), -1, -1)
+        first_row = int(self.style.class_row)
+        # NeuroRVQ's published models count time rows from the end of the table.
+        start = 0 if self.style.time_from_start else len(self.time_embed) - n_patches
+        time = self.time_embed[start : start + n_patches]
+        place = self.pos_embed[channel_ids + first_row].unsqueeze(-2) + time
+        class_row = 0 if class_channel is None else class_channel + first_row
+        cls = (self.cls_token + self.pos_embed[class_row]).expand(len(tokens), -1, -1)
         x = torch.cat((cls, tokens + place.flatten(-3, -2)), dim=1)
         for block in self.blocks:
             x = block(x)
-        return x[:, 1:]
+        return x if keep_class else x[:, 1:]
 
 
-def init_trunk(module: nn.Module) -> None:
+def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
     """Initialise linear and convolution layers, tables and block outputs in place.
 
     Truncated normal of standard deviation 0.02 for weights and tables, zero biases, and the two
@@ -172,9 +213,13 @@ def init_trunk(module: nn.Module) -> None:
     ----------
     module : nn.Module
         A model; every :class:`Trunk` inside it is found.
+    convolutions : bool
+        Whether convolutions start like linear layers. Otherwise they start as torch's do, wide
+        enough for signals that are small numbers.
     """
+    kinds = (nn.Linear, nn.Conv2d) if convolutions else (nn.Linear,)
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv2d):
+        if isinstance(part, kinds):
             nn.init.trunc_normal_(part.weight, std=0.02)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

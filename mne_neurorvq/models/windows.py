@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .foundation import NeuroRVQ
+from .foundation import FoundationModel
 from .head import make_head
 
 
@@ -21,7 +21,7 @@ class WindowModel(nn.Module):
 
     Parameters
     ----------
-    foundation : NeuroRVQ
+    foundation : NeuroRVQ | BrainRVQ
         Gives the features of a segment; its own head is not used.
     n_outputs : int
         Outputs of the head.
@@ -60,7 +60,7 @@ class WindowModel(nn.Module):
 
     def __init__(
         self,
-        foundation: NeuroRVQ,
+        foundation: FoundationModel,
         n_outputs: int,
         channel_ids: Tensor,
         segments: Sequence[int],
@@ -79,11 +79,12 @@ class WindowModel(nn.Module):
         self.register_buffer("channel_ids", channel_ids, persistent=False)
         share = weights / (weights.sum() * len(channel_ids))
         self.register_buffer("share", share, persistent=False)
-        width = config.embed_dim * len(config.kernels_1)
+        width = config.feature_dim
         if head == "flatten":
             width *= len(channel_ids) * sum(segments)
         self.n_outputs = n_outputs
-        self.final_layer = make_head(width, n_outputs, generator)
+        eps = config.foundation_style.norm_eps
+        self.final_layer = make_head(width, n_outputs, generator, eps=eps)
 
     def pooled(self, x: Tensor) -> Tensor:
         """Features as the head sees them.

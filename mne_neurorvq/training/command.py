@@ -236,7 +236,8 @@ def write_model(
     assert saved.tokenizer is not None
     if saved.foundation is not None:
         saved.foundation.masked_tokens = heads
-    measures = measure(saved.tokenizer, saved.foundation, corpus["validation"])
+    trained = None if saved.foundation is None else saved.require("foundation")
+    measures = measure(saved.tokenizer, trained, corpus["validation"])
     curves = {stage: read_curves(run_dir / stage) for stage in _STAGES}
     (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (folder / MEASURES_FILE).write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")

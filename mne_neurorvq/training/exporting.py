@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..models.foundation import MaskedTokenHeads
+from ..models.masked_tokens import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
 from ..weights.loading import CARD_FILE
 from ..weights.reading import read_state
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 def _official(loaded: LoadedModel, heads: Path) -> dict[str, dict[str, torch.Tensor]]:
     """State dicts under the authors' names, the pretraining heads included."""
     if loaded.foundation is not None and heads.exists():
-        loaded.foundation.masked_tokens = MaskedTokenHeads(loaded.foundation.config)
+        loaded.foundation.masked_tokens = make_token_heads(loaded.foundation.config)
         read_state(heads, loaded.foundation.masked_tokens)
     models = {"tokenizer": loaded.tokenizer, "foundation": loaded.foundation}
     return {

@@ -7,13 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..models import (
-    BioCodec,
-    Quantized,
-    biocodec_losses,
-    reconstruction_losses,
-    synthesise,
-)
+from ..models import BioCodec, Quantized, biocodec_losses
 from ..weights.systems import Tokenizer
 
 
@@ -52,12 +46,8 @@ def reconstruct(tokenizer: Tokenizer, windows: Tensor, channel_ids: Tensor) -> R
     Reconstruction
         Signals, losses and codes.
     """
-    if isinstance(tokenizer, BioCodec):
-        rebuilt, quantized = tokenizer.reconstruct(windows)
-        losses = biocodec_losses(windows, rebuilt, tokenizer.config.n_ffts)
-    else:
-        predicted, target, quantized = tokenizer.reconstruct(windows, channel_ids)
-        patches = windows.unflatten(-1, (-1, tokenizer.config.patch_size))
-        losses = reconstruction_losses(target, predicted, patches)
-        rebuilt = synthesise(predicted).flatten(2)
+    if not isinstance(tokenizer, BioCodec):
+        return Reconstruction(*tokenizer.assess(windows, channel_ids))
+    rebuilt, quantized = tokenizer.reconstruct(windows)
+    losses = biocodec_losses(windows, rebuilt, tokenizer.config.n_ffts)
     return Reconstruction(rebuilt, {"code": quantized.loss, **losses}, quantized)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..models import BIOCODEC_EEG, NEURORVQ_EEG, QuantizerConfig
+from ..models import BIOCODEC_EEG, BRAINRVQ_EEG, NEURORVQ_EEG, QuantizerConfig
 from .errors import CheckpointError
 from .registry import BUNDLED, Pretrained
 from .systems import SYSTEMS, Config
@@ -28,6 +28,13 @@ _TINY: dict[str, Config] = {
         n_filters=2,
         quantizer=replace(BIOCODEC_EEG.quantizer, n_levels=3, n_codes=16, code_dim=8, input_dim=16),
     ),
+    "brainrvq-eeg-tiny-random": replace(
+        BRAINRVQ_EEG,
+        depth=1,
+        decoder_depth=1,
+        mlp_ratio=1.0,
+        quantizer=replace(BRAINRVQ_EEG.quantizer, n_codes=16, code_dim=4),
+    ),
 }
 
 
@@ -41,7 +48,7 @@ def config_of(entry: Pretrained) -> Config:
 
     Returns
     -------
-    NeuroRVQConfig | BioCodecConfig
+    NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The bundled configuration, or the published one of the modality.
     """
     if entry.name in _TINY:
@@ -56,7 +63,7 @@ def config_to_json(config: Config, indent: int | None = None) -> str:
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Configuration.
     indent : int | None
         Indentation; None writes one line.
@@ -81,7 +88,7 @@ def config_from_json(text: str, source: str) -> Config:
 
     Returns
     -------
-    NeuroRVQConfig | BioCodecConfig
+    NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Configuration.
 
     Raises
@@ -108,7 +115,7 @@ def read_config(path: Path) -> Config:
 
     Returns
     -------
-    NeuroRVQConfig | BioCodecConfig
+    NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Configuration.
     """
     return config_from_json(path.read_text(encoding="utf-8"), str(path))

@@ -50,6 +50,12 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     A cached file is taken without a look at the network, also when the branch has moved on. Its
     hash is compared once, right after the download; a file that fails is removed from the cache.
     """
+    if not file.published:
+        raise NotOnHubError(
+            f"the weights of {entry.name!r} have been announced but not published: watch "
+            f"{entry.url}. If you have a file that the authors' code wrote, give its path to "
+            f"load_pretrained.{_without_download(entry)}"
+        )
     if not file.on_hub:
         raise NotOnHubError(
             f"the weights of {entry.name!r} are not on the Hugging Face Hub: get {file.path} "

@@ -17,9 +17,9 @@ from torch import Tensor
 from .errors import CheckpointError, NotACheckpointError, TruncatedError, first_few
 
 # A training loop may have stored the state dict beside its optimizer's, and a wrapper may have
-# prefixed every name.
+# prefixed every name. BrainRVQ's pretraining calls its encoder so; alone it needs no prefix.
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
-_PREFIXES = ("module.", "_orig_mod.")
+_PREFIXES = ("module.", "_orig_mod.", "student.")
 _ZIP = b"PK\x03\x04"
 # How torch.save begins a file of its old format; other pickles begin otherwise.
 _PICKLE = b"\x80\x02"

@@ -9,14 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, overload
 
-from ..models import BioCodec, NeuroRVQ, NeuroRVQTokenizer
+from ..models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTokenizer
 from .blueprint import Blueprint
 from .configs import CONFIG_FILE, config_of, read_config
 from .download import fetch
 from .errors import CheckpointError
 from .reading import read_model
 from .registry import BUNDLED, Kind, Pretrained, SystemName, find_pretrained, list_pretrained
-from .systems import SYSTEMS, Config, Model, Tokenizer
+from .systems import SYSTEMS, Config, Foundation, Model, Tokenizer
 from .untrained import build_untrained
 
 CARD_FILE = "README.md"
@@ -35,11 +35,11 @@ class LoadedModel:
     ----------
     name : str
         Registered name, or the path.
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Structure.
-    tokenizer : NeuroRVQTokenizer | BioCodec | None
+    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer | None
         Tokenizer, where there is one.
-    foundation : NeuroRVQ | None
+    foundation : NeuroRVQ | BrainRVQ | None
         Foundation model, where there is one.
     card : str | None
         Text of the model card.
@@ -57,7 +57,7 @@ class LoadedModel:
     name: str
     config: Config
     tokenizer: Tokenizer | None = None
-    foundation: NeuroRVQ | None = None
+    foundation: Foundation | None = None
     card: str | None = None
     revision: str | None = None
 
@@ -84,8 +84,16 @@ class LoadedModel:
 
     @overload
     def require(
+        self, kind: Literal["tokenizer"], system: Literal["brainrvq"]
+    ) -> BrainRVQTokenizer: ...
+
+    @overload
+    def require(
         self, kind: Literal["foundation"], system: Literal["neurorvq"] = "neurorvq"
     ) -> NeuroRVQ: ...
+
+    @overload
+    def require(self, kind: Literal["foundation"], system: Literal["brainrvq"]) -> BrainRVQ: ...
 
     def require(self, kind: Kind, system: SystemName = "neurorvq") -> Model:
         """Get a model, or say why there is none.
@@ -94,12 +102,12 @@ class LoadedModel:
         ----------
         kind : "tokenizer" | "foundation"
             Which.
-        system : "neurorvq" | "biocodec"
+        system : "neurorvq" | "biocodec" | "brainrvq"
             Of which architecture it must be.
 
         Returns
         -------
-        NeuroRVQTokenizer | NeuroRVQ | BioCodec
+        NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
             The model.
 
         Raises
@@ -181,8 +189,10 @@ def load_pretrained(
 
 
 def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:
-    # Only NeuroRVQ has foundation models; tokenizers are wanted of the system that is there.
-    system = "neurorvq" if config is None or kind == "foundation" else config.system
+    # Of the system that is there, where it has such models.
+    system = "neurorvq" if config is None else config.system
+    if getattr(SYSTEMS[system], kind) is None:
+        system = "neurorvq"
     names = _that_have(kind, system, None if config is None else config.modality)
     return ValueError(
         f"{_NEEDS[kind]} a {kind} model, but {name!r} holds only a {held} model.{names}"
@@ -271,7 +281,7 @@ def _read_models(paths: dict[Kind, Path], config: Config | None) -> dict[Kind, M
 
 
 def _kind_of(model: Model) -> Kind:
-    return "foundation" if isinstance(model, NeuroRVQ) else "tokenizer"
+    return "foundation" if isinstance(model, Foundation) else "tokenizer"
 
 
 def _assemble(
@@ -279,14 +289,14 @@ def _assemble(
 ) -> LoadedModel:
     tokenizer, foundation = models.get("tokenizer"), models.get("foundation")
     assert tokenizer is None or isinstance(tokenizer, Tokenizer)
-    assert foundation is None or isinstance(foundation, NeuroRVQ)
+    assert foundation is None or isinstance(foundation, Foundation)
     if tokenizer is not None and foundation is not None:
         _check_pair(name, tokenizer, foundation)
     config = next(iter(models.values())).config
     return LoadedModel(name, config, tokenizer, foundation, card, revision)
 
 
-def _check_pair(name: str, tokenizer: Tokenizer, foundation: NeuroRVQ) -> None:
+def _check_pair(name: str, tokenizer: Tokenizer, foundation: Foundation) -> None:
     both = (tokenizer.config, foundation.config)
     facts = [(setting, *(getattr(config, setting, None) for config in both)) for setting in _SHARED]
     if foundation.masked_tokens is not None:

@@ -10,18 +10,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..models import NeuroRVQ
+from ..models import BrainRVQ, BrainRVQTokenizer
 from .errors import MismatchError
-from .official_names import Naming, naming_of, official_shape
-from .systems import SYSTEMS, Model
+from .official_names import Naming, naming_of
+from .systems import SYSTEMS, Model, Tokenizer
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Tensors of a foundation model that no output of it needs: norms of a path that the pretraining
-# does not take, and what is left of the pretraining heads when the heads themselves are gone.
-_IGNORED = re.compile(r"^(fc_norm_\d+\.(weight|bias)|mask_token|norm_pre\.(weight|bias))$")
-
 _STARTED = "quantizer.started"
+# Structure that the authors' code fixes and their tensors do not show, or not unmistakably.
+_FIXED: Mapping[str, Mapping[str, object]] = {
+    "neurorvq": {"n_groups": 4},
+    "biocodec": {"dilations": (1, 2), "normalize": False},
+    "brainrvq": {"n_groups": 4},
+}
+_BRAINRVQ_TOKENIZER_FIXED = {"domains": ("time", "frequency"), "phase": "angle"}
+_BRAINRVQ_HEADS_FIXED = {
+    "domains": ("time", "frequency"),
+    "token_heads": "hierarchical",
+    "class_place": "first channel",
+}
 
 
 class Part(NamedTuple):
@@ -61,15 +69,11 @@ def official_layout(ours: Shapes) -> dict[str, Part]:
     naming = naming_of(ours)
     layout: dict[str, Part] = {}
     for name, shape in ours.items():
-        if name in naming.leaves:
-            layout |= _level_parts(name, shape, naming, tuple(ours["quantizer.codebook"][:2]))
-        elif name in ("masked_tokens.weight", "masked_tokens.bias"):
-            leaf, n_levels = name.rpartition(".")[2], shape[1]
-            for book, level in _pairs(*shape[:2]):
-                number = n_levels * book + level + 1
-                layout[f"head_pre_{number}.{leaf}"] = Part(name, (book, level), tuple(shape[2:]))
+        if name in naming.by_level:
+            books = () if shape else tuple(ours["quantizer.codebook"][:2])
+            layout |= _level_parts(name, shape, naming, books)
         elif name not in naming.ours_only:
-            layout[naming.rename(name)] = Part(name, (), official_shape(name, shape))
+            layout[naming.rename(name)] = Part(name, (), naming.shape(name, shape))
     return layout
 
 
@@ -77,21 +81,14 @@ def _level_parts(
     name: str, shape: tuple[int, ...], naming: Naming, books: tuple[int, ...]
 ) -> dict[str, Part]:
     flag = not shape  # one for the whole quantizer, which they have in every level
-    leaves = naming.leaves[name]
-    return {
-        naming.layer.format(book=book + 1, level=level) + leaf: Part(
-            name,
-            () if flag else (book, level),
-            (1,) if flag else tuple(shape[2:]),
-            read=leaf == leaves[0] and not flag,
-        )
-        for book, level in _pairs(*books)
-        for leaf in leaves
-    }
-
-
-def _pairs(n_books: int, n_levels: int) -> list[tuple[int, int]]:
-    return [(book, level) for book in range(n_books) for level in range(n_levels)]
+    n_books, n_levels = books if flag else shape[:2]
+    layout: dict[str, Part] = {}
+    for book in range(n_books):
+        for level in range(n_levels):
+            at, part = ((), (1,)) if flag else ((book, level), tuple(shape[2:]))
+            for i, theirs in enumerate(naming.parts(name, book, level, n_levels)):
+                layout[theirs] = Part(name, at, part, read=not i and not flag)
+    return layout
 
 
 def to_official_state_dict(model: Model) -> dict[str, Tensor]:
@@ -99,7 +96,7 @@ def to_official_state_dict(model: Model) -> dict[str, Tensor]:
 
     Parameters
     ----------
-    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec
+    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
         A model under the authors' residual rule.
 
     Returns
@@ -115,8 +112,9 @@ def to_official_state_dict(model: Model) -> dict[str, Tensor]:
     Notes
     -----
     Reading a checkpoint and writing it again gives the same tensors bit for bit, but for
-    NeuroRVQ's ``embed_avg``: the sums of the k-means start, which no computation reads. It is
-    written as a copy of the codebook.
+    NeuroRVQ's and BrainRVQ's ``embed_avg``: the sums of the k-means start, which no computation
+    reads. It is written as a copy of the codebook. BrainRVQ's ``lm_head`` and the last
+    ``token_embed``, which no computation reads either, are not written.
 
     Examples
     --------
@@ -140,7 +138,7 @@ def _check_expressible(model: Model) -> None:
     system = SYSTEMS[model.config.system]
     published = next(iter(system.presets.values()))
     rule, theirs = model.config.quantizer.rule, published.quantizer.rule
-    if not isinstance(model, NeuroRVQ) and rule != theirs:
+    if isinstance(model, Tokenizer) and rule != theirs:
         raise ValueError(
             f"the authors' code has the residual rule {theirs!r} only, this model the rule "
             f"{rule!r}: save it with save_pretrained instead."
@@ -150,10 +148,15 @@ def _check_expressible(model: Model) -> None:
             "the authors' code has projections in every level, this model input_dim=None: save it "
             "with save_pretrained instead."
         )
-    for name in ("n_groups", "dilations", "normalize"):
-        ours, fixed = (getattr(config, name, None) for config in (model.config, published))
-        if ours != fixed:
-            raise ValueError(f"the authors' code has {name}={fixed}, this model {name}={ours}.")
+    fixed = dict(_FIXED[model.config.system])
+    if isinstance(model, BrainRVQTokenizer):
+        fixed |= _BRAINRVQ_TOKENIZER_FIXED
+    elif isinstance(model, BrainRVQ) and model.masked_tokens is not None:
+        fixed |= _BRAINRVQ_HEADS_FIXED
+    for name, value in fixed.items():
+        ours = getattr(model.config, name)
+        if ours != value:
+            raise ValueError(f"the authors' code has {name}={value}, this model {name}={ours}.")
 
 
 def from_official_state_dict(
@@ -165,7 +168,7 @@ def from_official_state_dict(
     ----------
     official : mapping of str to Tensor
         The authors' tensors.
-    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec
+    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
         The model that they are for, possibly on the meta device.
     source : str
         Name of the file, for errors.
@@ -182,7 +185,8 @@ def from_official_state_dict(
     """
     wanted = model.state_dict()
     layout = official_layout(shapes_of(wanted))
-    unknown = [name for name in official if name not in layout and not is_ignored(name, model)]
+    ignored = re.compile(naming_of(wanted).ignored)
+    unknown = [name for name in official if name not in layout and not ignored.search(name)]
     check_tensors(
         {name: part.shape for name, part in layout.items()},
         {name: tuple(tensor.shape) for name, tensor in official.items() if name in layout},
@@ -199,24 +203,6 @@ def from_official_state_dict(
         flags = [bool(official[name]) for name, part in layout.items() if part.ours == _STARTED]
         ours[_STARTED].fill_(all(flags))
     return ours
-
-
-def is_ignored(name: str, model: Model) -> bool:
-    """Whether a tensor of the authors' may be left unread.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec
-        The model to be filled.
-
-    Returns
-    -------
-    bool
-        True for the unused norms and stray pretraining tensors of a foundation model.
-    """
-    return isinstance(model, NeuroRVQ) and bool(_IGNORED.match(name))
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

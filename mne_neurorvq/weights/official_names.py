@@ -7,7 +7,7 @@ Both directions and the inference of a configuration from tensors rest on these 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 # Ours -> theirs. A "#" before a group means one more: they count scales from 1.
@@ -33,16 +33,35 @@ _FOUNDATION_NAMES = (
     (r"^final_layer\.norm\.", "fc_norm."),
     (r"^final_layer\.linear\.", "head."),
 )
+# The codebooks of BrainRVQ, and the domain of each.
+BRAINRVQ_BOOKS: Mapping[str, str] = {"t": "time", "f": "frequency"}
+_BRAINRVQ_TOKENIZER_NAMES = (
+    (r"^encoder\.scales\.0\.", "encoder.patch_embed."),
+    (r"^encoder\.trunk\.", "encoder."),
+    (r"^encoder_norms\.0\.", "encoder.fc_norm."),
+    (r"^to_code\.0\.", "encode_task_layer."),
+    (r"^decoders\.(t|f)\w*\.from_code\.", r"decoder_\1.patch_embed.proj."),
+    (r"^decoders\.(t|f)\w*\.trunk\.", r"decoder_\1."),
+    (r"^decoders\.(t|f)\w*\.norm\.", r"decoder_\1.fc_norm."),
+    (r"^to_waveform\.", "decode_task_layer_time."),
+    (r"^to_amplitude\.", "decode_task_layer_amp."),
+    (r"^to_phase\.", "decode_task_layer_angle."),
+)
+_BRAINRVQ_HEAD_NAMES = (
+    (r"^final_layer\.norm\.", "fc_norm."),
+    (r"^final_layer\.linear\.", "head."),
+)
 _BIOCODEC_NAMES = (
     (r"^(encoder|decoder)\.", r"\1.model."),
     (r"\.(conv|convtr)\.gain$", r".\1.\1.parametrizations.weight.original0"),
     (r"\.(conv|convtr)\.direction$", r".\1.\1.parametrizations.weight.original1"),
     (r"\.(conv|convtr)\.bias$", r".\1.\1.bias"),
 )
-# What they have as a 1 x 1 convolution, or as a length for each kernel.
-_TRAILING_AXES = re.compile(r"^from_code\.\d+\.weight$|\.(conv|convtr)\.gain$")
-# Under every model a tensor that this one does not have: ours are told apart by it.
+# Under every model a tensor that the others do not have: ours are told apart by it.
 _BIOCODEC_MARK = "encoder.0.conv.direction"
+_BRAINRVQ_MARK = "encoder.scales.0.conv3.weight"
+_HEADS = ("masked_tokens.weight", "masked_tokens.bias")
+_NOTHING = "(?!)"
 
 
 class Naming(NamedTuple):
@@ -53,25 +72,50 @@ class Naming(NamedTuple):
     names : tuple of (str, str)
         Regular expressions of ours and what they become. A "#" before a group means one more:
         they count from 1.
-    layer : str
-        Where a level of the quantizer lies.
-    leaves : mapping of str to tuple of str
-        Our tensors that they store by level -> what each level calls them. Only the first name is
-        read; the others are written as copies.
+    by_level : mapping of str to tuple of str
+        Our tensors that they store by codebook and level -> what they call the parts, with the
+        fields ``book``, ``level``, ``next`` (level) and ``number`` (from 1 on over all). Only the
+        first name is read; the others are written as copies.
+    books : sequence of str
+        Names of the codebooks; none counts them from 1.
     ours_only : tuple of str
         What ours have beyond theirs: constants under their residual rule.
+    ignored : str
+        Regular expression of tensors of theirs that no output of the model needs.
+    leading, trailing : str
+        Regular expressions of ours that they store with one more axis of length 1 in front, or
+        with two more at the end.
     """
 
     names: tuple[tuple[str, str], ...]
-    layer: str = ""
-    leaves: Mapping[str, tuple[str, ...]] = {}
+    by_level: Mapping[str, tuple[str, ...]] = {}
+    books: Sequence[str] = ()
     ours_only: tuple[str, ...] = ()
+    ignored: str = _NOTHING
+    leading: str = _NOTHING
+    trailing: str = _NOTHING
 
     def rename(self, name: str) -> str:
         """Give the authors' name of a tensor that they do not store by level."""
         for pattern, replacement in self.names:
             name = re.sub(pattern, replacement, name)
         return re.sub(r"#(\d+)", lambda match: str(int(match[1]) + 1), name)
+
+    def shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Give their shape of a tensor that they do not store by level."""
+        leading = (1,) if re.search(self.leading, name) else ()
+        trailing = (1, 1) if re.search(self.trailing, name) else ()
+        return (*leading, *shape, *trailing)
+
+    def parts(self, name: str, book: int, level: int, n_levels: int) -> list[str]:
+        """Give their names of a level of a tensor that they store by level."""
+        fields = {
+            "book": self.books[book] if self.books else str(book + 1),
+            "level": level,
+            "next": level + 1,
+            "number": n_levels * book + level + 1,
+        }
+        return [template.format(**fields) for template in self.by_level[name]]
 
 
 def naming_of(ours: Collection[str]) -> Naming:
@@ -85,56 +129,104 @@ def naming_of(ours: Collection[str]) -> Naming:
     Returns
     -------
     Naming
-        That of the NeuroRVQ tokenizer, its foundation model or BioCodec.
+        That of the tokenizer or the foundation model of a system.
     """
     if _BIOCODEC_MARK in ours:
         return _BIOCODEC
-    return _TOKENIZER if "quantizer.codebook" in ours else _FOUNDATION
+    tokenizer = "quantizer.codebook" in ours
+    if _BRAINRVQ_MARK not in ours:
+        return _TOKENIZER if tokenizer else _FOUNDATION
+    if not tokenizer:
+        pretraining = "masked_tokens.weight" in ours
+        return _BRAINRVQ_PRETRAINING if pretraining else _BRAINRVQ_FOUNDATION
+    books = [
+        book
+        for book, domain in BRAINRVQ_BOOKS.items()
+        if f"decoders.{domain}.from_code.weight" in ours
+    ]
+    return _BRAINRVQ_TOKENIZER._replace(books=books)
 
 
-def official_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape that the authors give to a tensor of ours.
+def _levels(layer: str, leaves: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Put the place of a level before the names of its tensors."""
+    return {name: tuple(layer + leaf for leaf in theirs) for name, theirs in leaves.items()}
 
-    Parameters
-    ----------
-    name : str
-        Our name.
-    shape : tuple of int
-        Our shape.
 
-    Returns
-    -------
-    tuple of int
-        Theirs.
-    """
-    return (*shape, 1, 1) if _TRAILING_AXES.search(name) else tuple(shape)
-
+# They also store the sums of the k-means start, which nothing reads afterwards.
+_UNIT_LEVELS = {
+    "quantizer.codebook": ("embedding.weight", "embedding.embed_avg"),
+    "quantizer.cluster_size": ("cluster_size",),
+    "quantizer.start_size": ("embedding.cluster_size",),
+    "quantizer.started": ("embedding.initted",),
+}
+_UNIT_ONLY = ("quantizer.gain", "quantizer.warmup_left", "quantizer.moving_sum")
+_TABLES = r"trunk\.(pos|time)_embed$"
 
 _TOKENIZER = Naming(
     _TOKENIZER_NAMES,
-    layer="quantize_{book}.layers.{level}.",
-    leaves={
-        # They also store the sums of the k-means start, which nothing reads afterwards.
-        "quantizer.codebook": ("embedding.weight", "embedding.embed_avg"),
-        "quantizer.cluster_size": ("cluster_size",),
-        "quantizer.start_size": ("embedding.cluster_size",),
-        "quantizer.started": ("embedding.initted",),
-    },
-    ours_only=("quantizer.gain", "quantizer.warmup_left", "quantizer.moving_sum"),
+    _levels("quantize_{book}.layers.{level}.", _UNIT_LEVELS),
+    ours_only=_UNIT_ONLY,
+    trailing=r"^from_code\.\d+\.weight$",
 )
-_FOUNDATION = Naming(_FOUNDATION_NAMES)
+# Unread: norms of a path that the pretraining does not take, and what is left of the pretraining
+# heads when the heads themselves are gone.
+_FOUNDATION = Naming(
+    _FOUNDATION_NAMES,
+    {name: ("head_pre_{number}." + name.rpartition(".")[2],) for name in _HEADS},
+    ignored=r"^(fc_norm_\d+\.(weight|bias)|mask_token|norm_pre\.(weight|bias))$",
+)
 _BIOCODEC = Naming(
     _BIOCODEC_NAMES,
-    layer="quantizer.vq.layers.{level}.",
-    leaves={
-        "quantizer.codebook": ("_codebook.embed",),
-        "quantizer.moving_sum": ("_codebook.embed_avg",),
-        "quantizer.cluster_size": ("_codebook.cluster_size",),
-        "quantizer.started": ("_codebook.inited",),
-        "quantizer.to_code.weight": ("project_in.weight",),
-        "quantizer.to_code.bias": ("project_in.bias",),
-        "quantizer.from_code.weight": ("project_out.weight",),
-        "quantizer.from_code.bias": ("project_out.bias",),
-    },
+    _levels(
+        "quantizer.vq.layers.{level}.",
+        {
+            "quantizer.codebook": ("_codebook.embed",),
+            "quantizer.moving_sum": ("_codebook.embed_avg",),
+            "quantizer.cluster_size": ("_codebook.cluster_size",),
+            "quantizer.started": ("_codebook.inited",),
+            "quantizer.to_code.weight": ("project_in.weight",),
+            "quantizer.to_code.bias": ("project_in.bias",),
+            "quantizer.from_code.weight": ("project_out.weight",),
+            "quantizer.from_code.bias": ("project_out.bias",),
+        },
+    ),
     ours_only=("quantizer.gain", "quantizer.warmup_left", "quantizer.start_size"),
+    # A length for each kernel.
+    trailing=r"\.(conv|convtr)\.gain$",
+)
+_BRAINRVQ_TOKENIZER = Naming(
+    _BRAINRVQ_TOKENIZER_NAMES,
+    _levels("quantize_{book}.layers.{level}.", _UNIT_LEVELS),
+    ours_only=_UNIT_ONLY,
+    leading=_TABLES,
+    trailing=r"\.from_code\.weight$",
+)
+_BRAINRVQ_FOUNDATION = Naming(
+    (
+        (r"^encoder\.scales\.0\.", "patch_embed."),
+        (r"^encoder\.trunk\.", ""),
+        *_BRAINRVQ_HEAD_NAMES,
+    ),
+    # What is left of the pretraining, and the norm of a head that is gone.
+    ignored=r"^(mask_token|(lm_head|norm|fc_norm)\.(weight|bias))$",
+    leading=_TABLES,
+)
+_BRAINRVQ_PRETRAINING = Naming(
+    (
+        (r"^encoder\.scales\.0\.", "student.patch_embed."),
+        (r"^encoder\.trunk\.", "student."),
+        (r"^masked_tokens\.norm\.", "student.norm."),
+        (r"^masked_tokens\.mask_token$", "student.mask_token"),
+        *_BRAINRVQ_HEAD_NAMES,
+    ),
+    {name: ("lm_heads_{book}.{level}." + name.rpartition(".")[2],) for name in _HEADS}
+    | {
+        "masked_tokens.embedding": ("token_embed_{book}.{level}.weight",),
+        "masked_tokens.fusion_weight": ("fusion_norm_{book}.{next}.weight",),
+        "masked_tokens.fusion_bias": ("fusion_norm_{book}.{next}.bias",),
+    },
+    books=tuple(BRAINRVQ_BOOKS),
+    # A head that their loss does not reach, and the embeddings of the last level.
+    ignored=r"^(student\.lm_head\.(weight|bias)|token_embed_[tf]\.\d+\.weight)$",
+    leading=_TABLES,
 )

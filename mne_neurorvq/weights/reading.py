@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..models import BRAINRVQ_EEG, BrainRVQConfig
 from ..models.config import ResidualRule
 from .blueprint import Blueprint, infer_blueprint
 from .configs import config_from_json
@@ -33,15 +34,15 @@ def read_model(path: Path, config: Config | None = None, like: Config | None = N
     ----------
     path : Path
         The file.
-    config : NeuroRVQConfig | BioCodecConfig | None
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
         What the folder says that the file holds; None takes the file's word, or infers it.
-    like : NeuroRVQConfig | BioCodecConfig | None
+    like : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
         Configuration of the tokenizer beside a foundation model, for what the latter's tensors
         do not show.
 
     Returns
     -------
-    NeuroRVQTokenizer | NeuroRVQ | BioCodec
+    NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
         The model in float32, in evaluation mode.
 
     Raises
@@ -127,13 +128,18 @@ def _inferred_blueprint(
         raise CheckpointError(f"{source} is only a part of a model: {error} is missing.") from error
     shapes = {name: part.shape for name, part in layout.items()}
     blueprint = infer_blueprint(shapes, source, like)
-    if blueprint.kind == "foundation":
-        return blueprint
-    quantizer = replace(blueprint.config.quantizer, rule=_residual_rule(tensors))
-    return replace(blueprint, config=replace(blueprint.config, quantizer=quantizer))
+    config = blueprint.config
+    if isinstance(config, BrainRVQConfig):
+        # Not made by the authors' code, as the inference takes for granted.
+        place = like.class_place if isinstance(like, BrainRVQConfig) else BRAINRVQ_EEG.class_place
+        config = replace(config, class_place=place)
+    if blueprint.kind == "tokenizer":
+        rule = _residual_rule(tensors, config.quantizer.rule)
+        config = replace(config, quantizer=replace(config.quantizer, rule=rule))
+    return replace(blueprint, config=config)
 
 
-def _residual_rule(tensors: Mapping[str, Tensor]) -> ResidualRule:
+def _residual_rule(tensors: Mapping[str, Tensor], published: ResidualRule) -> ResidualRule:
     """Tell the rule from a quantizer's buffers: its sums, its gains, or the length of its codes."""
     if "quantizer.moving_sum" in tensors:
         return "cosine"
@@ -141,7 +147,7 @@ def _residual_rule(tensors: Mapping[str, Tensor]) -> ResidualRule:
         return "gain"
     lengths = tensors["quantizer.codebook"].float().norm(dim=-1)
     # Half precision leaves a unit row within a thousandth of 1.
-    return "unit" if bool(((lengths - 1).abs() < 5e-3).all()) else "euclidean"
+    return published if bool(((lengths - 1).abs() < 5e-3).all()) else "euclidean"
 
 
 def _our_state(tensors: Mapping[str, Tensor], model: nn.Module, source: str) -> dict[str, Tensor]:

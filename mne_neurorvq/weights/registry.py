@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from .systems import Config
 
-SystemName = Literal["neurorvq", "biocodec"]
+SystemName = Literal["neurorvq", "biocodec", "brainrvq"]
 Kind = Literal["tokenizer", "foundation"]
 Source = Literal["bundled", "seed", "official", "re-host"]
 
@@ -28,6 +28,9 @@ _HUGGING_FACE = "huggingface.co"
 _BIOCODEC_REPO = "klean2050/BioCodec-release"
 _BIOCODEC_REVISION = "575bf6ea7ae14a34754b217d9b940597a16951bd"
 _BIOCODEC_CITATION = "BioCodec (2025), arXiv 2510.09095"
+_BRAINRVQ_REPO = "keqicmz/BrainRVQ"
+_BRAINRVQ_CITATION = f"BrainRVQ, https://github.com/{_BRAINRVQ_REPO}"
+_NO_LICENCE = "none given"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class WeightsFile:
     repo : str
         Repository.
     path : str
-        Path in the repository.
+        Path in the repository; empty where the file is announced but not published.
     sha256 : str | None
         Hash of its content at the registered revision, where known.
     host : str
@@ -65,6 +68,11 @@ class WeightsFile:
     def on_hub(self) -> bool:
         """Whether the Hugging Face Hub has it, so that it is downloaded when needed."""
         return self.host == _HUGGING_FACE
+
+    @property
+    def published(self) -> bool:
+        """Whether anyone can get it."""
+        return bool(self.path)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Pretrained:
         Seed of untrained weights.
     notes : str
         What else to know.
-    system : "neurorvq" | "biocodec"
+    system : "neurorvq" | "biocodec" | "brainrvq"
         Whose architecture it has.
 
     Examples
@@ -124,7 +132,7 @@ class Pretrained:
     @property
     def commercial(self) -> bool:
         """Whether the licence allows commercial use."""
-        return "NC" not in self.licence
+        return "NC" not in self.licence and self.licence != _NO_LICENCE
 
     @property
     def url(self) -> str:
@@ -133,7 +141,7 @@ class Pretrained:
 
     @property
     def config(self) -> Config:
-        """Structure: rate, unit and sizes, for NeuroRVQ also the channel vocabulary.
+        """Structure: rate, unit and sizes, and the channel vocabulary of what has one.
 
         For a download these are the published values; what is loaded is inferred from the file.
         """
@@ -155,7 +163,7 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     >>> from mne_neurorvq import list_pretrained
     >>> [entry.name for entry in list_pretrained() if entry.bundled]
     ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random',
-     'biocodec-eeg-tiny-random']
+     'biocodec-eeg-tiny-random', 'brainrvq-eeg-tiny-random']
     """
     return _REGISTRY
 
@@ -314,7 +322,31 @@ _REGISTRY: tuple[Pretrained, ...] = (
         notes="Untrained and as small as possible, for tests and documentation.",
         system="biocodec",
     ),
+    Pretrained(
+        name="brainrvq-eeg-tiny-random",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="seed",
+        licence="BSD-3-Clause",
+        citation=_BRAINRVQ_CITATION,
+        seed=4,
+        notes="Untrained and as small as possible, for tests and documentation.",
+        system="brainrvq",
+    ),
     *(_official(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
     *(_rehost(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
     *(_biocodec(modality) for modality in ("eeg", "emg")),
+    Pretrained(
+        name="brainrvq-eeg",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="official",
+        licence=_NO_LICENCE,
+        citation=_BRAINRVQ_CITATION,
+        files=tuple(
+            WeightsFile(kind, _BRAINRVQ_REPO, "", host="github.com") for kind in _kinds("eeg")
+        ),
+        notes="Announced by the authors, not published. A file of their code's format loads.",
+        system="brainrvq",
+    ),
 )

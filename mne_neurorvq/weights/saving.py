@@ -11,19 +11,18 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..models import NeuroRVQ
 from .configs import CONFIG_FILE, config_to_json
 from .errors import first_few
 from .files import check_finite
 from .loading import CARD_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
-from .systems import Model, Tokenizer
+from .systems import Foundation, Model, Tokenizer
 
 
 def save_pretrained(
     directory: str | PathLike[str],
     tokenizer: Tokenizer | None = None,
-    foundation: NeuroRVQ | None = None,
+    foundation: Foundation | None = None,
     *,
     card: str | None = None,
     dtype: Literal["float16", "float32"] = "float16",
@@ -35,9 +34,9 @@ def save_pretrained(
     directory : str | path-like
         Folder, made if absent. It receives ``config.json``, ``tokenizer.safetensors`` and
         ``foundation.safetensors`` as given, and ``README.md``; files of these names are replaced.
-    tokenizer : NeuroRVQTokenizer | BioCodec | None
+    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer | None
         Tokenizer.
-    foundation : NeuroRVQ | None
+    foundation : NeuroRVQ | BrainRVQ | None
         Foundation model, of the same configuration.
     card : str | None
         Text of the model card.
@@ -81,9 +80,10 @@ def save_pretrained(
             "two folders."
         )
     if foundation is not None and foundation.final_layer is not None and foundation.head != "mean":
+        of = "flattened patches" if foundation.head == "flatten" else "the class token"
         raise ValueError(
-            "a classification head over flattened patches belongs to one montage and length and "
-            "is not saved: set final_layer to None first."
+            f"a classification head over {of} is not saved, only one over the mean: set "
+            "final_layer to None first."
         )
     states = {kind: _on_disk(model, kind, dtype) for kind, model in models.items()}
     folder = Path(directory)

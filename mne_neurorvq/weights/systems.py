@@ -3,27 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..models import (
     BIOCODEC_EEG,
     BIOCODEC_EMG,
+    BRAINRVQ_EEG,
     NEURORVQ_ECG,
     NEURORVQ_EEG,
     NEURORVQ_EMG,
     NEURORVQ_PPG,
     BioCodec,
     BioCodecConfig,
+    BrainRVQ,
+    BrainRVQConfig,
+    BrainRVQTokenizer,
     NeuroRVQ,
     NeuroRVQConfig,
     NeuroRVQTokenizer,
 )
 
-Config = NeuroRVQConfig | BioCodecConfig
-Tokenizer = NeuroRVQTokenizer | BioCodec
-# Only NeuroRVQ has a foundation model.
-Model = Tokenizer | NeuroRVQ
+Config = NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
+Tokenizer = NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
+Foundation = NeuroRVQ | BrainRVQ
+Model = Tokenizer | Foundation
 
 
 class System(NamedTuple):
@@ -37,11 +41,17 @@ class System(NamedTuple):
         Class of its configurations.
     presets : mapping of str to Config
         The published configuration of each modality.
+    tokenizer : type
+        Class of its tokenizers.
+    foundation : type | None
+        Class of its foundation models, if it has any.
     """
 
     title: str
     config: type[Config]
     presets: Mapping[str, Config]
+    tokenizer: type[Tokenizer]
+    foundation: type[Foundation] | None
 
 
 def _by_modality(*presets: Config) -> dict[str, Config]:
@@ -53,8 +63,15 @@ SYSTEMS: Mapping[str, System] = {
         "NeuroRVQ",
         NeuroRVQConfig,
         _by_modality(NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG),
+        NeuroRVQTokenizer,
+        NeuroRVQ,
     ),
-    "biocodec": System("BioCodec", BioCodecConfig, _by_modality(BIOCODEC_EEG, BIOCODEC_EMG)),
+    "biocodec": System(
+        "BioCodec", BioCodecConfig, _by_modality(BIOCODEC_EEG, BIOCODEC_EMG), BioCodec, None
+    ),
+    "brainrvq": System(
+        "BrainRVQ", BrainRVQConfig, _by_modality(BRAINRVQ_EEG), BrainRVQTokenizer, BrainRVQ
+    ),
 }
 
 
@@ -63,14 +80,13 @@ def make_tokenizer(config: Config) -> Tokenizer:
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Structure.
 
     Returns
     -------
-    NeuroRVQTokenizer | BioCodec
+    NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
         The tokenizer.
     """
-    if isinstance(config, BioCodecConfig):
-        return BioCodec(config=config)
-    return NeuroRVQTokenizer(config=config)
+    kind: Callable[..., Tokenizer] = SYSTEMS[config.system].tokenizer
+    return kind(config=config)

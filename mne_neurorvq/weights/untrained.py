@@ -12,7 +12,7 @@ from ..models.trunk import Trunk
 from .blueprint import Blueprint
 from .systems import Model
 
-# As NeuroRVQ initialises itself; a BioCodec by the width of what a matrix takes.
+# As NeuroRVQ and BrainRVQ initialise themselves; a BioCodec by the width of what a matrix takes.
 _STD = 0.02
 # Four 16-bit integers are summed: their sum is close to normal and exact in 64 bits.
 _SUMMED = 4
@@ -31,7 +31,7 @@ def build_untrained(blueprint: Blueprint, seed: int) -> Model:
 
     Returns
     -------
-    NeuroRVQTokenizer | NeuroRVQ | BioCodec
+    NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
         The model, in evaluation mode, its codebooks marked as started.
 
     Notes

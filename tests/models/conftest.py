@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mne_neurorvq import load_pretrained
-from mne_neurorvq.models import BioCodec, NeuroRVQ, NeuroRVQTokenizer
+from mne_neurorvq.models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTokenizer
 
 Arrays = dict[str, np.ndarray]
 
@@ -66,6 +66,56 @@ def golden(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: Any) 
         fm_io=_arrays(folder / "fm_io.npz"),
         tokenizer=load_pretrained(scratch / "tokenizer.pt").require("tokenizer"),
         foundation=load_pretrained(scratch / "fm.pt").require("foundation"),
+    )
+
+
+@dataclass(frozen=True)
+class RecordedBrainRVQ:
+    """The case of BrainRVQ: its three checkpoints, one input, and what came out."""
+
+    meta: dict[str, Any]
+    inputs: Arrays
+    tokenizer_io: Arrays
+    pretraining_io: Arrays
+    finetuning_io: Arrays
+    masking_io: Arrays
+    tokenizer: BrainRVQTokenizer
+    pretraining: BrainRVQ
+    finetuning: BrainRVQ
+
+    @property
+    def x(self) -> torch.Tensor:
+        return torch.from_numpy(self.inputs["x"])
+
+    @property
+    def mask(self) -> torch.Tensor:
+        return torch.from_numpy(self.inputs["mask"])
+
+    @property
+    def channel_ids(self) -> torch.Tensor:
+        names = [name.lower() for name in self.meta["channels"]]
+        return torch.tensor([self.tokenizer.config.channels.index(name) for name in names])
+
+
+@pytest.fixture(scope="session")
+def brain(shared: Path, tmp_path_factory: Any) -> RecordedBrainRVQ:
+    """The case of BrainRVQ; the checkpoints go through the public loader."""
+    folder = shared / "golden" / "brainrvq_small"
+    scratch = tmp_path_factory.mktemp("brainrvq")
+    for part in ("ddrvq", "pretrain", "finetune"):
+        arrays = _arrays(folder / f"{part}_fp16exact.npz")
+        state = {name: torch.from_numpy(a.astype(np.float32)) for name, a in arrays.items()}
+        torch.save(state, scratch / f"{part}.pt")
+    return RecordedBrainRVQ(
+        meta=json.loads((folder / "meta.json").read_text()),
+        inputs=_arrays(folder / "inputs.npz"),
+        tokenizer_io=_arrays(folder / "ddrvq_io.npz"),
+        pretraining_io=_arrays(folder / "pretrain_io.npz"),
+        finetuning_io=_arrays(folder / "finetune_io.npz"),
+        masking_io=_arrays(folder / "masking_io.npz"),
+        tokenizer=load_pretrained(scratch / "ddrvq.pt").require("tokenizer", "brainrvq"),
+        pretraining=load_pretrained(scratch / "pretrain.pt").require("foundation", "brainrvq"),
+        finetuning=load_pretrained(scratch / "finetune.pt").require("foundation", "brainrvq"),
     )
 
 

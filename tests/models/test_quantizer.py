@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mne_neurorvq.models import QuantizerConfig, ResidualVQ, kmeans, nearest_codes, search
 
 # "projected" is the rule "cosine" with maps of each level from and to another dimension.
-RULES = ("unit", "euclidean", "gain", "cosine", "projected")
+RULES = ("unit", "detached", "euclidean", "gain", "cosine", "projected")
 all_rules = pytest.mark.parametrize("rule", RULES)
 
 
@@ -165,21 +165,24 @@ def test_residual_norms_are_the_means_before_and_after_each_level(rule):
 
 
 @all_rules
-def test_the_loss_is_the_mean_over_levels_of_the_sum_over_codebooks(rule):
+def test_the_loss_is_that_of_the_formula(rule):
     model = _make(rule)
     z = _vectors(model)
     total = 0.0
     for first, levels in zip(z.double().numpy(), _by_the_book(model, z), strict=True):
         before = [first, *(level.residual for level in levels)]
         for residual, level in zip(before, levels, strict=False):
-            if rule == "unit":
+            if rule in ("unit", "detached"):
                 total += ((level.chosen - level.searched) ** 2).mean()
+            if rule == "unit":
                 total += 0.4 * ((level.chosen - level.residual) ** 2).mean()
             elif model.config.rule == "cosine":
                 total += ((level.vectors - level.chosen) ** 2).mean()
-            else:
+            elif rule != "detached":
                 total += ((residual - level.subtracted) ** 2).mean()
-    assert float(model(z).loss) == pytest.approx(total / model.config.n_levels, rel=1e-5)
+    # Summed over the codebooks; over the levels too under one rule, else their mean.
+    total /= 1 if rule == "detached" else model.config.n_levels
+    assert float(model(z).loss) == pytest.approx(total, rel=1e-5)
 
 
 @all_rules
@@ -218,7 +221,7 @@ def test_gradients_go_straight_through_to_the_input(rule):
     z = _vectors(model).requires_grad_()
     weights = torch.randn(z.shape, generator=_generator(3))
     (gradient,) = torch.autograd.grad((model(z).vectors * weights).sum(), z)
-    if rule == "unit":
+    if rule in ("unit", "detached"):
         # That of the direction of z: no component along z.
         unit = torch.nn.functional.normalize(z, dim=-1)
         wanted = (weights - (weights * unit).sum(-1, keepdim=True) * unit) / z.norm(
@@ -234,13 +237,21 @@ def test_gradients_go_straight_through_to_the_input(rule):
         torch.testing.assert_close(gradient, weights)
 
 
-@pytest.mark.parametrize("rule", ["cosine", "projected"])
+@pytest.mark.parametrize("rule", ["detached", "cosine", "projected"])
 def test_each_level_passes_its_own_gradient_and_none_through_the_residual(rule):
     model = _make(rule)
     z = _vectors(model).requires_grad_()
     weights = torch.randn(z.shape, generator=_generator(3))
     (gradient,) = torch.autograd.grad((model(z).vectors * weights).sum(), z)
     wanted = 3 * weights
+    if rule == "detached":
+        # The directions of z less a constant, level by level.
+        residual, wanted = z.detach(), torch.zeros_like(z)
+        for level, index in enumerate(model.encode(z.detach()).unbind(-1)):
+            length = residual.norm(dim=-1, keepdim=True)
+            along = (weights * residual).sum(-1, keepdim=True) * residual / length**2
+            wanted = wanted + (weights - along) / length
+            residual = residual - model.codebook[torch.arange(2)[:, None], level, index]
     if rule == "projected":
         maps = (model.from_code.weight @ model.to_code.weight).sum(1)
         wanted = weights @ maps

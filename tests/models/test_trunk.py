@@ -7,6 +7,7 @@ import copy
 
 import torch
 
+from mne_neurorvq.models.transformer_config import TrunkStyle
 from mne_neurorvq.models.trunk import Attention, Block, Trunk
 
 
@@ -37,7 +38,7 @@ def test_attention_is_that_of_the_formula():
 @torch.no_grad()
 def test_layer_scale_weighs_what_a_block_adds():
     torch.manual_seed(0)
-    plain, scaled = Block(8, 2, 2.0), Block(8, 2, 2.0, layer_scale=1.0)
+    plain, scaled = Block(8, 2, 2.0), Block(8, 2, 2.0, style=TrunkStyle(layer_scale=1.0))
     scaled.load_state_dict(plain.state_dict(), strict=False)
     x = torch.randn(1, 3, 8)
     torch.testing.assert_close(plain(x), scaled(x))
@@ -73,3 +74,75 @@ def test_a_trunk_counts_time_from_the_end_and_never_uses_its_last_place():
         False,
     ]
     assert changed_by("cls_token", 0)
+
+
+@torch.no_grad()
+def test_places_counted_from_the_start_leave_the_class_token_its_own():
+    torch.manual_seed(0)
+    style = TrunkStyle(class_row=True, time_from_start=True)
+    trunk = Trunk(8, 2, 1, 2.0, n_channels=5, max_patches=6, style=style)
+    for table in (trunk.cls_token, trunk.pos_embed, trunk.time_embed):
+        torch.nn.init.normal_(table)
+    x, rows = torch.randn(2, 6, 8), torch.tensor([4, 1])
+
+    def changed_by(table, row, **settings):
+        other = copy.deepcopy(trunk)
+        getattr(other, table)[row] += torch.arange(8.0)
+        apart = other(x, rows, **settings) - trunk(x, rows, **settings)
+        return bool(apart.abs().max() > 1e-3)
+
+    assert [changed_by("time_embed", row) for row in range(6)] == [True] * 3 + [False] * 3
+    places = [True, False, True, False, False, True]
+    assert [changed_by("pos_embed", row) for row in range(6)] == places
+    # Unless it takes the place of a channel.
+    given = {"class_channel": rows[:1]}
+    places[0] = False
+    assert [changed_by("pos_embed", row, **given) for row in range(6)] == places
+    each = trunk(x, rows.expand(2, -1), class_channel=rows[:1].expand(2, -1))
+    torch.testing.assert_close(each, trunk(x, rows, **given))
+
+
+@torch.no_grad()
+def test_the_class_token_comes_first_where_it_is_kept():
+    torch.manual_seed(0)
+    trunk = Trunk(8, 2, 1, 2.0, n_channels=5, max_patches=6)
+    x, rows = torch.randn(2, 6, 8), torch.tensor([4, 1])
+    kept = trunk(x, rows, keep_class=True)
+    assert kept.shape == (2, 7, 8)
+    assert torch.equal(kept[:, 1:], trunk(x, rows))
+
+
+@torch.no_grad()
+def test_biases_and_norms_can_be_left_out():
+    torch.manual_seed(0)
+    bare = Attention(12, 3, TrunkStyle(qkv_bias=False, qk_norm=False))
+    assert sorted(name for name, _ in bare.named_parameters()) == [
+        "proj.bias",
+        "proj.weight",
+        "qkv.weight",
+    ]
+    x = torch.randn(2, 5, 12)
+    q, k, v = ((x @ w.T).unflatten(-1, (3, 4)).transpose(1, 2) for w in bare.qkv.weight.chunk(3))
+    wanted = (q @ k.transpose(-1, -2) / 2).softmax(-1) @ v
+    torch.testing.assert_close(bare(x), bare.proj(wanted.transpose(1, 2).flatten(2)))
+
+
+def test_the_norms_of_blocks_have_the_epsilon_of_the_style():
+    for eps in (1e-5, 1e-6):
+        block = Block(8, 2, 2.0, TrunkStyle(norm_eps=eps))
+        assert block.norm1.eps == block.norm2.eps == eps
+        assert block.attn.q_norm.eps == block.attn.k_norm.eps == 1e-6
+
+
+@torch.no_grad()
+def test_a_dropped_path_adds_nothing_or_so_much_more_that_the_mean_stays():
+    torch.manual_seed(0)
+    block = Block(8, 2, 2.0, drop_path=0.75)
+    torch.nn.init.zeros_(block.mlp.fc2.weight)
+    torch.nn.init.zeros_(block.mlp.fc2.bias)
+    x = torch.randn(1, 5, 8)
+    whole = block.eval()(x) - x
+    added = block.train()(x.expand(400, -1, -1)) - x
+    dropped = added.abs().amax((1, 2)) < 1e-6
+    assert 0.68 < float(dropped.float().mean()) < 0.82
+    torch.testing.assert_close(added[~dropped], 4 * whole.expand(int((~dropped).sum()), -1, -1))

@@ -192,7 +192,9 @@ def test_a_part_from_which_no_configuration_can_be_told_is_refused(official_toke
 
 def test_another_model_is_no_checkpoint_of_this_package(tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(NotACheckpointError, match=r"no NeuroRVQ model.*bias, weight"):
+    with pytest.raises(
+        NotACheckpointError, match=r"no model of the systems NeuroRVQ.*bias, weight"
+    ):
         load_pretrained(tmp_path / "model.pt")
 
 

@@ -65,7 +65,7 @@ def test_the_official_models_are_pinned_and_their_known_hashes_recorded():
 
 def test_only_the_ppg_model_and_the_codecs_lack_a_foundation_model():
     for entry in list_pretrained():
-        has_one = entry.system == "neurorvq" and entry.modality != "ppg"
+        has_one = entry.system != "biocodec" and entry.modality != "ppg"
         assert ("foundation" in entry.kinds) == has_one
 
 

@@ -1,0 +1,303 @@
+# License: BSD-3-Clause
+"""What tokenizers of patches share: encoder, quantizer and the way through both."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .encoder import Encoder, each_scale, scale_norms
+from .quantizer import Quantized, ResidualVQ
+from .signature import (
+    ChannelsInfo,
+    as_patches,
+    check_budget,
+    check_codes,
+    check_config,
+    check_length,
+    pick_channels,
+    resolve_channels,
+)
+from .transformer_config import TransformerConfig
+from .trunk import init_trunk
+
+
+class View(Protocol):
+    """What a decoder predicts of patches, with the side information that decoding needs."""
+
+    @property
+    def side(self) -> Tensor:
+        """Few numbers of each window, or of each patch."""
+
+
+V = TypeVar("V", bound=View)
+
+
+class PatchTokenizer(nn.Module, Generic[V]):
+    """What the tokenizers of NeuroRVQ and BrainRVQ share: all up to the quantized vectors.
+
+    A system decodes them to a view of the patches (:meth:`from_vectors`) and says what the view
+    of an input is (:meth:`_analyse`), what signal a view is of (:meth:`_synthesise`) and how two
+    views differ (:meth:`_compare`).
+    """
+
+    published: ClassVar[TransformerConfig]
+    # Windows, channels and patches: how many of these axes the side information has.
+    _n_side_axes: ClassVar[int]
+    # Whether convolutions start like linear layers.
+    _init_convolutions: ClassVar[bool] = True
+
+    config: TransformerConfig
+
+    def __init__(
+        self,
+        n_outputs: int | None = None,
+        n_chans: int | None = None,
+        chs_info: ChannelsInfo | None = None,
+        n_times: int | None = None,
+        input_window_seconds: float | None = None,
+        sfreq: float | None = None,
+        *,
+        config: TransformerConfig | None = None,
+    ) -> None:
+        super().__init__()
+        config = self.published if config is None else config
+        check_config(config, self.published)
+        self.config = config
+        self.n_times = check_length(config, n_times, input_window_seconds, sfreq)
+        self._channel_ids = resolve_channels(config, chs_info, n_chans)
+        dim, code_dim = config.embed_dim, config.quantizer.code_dim
+        self.encoder = Encoder(config, config.tokenizer_style)
+        self.encoder_norms = scale_norms(config)
+        self.to_code = nn.ModuleList(tanh_layers(dim, dim, code_dim) for _ in config.scales)
+        self.quantizer = ResidualVQ(config.quantizer)
+        self._make_decoder()
+        init_trunk(self, convolutions=self._init_convolutions)
+
+    def _make_decoder(self) -> None:
+        raise NotImplementedError
+
+    def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> V:
+        """Decode quantized vectors.
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
+            Quantized vectors.
+        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
+            Side information.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows, of all windows or of each.
+
+        Returns
+        -------
+        View
+            What is predicted of every patch.
+        """
+        raise NotImplementedError
+
+    def _analyse(self, patches: Tensor) -> V:
+        raise NotImplementedError
+
+    def _synthesise(self, view: V) -> Tensor:
+        raise NotImplementedError
+
+    def _compare(self, target: V, predicted: V, patches: Tensor) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def to_vectors(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
+        """Encode patches up to the quantizer.
+
+        Parameters
+        ----------
+        patches : Tensor, shape (batch, n_chans, n_patches, patch_size)
+            Samples.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows, of all windows or of each.
+
+        Returns
+        -------
+        Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
+            Vectors to quantize; where there is one temporal scale, the same for all codebooks.
+        """
+        features = self._features(patches, channel_ids)
+        # The published quantizers run in float32 whatever precision the trunk has.
+        with torch.autocast(features.device.type, enabled=False):
+            vectors = each_scale(self.to_code, features.float()).flatten(1, 2)
+        return vectors.expand(self.config.quantizer.n_codebooks, -1, -1)
+
+    def _features(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
+        """Run the encoder and its norms: ``(n_scales, batch, n_tokens, embed_dim)``."""
+        features = self.encoder(self.encoder.embed(patches), channel_ids)
+        return each_scale(self.encoder_norms, features)
+
+    def encode(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Turn windows into codes.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
+            Codes.
+        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
+            What decoding needs besides: for NeuroRVQ mean and standard deviation of the log
+            amplitude of a window, for BrainRVQ those of each patch.
+
+        Raises
+        ------
+        ValueError
+            If the length, the number of channels or the token budget do not fit.
+        """
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
+        return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), self._analyse(patches).side
+
+    def decode_codes(
+        self, codes: Tensor, side: Tensor, channel_ids: Tensor | None = None
+    ) -> Tensor:
+        """Turn codes and side information back into windows.
+
+        Parameters
+        ----------
+        codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
+            Codes; fewer levels than the model has give a coarser signal.
+        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
+            Side information, as :meth:`encode` gives it.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit the model or a code is not in the codebook.
+        """
+        check_codes(self.config.quantizer, codes)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
+        check_budget(self.config, codes.shape[1], codes.shape[2])
+        wanted = (*codes.shape[: self._n_side_axes], 2)
+        if side.shape != wanted:
+            raise ValueError(f"side must be {wanted}, got shape {tuple(side.shape)}.")
+        vectors = self.quantizer.decode(codes.flatten(0, 2).movedim(1, 0).long())
+        return self._synthesise(self.from_vectors(vectors, side, channel_ids)).flatten(2)
+
+    def forward(
+        self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
+    ) -> Tensor | dict[str, Tensor | None]:
+        """Reconstruct windows through the codes, or give the features of the encoder.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+        return_features : bool
+            Whether to return features instead of a reconstruction.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_chans, n_times) | dict
+            Reconstruction in the unit of ``x``; or ``"features"``, shape ``(batch, n_chans,
+            n_patches, feature_dim)``, the scales concatenated before they are projected to code
+            vectors, and ``"cls_token"``, always None.
+        """
+        if return_features:
+            patches = as_patches(self.config, x)
+            channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+            features = self._features(patches, channel_ids).permute(1, 2, 0, 3).flatten(2)
+            return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
+        return self._synthesise(self.reconstruct(x, channel_ids)[0]).flatten(2)
+
+    def reconstruct(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[V, V, Quantized]:
+        """Run the whole tokenizer; in training mode the codebooks learn.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        predicted, target : Spectrum | DualView
+            Views of the reconstruction and of the input, for NeuroRVQ spectra.
+        quantized : Quantized
+            Output of the quantizer.
+        """
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        target = self._analyse(patches)
+        quantized = self.quantizer(self.to_vectors(patches, channel_ids))
+        return self.from_vectors(quantized.vectors, target.side, channel_ids), target, quantized
+
+    def losses(
+        self, x: Tensor, channel_ids: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Quantized]:
+        """Training losses, each unweighted.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        losses : dict of str to Tensor
+            ``code`` (commitment) and, for NeuroRVQ, the terms of
+            :func:`~mne_neurorvq.models.reconstruction_losses`, of which ``code + amplitude +
+            phase + signal`` is the published objective; for BrainRVQ, whose objective is the sum
+            of all, those of :func:`~mne_neurorvq.models.dual_losses`.
+        quantized : Quantized
+            Output of the quantizer, for its usage and residual norms.
+        """
+        predicted, target, quantized = self.reconstruct(x, channel_ids)
+        losses = self._compare(target, predicted, as_patches(self.config, x))
+        return {"code": quantized.loss, **losses}, quantized
+
+    def assess(
+        self, x: Tensor, channel_ids: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
+        """Reconstruct windows and compare, in one pass.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        rebuilt : Tensor, shape (batch, n_chans, n_times)
+            Reconstruction, as the model gives it when it is called.
+        losses : dict of str to Tensor
+            As :meth:`losses` gives them.
+        quantized : Quantized
+            Output of the quantizer.
+        """
+        predicted, target, quantized = self.reconstruct(x, channel_ids)
+        losses = self._compare(target, predicted, as_patches(self.config, x))
+        rebuilt = self._synthesise(predicted).flatten(2)
+        return rebuilt, {"code": quantized.loss, **losses}, quantized
+
+
+def tanh_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
+    """Build two linear layers around a Tanh."""
+    return nn.Sequential(nn.Linear(n_in, hidden), nn.Tanh(), nn.Linear(hidden, n_out))
