@@ -135,7 +135,8 @@ def _pair_correlations(values: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.sqrt((centred**2).sum(axis=1, keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):
         unit = np.where(constant(values)[:, None], np.nan, centred / norms)
-    return (unit @ unit.T)[np.triu_indices(len(values), 1)]
+    # Pairs that differ by rounding alone share their rank.
+    return np.round(unit @ unit.T, 12)[np.triu_indices(len(values), 1)]
 
 
 def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,10 @@ def group_folds(
         if not 2 <= cv <= n_subjects:
             raise ValueError(f"cv={cv} must be from 2 to the number of subjects ({n_subjects})")
         cv = GroupKFold(cv, shuffle=True, random_state=random_state)
-    folds = list(check_cv(cv).split(y, y, groups))
+    with warnings.catch_warnings():
+        # Where a splitter ignores groups, the check below says more.
+        warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
+        folds = list(check_cv(cv).split(y, y, groups))
     for number, (train, test) in enumerate(folds):
         shared = np.intersect1d(groups[train], groups[test])
         if shared.size:

@@ -125,12 +125,10 @@ def code_stability(
             )
         stays = transformer.tokenize(with_signals(X, changed)).codes == tokens.codes
         equal.append(stays.mean(axis=(1, 2)))
-        untouched = _untouched(tokens, (changed == signals).all(axis=1))
-        with np.errstate(invalid="ignore"):
-            elsewhere.append(
-                np.einsum("ncpbl,np->nbl", stays, untouched.astype(float))
-                / (untouched.sum(axis=1) * stays.shape[1])[:, None, None]
-            )
+        untouched = untouched_patches(tokens, (changed == signals).all(axis=1))
+        n_kept = np.einsum("ncpbl,np->nbl", stays, untouched.astype(float))
+        with np.errstate(invalid="ignore"):  # a trial without such a patch has no share
+            elsewhere.append(n_kept / (stays.shape[1] * untouched.sum(axis=1))[:, None, None])
     return CodeStability(
         perturbations=tuple(perturbations),
         equal=np.stack(equal),
@@ -139,10 +137,23 @@ def code_stability(
     )
 
 
-def _untouched(tokens: Tokens, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether all samples of a patch are the same, ``(n_trials, n_patches)``."""
+def untouched_patches(tokens: Tokens, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the patches of which no sample was changed.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        Say when patches begin and end.
+    same : ndarray of bool, shape (n_trials, n_times)
+        Samples that were not changed.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_trials, n_patches)
+        Whether all samples of a patch are the same.
+    """
     starts = (tokens.patch_times - tokens.tmin) * tokens.sfreq
     stops = starts + tokens.patch_size / tokens.model_sfreq * tokens.sfreq
-    # A patch begins and ends between two samples where the rates differ: take in both.
+    # Where the rates differ, a patch begins and ends between two samples: take in both.
     spans = zip(np.floor(starts + 1e-6), np.ceil(stops - 1e-6), strict=True)
     return np.stack([same[:, int(a) : int(b)].all(axis=1) for a, b in spans], axis=1)

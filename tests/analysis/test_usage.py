@@ -66,3 +66,12 @@ class TestCodeUsage:
     ) -> None:
         with pytest.raises(error, match=message):
             code_usage(codes, n_codes)
+
+    def test_tokens_know_how_many_codes_there_are(self, tokens) -> None:
+        usage = code_usage(tokens)
+        assert_array_equal(usage.counts, code_usage(tokens.codes, tokens.n_codes).counts)
+        assert usage.counts.shape[-1] == tokens.n_codes
+
+    def test_an_array_does_not(self) -> None:
+        with pytest.raises(TypeError, match="n_codes is missing: an array of codes needs it"):
+            code_usage(np.zeros((1, 2, 2), int))
