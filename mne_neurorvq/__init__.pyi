@@ -11,6 +11,8 @@ from . import (
     weights,
 )
 from .estimators import (
+    BioCodecClassifier,
+    BioCodecTransformer,
     GroupStandardScaler,
     NeuroRVQClassifier,
     NeuroRVQRegressor,
@@ -24,6 +26,8 @@ from .weights import list_pretrained, load_pretrained
 __version__: str
 
 __all__ = [
+    "BioCodecClassifier",
+    "BioCodecTransformer",
     "GroupStandardScaler",
     "NeuroRVQClassifier",
     "NeuroRVQRegressor",

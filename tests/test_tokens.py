@@ -79,7 +79,7 @@ class TestParts:
             ({"codes": np.zeros((5, 3, 5, 4), int)}, ValueError, "codes must have the axes"),
             ({"codes": np.zeros((5, 0, 5, 4, 8), int)}, ValueError, "codes must have the axes"),
             ({"codes": np.zeros((5, 3, 5, 4, 8))}, TypeError, "codes must be integers.*float64"),
-            ({"side": np.zeros((5, 1, 2))}, ValueError, r"n_segments=2, n_side\), got \(5, 1, 2\)"),
+            ({"side": np.zeros((5, 1, 2))}, ValueError, r"n_segments=2, n_s.*got \(5, 1, 2\)"),
             ({"side": np.full((5, 2, 2), np.nan)}, ValueError, "in trial 0, segment 0"),
             ({"side": np.full((5, 2, 2), 1e39)}, ValueError, "in trial 0, segment 0"),
             ({"codes": np.zeros((5, 3, 6, 4, 8), int)}, ValueError, "5 patches, but codes have 6"),
@@ -143,6 +143,24 @@ class TestParts:
         side = 2 * 2 * 32 / 3  # segments, floats, bits, shared by three channels
         assert tokens.bits_per_second == pytest.approx((codes + side) / (768 / 160))
         assert tokens[:0].bits_per_second == tokens.bits_per_second
+
+    @pytest.mark.parametrize("shape", [(5, 3, 2), (5, 3, 5, 2)], ids=["channels", "patches"])
+    def test_side_information_of_channels_and_patches_stays_with_its_trials(
+        self, shape: tuple[int, ...], tmp_path: Path
+    ) -> None:
+        tokens = make_tokens(side=np.random.default_rng(1).normal(size=shape))
+        codes = 5 * 4 * 8 * 9
+        side = 32 * np.prod(shape[1:]) / 3
+        assert tokens.bits_per_second == pytest.approx((codes + side) / (768 / 160))
+        assert_array_equal(tokens[[3, 1]].side, tokens.side[[3, 1]])
+        tokens.save(tmp_path / "tokens.h5")
+        assert Tokens.load(tmp_path / "tokens.h5") == tokens
+
+    def test_broken_side_information_of_a_channel_is_located(self) -> None:
+        side = np.zeros((5, 3, 2))
+        side[4, 1, 0] = np.inf
+        with pytest.raises(ValueError, match="in trial 4, channel 1"):
+            make_tokens(side=side)
 
     def test_repr_fits_on_a_line(self) -> None:
         assert repr(make_tokens(n_trials=1)) == (

@@ -1,10 +1,14 @@
-from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
+from .biocodec_classifier import BioCodecClassifier
+from .biocodec_transformer import BioCodecTransformer
 from .loading import load_estimator
+from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
+from .neurorvq_transformer import NeuroRVQTransformer
 from .preprocessing import preprocess
 from .scaling import GroupStandardScaler
-from .transformer import NeuroRVQTransformer
 
 __all__ = [
+    "BioCodecClassifier",
+    "BioCodecTransformer",
     "GroupStandardScaler",
     "NeuroRVQClassifier",
     "NeuroRVQRegressor",

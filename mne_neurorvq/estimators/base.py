@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
+from torch import Tensor, nn
 
-from ..models import NeuroRVQConfig
-from ..signals import check_band, check_offset, match_channels
+from ..signals import ChannelMatch, Segmentation, Trials, check_band, check_offset, match_channels
+from ..weights.registry import SystemName
+from ..weights.systems import SYSTEMS, Config
+from .inference import resolve_batch_size, resolve_device, run_batches
 from .inputs import Inputs, check_montage, plan, read_trials
 from .preprocessing import preprocessing_of, registered
 
@@ -21,9 +27,12 @@ _PRECISIONS = ("auto", "float32", "bf16")
 class SignalEstimator(BaseEstimator):
     """An estimator that reads trials and has the parameters which say how.
 
-    Its subclasses have the parameters ``pretrained``, ``channels``, ``unit``, ``ch_names``,
-    ``sfreq``, ``device``, ``precision`` and ``verbose``.
+    Its subclasses have the parameters ``pretrained``, ``unit``, ``ch_names``, ``sfreq``,
+    ``device`` and ``verbose``, and ``channels`` where the model has a vocabulary.
     """
+
+    #: Whose architecture the model must have.
+    _system: ClassVar[SystemName]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -31,21 +40,13 @@ class SignalEstimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _match(self, X: Any, config: NeuroRVQConfig) -> Inputs:
+    def _match(self, X: Any, config: Config) -> Inputs:
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
         check_band(trials, preprocessing_of(config))
-        self.channel_report_ = match_channels(
-            trials.ch_names,
-            config.channels,
-            mode=self.channels,
-            positions=trials.positions,
-            ch_types=trials.ch_types,
-            bads=trials.bads,
-            modality=config.modality,
-        )
-        inputs = plan(trials, self.channel_report_, config)
-        check_offset(trials, self.channel_report_)
+        self.channel_report_ = self._choose_channels(trials, config)
+        inputs = self._plan(trials, config)
+        self._check_signals(trials)
         self.config_ = config
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
@@ -56,7 +57,58 @@ class SignalEstimator(BaseEstimator):
         """Trials with the channels that fit saw."""
         trials = read_trials(self, X, self.config_, reset=False)
         check_montage(trials, self._fitted_names, self.ch_names_)
-        return plan(trials, self.channel_report_, self.config_, self.segmentation_)
+        return self._plan(trials, self.config_, self.segmentation_)
+
+    def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
+        """Learn from trials, by their weights, how to prepare them."""
+        return inputs
+
+    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelMatch, ...]:
+        return match_channels(
+            trials.ch_names,
+            config.channels,
+            mode=self.channels,
+            positions=trials.positions,
+            ch_types=trials.ch_types,
+            bads=trials.bads,
+            modality=config.modality,
+        )
+
+    def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> Inputs:
+        return plan(trials, self.channel_report_, config, known)
+
+    def _check_signals(self, trials: Trials) -> None:
+        check_offset(trials, self.channel_report_)
+
+    def _trials_per_pass(
+        self, batch_size: int | str, n_channels: int, n_patches: int, device: torch.device
+    ) -> int:
+        """Trials of so many channels and patches, at most, that the model is given at a time."""
+        return resolve_batch_size(batch_size, n_channels * n_patches, device)
+
+    def _run(
+        self,
+        model: nn.Module,
+        forward: Callable[[list[Tensor], Tensor], tuple[Tensor, ...]],
+        inputs: Inputs,
+        batch_size: int | str = "auto",
+        *,
+        bf16: bool = False,
+    ) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Apply a model to all trials, see :func:`run_batches`."""
+        device = resolve_device(self.device)
+        size = self._trials_per_pass(
+            batch_size, len(inputs.picks), max(inputs.segmentation.segments), device
+        )
+        return run_batches(
+            model,
+            forward,
+            inputs,
+            device=device,
+            batch_size=size,
+            verbose=self.verbose,
+            bf16=bf16,
+        )
 
     def _check_signal_parameters(self) -> None:
         if not isinstance(self.pretrained, (str, PathLike)):
@@ -64,14 +116,21 @@ class SignalEstimator(BaseEstimator):
                 f"pretrained={self.pretrained!r} must be the name of a model (list_pretrained() "
                 "gives them) or a path."
             )
-        check_choice("precision", self.precision, _PRECISIONS)
+        if hasattr(self, "precision"):
+            check_choice("precision", self.precision, _PRECISIONS)
         check_choice("verbose", self.verbose, (None, True, False))
 
-
-def check_supported(pretrained: str | PathLike[str]) -> None:
-    """Raise, before a model is downloaded, if its kind of signal cannot be prepared yet."""
-    entry = registered(pretrained)
-    if entry is not None:
+    def _check_model_name(self) -> None:
+        """Raise, before a model is downloaded, if it is another system's or cannot be used yet."""
+        entry = registered(self.pretrained)
+        if entry is None:
+            return
+        if entry.system != self._system:
+            raise ValueError(
+                f"pretrained={entry.name!r} is a {SYSTEMS[entry.system].title} model, but "
+                f"{type(self).__name__} needs one of {SYSTEMS[self._system].title}: "
+                "list_pretrained() says whose each is."
+            )
         preprocessing_of(entry)
 
 

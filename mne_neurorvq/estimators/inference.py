@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import Any
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..models import NeuroRVQTokenizer
 from ..signals import Segmentation, restore
 from ..tokens import Tokens
 from .inputs import Inputs
 
 # Tokens of one forward pass: on a CPU larger passes leave the cache and gain nothing.
-_TOKENS_PER_PASS = {"cpu": 256, "cuda": 16384}
+TOKENS_PER_PASS = {"cpu": 256, "cuda": 16384}
 # Forward passes worth of trials that are read and resampled at a time.
 _PASSES_PER_READ = 16
 # Bytes of prepared trials that are held in memory.
@@ -67,17 +66,24 @@ def resolve_device(device: str) -> torch.device:
     return chosen
 
 
-def resolve_batch_size(batch_size: int | str, tokens_per_segment: int, device: torch.device) -> int:
+def resolve_batch_size(
+    batch_size: int | str,
+    per_trial: int,
+    device: torch.device,
+    budget: Mapping[str, int] = TOKENS_PER_PASS,
+) -> int:
     """Trials per forward pass.
 
     Parameters
     ----------
     batch_size : int | "auto"
         A number, or what suits the device.
-    tokens_per_segment : int
-        Channels times patches of the longest segment.
+    per_trial : int
+        What a trial takes of the budget: channels times patches of the longest segment.
     device : torch.device
         Where to compute.
+    budget : mapping of str to int
+        Budget of a pass, by type of device.
 
     Returns
     -------
@@ -90,8 +96,7 @@ def resolve_batch_size(batch_size: int | str, tokens_per_segment: int, device: t
         If it is neither "auto" nor a positive integer.
     """
     if isinstance(batch_size, str) and batch_size == "auto":
-        budget = _TOKENS_PER_PASS.get(device.type, _TOKENS_PER_PASS["cpu"])
-        return max(1, budget // tokens_per_segment)
+        return max(1, budget.get(device.type, budget["cpu"]) // per_trial)
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
         raise ValueError(f"batch_size={batch_size!r} must be 'auto' or a positive integer.")
     if batch_size < 1:
@@ -105,7 +110,7 @@ def run_batches(
     inputs: Inputs,
     *,
     device: torch.device,
-    batch_size: int | str,
+    batch_size: int,
     verbose: bool | None,
     bf16: bool = False,
 ) -> Iterator[tuple[NDArray[np.generic], ...]]:
@@ -116,13 +121,13 @@ def run_batches(
     model : nn.Module
         The model; it is moved to ``device`` for the time of the loop.
     forward : callable
-        From the segments of windows, each ``(batch, n_channels, n_times)``, and channel rows to a
-        tuple of tensors.
+        From what ``inputs`` gives of a batch, each ``(batch, n_channels, ...)``, and channel rows
+        to a tuple of tensors.
     inputs : Inputs
         Trials matched to the model.
     device : torch.device
         Where to compute.
-    batch_size : int | "auto"
+    batch_size : int
         Trials per batch.
     verbose : bool | None
         Whether to show a progress bar; None shows it in a terminal when the work takes long.
@@ -135,14 +140,14 @@ def run_batches(
         What ``forward`` returned for a batch of trials.
     """
     rows = torch.tensor(inputs.rows, device=device)
-    size = resolve_batch_size(batch_size, inputs.tokens_per_segment, device)
     with _on(model, device), _progress(len(inputs.trials), verbose) as bar:
-        for segments in inputs.batches(size * _PASSES_PER_READ):
-            for start in range(0, len(segments[0]), size):
-                windows = [torch.from_numpy(segment[start : start + size]) for segment in segments]
+        for segments in inputs.batches(batch_size * _PASSES_PER_READ):
+            for start in range(0, len(segments[0]), batch_size):
+                part = slice(start, start + batch_size)
+                windows = [torch.from_numpy(segment[part]) for segment in segments]
                 n_trials = len(windows[0])
                 with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
-                    outputs = forward([_full(w, size).to(device) for w in windows], rows)
+                    outputs = forward([_full(w, batch_size).to(device) for w in windows], rows)
                 yield tuple(_to_numpy(output[:n_trials]) for output in outputs)
                 bar.update(n_trials)
 
@@ -189,24 +194,31 @@ def _full(window: Tensor, size: int) -> Tensor:
 
 
 def decode_batches(
-    model: NeuroRVQTokenizer,
+    model: nn.Module,
+    forward: Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]],
     tokens: Tokens,
     *,
+    unit: str,
     device: torch.device,
-    batch_size: int | str,
+    batch_size: int,
     verbose: bool | None,
 ) -> Iterator[NDArray[np.float64]]:
     """Decode tokens, one batch of trials at a time.
 
     Parameters
     ----------
-    model : NeuroRVQTokenizer
+    model : nn.Module
         The model that made the tokens.
+    forward : callable
+        From codes, side information and channel rows of a batch to its segments, each
+        ``(batch, n_channels, patches * patch_size)``.
     tokens : Tokens
         Codes and all that decoding needs.
+    unit : str
+        Unit of what ``forward`` gives.
     device : torch.device
         Where to compute.
-    batch_size : int | "auto"
+    batch_size : int
         Trials per batch.
     verbose : bool | None
         As in :func:`run_batches`.
@@ -216,28 +228,23 @@ def decode_batches(
     ndarray, shape (n_trials, n_channels, n_times)
         Signals in volts, at the rate and of the length that the trials had.
     """
-    n_channels, n_patches = tokens.shape[1:3]
-    covered = n_patches * tokens.patch_size - tokens.overlap - tokens.padding
+    covered = tokens.shape[2] * tokens.patch_size - tokens.overlap - tokens.padding
     segmentation = Segmentation(
         covered, tokens.patch_size, tokens.segments, tokens.overlap, tokens.padding
     )
     rows = torch.tensor(tokens.channel_rows, device=device)
-    n_trials = resolve_batch_size(batch_size, n_channels * max(tokens.segments), device)
     with _on(model, device), _progress(len(tokens), verbose) as bar:
-        for start in range(0, len(tokens), n_trials):
-            part = slice(start, start + n_trials)
+        for start in range(0, len(tokens), batch_size):
+            part = slice(start, start + batch_size)
             codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
             side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
             with torch.inference_mode():
-                segments = [
-                    model.decode_codes(segment, side[:, i], rows).cpu().numpy()
-                    for i, segment in enumerate(codes.split(tokens.segments, dim=2))
-                ]
+                segments = [segment.cpu().numpy() for segment in forward(codes, side, rows)]
             yield restore(
                 segments,
                 segmentation,
                 model_sfreq=tokens.model_sfreq,
-                model_unit=model.config.unit,
+                model_unit=unit,
                 sfreq=tokens.sfreq,
                 n_times=tokens.n_times,
             )

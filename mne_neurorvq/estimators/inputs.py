@@ -25,6 +25,7 @@ from ..signals import (
     resampled_length,
     used_channels,
 )
+from ..weights.systems import Config
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Inputs:
         What happened to each channel.
     segmentation : Segmentation
         How windows are cut, at the model's rate.
-    config : NeuroRVQConfig
-        The model's unit, rate and budget.
+    config : Config
+        The model's unit and rate.
     """
 
     trials: Trials
     matches: Sequence[ChannelMatch]
     segmentation: Segmentation
-    config: NeuroRVQConfig
+    config: Config
 
     @property
     def ch_names(self) -> tuple[str, ...]:
@@ -68,13 +69,8 @@ class Inputs:
         """Vocabulary rows of the used channels."""
         return used_channels(self.matches)[1]
 
-    @property
-    def tokens_per_segment(self) -> int:
-        """Channels times patches of the longest segment."""
-        return len(self.picks) * max(self.segmentation.segments)
-
     def batches(self, n_trials: int) -> Iterator[list[NDArray[np.float32]]]:
-        """Model-ready segments of successive batches of trials.
+        """Prepare successive batches of trials for the model.
 
         Parameters
         ----------
@@ -98,7 +94,7 @@ class Inputs:
             )
 
 
-def read_trials(estimator: BaseEstimator, X: Any, config: NeuroRVQConfig, *, reset: bool) -> Trials:
+def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:
     """Make trials of any input and keep scikit-learn's record of its width.
 
     Parameters
@@ -107,7 +103,7 @@ def read_trials(estimator: BaseEstimator, X: Any, config: NeuroRVQConfig, *, res
         Has the parameters ``ch_names``, ``sfreq`` and ``unit``; gets ``n_features_in_``.
     X : Epochs | list of Epochs | array | dataset
         What the user gave.
-    config : NeuroRVQConfig
+    config : Config
         Gives the rate of an array of one unnamed channel.
     reset : bool
         Whether this is :meth:`fit`; otherwise the width must be the one seen then.

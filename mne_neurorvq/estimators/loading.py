@@ -6,16 +6,20 @@ from __future__ import annotations
 import json
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ..weights import CheckpointError
-from .classifier import NeuroRVQClassifier, NeuroRVQRegressor
-from .finetuned import FineTunedEstimator
+from .biocodec_classifier import BioCodecClassifier
+from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
 from .persistence import FORMAT, RECORD, restore
+from .trained import TrainedEstimator
 
-_KINDS = {kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor)}
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor, BioCodecClassifier)
+}
 
 
-def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
+def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
     """Load an estimator that its ``save`` wrote.
 
     Parameters
@@ -25,7 +29,7 @@ def load_estimator(path: str | PathLike[str]) -> FineTunedEstimator:
 
     Returns
     -------
-    NeuroRVQClassifier | NeuroRVQRegressor
+    NeuroRVQClassifier | NeuroRVQRegressor | BioCodecClassifier
         The estimator, fitted: it predicts what the saved one did.
 
     Raises

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from os import PathLike
@@ -16,14 +17,14 @@ import numpy as np
 import torch
 
 from ..finetuning import make_trained_net
-from ..models import NeuroRVQ, NeuroRVQConfig, WindowModel
-from ..signals import ChannelMatch, Segmentation, used_channels
+from ..signals import ChannelMatch, Segmentation
 from ..weights import CheckpointError
 from ..weights.reading import read_state
 from ..weights.saving import write_state
+from ..weights.systems import SYSTEMS
 
 if TYPE_CHECKING:
-    from .finetuned import FineTunedEstimator
+    from .trained import TrainedEstimator
 
 RECORD = "estimator.json"
 # Digits of the weights' hash that their file is named by.
@@ -33,12 +34,12 @@ FORMAT = 1
 _UNSAVED = ("callbacks", "random_state")
 
 
-def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> Path:
+def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Path:
     """Write a fitted estimator as a folder.
 
     Parameters
     ----------
-    estimator : FineTunedEstimator
+    estimator : TrainedEstimator
         Fitted estimator.
     path : str | path-like
         Folder, made if absent; an estimator in it is replaced.
@@ -58,15 +59,14 @@ def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> 
     TypeError
         If another parameter, or a label, cannot be written as JSON.
     """
-    model: WindowModel = estimator.net_.module_
+    model, facts = estimator._saved()
     record = {
         "format": FORMAT,
         "written_by": f"mne_neurorvq {version('mne_neurorvq')}",
         "class": type(estimator).__name__,
         "parameters": _plain_parameters(estimator),
         "learned": estimator._learned(),
-        "n_outputs": model.n_outputs,
-        "head": model.head,
+        **facts,
         "config": estimator.config_.to_dict(),
         "segmentation": asdict(estimator.segmentation_),
         "channel_report": [asdict(match) for match in estimator.channel_report_],
@@ -93,12 +93,12 @@ def save_estimator(estimator: FineTunedEstimator, path: str | PathLike[str]) -> 
     return folder
 
 
-def restore(estimator: FineTunedEstimator, record: dict[str, Any], folder: Path) -> None:
+def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -> None:
     """Make an estimator what it was when it was saved.
 
     Parameters
     ----------
-    estimator : FineTunedEstimator
+    estimator : TrainedEstimator
         Estimator with the parameters of the record, changed in place.
     record : dict
         What :func:`save_estimator` wrote.
@@ -114,7 +114,7 @@ def restore(estimator: FineTunedEstimator, record: dict[str, Any], folder: Path)
     estimator.segmentation_ = Segmentation(**segmentation)
     estimator.channel_report_ = tuple(ChannelMatch(**match) for match in record["channel_report"])
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
-    estimator.config_ = NeuroRVQConfig.from_dict(record["config"])
+    estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
@@ -122,18 +122,11 @@ def restore(estimator: FineTunedEstimator, record: dict[str, Any], folder: Path)
     estimator.n_trainable_parameters_ = record["n_trainable_parameters"]
     estimator.history_ = record["history"]
     estimator._recall(record["learned"])
+    weights = _check_weights(folder, record["weights_sha256"])
     with torch.random.fork_rng(devices=[]):
-        model = WindowModel(
-            NeuroRVQ(config=estimator.config_),
-            record["n_outputs"],
-            torch.tensor(used_channels(estimator.channel_report_)[1]),
-            estimator.segmentation_.segments,
-            estimator.segmentation_.weights.tolist(),
-            record["head"],
-        )
-    read_state(_check_weights(folder, record["weights_sha256"]), model)
+        model = estimator._restored(record, partial(read_state, weights))
     estimator.net_ = make_trained_net(
-        model.eval(), estimator._loss, estimator.history_, classify=estimator._classify
+        model.eval(), estimator._loss(), estimator.history_, classify=estimator._classify
     )
 
 
@@ -158,7 +151,7 @@ def _digest(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()
 
 
-def _plain_parameters(estimator: FineTunedEstimator) -> dict[str, Any]:
+def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:
     parameters = estimator.get_params(deep=False)
     for name in _UNSAVED:
         try:

@@ -1,143 +1,38 @@
 # License: BSD-3-Clause
-"""NeuroRVQ as a scikit-learn transformer."""
+"""What the transformers of all systems share: trials to columns, to tokens, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import mne
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
 from ..tokens import Tokens
 from ..weights import LoadedModel, load_pretrained
-from .base import SignalEstimator, check_choice, check_supported
-from .inference import decode_batches, resolve_batch_size, resolve_device, run_batches
+from ..weights.registry import Kind
+from .base import SignalEstimator, check_choice
+from .inference import decode_batches, resolve_device
 from .inputs import Inputs
 from .outputs import as_epochs, check_origin, first_info
 from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
 
-_Kind = Literal["tokenizer", "foundation"]
-_OUTPUTS: dict[str, _Kind] = {
-    "embedding": "foundation",
-    "tokens": "tokenizer",
-    "histogram": "tokenizer",
-}
 
+class TokenTransformer(TransformerMixin, SignalEstimator):
+    """Base of the transformers; see :class:`NeuroRVQTransformer` and its siblings.
 
-class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
-    """Embeddings, tokens and reconstructions of trials from a pretrained NeuroRVQ model.
-
-    Nothing is learned from the data: :meth:`fit` loads the model and matches the channels.
-
-    Parameters
-    ----------
-    pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
-    revision : str | None
-        Revision of a model that is downloaded; None takes the registered one.
-    output : "embedding" | "tokens" | "histogram"
-        What :meth:`transform` gives: features of the foundation model, codes of the tokenizer,
-        or how often each code is used.
-    pool : "mean" | "channel" | "time" | "none"
-        What embeddings and histograms are averaged over: channels and patches, channels, patches,
-        or nothing. Tokens are not pooled.
-    channels : "match" | "strict" | "interpolate"
-        What to do with channels that the model does not know: leave them out with a warning,
-        raise, or use the nearest free site that it knows.
-    unit : "uV" | "mV" | "V"
-        Unit of arrays. Epochs are in volts.
-    ch_names : list of str | None
-        Channels of arrays. An array of one channel, ``(n_trials, n_times)``, is taken to be "Cz"
-        if there is no name.
-    sfreq : float | None
-        Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
-        model's.
-    device : str
-        ``"auto"`` (CUDA where available, otherwise CPU) or a torch device.
-    batch_size : "auto" | int
-        Trials per forward pass. Every pass has this size (the last one is filled up), so that
-        the result for a trial is the same, bit for bit, whatever trials come with it.
-    precision : "auto" | "float32" | "bf16"
-        Precision of embeddings; ``"auto"`` is float32. Codes are always computed in float32.
-    verbose : bool | None
-        Whether to show a progress bar; None shows it in a terminal when the work takes long.
-
-    Attributes
-    ----------
-    channel_report_ : tuple of ChannelMatch
-        What happened to each channel of the data given to :meth:`fit`.
-    ch_names_ : tuple of str
-        Channels of those data that the model uses.
-    config_ : NeuroRVQConfig
-        Structure of the model.
-    segmentation_ : Segmentation
-        How their windows are cut.
-    n_features_in_ : int
-        Channels of those data (of a two-dimensional array: samples).
-
-    See Also
-    --------
-    mne_neurorvq.GroupStandardScaler : Standardise embeddings per subject, without labels.
-
-    Notes
-    -----
-    The embedding with ``pool="mean"`` is what the authors put their classification head on: the
-    outputs of the four temporal scales concatenated, averaged over channels and patches. Its
-    width does not depend on the montage. An average over channels says little about *where*
-    something happened: ``pool="time"`` keeps the channels and did better in the trial that
-    :doc:`/getting_started` reports, at 64 times the columns.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq import NeuroRVQTransformer
-    >>> X = 10 * np.random.default_rng(0).standard_normal((3, 2, 640))  # microvolts
-    >>> tok = NeuroRVQTransformer("neurorvq-eeg-tiny-random", ch_names=["C3", "C4"], sfreq=160.0)
-    >>> tok.fit_transform(X).shape
-    (3, 800)
-    >>> tokens = tok.tokenize(X)
-    >>> tokens.codes.shape  # trials, channels, patches, codebooks, levels
-    (3, 2, 4, 4, 2)
-    >>> tok.detokenize(tokens).get_data().shape  # volts
-    (3, 2, 640)
+    A system says which of its models gives what, and how they are called.
     """
 
-    def __init__(
-        self,
-        pretrained: str = "neurorvq-eeg-small",
-        *,
-        revision: str | None = None,
-        output: Literal["embedding", "tokens", "histogram"] = "embedding",
-        pool: Pool = "mean",
-        channels: Literal["match", "strict", "interpolate"] = "match",
-        unit: str = "uV",
-        ch_names: Sequence[str] | None = None,
-        sfreq: float | None = None,
-        device: str = "auto",
-        batch_size: int | Literal["auto"] = "auto",
-        precision: Literal["auto", "float32", "bf16"] = "auto",
-        verbose: bool | None = None,
-    ) -> None:
-        self.pretrained = pretrained
-        self.revision = revision
-        self.output = output
-        self.pool = pool
-        self.channels = channels
-        self.unit = unit
-        self.ch_names = ch_names
-        self.sfreq = sfreq
-        self.device = device
-        self.batch_size = batch_size
-        self.precision = precision
-        self.verbose = verbose
+    #: Which model gives each output.
+    _kinds: ClassVar[Mapping[str, Kind]]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -145,7 +40,7 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
         return tags
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Load the model and match the channels.
+        """Load the model and choose the channels.
 
         Parameters
         ----------
@@ -156,23 +51,25 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
 
         Returns
         -------
-        NeuroRVQTransformer
+        TransformerMixin
             Itself.
 
         Raises
         ------
         ValueError
-            If a parameter is impossible, no channel matches, a unit is plainly wrong, or the
+            If a parameter is impossible, no channel can be used, a unit is plainly wrong, or the
             model lacks what ``output`` needs.
         TypeError
             If ``pretrained`` is neither a name nor a path.
         """
         self._check_parameters()
         device = resolve_device(self.device)
-        check_supported(self.pretrained)
+        self._check_model_name()
         self._models: dict[tuple[str, str | None, str], LoadedModel] = {}
-        inputs = self._match(X, self._model(_OUTPUTS[self.output]).config)
-        resolve_batch_size(self.batch_size, inputs.tokens_per_segment, device)
+        inputs = self._match(X, self._model(self._kinds[self.output]).config)
+        n_patches = max(inputs.segmentation.segments)
+        self._trials_per_pass(self.batch_size, len(inputs.picks), n_patches, device)
+        self._learn(inputs)
         self._fitted_model = self._model_name
         return self
 
@@ -212,6 +109,7 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
                 yield pool_embedding(features, weights, self.pool)
         else:
             for codes, _ in self._encode(inputs):
+                codes = codes[..., self._levels(codes.shape[-1])]
                 if self.output == "tokens":
                     yield codes.reshape(len(codes), -1).astype(np.int32)
                 else:
@@ -229,8 +127,8 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
         Returns
         -------
         Tokens
-            Codes ``(n_trials, n_channels, n_patches, n_codebooks, n_levels)`` with all that
-            :meth:`detokenize` needs.
+            Codes ``(n_trials, n_channels, n_patches, n_codebooks, n_levels)``, of all levels,
+            with all that :meth:`detokenize` needs.
 
         Raises
         ------
@@ -285,6 +183,7 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
             If the tokens come from another model, or hold no trial.
         """
         self._check_parameters()
+        self._check_model_name()
         modality = self._model("tokenizer").config.modality
         return as_epochs(self._decode(tokens), tokens, ch_type=modality)
 
@@ -326,15 +225,15 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
             them: ``Cz_patch0_scale1_17``.
         """
         check_is_fitted(self)
-        quantizer = self._model(_OUTPUTS[self.output]).config.quantizer
-        books = range(quantizer.n_codebooks)
-        levels = [f"codebook{b}_level{k}" for b in books for k in range(quantizer.n_levels)]
+        quantizer = self._model(self._kinds[self.output]).config.quantizer
+        levels = self._levels(quantizer.n_levels)
+        codes = [f"codebook{b}_level{k}" for b in range(quantizer.n_codebooks) for k in levels]
         if self.output == "embedding":
-            ending = [f"scale{b}_{i}" for b in books for i in range(self.config_.embed_dim)]
+            ending = self._embedding_names()
         elif self.output == "tokens":
-            ending = levels
+            ending = codes
         else:
-            ending = [f"{level}_code{i}" for level in levels for i in range(quantizer.n_codes)]
+            ending = [f"{code}_code{i}" for code in codes for i in range(quantizer.n_codes)]
         pool: Pool = "none" if self.output == "tokens" else self.pool
         return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
 
@@ -350,22 +249,11 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
             )
         return self._seen(X)
 
-    def _run(self, kind: _Kind, forward: Any, inputs: Inputs) -> Any:
-        return run_batches(
-            self._model(kind),
-            forward,
-            inputs,
-            device=resolve_device(self.device),
-            batch_size=self.batch_size,
-            verbose=self.verbose,
-            bf16=kind == "foundation" and self.precision == "bf16",
-        )
-
     @property
     def _model_name(self) -> tuple[str, str | None]:
         return str(self.pretrained), self.revision
 
-    def _loaded(self, kind: _Kind) -> LoadedModel:
+    def _loaded(self, kind: Kind) -> LoadedModel:
         """Load a model; the one that ``output`` does not need is loaded when asked for."""
         models = self.__dict__.setdefault("_models", {})
         key = (*self._model_name, kind)
@@ -373,48 +261,63 @@ class NeuroRVQTransformer(TransformerMixin, SignalEstimator):
             models[key] = load_pretrained(self.pretrained, self.revision, only=kind)
         return models[key]
 
-    def _model(self, kind: _Kind) -> Any:
-        return self._loaded(kind).require(kind)
+    def _model(self, kind: Kind) -> Any:
+        loaded: Any = self._loaded(kind)
+        return loaded.require(kind, self._system)
 
     def _check_parameters(self) -> None:
         self._check_signal_parameters()
-        check_choice("output", self.output, tuple(_OUTPUTS))
+        check_choice("output", self.output, tuple(self._kinds))
         check_choice("pool", self.pool, POOLS)
         if self.output == "histogram" and self.pool == "none":
             raise ValueError(
                 "pool='none' leaves no histogram, only each single code: use output='tokens'."
             )
 
-    def _embed(self, inputs: Inputs) -> Iterator[NDArray[np.floating]]:
-        """Features of batches of trials, ``(n_trials, n_channels, n_patches, n_features)``."""
-        model: NeuroRVQ = self._model("foundation")
-
-        def forward(segments: list[Tensor], rows: Tensor) -> tuple[Tensor]:
-            features = [model(one, rows, return_features=True)["features"] for one in segments]
-            return (torch.cat(features, dim=2),)
-
-        for (features,) in self._run("foundation", forward, inputs):
-            yield features
-
-    def _encode(self, inputs: Inputs) -> Iterator[tuple[NDArray[np.integer], NDArray[np.floating]]]:
-        """Codes and side information of batches of trials."""
-        model: NeuroRVQTokenizer = self._model("tokenizer")
-
-        def forward(segments: list[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
-            codes, side = zip(*(model.encode(one, rows) for one in segments), strict=True)
-            return torch.cat(codes, dim=2), torch.stack(side, dim=1)
-
-        yield from self._run("tokenizer", forward, inputs)
-
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
         """Signals in volts, ``(n_trials, n_channels, n_times)``."""
-        model: NeuroRVQTokenizer = self._model("tokenizer")
+        model = self._model("tokenizer")
         check_origin(tokens, str(self.pretrained), self._loaded("tokenizer"))
+        device = resolve_device(self.device)
+
+        def forward(codes: Tensor, side: Tensor, rows: Tensor) -> Sequence[Tensor]:
+            return self._decode_segments(model, codes, side, rows, tokens.segments)
+
         batches = decode_batches(
             model,
+            forward,
             tokens,
-            device=resolve_device(self.device),
-            batch_size=self.batch_size,
+            unit=self._signal_unit(model.config),
+            device=device,
+            batch_size=self._trials_per_pass(
+                self.batch_size, tokens.shape[1], max(tokens.segments), device
+            ),
             verbose=self.verbose,
         )
         return np.concatenate(list(batches))
+
+    def _levels(self, n_levels: int) -> list[int]:
+        """Levels of the codes, of so many, that :meth:`transform` shows."""
+        return list(range(n_levels))
+
+    def _signal_unit(self, config: Any) -> str:
+        """Name the unit of what the decoder gives."""
+        return config.unit
+
+    @abstractmethod
+    def _embed(self, inputs: Inputs) -> Iterator[NDArray[np.floating]]:
+        """Features of batches of trials, ``(n_trials, n_channels, n_patches, n_features)``."""
+
+    @abstractmethod
+    def _embedding_names(self) -> list[str]:
+        """Names of the features of one patch."""
+
+    @abstractmethod
+    def _encode(self, inputs: Inputs) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Codes and side information of batches of trials."""
+
+    @abstractmethod
+    def _decode_segments(
+        self, model: Any, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]
+    ) -> Sequence[Tensor]:
+        """Signals of each segment of a batch, ``(n_trials, n_channels, patches * patch_size)``."""

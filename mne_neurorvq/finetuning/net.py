@@ -15,7 +15,14 @@ from scipy.special import softmax
 from sklearn.metrics import recall_score
 from sklearn.utils import ClassifierTags, Tags
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ProgressBar
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+    ProgressBar,
+)
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -103,6 +110,9 @@ class FineTuningNet(NeuralNet):
         Whether to compute under bfloat16 autocast; the loss is always computed in float32.
     classify : bool
         Whether outputs are logits of classes.
+    trials_per_pass : int | None
+        Most trials in a forward pass: a larger batch is trained on in several, which give the
+        gradient of all.
     **settings : dict
         As for :class:`skorch.NeuralNet`.
     """
@@ -114,11 +124,13 @@ class FineTuningNet(NeuralNet):
         *,
         bf16: bool = False,
         classify: bool = False,
+        trials_per_pass: int | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(module, criterion, **settings)
         self.bf16 = bf16
         self.classify = classify
+        self.trials_per_pass = trials_per_pass
 
     def __sklearn_tags__(self) -> Tags:
         # Scores of probabilities, such as "roc_auc", want to know that this is a classifier.
@@ -164,6 +176,22 @@ class FineTuningNet(NeuralNet):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("module", self.__dict__.get("module_"))
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss and the gradient of a batch, in one forward pass or several."""
+        signals, (targets, weights) = batch
+        if self.trials_per_pass is None or len(signals) <= self.trials_per_pass:
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        losses, outputs = [], []
+        for part in torch.arange(len(signals)).split(self.trials_per_pass):
+            output = self.infer(signals[part], **fit_params)
+            share = weights[part].sum() / weights.sum()
+            loss = self.get_loss(output, (targets[part], weights[part]), training=True) * share
+            loss.backward()
+            losses.append(loss.detach())
+            outputs.append(output.detach())
+        return {"loss": torch.stack(losses).sum(), "y_pred": torch.cat(outputs)}
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         """Give the outputs for a batch, in float32."""
@@ -226,8 +254,16 @@ def make_net(
     ]
     if validation is not None and classify:
         ours.append(("valid_balanced_accuracy", _watch_accuracy()))
-    if recipe.patience is not None:
-        stop = EarlyStopping(patience=recipe.patience, threshold=0, load_best=True)
+    if recipe.max_norm is not None:
+        ours.append(("clipping", GradientNormClipping(recipe.max_norm)))
+    if recipe.patience is not None and validation is not None:
+        stop = EarlyStopping(
+            monitor=f"valid_{recipe.best}",
+            lower_is_better=recipe.best == "loss",
+            patience=recipe.patience,
+            threshold=0,
+            load_best=True,
+        )
         ours.append(("early_stopping", stop))
     if verbose:
         ours.append(("progress", ProgressBar(detect_notebook=False)))
@@ -236,6 +272,7 @@ def make_net(
         WeightedLoss(loss),
         bf16=recipe.bf16,
         classify=classify,
+        trials_per_pass=recipe.trials_per_pass,
         optimizer=torch.optim.AdamW,
         optimizer__param_groups=[(name, {"lr": rate}) for name, rate in rates.items()],
         optimizer__weight_decay=recipe.weight_decay,
@@ -243,6 +280,7 @@ def make_net(
         max_epochs=recipe.max_epochs,
         batch_size=recipe.batch_size,
         iterator_train__shuffle=True,
+        iterator_valid__batch_size=recipe.trials_per_pass or recipe.batch_size,
         iterator_train__generator=generator,
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[*ours, *copy.deepcopy(list(callbacks))],

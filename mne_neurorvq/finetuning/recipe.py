@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,16 @@ class Recipe:
     warmup_epochs : float
         Epochs of the rise, see :func:`schedule_factor`.
     patience : int | None
-        Epochs without a lower validation loss after which training stops and the best weights are
-        taken; None trains to the end and takes the last.
+        Epochs without a better validation after which training stops; the best weights are
+        taken. None trains to the end and takes the last.
     bf16 : bool
         Whether forward passes run under bfloat16 autocast.
+    best : "loss" | "balanced_accuracy"
+        What of the validation trials tells which epoch is the best.
+    max_norm : float | None
+        Norm to which longer gradients are shortened.
+    trials_per_pass : int | None
+        Most trials in a forward pass: a step of more adds up the gradients of several.
     """
 
     max_epochs: int
@@ -47,6 +54,9 @@ class Recipe:
     warmup_epochs: float
     patience: int | None = None
     bf16: bool = False
+    best: Literal["loss", "balanced_accuracy"] = "loss"
+    max_norm: float | None = None
+    trials_per_pass: int | None = None
 
     def factor(self, step: int, n_trials: int) -> float:
         """Share of the learning rate after some steps of training on ``n_trials`` trials."""

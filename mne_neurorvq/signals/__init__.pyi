@@ -17,14 +17,19 @@ __all__ = [
     "plan_segments",
     "prepare",
     "preprocess",
+    "read_signals",
     "resample",
     "resampled_length",
     "restore",
     "robust_scale",
+    "robust_statistics",
+    "scale_by",
     "unit_factor",
+    "use_channels",
     "used_channels",
 ]
 
+from .any_montage import use_channels
 from .channels import ChannelMatch, match_channels, used_channels
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
@@ -34,9 +39,9 @@ from .filtering import (
     check_band,
     preprocess,
 )
-from .preparation import check_offset, check_trials_scale, prepare, restore
+from .preparation import check_offset, check_trials_scale, prepare, read_signals, restore
 from .resampling import resample, resampled_length
-from .scaling import robust_scale
+from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
 from .trials import Trials, as_trials
 from .units import check_scale, unit_factor

@@ -23,7 +23,7 @@ _OTHER_NAME = {a: b for pair in _ALIASES for a, b in (pair, pair[::-1])}
 
 # MNE channel types that can hold signals of a modality. EDF readers call everything "eeg" and MNE
 # has no type for photoplethysmograms, so types only rule out; the name decides.
-_TYPES = {
+TYPES = {
     "eeg": {"eeg", "eog"},
     "emg": {"emg", "eeg", "bio", "misc"},
     "ecg": {"ecg", "eeg", "bio", "misc"},
@@ -36,7 +36,7 @@ _LABEL = re.compile(r"[a-h]\d{1,2}")
 _LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
 _MIN_LABELS = 4
 
-_MARKED_BAD = "marked bad"
+MARKED_BAD = "marked bad"
 _IS_LABEL = "a label of the amplifier (A1, A2, ..., B1, ...), not the name of a site"
 _TOO_FAR = f"no free site of the model within {MAX_DISTANCE_MM:g} mm"
 
@@ -52,9 +52,10 @@ class ChannelMatch:
     target : str | None
         The model's name for it; None if it is left out.
     row : int | None
-        Index of ``target`` in the model's vocabulary.
-    how : "exact" | "alias" | "interpolated" | None
-        By the same name, by another name of the same site, or by position.
+        Index of ``target`` in the model's vocabulary; in the recording if it has none.
+    how : "exact" | "alias" | "interpolated" | "any" | None
+        By the same name, by another name of the same site, or by position; "any" if the model
+        takes whatever channel there is.
     reason : str
         Why the channel is left out; empty if it is used.
     distance_mm : float | None
@@ -69,7 +70,7 @@ class ChannelMatch:
     name: str
     target: str | None = None
     row: int | None = None
-    how: Literal["exact", "alias", "interpolated"] | None = None
+    how: Literal["exact", "alias", "interpolated", "any"] | None = None
     reason: str = ""
     distance_mm: float | None = None
 
@@ -155,9 +156,9 @@ def match_channels(
     found: dict[int, ChannelMatch] = {}
     for i, name in enumerate(ch_names):
         if name in bads:
-            found[i] = ChannelMatch(name, reason=_MARKED_BAD)
-        elif ch_types is not None and ch_types[i] not in _TYPES[modality]:
-            found[i] = ChannelMatch(name, reason=_wrong_type(ch_types[i], modality))
+            found[i] = ChannelMatch(name, reason=MARKED_BAD)
+        elif ch_types is not None and ch_types[i] not in TYPES[modality]:
+            found[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality))
     excluded = set(found)
     taken: dict[int, str] = {}
     for how in ("exact", "alias"):
@@ -263,7 +264,8 @@ def _match_positions(
         )
 
 
-def _wrong_type(ch_type: str, modality: str) -> str:
+def wrong_type(ch_type: str, modality: str) -> str:
+    """Say why a channel of another type is left out."""
     return f"type {ch_type!r} holds no {modality.upper()}"
 
 
@@ -282,13 +284,20 @@ def _check_arguments(
 ) -> None:
     if mode not in _MODES:
         raise ValueError(f"channels={mode!r} is unknown: use one of {_MODES}.")
-    if modality not in _TYPES:
-        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(_TYPES)}.")
+    check_channel_types(ch_names, ch_types, modality)
     if positions is not None and np.shape(positions) != (len(ch_names), 3):
         raise ValueError(
             f"positions has shape {np.shape(positions)}; {len(ch_names)} channels need "
             f"({len(ch_names)}, 3)."
         )
+
+
+def check_channel_types(
+    ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str
+) -> None:
+    """Raise unless the modality is known and there is a type for every channel."""
+    if modality not in TYPES:
+        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
     if ch_types is not None and len(ch_types) != len(ch_names):
         raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
 
@@ -303,7 +312,7 @@ def _report(
     if len(left_out) == len(matches):
         raise ValueError(
             f"None of the {len(matches)} channels matches one of the model's: "
-            f"{_by_reason(left_out)}. The model knows {_enumerate(vocabulary)}. Rename the "
+            f"{list_by_reason(left_out)}. The model knows {_enumerate(vocabulary)}. Rename the "
             "channels (rename_channels), or pass channels='interpolate' if the electrodes have "
             "positions (set_montage)."
         )
@@ -311,18 +320,19 @@ def _report(
     if mode == "strict" and unmatched:
         raise ValueError(
             f"channels='strict', but {len(unmatched)} of {len(matches)} channels have no match: "
-            f"{_by_reason(unmatched)}. Rename them, drop them, or pass channels='match'."
+            f"{list_by_reason(unmatched)}. Rename them, drop them, or pass channels='match'."
         )
     if mode != "strict" and left_out:
         warnings.warn(
             f"{len(left_out)} of {len(matches)} channels are left out of the model: "
-            f"{_by_reason(left_out)}.",
+            f"{list_by_reason(left_out)}.",
             UserWarning,
             stacklevel=3,
         )
 
 
-def _by_reason(left_out: Sequence[ChannelMatch]) -> str:
+def list_by_reason(left_out: Sequence[ChannelMatch]) -> str:
+    """List channels that are left out, those with one reason together."""
     names: dict[str, list[str]] = {}
     for match in left_out:
         names.setdefault(match.reason, []).append(match.name)

@@ -77,21 +77,70 @@ def prepare(
     >>> [s.shape for s in prepare(trials, matches, plan, model_sfreq=200.0, model_unit="uV")]
     [(2, 2, 800)]
     """
+    data = read_signals(trials, matches, sfreq=model_sfreq, unit=model_unit, start=start, stop=stop)
+    return cut(data.astype(np.float32), segmentation)
+
+
+def read_signals(
+    trials: Trials,
+    matches: Sequence[ChannelMatch],
+    *,
+    sfreq: float,
+    unit: str,
+    start: int = 0,
+    stop: int | None = None,
+) -> NDArray[np.float64]:
+    """Read the used channels of some trials in a certain unit and at a certain rate.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    matches : sequence of ChannelMatch
+        Which channels are used.
+    sfreq : float
+        Sampling rate wanted, in Hz.
+    unit : str
+        Unit wanted.
+    start : int
+        The first trial.
+    stop : int | None
+        One past the last trial; by default to the end.
+
+    Returns
+    -------
+    array, shape (stop - start, n_used, n_times)
+        Signals in double precision, channels in the order of :func:`used_channels`.
+
+    Raises
+    ------
+    ValueError
+        If a sample is not finite, or too large for a model that computes in single precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, read_signals, use_channels
+    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((2, 1, 640))
+    >>> trials = as_trials(volts, ch_names=["Cz"], sfreq=160.0, unit="V")
+    >>> read_signals(trials, use_channels(trials.ch_names), sfreq=250.0, unit="uV").shape
+    (2, 1, 1000)
+    """
     picks, _ = used_channels(matches)
-    factor = unit_factor(trials.unit, model_unit)
+    factor = unit_factor(trials.unit, unit)
     data: NDArray[Any] = trials.read(start, stop, picks)
     if factor != 1:
         data = data * factor
-    data = resample(data, trials.sfreq, model_sfreq)
+    data = resample(data, trials.sfreq, sfreq)
     peaks = np.abs(data).max(axis=-1)
     if peaks.max() > _LARGEST:
         trial, channel = np.argwhere(peaks > _LARGEST)[0]
         raise ValueError(
             f"Trial {start + trial}, channel {trials.ch_names[picks[channel]]!r} has values up to "
-            f"{peaks[trial, channel]:.3g} {model_unit}, too large for single precision: check the "
-            "unit and drop broken trials."
+            f"{peaks[trial, channel]:.3g} {unit}, too large for single precision: check the unit "
+            "and drop broken trials."
         )
-    return cut(data.astype(np.float32), segmentation)
+    return data
 
 
 def restore(
@@ -208,7 +257,8 @@ def check_offset(trials: Trials, matches: Sequence[ChannelMatch]) -> None:
         warnings.warn(
             f"The signals lie {offset:.3g} {trials.unit} from zero, {offset / typical:.0f} times "
             "their standard deviation, but models are trained on high-passed signals: codes and "
-            "features mean little. mne_neurorvq.preprocess(raw) applies the model's filters.",
+            "features mean little. mne_neurorvq.preprocess(raw, pretrained) applies the model's "
+            "filters.",
             UserWarning,
             stacklevel=3,
         )

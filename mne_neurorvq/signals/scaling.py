@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# A spread below this many roundings of the largest value is rounding, not signal.
+_ROUNDINGS = 100
+
 
 def robust_scale(
     data: NDArray[np.floating[Any]],
@@ -29,8 +32,8 @@ def robust_scale(
     centre : array, shape (...)
         Median of each signal.
     scale : array, shape (...)
-        Interquartile range of each signal; the standard deviation where that is zero, 1 where
-        that is zero too. ``scaled * scale + centre`` are the signals again.
+        Interquartile range of each signal; the standard deviation where that is zero, 0 where the
+        signal is constant. ``scaled * scale + centre`` are the signals again.
 
     References
     ----------
@@ -44,10 +47,83 @@ def robust_scale(
     >>> scaled, centre, scale
     (array([[-1. , -0.5,  0. ,  0.5, 23.5]]), array([6.]), array([4.]))
     """
-    low, centre, high = np.percentile(data, (25, 50, 75), axis=-1)
-    scale = high - low
-    if not scale.all():
-        deviation = np.std(data, axis=-1, dtype=np.float64)
-        scale = np.where(scale > 0, scale, np.where(deviation > 0, deviation, 1.0))
-    scaled = (data - centre[..., None]) / scale[..., None]
-    return scaled.astype(data.dtype), centre.astype(np.float64), scale.astype(np.float64)
+    centre, scale = robust_statistics(data)
+    return scale_by(data, centre, scale), centre, scale
+
+
+def robust_statistics(
+    data: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure median and interquartile range of signals.
+
+    Parameters
+    ----------
+    data : array, shape (..., n_times)
+        Signals in any unit.
+    weights : array, shape (n_times,) | None
+        Weights of the samples: weight 2 is a sample given twice, one of weight 0 takes no part.
+        Quartiles are values of samples then, and are interpolated without weights.
+
+    Returns
+    -------
+    centre : array, shape (...)
+        Median of each signal.
+    scale : array, shape (...)
+        Interquartile range of each signal; the standard deviation where that is zero, 0 where the
+        signal is constant. Differences within rounding are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import robust_statistics
+    >>> centre, scale = robust_statistics(np.array([2.0, 4.0, 6.0, 8.0, 100.0]))
+    >>> float(centre), float(scale)
+    (6.0, 4.0)
+    """
+    quartiles = (0.25, 0.5, 0.75)
+    if weights is None:
+        low, centre, high = np.quantile(data, quartiles, axis=-1)
+    else:
+        data, weights = data[..., weights > 0], weights[weights > 0]
+        low, centre, high = np.quantile(
+            data, quartiles, axis=-1, weights=weights, method="inverted_cdf"
+        )
+    scale = (high - low).astype(np.float64)
+    least = _ROUNDINGS * np.finfo(data.dtype).eps * np.abs(data).max(axis=-1)
+    if (scale <= least).any():
+        wide = data.astype(np.float64)
+        mean = np.average(wide, axis=-1, weights=weights, keepdims=True)
+        deviation = np.sqrt(np.average((wide - mean) ** 2, axis=-1, weights=weights))
+        scale = np.where(scale > least, scale, np.where(deviation > least, deviation, 0.0))
+    return centre.astype(np.float64), scale
+
+
+def scale_by(
+    data: NDArray[np.floating[Any]],
+    centre: NDArray[np.floating[Any]],
+    scale: NDArray[np.floating[Any]],
+) -> NDArray[np.floating[Any]]:
+    """Subtract a centre from each signal and divide by a scale.
+
+    Parameters
+    ----------
+    data : array, shape (..., n_times)
+        Signals.
+    centre, scale : array, of a shape that fits (...)
+        What to subtract and to divide by; where the scale is 0 the result is zeros.
+
+    Returns
+    -------
+    array, shape (..., n_times)
+        Scaled signals, in the precision of ``data``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import scale_by
+    >>> scale_by(np.array([[2.0, 4.0], [7.0, 7.0]]), np.array([3.0, 7.0]), np.array([2.0, 0.0]))
+    array([[-0.5,  0.5],
+           [ 0. ,  0. ]])
+    """
+    divisor = np.where(scale > 0, scale, np.inf)
+    return ((data - centre[..., None]) / divisor[..., None]).astype(data.dtype)

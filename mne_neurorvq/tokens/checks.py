@@ -77,19 +77,24 @@ def codes(values: Any, n_codes: int, axes: tuple[str, ...]) -> np.ndarray:
     return np.ascontiguousarray(values, np.int16 if n_codes <= 2**15 else np.int32)
 
 
-def side(values: Any, n_trials: int, n_segments: int) -> np.ndarray:
-    """Return finite side information as float32."""
+def side(
+    values: Any, n_trials: int, n_segments: int, n_channels: int, n_patches: int
+) -> np.ndarray:
+    """Return finite side information as float32: of segments, of channels, or of patches."""
     with np.errstate(over="ignore"):  # found below, with its place
         values = np.ascontiguousarray(values, np.float32)
-    if values.ndim != 3 or values.shape[:2] != (n_trials, n_segments):
+    shapes = ((n_segments,), (n_channels,), (n_channels, n_patches))
+    if values.ndim < 3 or values.shape[0] != n_trials or values.shape[1:-1] not in shapes:
         raise ValueError(
-            f"side must have shape (n_trials={n_trials}, n_segments={n_segments}, n_side), got "
-            f"{values.shape}"
+            f"side must have shape (n_trials={n_trials}, n_segments={n_segments}, n_side), "
+            f"(n_trials, n_channels={n_channels}, n_side) or "
+            f"(n_trials, n_channels, n_patches={n_patches}, n_side), got {values.shape}"
         )
     if not np.isfinite(values).all():
-        trial, segment, _ = np.argwhere(~np.isfinite(values))[0]
+        trial, place = np.argwhere(~np.isfinite(values))[0][:2]
+        of = "segment" if values.shape[1:-1] == (n_segments,) else "channel"
         raise ValueError(
-            f"side has a NaN or infinite value (as float32) in trial {trial}, segment {segment}"
+            f"side has a NaN or infinite value (as float32) in trial {trial}, {of} {place}"
         )
     return values
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -41,8 +42,11 @@ class Tokens:
         Each from 0 to ``n_codes - 1``. Held as int16, or as int32 where there are more than
         32768 codes: signed, so that differences of codes are right, but narrow: widen before
         multiplying.
-    side : array of float, shape (n_trials, n_segments, n_side)
-        What the decoder needs besides the codes, for each segment. Held as float32.
+    side : array of float, shape (n_trials, n_segments, n_side) or (n_trials, n_channels, n_side)
+        What the decoder needs besides the codes: of NeuroRVQ mean and standard deviation of the
+        log amplitude of each segment; of BioCodec centre and scale of each channel in microvolts.
+        What belongs to each patch has the shape (n_trials, n_channels, n_patches, n_side). Held
+        as float32.
     n_codes : int
         Number of codes in every codebook, at every level.
     model : str
@@ -66,7 +70,7 @@ class Tokens:
     overlap : int
         Samples by which the last patch overlaps its neighbour, at ``model_sfreq``.
     padding : int
-        Samples that a trial shorter than one patch was padded by, at ``model_sfreq``.
+        Samples by which the last patch reaches beyond the end of a trial, at ``model_sfreq``.
     tmin : float
         Time of the first sample in s.
     events : array of int, shape (n_trials, 3) | None
@@ -142,7 +146,7 @@ class Tokens:
             self._set(name, tuple(values))
         self._set("codes", checks.codes(self.codes, self.n_codes, self.axes))
         self._check_segments()
-        self._set("side", checks.side(self.side, len(self), len(self.segments)))
+        self._set("side", checks.side(self.side, len(self), len(self.segments), *self.shape[1:3]))
         self._set("events", checks.events(self.events, len(self)))
         self._set("event_id", checks.event_id(self.event_id))
         self._set("metadata", check_metadata(self.metadata, len(self)))
@@ -209,7 +213,7 @@ class Tokens:
         """
         _, n_channels, n_patches, n_codebooks, n_levels = self.shape
         codes = n_patches * n_codebooks * n_levels * file.bit_width(self.n_codes)
-        side = 32 * self.side.shape[1] * self.side.shape[2] / n_channels
+        side = 32 * math.prod(self.side.shape[1:]) / n_channels
         return (codes + side) * self.sfreq / self.n_times
 
     def __len__(self) -> int:

@@ -348,7 +348,9 @@ def test_a_recording_is_refused_with_the_remedy(epochs):
 
 def test_epochs_of_another_band_cause_one_warning(make_epochs):
     narrow = make_epochs(n_times=1600).filter(8.0, 13.0, verbose="error")
-    with pytest.warns(UserWarning, match=r"filtered to 8-13 Hz.*preprocess\(raw\)") as caught:
+    with pytest.warns(
+        UserWarning, match=r"filtered to 8-13 Hz.*preprocess\(raw, pretrained\)"
+    ) as caught:
         NeuroRVQTransformer(TINY).fit(narrow).transform(narrow)
     assert len(caught) == 1
 
@@ -382,7 +384,7 @@ def test_a_flat_trial_stays_flat_and_finite(value):
 def test_the_offset_of_an_amplifier_causes_one_warning(epochs):
     volts = epochs.get_data() + 1e-3
     shifted = mne.EpochsArray(volts, epochs.info, verbose="error")
-    with pytest.warns(UserWarning, match=r"V from zero, .*preprocess\(raw\)") as caught:
+    with pytest.warns(UserWarning, match=r"V from zero, .*preprocess\(raw, pretrained\)") as caught:
         transformer = NeuroRVQTransformer(TINY).fit(shifted)
     assert len(caught) == 1
     transformer.transform(shifted)  # says it no more

@@ -291,3 +291,45 @@ def test_every_training_step_computes_in_the_precision_asked_for(trials, bf16):
 def test_any_lower_loss_counts_as_lower(trials):
     net = fit(trials, validation=WeightedTrials(*trials), patience=1, lr=1e-7, max_epochs=4)
     assert len(net.history) == 4  # each a little lower than the one before
+
+
+@pytest.mark.parametrize("parts", [1, 3, 4, 11, 50])
+def test_a_batch_in_several_passes_is_one_step(trials, parts):
+    expected, net = fit(trials), fit(trials, trials_per_pass=parts)
+    for one, other in zip(expected.module_.parameters(), net.module_.parameters(), strict=True):
+        assert_allclose(other.detach(), one.detach(), rtol=0, atol=2e-6)
+    losses = [[row["train_loss"] for row in history_of(each)] for each in (expected, net)]
+    assert_allclose(*losses, rtol=1e-5)
+
+
+class Gradients(Callback):
+    """Keeps the norm of the gradient of every step."""
+
+    def __init__(self):
+        self.norms = []
+
+    def on_batch_end(self, net, **kwargs):
+        parts = [p.grad.flatten() for p in net.module_.parameters()]
+        self.norms.append(torch.cat(parts).norm().item())
+
+
+def test_gradients_are_shortened_to_the_norm_asked(trials):
+    free, short = (
+        dict(fit(trials, callbacks=[("seen", Gradients())], max_norm=m).callbacks_)["seen"].norms
+        for m in (None, 0.01)
+    )
+    assert min(free) > 0.02
+    assert_allclose(short, 0.01, rtol=1e-3)
+
+
+def test_the_epoch_with_the_best_accuracy_may_be_taken(trials):
+    validation = WeightedTrials(*trials)
+    settings = {"patience": 6, "max_epochs": 6, "lr": 0.3, "layer_decay": 1.0}
+    net = fit(trials, validation, best="balanced_accuracy", **settings)
+    rows = history_of(net)
+    accuracies = [row["valid_balanced_accuracy"] for row in rows]
+    assert len(rows) == 6
+    logits = net.module_.eval()(torch.tensor(trials[0])).detach().numpy()
+    assert balanced_accuracy_score(trials[1], logits.argmax(1)) == pytest.approx(max(accuracies))
+    best, lowest = np.argmax(accuracies), np.argmin([row["valid_loss"] for row in rows])
+    assert best != lowest

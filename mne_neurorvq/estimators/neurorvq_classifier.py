@@ -7,19 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import check_array
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
-from torch.nn import functional as F
 
 from .finetuned import FineTunedEstimator
+from .targets import ClassTargets, NumberTargets
 
 
-class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
+class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
     """Fine-tune a pretrained NeuroRVQ model to tell classes of trials apart.
 
     Parameters
@@ -138,8 +131,7 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
     ((20, 2), 3202)
     """
 
-    _loss = staticmethod(F.cross_entropy)
-    _classify = True
+    _system = "neurorvq"
 
     def __init__(
         self,
@@ -196,95 +188,8 @@ class NeuroRVQClassifier(ClassifierMixin, FineTunedEstimator):
         )
         self.class_weight = class_weight
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the class of each trial.
 
-        Parameters
-        ----------
-        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
-            Trials with the channels and the length seen by :meth:`fit`.
-
-        Returns
-        -------
-        ndarray, shape (n_trials,)
-            Labels.
-        """
-        outputs = self._outputs(X)  # first: it raises if there was no fit
-        return self.classes_[outputs.argmax(axis=1)]
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
-            Trials with the channels and the length seen by :meth:`fit`.
-
-        Returns
-        -------
-        ndarray, shape (n_trials, n_classes)
-            Probabilities in the order of ``classes_``; each row sums to one.
-        """
-        return softmax(self._outputs(X), axis=1)
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Give the logits of the classes.
-
-        Parameters
-        ----------
-        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
-            Trials with the channels and the length seen by :meth:`fit`.
-
-        Returns
-        -------
-        ndarray, shape (n_trials,) or (n_trials, n_classes)
-            For two classes the logit of the second less that of the first.
-        """
-        logits = self._outputs(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def _check_targets(self, y: Any) -> tuple[NDArray[np.int64], int]:
-        y = _as_column(y, self)
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs two or "
-                "more."
-            )
-        return codes, len(self.classes_)
-
-    def _prepare_targets(
-        self,
-        targets: NDArray[np.int64],
-        training: NDArray[np.intp],
-        weights: NDArray[np.float64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        absent = np.delete(self.classes_, np.unique(targets[training])).tolist()
-        if absent:
-            raise ValueError(
-                f"class {absent[0]!r} has no trial to train on: all of its trials are in "
-                "validation, or have sample_weight 0."
-            )
-        of_class = compute_class_weight(
-            self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[targets[training]],
-            sample_weight=weights,
-        )
-        if not (np.isfinite(of_class) & (of_class > 0)).all():
-            raise ValueError(f"class_weight={self.class_weight!r} must be positive numbers.")
-        return targets, of_class[targets]
-
-    def _learned(self) -> dict[str, Any]:
-        classes = self.classes_.astype(str) if self.classes_.dtype.kind == "M" else self.classes_
-        return {"classes": classes.tolist(), "dtype": self.classes_.dtype.str}
-
-    def _recall(self, learned: dict[str, Any]) -> None:
-        self.classes_ = np.array(learned["classes"], dtype=learned["dtype"])
-
-
-class NeuroRVQRegressor(RegressorMixin, FineTunedEstimator):
+class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
     """Fine-tune a pretrained NeuroRVQ model to predict a number for each trial.
 
     Targets are standardised by mean and standard deviation of the training trials and brought
@@ -326,52 +231,4 @@ class NeuroRVQRegressor(RegressorMixin, FineTunedEstimator):
     True
     """
 
-    _loss = staticmethod(F.mse_loss)
-    _classify = False
-
-    def predict(self, X: Any) -> NDArray[np.float64]:
-        """Predict the number of each trial.
-
-        Parameters
-        ----------
-        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
-            Trials with the channels and the length seen by :meth:`fit`.
-
-        Returns
-        -------
-        ndarray, shape (n_trials,)
-            Predictions.
-        """
-        outputs = self._outputs(X)  # first: it raises if there was no fit
-        return self._mean + self._scale * outputs[:, 0]
-
-    def _check_targets(self, y: Any) -> tuple[NDArray[np.float64], int]:
-        return _as_column(y, self, dtype=np.float64), 1
-
-    def _prepare_targets(
-        self,
-        targets: NDArray[np.float64],
-        training: NDArray[np.intp],
-        weights: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        self._mean = float(np.average(targets[training], weights=weights))
-        squares = (targets[training] - self._mean) ** 2
-        self._scale = float(np.sqrt(np.average(squares, weights=weights))) or 1.0
-        standardised = ((targets - self._mean) / self._scale).astype(np.float32)
-        return standardised[:, None], np.ones(len(targets))
-
-    def _learned(self) -> dict[str, Any]:
-        return {"mean": self._mean, "scale": self._scale}
-
-    def _recall(self, learned: dict[str, Any]) -> None:
-        self._mean, self._scale = learned["mean"], learned["scale"]
-
-
-def _as_column(y: Any, estimator: object, dtype: Any = None) -> NDArray[Any]:
-    if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None. For "
-            "Epochs: y=epochs.events[:, 2], or a column of their metadata."
-        )
-    y = check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
-    return column_or_1d(y, warn=True)
+    _system = "neurorvq"

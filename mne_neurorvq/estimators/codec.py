@@ -1,0 +1,270 @@
+# License: BSD-3-Clause
+"""What BioCodec's estimators share: any montage, one segment of any length, one scale."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models import BioCodec
+from ..signals import (
+    ChannelMatch,
+    Segmentation,
+    Trials,
+    check_trials_scale,
+    read_signals,
+    resampled_length,
+    robust_statistics,
+    scale_by,
+    unit_factor,
+    use_channels,
+)
+from ..weights.systems import Config
+from .base import SignalEstimator, check_choice
+from .inference import gather, resolve_batch_size
+from .inputs import Inputs
+
+#: Unit of centres and scales, and so of what is decoded.
+UNIT = "uV"
+# Series of a forward pass, and patches of all of them: more gain nothing.
+_SERIES_PER_PASS = {"cpu": 64, "cuda": 4096}
+_PATCHES_PER_SERIES = 125
+# Trials that are read at a time to learn their scale.
+_TRIALS_PER_READ = 64
+
+
+@dataclass(frozen=True)
+class CodecInputs(Inputs):
+    """Trials whose channels are scaled one by one.
+
+    Attributes
+    ----------
+    centre, scale : ndarray, shape (n_used,) | None
+        What was learned for each channel, in microvolts; None if each trial is scaled by its own
+        median and interquartile range.
+    """
+
+    centre: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
+
+    def read(self, start: int, n_trials: int) -> NDArray[np.float64]:
+        """Read some trials.
+
+        Parameters
+        ----------
+        start : int
+            The first.
+        n_trials : int
+            How many; at the end there may be fewer.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_used, n_times)
+            Microvolts at the model's rate.
+        """
+        stop = min(start + n_trials, len(self.trials))
+        sfreq = self.config.sfreq
+        return read_signals(
+            self.trials, self.matches, sfreq=sfreq, unit=UNIT, start=start, stop=stop
+        )
+
+    def batches(self, n_trials: int) -> Iterator[list[NDArray[np.float32]]]:
+        """Prepare successive batches of trials for the codec.
+
+        Parameters
+        ----------
+        n_trials : int
+            Trials per batch.
+
+        Yields
+        ------
+        list of ndarray
+            Scaled signals ``(n_trials, n_used, n_times)``, of which the codec completes the last
+            patch, and ``(n_trials, n_used, 2)``, centre and scale of each channel in microvolts.
+        """
+        for start in range(0, len(self.trials), n_trials):
+            data = self.read(start, n_trials)
+            if self.centre is None or self.scale is None:
+                centre, scale = robust_statistics(data)
+            else:
+                self._check_silence(data, start, self.scale)
+                shape = data.shape[:2]
+                centre = np.broadcast_to(self.centre, shape)
+                scale = np.broadcast_to(self.scale, shape)
+            # In double precision until here: codes do not depend on the unit of the trials.
+            scaled = scale_by(data, centre, scale).astype(np.float32)
+            yield [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
+
+    def _check_silence(
+        self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]
+    ) -> None:
+        silent = np.flatnonzero(scale == 0)
+        if not len(silent):
+            return
+        moving = robust_statistics(data[:, silent])[1] > 0
+        if moving.any():
+            trial, channel = np.argwhere(moving)[0]
+            raise ValueError(
+                f"Trial {start + trial}, channel {self.ch_names[silent[channel]]!r} moves, but was "
+                "constant in all that fit saw: scaling='fit' has no scale for it. Fit again, or "
+                "use scaling='trial'."
+            )
+
+
+class CodecEstimator(SignalEstimator):
+    """Base of BioCodec's estimators, with the parameters ``scaling`` and ``levels``."""
+
+    _system = "biocodec"
+
+    def _match(self, X: Any, config: Config) -> Inputs:
+        self._levels(config.quantizer.n_levels)  # raises if there are no such levels
+        return super()._match(X, config)
+
+    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelMatch, ...]:
+        return use_channels(
+            trials.ch_names,
+            ch_types=trials.ch_types,
+            bads=trials.bads,
+            modality=config.modality,
+        )
+
+    def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> CodecInputs:
+        unit_factor(trials.unit, UNIT)  # raises where there are no volts
+        check_trials_scale(trials, self.channel_report_)
+        n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
+        n_patches = -(-n_times // config.patch_size)
+        padding = n_patches * config.patch_size - n_times
+        segmentation = Segmentation(n_times, config.patch_size, (n_patches,), padding=padding)
+        return CodecInputs(trials, self.channel_report_, segmentation, config)
+
+    def _check_signals(self, trials: Trials) -> None:
+        """Accept any offset: the median is subtracted."""
+
+    def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
+        """Learn the scale of each channel, unless every trial has its own."""
+        for name in ("centre_", "scale_"):
+            self.__dict__.pop(name, None)
+        self._fitted_scaling = self.scaling
+        if self.scaling == "trial":
+            return inputs
+        assert isinstance(inputs, CodecInputs)
+        n_trials = len(inputs.trials)
+        starts = range(0, n_trials, _TRIALS_PER_READ)
+        signals = gather((inputs.read(start, _TRIALS_PER_READ) for start in starts), n_trials)
+        each = np.ones(n_trials) if weights is None else weights
+        of_samples = np.repeat(each, signals.shape[-1])
+        pairs = [
+            robust_statistics(signals[:, channel].ravel(), of_samples)
+            for channel in range(signals.shape[1])
+        ]
+        self.centre_, self.scale_ = (np.array(values) for values in zip(*pairs, strict=True))
+        silent = [name for name, s in zip(inputs.ch_names, self.scale_, strict=True) if s == 0]
+        if silent:
+            warnings.warn(
+                f"{', '.join(silent)} constant in all trials: scaling='fit' has no scale for them, "
+                "and takes them for silent. Mark such channels as bad.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return replace(inputs, centre=self.centre_, scale=self.scale_)
+
+    def _seen(self, X: Any) -> Inputs:
+        if self.scaling != self._fitted_scaling:
+            raise ValueError(
+                f"fit was called with scaling={self._fitted_scaling!r}, but now it is "
+                f"{self.scaling!r}: fit again."
+            )
+        inputs = super()._seen(X)
+        if self.scaling == "trial":
+            return inputs
+        assert isinstance(inputs, CodecInputs)
+        return replace(inputs, centre=self.centre_, scale=self.scale_)
+
+    def _trials_per_pass(
+        self, batch_size: int | str, n_channels: int, n_patches: int, device: torch.device
+    ) -> int:
+        series = _series_per_pass(n_patches, device)
+        return resolve_batch_size(batch_size, n_channels, device, {"cpu": series})
+
+    def _levels(self, n_levels: int) -> list[int]:
+        if self.levels is None:
+            return list(range(n_levels))
+        levels = self.levels if isinstance(self.levels, (list, tuple, np.ndarray)) else ()
+        whole = [isinstance(k, Integral) and not isinstance(k, bool) for k in levels]
+        chosen = [int(k) for k in levels] if len(whole) and all(whole) else []
+        if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(n_levels)):
+            raise ValueError(
+                f"levels={self.levels!r} must be None or a list of different levels of "
+                f"0..{n_levels - 1}."
+            )
+        return chosen
+
+    def _check_codec_parameters(self) -> None:
+        self._check_signal_parameters()
+        check_choice("scaling", self.scaling, ("trial", "fit"))
+
+
+def encode_series(codec: BioCodec, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Encode windows, not too many series at a time.
+
+    Parameters
+    ----------
+    codec : BioCodec
+        The codec.
+    x : Tensor, shape (n_trials, n_channels, n_times)
+        Scaled signals.
+
+    Returns
+    -------
+    codes : Tensor, shape (n_trials, n_channels, n_patches, 1, n_levels)
+        Codes.
+    side : Tensor, shape (n_trials, n_channels, 2)
+        Centre and scale by which the codec itself has normalised each window.
+    """
+    n_patches = -(-x.shape[-1] // codec.config.patch_size)
+    parts = x.flatten(0, 1)[None].split(_series_per_pass(n_patches, x.device), dim=1)
+    codes, side = zip(*(codec.encode(part) for part in parts), strict=True)
+    return tuple(_unflatten(found, x.shape[:2]) for found in (codes, side))  # type: ignore[return-value]
+
+
+def decode_series(codec: BioCodec, codes: Tensor, side: Tensor) -> Tensor:
+    """Decode windows, not too many series at a time.
+
+    Parameters
+    ----------
+    codec : BioCodec
+        The codec.
+    codes : Tensor, shape (n_trials, n_channels, n_patches, 1, n_levels)
+        Codes.
+    side : Tensor, shape (n_trials, n_channels, 2)
+        Centre and scale of each channel.
+
+    Returns
+    -------
+    Tensor, shape (n_trials, n_channels, n_patches * patch_size)
+        Signals.
+    """
+    series = _series_per_pass(codes.shape[2], codes.device)
+    pairs = zip(
+        codes.flatten(0, 1)[None].split(series, dim=1),
+        side.flatten(0, 1)[None].split(series, dim=1),
+        strict=True,
+    )
+    return _unflatten([codec.decode_codes(*pair) for pair in pairs], codes.shape[:2])
+
+
+def _unflatten(parts: Sequence[Tensor], shape: torch.Size) -> Tensor:
+    return torch.cat(list(parts), dim=1)[0].unflatten(0, shape)
+
+
+def _series_per_pass(n_patches: int, device: torch.device) -> int:
+    most = _SERIES_PER_PASS.get(device.type, _SERIES_PER_PASS["cpu"])
+    return max(1, min(most, most * _PATCHES_PER_SERIES // n_patches))

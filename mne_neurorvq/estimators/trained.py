@@ -1,0 +1,389 @@
+# License: BSD-3-Clause
+"""What all classifiers and regressors share: targets, weights, validation, and a net trained."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, check_scalar
+from torch import Tensor, nn
+
+from ..finetuning import (
+    FineTuningNet,
+    Recipe,
+    SharedNet,
+    WeightedTrials,
+    connect,
+    history_of,
+    make_net,
+    merge_repeats,
+    same_seed,
+    settle,
+    split_validation,
+)
+from ..weights import load_pretrained
+from ..weights.registry import Kind
+from .base import SignalEstimator
+from .inference import resolve_device
+from .inputs import Inputs
+from .persistence import save_estimator
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Targets, weights and groups of trials, checked.
+
+    Attributes
+    ----------
+    targets : ndarray, shape (n_trials,)
+        Classes as integers, or standardised values.
+    weights : ndarray of float, shape (n_trials,)
+        Weights of the trials.
+    groups : ndarray, shape (n_trials,) | None
+        Groups that validation keeps together.
+    """
+
+    targets: NDArray[Any]
+    weights: NDArray[np.float64]
+    groups: NDArray[Any] | None
+
+
+class TrainedEstimator(SignalEstimator):
+    """Base of estimators that train a network on trials; see :class:`NeuroRVQClassifier`.
+
+    A system says what is trained on what, with which recipe; a mixin of
+    :mod:`~mne_neurorvq.estimators.targets` whether it is to tell classes apart or to give numbers.
+    """
+
+    #: Which model of the system is trained, or trained upon.
+    _kind: ClassVar[Kind]
+    _classify: ClassVar[bool]
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Fine-tune the model; an earlier fit is forgotten.
+
+        Parameters
+        ----------
+        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
+            Trials; see :func:`~mne_neurorvq.signals.as_trials`.
+        y : array-like, shape (n_trials,)
+            What to predict.
+        sample_weight : array-like, shape (n_trials,) | None
+            Weights of the trials in the loss; a trial of weight 2 is a trial given twice.
+        groups : array-like, shape (n_trials,) | None
+            Group of each trial, such as the subject: validation takes whole groups.
+
+        Returns
+        -------
+        BaseEstimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is impossible, no channel can be used, a unit is plainly wrong, trials
+            and targets disagree, or training diverges.
+        TypeError
+            If ``pretrained`` is neither a name nor a path.
+        ImportError
+            If ``finetune="lora"`` and peft is not installed, or ``device="accelerate"`` and
+            accelerate is not.
+        """
+        self.__dict__.pop("net_", None)  # should this fit fail, its leftovers predict nothing
+        self._check_parameters()
+        device = resolve_device(self.device)
+        processes = connect(device) if self.device == "accelerate" else None
+        self._check_model_name()
+        with self._own_randomness(device):
+            loaded: Any = load_pretrained(self.pretrained, self.revision, only=self._kind)
+            pretrained = loaded.require(self._kind, self._system)
+            inputs = self._match(X, pretrained.config)
+            targets, n_outputs = self._check_targets(y)
+            check_consistent_length(inputs.trials, targets)
+            n_trials = len(targets)
+            labelled = Labelled(
+                targets, _weights(sample_weight, n_trials), _groups(groups, n_trials)
+            )
+            seed = same_seed(_seed(self.random_state), processes)
+            generator = torch.Generator().manual_seed(seed)
+            model = self._build(pretrained, inputs, n_outputs, generator)
+            self._train(model, inputs, labelled, device, generator, processes)
+        return self
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the fitted estimator as a folder of safetensors and JSON.
+
+        Parameters
+        ----------
+        path : str | path-like
+            Folder, made if absent; an estimator in it is replaced.
+
+        Returns
+        -------
+        Path
+            The folder, for :func:`~mne_neurorvq.load_estimator`.
+
+        Warns
+        -----
+        UserWarning
+            If there are callbacks or a RandomState, which are not saved.
+        """
+        check_is_fitted(self, "net_")
+        return save_estimator(self, path)
+
+    def _train(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        labelled: Labelled,
+        device: torch.device,
+        generator: torch.Generator,
+        processes: Accelerator | None,
+    ) -> None:
+        training, watched = self._split(labelled, generator)
+        learning = np.zeros(len(labelled.weights))
+        learning[training] = labelled.weights[training]
+        inputs = self._learn(inputs, learning)
+        signals = self._signals(model, inputs)
+        digests = [hashlib.blake2b(signals[i].tobytes()).digest() for i in training]
+        first, weights = merge_repeats(
+            digests, labelled.targets[training], labelled.weights[training]
+        )
+        training = training[first]
+        targets, factors = self._prepare_targets(labelled.targets, training, weights)
+        validation = None
+        if len(watched):
+            watched_weights = (factors * labelled.weights)[watched]
+            watched_weights /= watched_weights.mean()
+            validation = WeightedTrials(signals, targets, watched_weights, watched)
+        module = self._trained_part(model)
+        self.n_trainable_parameters_ = sum(
+            p.numel() for p in module.parameters() if p.requires_grad
+        )
+        net = make_net(
+            module,
+            self._loss(),
+            self._recipe(device),
+            n_trials=len(training),
+            validation=validation,
+            classify=self._classify,
+            callbacks=self.callbacks or (),
+            device=device,
+            generator=generator,
+            verbose=bool(self.verbose) and (processes is None or processes.is_main_process),
+            kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
+        )
+        weights = factors[training] * weights
+        # Only their ratios count; very small ones would vanish in single precision.
+        weights /= weights.mean()
+        net.fit(WeightedTrials(signals, targets, weights, training), None)
+        if isinstance(net, SharedNet):
+            net = net.leave()
+        settle(net)
+        net.module = net.module_ = self._finished(model)
+        self.history_ = history_of(net)
+        check_convergence(self.history_, model, self.lr)
+        self.net_ = net
+
+    def _split(
+        self, labelled: Labelled, generator: torch.Generator
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Trials to train on and trials to watch, those of weight 0 left out."""
+        training, watched = split_validation(
+            len(labelled.targets),
+            labelled.groups,
+            labelled.targets if self._classify else None,
+            fraction=self.validation_fraction,
+            names=self.validation_groups,
+            seed=generator.initial_seed(),
+        )
+        if not labelled.weights[training].any():
+            raise ValueError("every trial that is not in validation has sample_weight 0.")
+        return training, watched[labelled.weights[watched] > 0]
+
+    def _outputs(self, X: Any) -> NDArray[np.float64]:
+        """Compute the outputs of the head, ``(n_trials, n_outputs)``."""
+        check_is_fitted(self, "net_")
+        self._check_parameters()
+        inputs = self._seen(X)
+        if inputs.segmentation != self.segmentation_:
+            rate = self.config_.sfreq
+            raise ValueError(
+                f"X has windows of {inputs.segmentation.n_times / rate:g} s, but fit saw "
+                f"{self.segmentation_.n_times / rate:g} s: crop them, or fit again."
+            )
+        batches = self._predict(self.net_.module_, inputs)
+        return np.concatenate(list(batches)).astype(np.float64)
+
+    def _check_training_parameters(
+        self, integers: Sequence[str] = (), numbers: Sequence[str] = ()
+    ) -> None:
+        """Check what every recipe has, and further positive integers and finite numbers."""
+        for name in ("lr", *numbers, "weight_decay", "warmup_epochs"):
+            value = check_scalar(getattr(self, name), name, Real)
+            if not np.isfinite(value):
+                raise ValueError(f"{name}={value} must be finite.")
+        for name in ("max_epochs", "batch_size", *integers):
+            check_scalar(getattr(self, name), name, Integral, min_val=1)
+        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+        for name in ("weight_decay", "warmup_epochs"):
+            check_scalar(getattr(self, name), name, Real, min_val=0)
+        if not isinstance(self.callbacks, (list, tuple, type(None))):
+            raise TypeError(f"callbacks={self.callbacks!r} must be a list of skorch callbacks.")
+        for callback in self.callbacks or ():
+            named = isinstance(callback, tuple) and len(callback) == 2
+            if not hasattr(callback[1] if named else callback, "on_train_begin"):
+                raise TypeError(
+                    f"callbacks holds {callback!r}, which is no skorch callback, nor (name, one)."
+                )
+
+    def _own_randomness(self, device: torch.device) -> AbstractContextManager[None]:
+        """Give the global generators back as they were."""
+        return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+    def _trained_part(self, model: nn.Module) -> nn.Module:
+        """Give what of the network is trained, with the names that it has there."""
+        return model
+
+    def _finished(self, model: nn.Module) -> nn.Module:
+        """Give the network as it predicts."""
+        return model.eval()
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Raise if a parameter is impossible."""
+
+    @abstractmethod
+    def _build(
+        self, pretrained: Any, inputs: Inputs, n_outputs: int, generator: torch.Generator
+    ) -> nn.Module:
+        """Make the network that is trained, around or upon the pretrained model."""
+
+    @abstractmethod
+    def _recipe(self, device: torch.device) -> Recipe:
+        """Say how the network is trained."""
+
+    @abstractmethod
+    def _signals(self, model: nn.Module, inputs: Inputs) -> NDArray[Any]:
+        """Read what the trained part is shown."""
+
+    @abstractmethod
+    def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
+        """Compute the outputs of the network for batches of trials."""
+
+    @abstractmethod
+    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Give what holds the weights of the fitted estimator, and how to make it again."""
+
+    @abstractmethod
+    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
+        """Make the network again, with the weights that ``read`` puts into what holds them."""
+
+    @abstractmethod
+    def _loss(self) -> Callable[..., Tensor]:
+        """Give the loss, a function of outputs and targets."""
+
+    @abstractmethod
+    def _check_targets(self, y: Any) -> tuple[NDArray[Any], int]:
+        """Give targets as numbers, and how many outputs they need."""
+
+    @abstractmethod
+    def _prepare_targets(
+        self, targets: NDArray[Any], training: NDArray[np.intp], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Derive, from the training trials, what all are to give and a factor of their weight."""
+
+    @abstractmethod
+    def _learned(self) -> dict[str, Any]:
+        """Give what was learned besides the network, as plain data."""
+
+    @abstractmethod
+    def _recall(self, learned: dict[str, Any]) -> None:
+        """Take up what :meth:`_learned` gave."""
+
+
+def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr: float) -> None:
+    """Raise if the loss or a weight became infinite or undefined.
+
+    Parameters
+    ----------
+    history : sequence of dict
+        Epochs, see :func:`~mne_neurorvq.finetuning.history_of`.
+    model : nn.Module
+        What was trained.
+    lr : float
+        Learning rate, to name it.
+
+    Raises
+    ------
+    ValueError
+        If training diverged.
+    """
+    found = [
+        f"the loss of epoch {row['epoch']:.0f} is {row['train_loss']}"
+        for row in history
+        if not np.isfinite(row["train_loss"])
+    ] + [
+        f"{name} is not finite"
+        for name, weights in model.named_parameters()
+        if not bool(torch.isfinite(weights).all())
+    ]
+    if found:
+        raise ValueError(
+            f"training diverged: {found[0]}. Try a learning rate below lr={lr:g}, or warmup_epochs."
+        )
+
+
+def _weights(sample_weight: ArrayLike | None, n_trials: int) -> NDArray[np.float64]:
+    if sample_weight is None:
+        return np.ones(n_trials)
+    weights = np.atleast_1d(np.asarray(sample_weight))  # one number: the error is below
+    weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (n_trials,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, but there are {n_trials} trials."
+        )
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight of trial {int(weights.argmin())} is negative.")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every trial: none is left to train on.")
+    return weights
+
+
+def _groups(groups: ArrayLike | None, n_trials: int) -> NDArray[Any] | None:
+    if groups is None:
+        return None
+    groups = np.asarray(groups)
+    if groups.shape != (n_trials,):
+        raise ValueError(f"groups has shape {groups.shape}, but there are {n_trials} trials.")
+    return groups
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """Seed of a fit; without a random_state a new one, so that no global generator is touched."""
+    if random_state is None:
+        return secrets.randbelow(2**31)
+    return int(check_random_state(random_state).randint(2**31 - 1))
