@@ -20,7 +20,7 @@ license: {licence}
 library_name: mne-neurorvq
 tags:
 - {modality}
-- neurorvq
+- {system}
 - residual-vector-quantization
 ---
 
@@ -81,7 +81,10 @@ def run(args: argparse.Namespace) -> None:
     official = _official(loaded, args.run / HEADS) if args.official else {}
     shutil.copytree(source, args.out, dirs_exist_ok=True)
     front = _FRONT.format(
-        licence=args.licence, modality=loaded.config.modality, name=args.name or args.out.name
+        licence=args.licence,
+        modality=loaded.config.modality,
+        system=loaded.config.system,
+        name=args.name or args.out.name,
     )
     (args.out / CARD_FILE).write_text(front + (loaded.card or ""), encoding="utf-8")
     for kind, state in official.items():

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""A corpus of five simulated people, the smallest models, and a run of the four commands."""
+"""A corpus of five simulated people, the smallest models, and runs of the commands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 
 from mne_neurorvq.cli import main
 from mne_neurorvq.datasets import simulate_recordings
-from mne_neurorvq.models import QuantizerConfig
+from mne_neurorvq.models import BIOCODEC_EEG, QuantizerConfig
 from mne_neurorvq.training import (
+    BioCodecPretrainConfig,
+    BioCodecSettings,
     CorpusDataset,
     CropSettings,
     NeuroRVQPretrainConfig,
@@ -31,7 +33,7 @@ _STAGE = StageSettings(n_steps=12, lr_warmup_steps=2, validate_every=6, save_eve
 
 
 class Run(NamedTuple):
-    """What the four commands left."""
+    """What the commands left."""
 
     recordings: Path
     corpus: Path
@@ -92,18 +94,44 @@ def config():
 
 
 @pytest.fixture(scope="session")
+def biocodec_config():
+    """Some two epochs of a codec of 6,000 parameters."""
+    quantizer = replace(
+        BIOCODEC_EEG.quantizer,
+        n_levels=3,
+        n_codes=16,
+        code_dim=4,
+        input_dim=8,
+        dead_code_threshold=0.3,
+    )
+    return BioCodecPretrainConfig(
+        model=BioCodecSettings(n_filters=2, quantizer=quantizer),
+        crops=CropSettings(24, n_channels=(2, 4), n_patches=(2, 3)),
+        tokenizer=replace(_STAGE, lr=3e-3, betas=(0.5, 0.9)),
+    )
+
+
+@pytest.fixture(scope="session")
 def run(recordings, config, tmp_path_factory):
     """The four commands, undisturbed."""
-    root = tmp_path_factory.mktemp("run")
+    return _run(recordings, config, tmp_path_factory.mktemp("run"), ("tokenizer", "foundation"))
+
+
+@pytest.fixture(scope="session")
+def biocodec_run(recordings, biocodec_config, tmp_path_factory):
+    """The three commands of a codec, undisturbed."""
+    return _run(recordings, biocodec_config, tmp_path_factory.mktemp("biocodec"), ("tokenizer",))
+
+
+def _run(recordings, config, root, stages):
     made = Run(recordings, root / "corpus", root / "tiny.yaml", root / "run", root / "exported")
     made.config_file.write_text(config_text(config))
     pretrain = ["--corpus", made.corpus, "--config", made.config_file, "-o", made.folder]
     folders = [recordings / "a", recordings / "b"]
-    held_out = ["--validation-subjects", *HELD_OUT]
+    options = ["--system", config.system, "--window", "4", "--validation-subjects", *HELD_OUT]
     for command in (
-        ["prepare", *folders, "-o", made.corpus, "--window", "4", *held_out],
-        ["pretrain", "tokenizer", *pretrain],
-        ["pretrain", "foundation", *pretrain],
+        ["prepare", *folders, "-o", made.corpus, *options],
+        *(["pretrain", stage, *pretrain] for stage in stages),
         ["export", made.folder, "-o", made.exported, "--licence", "bsd-3-clause"],
     ):
         assert main(list(map(str, command))) == 0

@@ -44,21 +44,23 @@ def ordered_results(
         return
     waiting = iter(items)
     while True:
-        started: deque[tuple[T, Future[R]]] = deque()
+        started: deque[T] = deque()
+        futures: deque[Future[R]] = deque()
         try:
             with _pool(n_jobs) as pool:
                 while True:
                     # No more at once than keeps everybody busy: results are held until their turn.
                     for item in islice(waiting, 2 * n_jobs - len(started)):
-                        started.append((item, pool.submit(function, item)))
+                        # First: a pool that has broken meanwhile refuses it, and it must be kept.
+                        started.append(item)
+                        futures.append(pool.submit(function, item))
                     if not started:
                         return
-                    item, result = started[0][0], started[0][1].result()
-                    started.popleft()
-                    yield item, result
+                    result = futures.popleft().result()
+                    yield started.popleft(), result
         except BrokenProcessPool:
             pass
-        for item, _ in started:
+        for item in started:
             yield item, _alone(function, item)
 
 

@@ -118,6 +118,11 @@ class Rules:
         return preprocessing.clip * unit_factor(preprocessing.unit, unit)
 
     @property
+    def flat_deviation(self) -> float:
+        """Least standard deviation of a patch that is not flat, in the unit of the corpus."""
+        return LIMITS[self.modality].flat_deviation * unit_factor("uV", corpus_unit(self.config))
+
+    @property
     def step(self) -> float:
         """What a count stands for, in the unit of the corpus."""
         return self.clip / _STEPS
@@ -192,7 +197,7 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
     data = model_signals(raw, config)
     n_patches = data.shape[1] // rules.patch_size
     data = data[:, : n_patches * rules.patch_size]
-    quality = PatchQuality.of(data, rules.patch_size, rules.clip, limits)
+    quality = PatchQuality.of(data, rules.patch_size, rules.clip, rules.flat_deviation)
     bad = quality.bad_channels(limits)
     _merge(dropped, ((reason, names[i]) for i, reason in bad.items()))
     kept = [i for i in range(len(names)) if i not in bad]

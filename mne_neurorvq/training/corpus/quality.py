@@ -24,8 +24,8 @@ class ArtefactLimits:
     Parameters
     ----------
     flat_deviation : float
-        Standard deviation of a filtered patch in the model's unit. Amplifiers alone give more
-        than 0.1 uV; the living brain gives 1 uV at least.
+        Standard deviation of a filtered patch in microvolts. Amplifiers alone give more than
+        0.1 uV; the living brain gives 1 uV at least.
     flat_channel_share : float
         A channel with more flat patches than this share is dropped as flat.
     saturated_share : float
@@ -121,20 +121,20 @@ class PatchQuality:
 
     @classmethod
     def of(
-        cls, data: NDArray[np.float32], patch_size: int, clip: float, limits: ArtefactLimits
+        cls, data: NDArray[np.float32], patch_size: int, clip: float, flat_deviation: float
     ) -> PatchQuality:
         """Measure a recording.
 
         Parameters
         ----------
         data : array, shape (n_channels, n_patches * patch_size)
-            Filtered signals in the model's unit.
+            Filtered signals.
         patch_size : int
             Samples of a patch.
         clip : float
-            Largest value that the preprocessing lets pass.
-        limits : ArtefactLimits
-            When a patch is flat.
+            Largest value of the corpus, in the unit of the signals.
+        flat_deviation : float
+            Standard deviation below which a patch is flat, in the unit of the signals.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class PatchQuality:
         for channel, row in enumerate(data):
             patches = row.reshape(-1, patch_size)
             clipped[channel] = (np.abs(patches) >= _NEAR_CLIP * clip).mean(axis=1)
-            flat[channel] = patches.std(axis=1, dtype=np.float64) < limits.flat_deviation
+            flat[channel] = patches.std(axis=1, dtype=np.float64) < flat_deviation
         return cls(clipped, flat)
 
     def bad_channels(self, limits: ArtefactLimits) -> dict[int, str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -20,6 +21,7 @@ def work(tmp_path, monkeypatch):
 
         def work(number):
             if number < 0:
+                time.sleep(0.4)
                 os.kill(os.getpid(), signal.SIGKILL)
             # The first ones take longest.
             time.sleep(0.02 * (5 - number % 5))
@@ -49,3 +51,13 @@ def test_an_item_that_kills_its_process_costs_only_itself(work):
     items = [0, 1, -2, 3, 4, 5, -6, 7]
     expected = [(i, None if i < 0 else 10 * i) for i in items]
     assert list(ordered_results(work, items, 2)) == expected
+
+
+def test_no_item_is_lost_when_a_process_dies_between_two_results(work):
+    items = [0, -1, 2, 3, 4, 5, 6, 7]
+    results = ordered_results(work, items, 2)
+    found = [next(results)]
+    # Who takes the results is slow: the pool is broken when it gets its next item.
+    time.sleep(1.5)
+    found += results
+    assert found == [(i, None if i < 0 else 10 * i) for i in items]

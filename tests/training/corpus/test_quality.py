@@ -20,7 +20,7 @@ EEG = LIMITS["eeg"]
 
 
 def quality(data, patch_size=200):
-    return PatchQuality.of(data.astype(np.float32), patch_size, 500.0, EEG)
+    return PatchQuality.of(data.astype(np.float32), patch_size, 500.0, EEG.flat_deviation)
 
 
 def noise(n_channels=4, n_patches=10, deviation=10.0, seed=0):
