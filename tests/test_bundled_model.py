@@ -3,13 +3,14 @@
 
 import json
 
+import mne
 import numpy as np
 import pytest
 
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.analysis import code_usage, reconstruction_quality
 from mne_neurorvq.datasets import load_eegbci
-from mne_neurorvq.estimators import NeuroRVQTransformer, preprocess
+from mne_neurorvq.estimators import BioCodecTransformer, NeuroRVQTransformer, preprocess
 from mne_neurorvq.weights.provenance import pretraining_subjects
 from mne_neurorvq.weights.registry import BUNDLED
 
@@ -45,8 +46,6 @@ def test_the_people_it_is_measured_on_are_not_among_those_it_was_trained_on():
 @pytest.fixture(scope="module")
 def restored(shared):
     """Trials of unseen people and what comes back through the codes, in volts."""
-    import mne
-
     pairs, codes = [], []
     for subject, run in ((10, 8), (11, 4), (42, 1)):
         (raw,) = load_eegbci(subject, run, path=shared / "data", verbose=False)
@@ -70,3 +69,26 @@ def test_people_it_never_saw_are_reconstructed_in_volts(restored):
 def test_every_level_uses_nine_of_ten_codes(restored):
     usage = code_usage(restored[1], 1024)
     assert (usage.used > 0.9).all()
+
+
+def test_the_small_codec_takes_at_most_six_megabytes_and_knows_whom_it_has_seen():
+    folder = BUNDLED / "biocodec-eeg-small"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 6e6
+    seen = pretraining_subjects(folder.name)["eegmmidb"]
+    assert not set(seen) & {f"S{number:03d}" for number in UNSEEN}
+    card = load_pretrained(folder.name).card
+    for words in ("mne-neurorvq pretrain", "Seed 0", "never", "r` 0.89", "Curve of the"):
+        assert words in card
+
+
+def test_the_small_codec_reconstructs_a_new_person_in_volts_with_all_its_codes(shared):
+    (raw,) = load_eegbci(10, 8, path=shared / "data", verbose=False)
+    epochs = mne.make_fixed_length_epochs(raw, 5.0, preload=True, verbose=False)[::4]
+    epochs.pick(epochs.ch_names[::4])
+    model = BioCodecTransformer("biocodec-eeg-small", verbose=False).fit(epochs)
+    tokens = model.tokenize(epochs)
+    rebuilt = model.detokenize(tokens).get_data()
+    quality = reconstruction_quality(epochs.get_data(), rebuilt, 160.0).summary()
+    assert quality["r"] > 0.99
+    assert abs(quality["gain"] - 1) < 0.03
+    assert (code_usage(tokens.codes, 256).used > 0.9).all()

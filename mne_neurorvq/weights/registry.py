@@ -163,7 +163,8 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     >>> from mne_neurorvq import list_pretrained
     >>> [entry.name for entry in list_pretrained() if entry.bundled]
     ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random',
-     'biocodec-eeg-tiny-random', 'brainrvq-eeg-tiny-random']
+     'biocodec-eeg-small', 'biocodec-eeg-small-random', 'biocodec-eeg-tiny-random',
+     'brainrvq-eeg-tiny-random']
     """
     return _REGISTRY
 
@@ -310,6 +311,27 @@ _REGISTRY: tuple[Pretrained, ...] = (
         citation=_CITATION,
         seed=2,
         notes="Untrained and as small as possible, for tests and documentation.",
+    ),
+    Pretrained(
+        name="biocodec-eeg-small",
+        modality="eeg",
+        kinds=("tokenizer",),
+        source="bundled",
+        licence="BSD-3-Clause",
+        citation=_BIOCODEC_CITATION,
+        notes="Trained for this package; its card says on which recordings and subjects.",
+        system="biocodec",
+    ),
+    Pretrained(
+        name="biocodec-eeg-small-random",
+        modality="eeg",
+        kinds=("tokenizer",),
+        source="seed",
+        licence="BSD-3-Clause",
+        citation=_BIOCODEC_CITATION,
+        seed=5,
+        notes="Untrained twin of 'biocodec-eeg-small': what the architecture does by itself.",
+        system="biocodec",
     ),
     Pretrained(
         name="biocodec-eeg-tiny-random",
