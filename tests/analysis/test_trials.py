@@ -55,7 +55,7 @@ def test_trials_with_other_signals_keep_all_else_and_leave_the_old_ones_alone(ep
     before = epochs.get_data()
     marked = epochs.copy()
     marked.info["bads"] = ["C3"]
-    marked.set_channel_types({"O2": "misc"})
+    marked.set_channel_types({"O2": "misc"}, on_unit_change="ignore")
     changed = with_signals(marked, -before)
     assert_array_equal(changed.get_data(), -before)
     assert_array_equal(epochs.get_data(), before)
