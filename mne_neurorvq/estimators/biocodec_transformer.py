@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -153,8 +154,11 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         tables = self._vectors()
         levels = self._levels(len(tables))
         for codes, _ in self._encode(inputs):
-            vectors = [tables[level][codes[..., 0, level]] for level in levels]
-            yield sum(vectors) if self.combine == "sum" else np.concatenate(vectors, axis=-1)
+            vectors = (tables[level][codes[..., 0, level]] for level in levels)
+            if self.combine == "sum":
+                yield reduce(np.add, vectors)
+            else:
+                yield np.concatenate(list(vectors), axis=-1)
 
     def _vectors(self) -> list[NDArray[np.float32]]:
         """Vectors that the codes of each level stand for, ``(n_codes, latent_dim)``."""
