@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .brainrvq_config import BrainRVQConfig
-from .spectrum import circular_loss, standardise
+from .spectrum import standardise
 
 # Added to the standard deviation of a patch, as the released code does.
 _EPS = 1e-6
@@ -136,13 +136,15 @@ def dual_losses(target: DualView, predicted: DualView) -> dict[str, Tensor]:
     -------
     dict of str to Tensor
         For each domain that there is: ``waveform`` and ``amplitude``, mean squared errors of the
-        standardised values; ``phase``, one minus the mean cosine between the phases plus 0.1
-        times the mean squared distance of the squared radius from 1, or under
-        ``phase="angle"`` the mean squared error of the standardised angles.
+        standardised values; ``phase``, the mean squared distance between the points (cosine,
+        sine), or under ``phase="angle"`` the mean squared error of the standardised angles. Each
+        is 1 where nothing but zeros is predicted.
 
     Notes
     -----
-    The released code sums them with the commitment loss, with ``phase="angle"``.
+    The released code sums them with the commitment loss, with ``phase="angle"``. The distance of
+    points has no direction to divide by, as a cosine of vectors has: its gradient stays small
+    while the prediction is, and does not drown those of the other losses.
 
     Examples
     --------
@@ -158,6 +160,6 @@ def dual_losses(target: DualView, predicted: DualView) -> dict[str, Tensor]:
     if target.amplitude is not None and predicted.amplitude is not None:
         losses["amplitude"] = F.mse_loss(predicted.amplitude, target.amplitude)
     if target.phase is not None and predicted.phase is not None:
-        compare = circular_loss if target.phase.ndim == 5 else F.mse_loss
-        losses["phase"] = compare(predicted.phase, target.phase)
+        apart = (predicted.phase - target.phase).square()
+        losses["phase"] = (apart.sum(-1) if apart.ndim == 5 else apart).mean()
     return losses

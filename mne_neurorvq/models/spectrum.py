@@ -110,27 +110,6 @@ def synthesise(spectrum: Spectrum) -> Tensor:
     return torch.fft.ifft(torch.complex(modulus * spectrum.cos, modulus * spectrum.sin)).real
 
 
-def circular_loss(guess: Tensor, circle: Tensor) -> Tensor:
-    """Compare phases as points of the unit circle.
-
-    Parameters
-    ----------
-    guess : Tensor, shape (..., 2)
-        Predicted cosine and sine, not necessarily on the circle.
-    circle : Tensor, shape (..., 2)
-        True cosine and sine.
-
-    Returns
-    -------
-    Tensor, shape ()
-        One minus the mean cosine between the two, plus 0.1 times the mean squared distance of the
-        squared radius of the guess from 1.
-    """
-    radius = guess.square().sum(-1)
-    apart = 1 - F.cosine_similarity(guess, circle, dim=-1).mean()
-    return apart + 0.1 * (radius - 1).square().mean()
-
-
 def reconstruction_losses(target: Spectrum, predicted: Spectrum, x: Tensor) -> dict[str, Tensor]:
     """Losses of the decoder, each a scalar and unweighted.
 
@@ -165,11 +144,13 @@ def reconstruction_losses(target: Spectrum, predicted: Spectrum, x: Tensor) -> d
     """
     circle = torch.stack((target.cos, target.sin), -1)
     guess = torch.stack((predicted.cos, predicted.sin), -1)
+    radius = guess.square().sum(-1)
+    phase = 1 - F.cosine_similarity(guess, circle, dim=-1).mean()
     rebuilt = synthesise(predicted)
     scale = x.flatten(1).var(dim=1).clamp(min=1e-8)[:, None, None, None]
     return {
         "amplitude": F.mse_loss(predicted.amplitude, target.amplitude),
-        "phase": circular_loss(guess, circle),
+        "phase": phase + 0.1 * (radius - 1).square().mean(),
         "signal": F.mse_loss(standardise(rebuilt)[0], standardise(x)[0]),
         "waveform": ((rebuilt - x).square() / scale).mean(),
     }

@@ -110,7 +110,7 @@ def infer_neurorvq(shapes: Shapes, prefix: str, like: Config | None, source: str
 
 def infer_brainrvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> BrainRVQConfig:
     """Infer the configuration of a BrainRVQ model, whose encoder's names have a prefix."""
-    _, rows, width = shapes[f"{prefix}pos_embed"]
+    rows, width = shapes[f"{prefix}pos_embed"][-2:]
     preset = like if isinstance(like, BrainRVQConfig) else BRAINRVQ_EEG
     if len(preset.channels) != rows - 1:
         raise CheckpointError(
@@ -150,7 +150,6 @@ def _brainrvq_decoders(shapes: Shapes) -> dict[str, Any]:
     books = [book for book in BRAINRVQ_BOOKS if f"decoder_{book}.pos_embed" in shapes]
     book = books[0] if books else "t"
     n_codes, code_dim = shapes[f"quantize_{book}.layers.0.embedding.weight"]
-    layer = f"quantize_{book}.layers."
     name = {"t": "time", "f": "amp"}[book]
     settings: dict[str, Any] = {
         "patch_size": shapes[f"decode_task_layer_{name}.2.weight"][0],
@@ -158,7 +157,7 @@ def _brainrvq_decoders(shapes: Shapes) -> dict[str, Any]:
         "domains": tuple(BRAINRVQ_BOOKS[book] for book in books),
         "quantizer": {
             "n_codebooks": len(books),
-            "n_levels": _count(shapes, layer),
+            "n_levels": _count(shapes, f"quantize_{book}.layers."),
             "n_codes": n_codes,
             "code_dim": code_dim,
         },
@@ -180,15 +179,15 @@ def _brainrvq_heads(shapes: Shapes, like: BrainRVQConfig | None, source: str) ->
                 "without a config.json beside it."
             )
         domains = like.domains
+    first = f"lm_heads_{books[0] if books else 't'}."
+    embedded = any(name.startswith("token_embed_") for name in shapes)
     return {
         "domains": domains,
-        "token_heads": "hierarchical"
-        if any(name.startswith("token_embed_") for name in shapes)
-        else "parallel",
+        "token_heads": "hierarchical" if embedded else "parallel",
         "quantizer": {
             "n_codebooks": len(domains),
-            "n_levels": _count(shapes, f"lm_heads_{books[0] if books else 't'}."),
-            "n_codes": shapes[f"lm_heads_{books[0] if books else 't'}.0.weight"][0],
+            "n_levels": _count(shapes, first),
+            "n_codes": shapes[f"{first}0.weight"][0],
         },
     }
 

@@ -62,13 +62,20 @@ def test_the_losses_are_those_of_the_formulas():
     for name in ("waveform", "amplitude"):
         apart = (getattr(target, name) - getattr(predicted, name)).numpy()
         assert float(losses[name]) == pytest.approx(float((apart**2).mean()), rel=1e-5)
-    radius = np.linalg.norm(guess.numpy(), axis=-1)
-    cosine = (guess * target.phase).sum(-1).numpy() / radius
-    wanted = 1 - cosine.mean() + 0.1 * ((radius**2 - 1) ** 2).mean()
+    wanted = np.linalg.norm((guess - target.phase).numpy(), axis=-1)
+    wanted = (wanted**2).mean()
     assert float(losses["phase"]) == pytest.approx(float(wanted), rel=1e-5)
     raw = dual_losses(analyse_dual(_patches(), ANGLE), predicted)["phase"]
     apart = (analyse_dual(_patches(), ANGLE).phase - predicted.phase).numpy()
     assert float(raw) == pytest.approx(float((apart**2).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("config", [BRAINRVQ_EEG, ANGLE], ids=["circular", "angle"])
+def test_predicting_nothing_costs_one_in_every_term(config):
+    target = analyse_dual(_patches(), config)
+    nothing = DualView(*(torch.zeros_like(part) for part in target[:3]), target.side)
+    for loss in dual_losses(target, nothing).values():
+        assert float(loss) == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("config", [BRAINRVQ_EEG, ANGLE], ids=["circular", "angle"])
