@@ -239,7 +239,7 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
             return (encode_series(self._codec, parts[0])[0],)
 
         batches = self._run(self._codec, forward, inputs)
-        return gather((codes.astype(np.int16) for (codes,) in batches), len(inputs.trials))
+        return gather((codes for (codes,) in batches), len(inputs.trials))
 
     def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
         def forward(parts: list[Tensor], rows: Tensor) -> tuple[Tensor]:

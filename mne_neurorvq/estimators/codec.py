@@ -225,14 +225,15 @@ def encode_series(codec: BioCodec, x: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     codes : Tensor, shape (n_trials, n_channels, n_patches, 1, n_levels)
-        Codes.
+        Codes, in as few bytes as hold them.
     side : Tensor, shape (n_trials, n_channels, 2)
         Centre and scale by which the codec itself has normalised each window.
     """
     n_patches = -(-x.shape[-1] // codec.config.patch_size)
     parts = x.flatten(0, 1)[None].split(_series_per_pass(n_patches, x.device), dim=1)
+    narrow = torch.int16 if codec.config.quantizer.n_codes <= 2**15 else torch.int32
     codes, side = zip(*(codec.encode(part) for part in parts), strict=True)
-    return tuple(_unflatten(found, x.shape[:2]) for found in (codes, side))  # type: ignore[return-value]
+    return _unflatten(codes, x.shape[:2]).to(narrow), _unflatten(side, x.shape[:2])
 
 
 def decode_series(codec: BioCodec, codes: Tensor, side: Tensor) -> Tensor:

@@ -297,6 +297,28 @@ def test_the_global_generators_are_left_alone(X, y, random_state):
     assert_array_equal(torch.get_rng_state(), before)
 
 
+def test_the_global_generators_have_no_say(X, y):
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(make().fit(X, y).decision_function(X))
+    assert_array_equal(*found)
+
+
+def test_the_recipe_is_the_published_one(X, y):
+    given = {"ch_names": ["left", "right"], "sfreq": RATE}
+    net = BioCodecClassifier(TINY, **given).fit(X, y).net_
+    assert isinstance(net.optimizer_, torch.optim.AdamW)
+    assert {group["weight_decay"] for group in net.optimizer_.param_groups} == {0.01}
+    assert (net.lr, net.max_epochs, net.batch_size) == (1e-3, 20, 128)
+    assert len(net.history) == 20
+    rates = np.array(net.history[:, "batches", 0, "event_lr"])
+    assert rates.max() == pytest.approx(1e-3)
+    assert dict(net.callbacks_)["clipping"].gradient_clip_value == 1.0
+    assert net.module_.patch_layer.dropout.p == 0.2
+    assert net.criterion_.loss.keywords == {"label_smoothing": 0.1}
+
+
 @pytest.mark.parametrize(
     ("parameter", "value", "remedy"),
     [

@@ -138,6 +138,10 @@ def test_codes_of_a_fifth_more_gain_agree(fitted, X):
     assert_allclose(fitted.transform(1.2 * X), fitted.transform(X), atol=1e-2)
 
 
+def test_an_offset_far_beyond_single_precision_changes_no_code(fitted, X):
+    assert_array_equal(fitted.tokenize(X + 1e7).codes, fitted.tokenize(X).codes)
+
+
 def test_volts_give_the_codes_of_microvolts(fitted, X):
     volts = make(unit="V").fit(1e-6 * X).tokenize(1e-6 * X)
     assert_array_equal(volts.codes, fitted.tokenize(X).codes)
