@@ -38,9 +38,11 @@ _RUNS = (4, 8, 12)
 _TASKS = {"left/right": ("left", "right"), "rest/imagery": ("rest", "imagery")}
 
 
-def trials(subjects: list[int]) -> Any:
-    """Filtered trials of rest and imagery."""
-    recordings = [preprocess(raw) for raw in load_eegbci(subjects, _RUNS, verbose="error")]
+def trials(subjects: list[int], pretrained: str = "neurorvq-eeg-small") -> Any:
+    """Trials of rest and imagery, filtered as a model expects."""
+    recordings = [
+        preprocess(raw, pretrained) for raw in load_eegbci(subjects, _RUNS, verbose="error")
+    ]
     names = list(_STRIP)
     return epochs_from_recordings(recordings, 0.0, 4 - 1 / 160, picks=names, verbose="error")
 
@@ -120,7 +122,8 @@ def scores(
     return found
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Numbers of a range such as 1-16."""
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
 
@@ -130,8 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--subjects", type=_numbers, default=_numbers("1-16"))
-    parser.add_argument("--never", type=_numbers, default=_numbers("9-12"))
+    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
+    parser.add_argument("--never", type=numbers, default=numbers("9-12"))
     args = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     torch.set_num_threads(threads)
