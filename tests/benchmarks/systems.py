@@ -6,7 +6,7 @@
 Default: the pretrained models in the package and their untrained twins. Trials of 4 s of PhysioNet
 motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the folder), 21 channels of the
 sensorimotor strip, filtered as each model expects. Rates and errors are those of the people that no
-model has seen; errors are relative to the filtered signal, over all frequencies and within bands. The
+model has seen; errors are relative to the filtered signal, in all and within bands. The
 linear probe is that of features.py, on embeddings averaged over patches and standardised within
 subjects. Speed is seconds of signal of one channel encoded in a second, the median of three calls
 over 24 trials.
