@@ -35,8 +35,8 @@ class BioCodecSettings:
 
     modality: Literal["eeg", "emg"] = "eeg"
     n_filters: PositiveInt = 16
-    # With a threshold of 0.1 few codes take most tokens: a normalised entropy of 0.6 after steps
-    # that give 0.9 with this one, for the same error.
+    # Of a short run: after 150 steps the normalised entropy is 0.9, with a threshold of 0.1 it is
+    # 0.6, for the same error.
     quantizer: QuantizerConfig = field(
         default_factory=lambda: replace(BIOCODEC_EEG.quantizer, dead_code_threshold=0.5)
     )

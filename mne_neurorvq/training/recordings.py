@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 
 import mne
 import numpy as np
@@ -19,13 +18,14 @@ from ..signals import (
     resample,
     resampled_length,
     unit_factor,
+    use_channels,
     used_channels,
 )
 from ..weights.systems import Config
 from .inputs import corpus_unit, vocabulary
 
 # EDF readers call every channel "eeg": what a name begins with counts more.
-_KIND = re.compile(r"\s*(eeg|ecg|ekg|emg|eog|resp|trig|status|stim|event|annotation)", re.I)
+_KIND = re.compile(r"\s*(eeg|ecg|emg|eog)\b", re.I)
 
 
 def pick_matching(
@@ -52,44 +52,29 @@ def pick_matching(
     ValueError
         If the model takes no channel.
     """
-    names = vocabulary(config)
-    matches = _named(raw, names, config.modality) if names else _all_of(raw, config.modality)
+    names, bads, modality = vocabulary(config), raw.info["bads"], config.modality
+    with warnings.catch_warnings():
+        # A corpus of many montages leaves out channels in every file: that is expected here.
+        warnings.simplefilter("ignore", UserWarning)
+        if names:
+            types = raw.get_channel_types()
+            matches = match_channels(
+                raw.ch_names, names, ch_types=types, bads=bads, modality=modality
+            )
+        else:
+            matches = use_channels(raw.ch_names, ch_types=_types(raw), bads=bads, modality=modality)
     picks, _ = used_channels(matches)
     raw.pick(picks, verbose="error")
     # Filters leave other types alone: an EOG electrode that the vocabulary has would stay raw.
-    kinds = dict.fromkeys(raw.ch_names, config.modality)
+    kinds = dict.fromkeys(raw.ch_names, modality)
     raw.set_channel_types(kinds, on_unit_change="ignore", verbose="error")
     return raw, matches
 
 
-def _named(raw: mne.io.BaseRaw, names: Sequence[str], modality: str) -> tuple[ChannelMatch, ...]:
-    """Channels of a vocabulary."""
-    with warnings.catch_warnings():
-        # A corpus of many montages leaves out channels in every file: that is expected here.
-        warnings.simplefilter("ignore", UserWarning)
-        return match_channels(
-            raw.ch_names,
-            names,
-            ch_types=raw.get_channel_types(),
-            bads=raw.info["bads"],
-            modality=modality,
-        )
-
-
-def _all_of(raw: mne.io.BaseRaw, modality: str) -> tuple[ChannelMatch, ...]:
-    """All channels of a kind, numbered."""
-    matches = []
-    for row, (name, ch_type) in enumerate(zip(raw.ch_names, raw.get_channel_types(), strict=True)):
-        kind = _KIND.match(name)
-        if name in raw.info["bads"]:
-            matches.append(ChannelMatch(name, reason="marked bad"))
-        elif ch_type != modality or (kind and kind[1].lower() != modality):
-            matches.append(ChannelMatch(name, reason=f"no {modality}"))
-        else:
-            matches.append(ChannelMatch(name, name, row, "exact"))
-    if not any(match.used for match in matches):
-        raise ValueError(f"None of the {len(matches)} channels holds {modality}.")
-    return tuple(matches)
+def _types(raw: mne.io.BaseRaw) -> list[str]:
+    """Types of channels, by their names where those say it."""
+    found = zip(map(_KIND.match, raw.ch_names), raw.get_channel_types(), strict=True)
+    return [kind[1].lower() if kind else ch_type for kind, ch_type in found]
 
 
 def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:

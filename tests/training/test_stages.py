@@ -268,10 +268,13 @@ def test_what_is_random_depends_on_the_number_of_the_batch(stage):
 
 
 def test_settings_reach_the_optimiser(tokenizer):
-    settings = replace(SETTINGS, lr=0.3, matrix_lr=0.2, weight_decay=0.1, lr_warmup_steps=4)
+    settings = replace(
+        SETTINGS, lr=0.3, matrix_lr=0.2, betas=(0.4, 0.8), weight_decay=0.1, lr_warmup_steps=4
+    )
     found = TokenizerStage(tokenizer, settings).configure_optimizers()
     groups = found["optimizer"].param_groups
     assert [group["initial_lr"] for group in groups] == [0.2, 0.3]
     assert [group["lr"] for group in groups] == pytest.approx([0.05, 0.075])
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert groups[1]["betas"] == (0.4, 0.8)
     assert found["lr_scheduler"]["interval"] == "step"
