@@ -20,7 +20,8 @@ from ..signals import used_channels
 from .base import check_choice
 from .inference import gather, resolve_device
 from .inputs import Inputs
-from .trained import Labelled, TrainedEstimator
+from .labelled import Labelled
+from .trained import TrainedEstimator
 
 # Trials that are read and resampled at a time.
 _TRIALS_PER_READ = 64

@@ -8,7 +8,6 @@ import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_scalar
 from torch import Tensor, nn
 
@@ -40,29 +39,11 @@ from ..weights.registry import Kind
 from .base import SignalEstimator
 from .inference import resolve_device
 from .inputs import Inputs
+from .labelled import Labelled, label
 from .persistence import save_estimator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Targets, weights and groups of trials, checked.
-
-    Attributes
-    ----------
-    targets : ndarray, shape (n_trials,)
-        Classes as integers, or standardised values.
-    weights : ndarray of float, shape (n_trials,)
-        Weights of the trials.
-    groups : ndarray, shape (n_trials,) | None
-        Groups that validation keeps together.
-    """
-
-    targets: NDArray[Any]
-    weights: NDArray[np.float64]
-    groups: NDArray[Any] | None
 
 
 class TrainedEstimator(SignalEstimator):
@@ -123,10 +104,7 @@ class TrainedEstimator(SignalEstimator):
             inputs = self._match(X, pretrained.config)
             targets, n_outputs = self._check_targets(y)
             check_consistent_length(inputs.trials, targets)
-            n_trials = len(targets)
-            labelled = Labelled(
-                targets, _weights(sample_weight, n_trials), _groups(groups, n_trials)
-            )
+            labelled = label(targets, sample_weight, groups)
             seed = same_seed(_seed(self.random_state), processes)
             generator = torch.Generator().manual_seed(seed)
             model = self._build(pretrained, inputs, n_outputs, generator)
@@ -355,31 +333,6 @@ def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr:
         raise ValueError(
             f"training diverged: {found[0]}. Try a learning rate below lr={lr:g}, or warmup_epochs."
         )
-
-
-def _weights(sample_weight: ArrayLike | None, n_trials: int) -> NDArray[np.float64]:
-    if sample_weight is None:
-        return np.ones(n_trials)
-    weights = np.atleast_1d(np.asarray(sample_weight))  # one number: the error is below
-    weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-    if weights.shape != (n_trials,):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape}, but there are {n_trials} trials."
-        )
-    if (weights < 0).any():
-        raise ValueError(f"sample_weight of trial {int(weights.argmin())} is negative.")
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every trial: none is left to train on.")
-    return weights
-
-
-def _groups(groups: ArrayLike | None, n_trials: int) -> NDArray[Any] | None:
-    if groups is None:
-        return None
-    groups = np.asarray(groups)
-    if groups.shape != (n_trials,):
-        raise ValueError(f"groups has shape {groups.shape}, but there are {n_trials} trials.")
-    return groups
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:
