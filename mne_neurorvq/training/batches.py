@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from ..signals import robust_scale
@@ -34,6 +34,9 @@ class Batch(NamedTuple):
     windows: Tensor
     channel_ids: Tensor
     ids: list[str]
+
+
+_Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class CropSettings:
     """
 
     tokens_per_batch: PositiveInt = 512
-    n_channels: tuple[PositiveInt, ...] = (8, 16, 19, 21, 32, 48, 64)
-    n_patches: tuple[PositiveInt, ...] = (2, 3, 4, 4, 4, 6, 8, 12)
+    n_channels: _Sizes = (8, 16, 19, 21, 32, 48, 64)
+    n_patches: _Sizes = (2, 3, 4, 4, 4, 6, 8, 12)
     gain_spread: NonNegativeFloat = 0.2
 
 

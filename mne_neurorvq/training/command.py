@@ -6,8 +6,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ..models import NeuroRVQ, NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
@@ -25,6 +29,8 @@ from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import PretrainConfig
 
 _CONFIG = "config.yaml"
+# Readers of a run that was killed hold its lock for some seconds more.
+_LOCK_SECONDS = 15.0
 _STAGES = ("tokenizer", "foundation")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
@@ -91,12 +97,31 @@ def run(args: argparse.Namespace) -> None:
     config = _config(args, corpus["train"].system)
     _check_corpus(corpus, config, args.corpus)
     _check_stage(args, config)
-    _keep_config(args.out, config)
-    if args.stage == "tokenizer":
-        _train_tokenizer(args.out, corpus, config)
-    else:
-        assert isinstance(config, NeuroRVQPretrainConfig)
-        _train_foundation(args.out, corpus, config, args.tokenizer)
+    with _locked(args.out):
+        _keep_config(args.out, config)
+        if args.stage == "tokenizer":
+            _train_tokenizer(args.out, corpus, config)
+        else:
+            assert isinstance(config, NeuroRVQPretrainConfig)
+            _train_foundation(args.out, corpus, config, args.tokenizer)
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Let one command at a time write to a run; the lock ends with the process."""
+    if not is_first():
+        yield
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / ".lock")
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise ValueError(f"{run_dir}: another process is training in this folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _train_tokenizer(

@@ -135,7 +135,8 @@ class _Stage(lightning.LightningModule):
         raise FloatingPointError(
             f"the loss is {', '.join(losses)} and the norm of its gradient {norm.item()} at step "
             f"{self.global_step}: the windows of the step are in {file}. Look at them, or lower "
-            "the learning rates; the run goes on from its last checkpoint."
+            "the learning rates in another folder; the same command goes on from the last "
+            "checkpoint."
         )
 
 

@@ -141,7 +141,8 @@ def _check_expressible(model: Model) -> None:
     if isinstance(model, Tokenizer) and rule != theirs:
         raise ValueError(
             f"the authors' code has the residual rule {theirs!r} only, this model the rule "
-            f"{rule!r}: save it with save_pretrained instead."
+            f"{rule!r}: save it with save_pretrained instead, or train with "
+            f"model.quantizer.rule={theirs}."
         )
     if model.config.quantizer.input_dim is None and published.quantizer.input_dim is not None:
         raise ValueError(

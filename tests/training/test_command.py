@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from mne_neurorvq import NeuroRVQClassifier, NeuroRVQTransformer, load_pretrained
 from mne_neurorvq.cli import main
@@ -299,3 +300,15 @@ def test_the_format_of_the_authors_holds_the_same_numbers(run, config, tmp_path,
     # The heads are there too, though no model of ours keeps them.
     official = torch.load(out / "official" / "foundation.pt")
     assert len([name for name in official if name.startswith("head_pre_")]) == 2 * 4 * 2
+
+
+def test_a_second_command_in_a_folder_that_is_trained_in_is_refused(
+    pretrain, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "_LOCK_SECONDS", 0.1)
+    out = tmp_path / "new"
+    out.mkdir()
+    with FileLock(out / ".lock"):
+        assert pretrain("tokenizer") == 2
+    assert "another process is training in this folder" in _error(capsys)
+    assert not (out / "tokenizer").exists()

@@ -121,6 +121,7 @@ def test_a_number_that_yaml_takes_for_a_word_is_a_number(tmp_path, text):
         ("tokenizer: {n_steps: 2.5}", r"tokenizer\.n_steps=2\.5: .*valid integer"),
         ("tokenizer: {lr: -0.1}", r"tokenizer\.lr=-0\.1: .*greater than 0"),
         ("tokenizer: {lr: .nan}", r"tokenizer\.lr=nan"),
+        ("crops: {n_channels: []}", r"crops\.n_channels=\[\]: .*at least 1 item"),
         ("crops: {n_channels: [4, 0]}", r"crops\.n_channels\.1=0: .*greater than 0"),
         ("model: {modality: meg}", r"model\.modality='meg': .*'eeg', 'emg', 'ecg' or 'ppg'"),
         ("hardware: {precision: 16-true}", r"hardware\.precision='16-true'"),

@@ -114,9 +114,10 @@ def prepare_corpus(
     found = find_recordings(sources, modality=modality, subject_from=subject_from)
     folder = CorpusFolder(Path(out))
     with folder.locked():
-        folder.check_settings(settings)
         entries = folder.journal()
+        # First: a name that is misspelt must not become a setting of a new corpus.
         _check_named(validation_subjects, found, entries)
+        folder.check_settings(settings)
         folder.clean(entries)
         # The file of each signal: a copy on the other side of the split would be a leak.
         files = {e.signals: e.path for e in entries.values() if e.status == "done"}

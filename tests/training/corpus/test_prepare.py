@@ -141,6 +141,8 @@ def test_what_cannot_be_used_is_reported_and_skipped(make_raw, save, tmp_path):
     (tmp_path / "foreign.edf").write_text("I am no recording")
     whole = save(make_raw(seed=1), tmp_path / "whole.edf")
     (tmp_path / "truncated.edf").write_bytes(whole.read_bytes()[:700])
+    some = whole.read_bytes()
+    (tmp_path / "partly.edf").write_bytes(some[: len(some) // 3])
     (tmp_path / "cut_raw.fif").write_bytes(good.read_bytes()[:5000])
     (tmp_path / "empty.bdf").write_bytes(b"")
     (tmp_path / "gone.edf").symlink_to(tmp_path / "nowhere.edf")
@@ -152,15 +154,23 @@ def test_what_cannot_be_used_is_reported_and_skipped(make_raw, save, tmp_path):
     summary = prepare_corpus([tmp_path], tmp_path / "out", window=6)
     assert sum(summary[side]["recordings"] for side in ("train", "validation")) == 2
     told = reasons(summary)
-    assert len(told) == 10
+    assert len(told) == 11
     assert all(told.values())
     assert told["gone.edf"] == "there is no such file"
+    assert "Number of records from the header does not match" in told["partly.edf"]
     assert told["short_raw.fif"] == "1.5 s are shorter than 2 s"
     assert told["other_raw.fif"] == f"the same signals as {good}"
     assert "None of the 2 channels matches" in told["unknown_raw.fif"]
     assert told["microvolts_raw.fif"].startswith("no channel is left: 10 saturated")
     assert told["quiet_raw.fif"].startswith("no channel is left: 10 flat")
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def test_a_misspelt_subject_spoils_no_new_folder(folder, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="'Person2', who has no recording"):
+        prepare_corpus([folder], out, window=6, validation_subjects=["Person2"])
+    assert prepare_corpus([folder], out, window=6, validation_subjects=["person2"])["train"]
 
 
 def test_the_same_signals_at_other_sites_are_no_copy(make_raw, save, tmp_path):
