@@ -9,13 +9,15 @@ costs (a patch of a channel), the rest is what a step costs whatever its batch.
 
 - ``bf16``, ``fp32``: floating point operations of products, convolutions and attention.
 - ``moved``: bytes of all operands and results, as if no two operations were fused.
-- ``launches``: operations of a step, without views; on a GPU each launches a kernel.
+- ``launches``: operations of a step, without views; on a GPU each launches a kernel. ``at once``:
+  if the search of codes, which goes in blocks, went through the whole batch at once.
 - ``kept``: bytes that the forward pass keeps for the backward pass, per token.
 - ``messages``: bytes that the processes sum in a step: gradients, and counts and sums of codebooks.
 
 What follows is arithmetic, not a measurement: these over the rates of an accelerator, for a step,
-and in the second table in hours for an epoch, one crop of every window of 12 s. The slowest of
-products, memory and launches counts, and the messages come on top of it.
+and in the second table in minutes for an epoch, one crop of every window of 12 s. The slowest of
+products, memory and launches counts, and the messages come on top of it. ``filled`` is the mean
+batch over the largest: the processes wait for the one with the largest.
 """
 
 from __future__ import annotations
@@ -202,18 +204,20 @@ def count_stage(size: str, name: str) -> dict[str, Any]:
     }
 
 
-def crop_tokens() -> float:
-    """Mean size of the crop of a window."""
-    n = 65_536
+def crops(n_tokens: int, n_processes: int) -> tuple[float, float]:
+    """Tokens of a mean crop, and of a mean batch over the most that it may have."""
+    n = 65_536  # what a run plans at once
     plan = plan_batches(
         np.resize(_MONTAGES, n),
         np.full(n, _SECONDS),
         np.arange(n),
-        CropSettings(),
+        CropSettings(n_tokens),
         max_patches=256,
         rng=np.random.default_rng(0),
+        multiple_of=n_processes,
     )
-    return sum(len(batch.windows) * batch.n_channels * batch.n_patches for batch in plan) / n
+    total = sum(len(batch.windows) * batch.n_channels * batch.n_patches for batch in plan)
+    return total / n, total / len(plan) / n_tokens
 
 
 def estimate(counts: dict[str, Any], n_tokens: int) -> dict[str, float]:
@@ -228,22 +232,20 @@ def estimate(counts: dict[str, Any], n_tokens: int) -> dict[str, float]:
         **{f"arithmetic_at_{share}": arithmetic / share for share in _SHARES},
         "memory": total["moved"] / _MEMORY,
         "launches": total["launches"] * _LAUNCH,
+        "launches_at_once": sum(phase["step"]["launches"] for phase in phases) * _LAUNCH,
     }
 
 
-def epochs(
-    bounds: dict[str, float], message: float, n_tokens: int, per_window: float
-) -> list[dict[str, float]]:
-    """Hours that each bound gives for an epoch, and the messages of a ring of processes."""
+def epochs(bounds: dict[str, float], message: float, n_tokens: int) -> list[dict[str, float]]:
+    """Minutes that each bound gives for an epoch, and the messages of a ring of processes."""
     found = []
     for hours in _HOURS:
-        tokens = hours * 3600 / _SECONDS * per_window
         for n, link in _LINKS.items():
-            steps = tokens / n_tokens / n
-            network = 2 * message / link * (n > 1)
-            seconds = {**bounds, "messages": network}
-            row = {"hours": hours, "accelerators": n, "steps": steps}
-            found.append(row | {what: steps * each / 3600 for what, each in seconds.items()})
+            crop, filled = crops(n_tokens, n)
+            steps = hours * 3600 / _SECONDS * crop / (filled * n_tokens * n)
+            seconds = {**bounds, "messages": 2 * message / link * (n > 1)}
+            row = {"hours": hours, "accelerators": n, "steps": steps, "filled": filled}
+            found.append(row | {what: steps * each / 60 for what, each in seconds.items()})
     return found
 
 
@@ -271,8 +273,7 @@ def main() -> None:
     if args.count:
         print(json.dumps(count_stage(*args.count)))
         return
-    per_window = crop_tokens()
-    results: dict[str, Any] = {"machine": facts(threads=1), "tokens_per_window": per_window}
+    results: dict[str, Any] = {"machine": facts(threads=1)}
     counted: list[tuple[str, ...]] = [_COUNTED]
     followed: list[tuple[str, ...]] = [_FOLLOWS]
     for size, n_tokens in _TOKENS.items():
@@ -282,7 +283,7 @@ def main() -> None:
             counts = json.loads(done.stdout.splitlines()[-1])
             bounds = estimate(counts, n_tokens)
             message = counts["gradient_bytes"] + counts["codebook_bytes"]
-            found = epochs(bounds, message, n_tokens, per_window)
+            found = epochs(bounds, message, n_tokens)
             results[name] = {**counts, "seconds_per_step": bounds, "epochs": found}
             counted.append(count_row(name, counts, bounds))
             followed += [(name, *(f"{value:.3g}" for value in row.values())) for row in found]
@@ -292,11 +293,11 @@ def main() -> None:
     report({"machine": assumed}, followed, None)
 
 
-_BOUNDS = (*(f"products at {share:.0%}" for share in _SHARES), "memory", "launches")
+_BOUNDS = (*(f"products at {share:.0%}" for share in _SHARES), "memory", "launches", "at once")
 _COUNTED = (
     "stage", "bf16", "fp32", "moved", "kept", "launches", "gradients", "codebooks", *_BOUNDS
 )  # fmt: skip
-_FOLLOWS = ("stage", "hours", "accelerators", "steps", *_BOUNDS, "messages")
+_FOLLOWS = ("stage", "hours", "accelerators", "steps", "filled", *_BOUNDS, "messages")
 
 
 if __name__ == "__main__":
