@@ -21,7 +21,7 @@ import torch
 from machine import facts, median_seconds, report
 from torch import Tensor
 
-from mne_neurorvq import BioCodecTransformer
+from mne_neurorvq import BioCodecTransformer, load_pretrained
 from mne_neurorvq.models import BIOCODEC_EEG, BioCodec
 from mne_neurorvq.signals import robust_scale
 from mne_neurorvq.weights import save_pretrained
@@ -61,6 +61,8 @@ def main() -> None:
         names = [f"E{i}" for i in range(_SHAPE[1])]
         estimator = BioCodecTransformer(folder, ch_names=names, sfreq=250.0, verbose=False)
         estimator.fit(noise)
+        # On the disk weights are rounded.
+        model = load_pretrained(folder).require("tokenizer", "biocodec")
         codes: dict[str, Tensor] = {}
         methods = {
             "channel by channel": lambda: _channel_by_channel(model, x),
