@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import TQDMProgressBar
@@ -284,10 +285,10 @@ def make_trainer(
     lightning.Trainer
         Trainer.
     """
-    for launcher in (TorchElasticEnvironment, SLURMEnvironment):
-        if launcher.detect():
-            # Lightning itself does not look at this where it was told of one process only.
-            launcher().validate_settings(hardware.devices, hardware.nodes)
+    launcher = _launcher()
+    for environment in launcher:
+        # Lightning itself does not look at this where it was told of one process only.
+        environment.validate_settings(hardware.devices, hardware.nodes)
     several = hardware.devices * hardware.nodes > 1
     logs: dict[str, Any] = {"name": "logs", "version": f"from_{done}"}
     return lightning.Trainer(
@@ -300,7 +301,7 @@ def make_trainer(
         # Every process computes the same codebooks: nothing has to be sent before each step.
         strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
         use_distributed_sampler=False,
-        plugins=[ReplacingCheckpointIO(), *_cluster()],
+        plugins=[ReplacingCheckpointIO(), *launcher],
         accumulate_grad_batches=settings.accumulate,
         default_root_dir=run_dir,
         logger=[
@@ -325,8 +326,13 @@ def make_trainer(
     )
 
 
-def _cluster() -> list[SLURMEnvironment]:
-    """Leave it to Slurm to start a job again: Lightning would keep a checkpoint beside ours."""
+def _launcher() -> list[ClusterEnvironment]:
+    """Find what started the processes, if anything did; torchrun first, which may run within Slurm.
+
+    It is left to Slurm to start a job again: Lightning would keep a checkpoint beside ours.
+    """
+    if TorchElasticEnvironment.detect():
+        return [TorchElasticEnvironment()]
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 

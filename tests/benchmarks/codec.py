@@ -7,7 +7,7 @@ The case is the published EEG codec (weights drawn from a seed) on 4 trials of 6
 at 250 Hz. Three methods take turns in one process, in alternating order after a warm-up, and
 medians are compared: ``channel by channel``, a call for each series; ``BioCodec.encode``, 64
 series a call; ``BioCodecTransformer.tokenize``, with scaling and all that belongs to tokens. All
-must give the same codes.
+must give the same codes, but for ties that rounding decides.
 """
 
 from __future__ import annotations

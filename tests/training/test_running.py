@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.cli import main
@@ -28,6 +29,7 @@ from mne_neurorvq.training import (
     CorpusBatches,
     CorpusDataset,
     FoundationStage,
+    Hardware,
     TokenizerStage,
     pretrain_tokenizer,
 )
@@ -35,6 +37,7 @@ from mne_neurorvq.training.checkpoints import CHECKPOINT
 from mne_neurorvq.training.feeding import watched_batches
 from mne_neurorvq.training.optimisation import MuonWithAdamW, start_filter_bank, warmup_cosine
 from mne_neurorvq.training.report import read_curves
+from mne_neurorvq.training.running import make_trainer
 from mne_neurorvq.training.stages import BAD_BATCH
 from mne_neurorvq.weights import save_pretrained
 
@@ -404,13 +407,21 @@ def test_two_processes_train_one_model(run, config, tmp_path):
     }
 
 
+_TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+
+
 def test_more_processes_than_were_asked_for_are_refused(run, tmp_path, monkeypatch, capsys):
-    for name, value in {
-        "TORCHELASTIC_RUN_ID": "x",
-        "WORLD_SIZE": "2",
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-    }.items():
+    for name, value in _TORCHRUN.items():
         monkeypatch.setenv(name, value)
     assert main(_arguments(run, tmp_path / "run")) == 2
     assert "does not match the world size (2)" in capsys.readouterr().err
+
+
+def test_torchrun_within_a_job_of_slurm_is_torchrun(config, tmp_path, monkeypatch):
+    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "pretrain", "SLURM_NTASKS_PER_NODE": "1"}
+    for name, value in (_TORCHRUN | slurm | {"MASTER_ADDR": "x", "MASTER_PORT": "1"}).items():
+        monkeypatch.setenv(name, value)
+    trainer = make_trainer(Hardware(devices=2, accelerator="cpu"), config.tokenizer, tmp_path, 0)
+    environment = trainer.strategy.cluster_environment
+    assert isinstance(environment, TorchElasticEnvironment)
+    assert environment.world_size() == 2
