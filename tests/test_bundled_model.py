@@ -92,3 +92,6 @@ def test_the_small_codec_reconstructs_a_new_person_in_volts_with_all_its_codes(s
     assert quality["r"] > 0.99
     assert abs(quality["gain"] - 1) < 0.03
     assert (code_usage(tokens.codes, 256).used > 0.9).all()
+    louder = epochs.copy().apply_function(lambda x: 1.2 * x + 1e-4)
+    agreement = model.tokenize(louder).codes == tokens.codes
+    assert (agreement.mean(axis=(0, 1, 2, 3)) > 0.99).all()

@@ -242,6 +242,8 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
         return gather((codes for (codes,) in batches), len(inputs.trials))
 
     def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
+        self._check_head()
+
         def forward(parts: list[Tensor], rows: Tensor) -> tuple[Tensor]:
             return (model(encode_series(self._codec, parts[0])[0]),)
 
@@ -282,7 +284,18 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
             include_boundaries="left",
         )
 
+    def _check_head(self) -> None:
+        """Raise if the head is not the one that the parameters describe."""
+        head = self.net_.module_
+        levels = tuple(self._levels(self.config_.quantizer.n_levels))
+        if levels != head.levels or self.combine != head.combine:
+            raise ValueError(
+                f"fit was called with levels={list(head.levels)} and combine={head.combine!r}, but "
+                f"now they are levels={list(levels)} and combine={self.combine!r}: fit again."
+            )
+
     def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+        self._check_head()
         return self._with_codec(self.net_.module_), {"n_outputs": len(self.classes_)}
 
     def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:

@@ -97,7 +97,8 @@ class CodecInputs(Inputs):
             else:
                 self._check_silence(data, start, self.scale)
                 shape = data.shape[:2]
-                centre = np.broadcast_to(self.centre, shape)
+                # A silent channel may rest elsewhere than in fit: it comes back as it is.
+                centre = np.where(self.scale == 0, np.median(data, axis=-1), self.centre)
                 scale = np.broadcast_to(self.scale, shape)
             # In double precision until here: codes do not depend on the unit of the trials.
             scaled = scale_by(data, centre, scale).astype(np.float32)

@@ -316,6 +316,10 @@ def test_the_recipe_is_the_published_one(X, y):
     assert rates.max() == pytest.approx(1e-3)
     assert dict(net.callbacks_)["clipping"].gradient_clip_value == 1.0
     assert net.module_.patch_layer.dropout.p == 0.2
+    rates = [layer.p for layer in net.module_.modules() if isinstance(layer, torch.nn.Dropout)]
+    assert rates.count(0.5) == 2
+    assert BioCodecClassifier().class_weight == "balanced"
+    assert BioCodecClassifier().warmup_epochs == 4
     assert net.criterion_.loss.keywords == {"label_smoothing": 0.1}
 
 
@@ -354,6 +358,15 @@ def test_other_lengths_channels_and_scalings_are_refused_at_prediction(X, y):
         fitted.set_params(ch_names=["right", "left"]).predict(X)
     with pytest.raises(ValueError, match="scaling='trial', but now it is 'fit'"):
         fitted.set_params(scaling="fit", ch_names=["left", "right"]).predict(X)
+
+
+@pytest.mark.parametrize("changed", [{"levels": [1]}, {"combine": "sum"}])
+def test_another_head_after_fit_is_neither_used_nor_saved(X, y, tmp_path, changed):
+    fitted = make().fit(X, y).set_params(**changed)
+    with pytest.raises(ValueError, match="fit again"):
+        fitted.predict(X)
+    with pytest.raises(ValueError, match="fit again"):
+        fitted.save(tmp_path)
 
 
 def test_broken_trials_are_named(X, y):

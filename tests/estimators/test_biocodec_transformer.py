@@ -239,6 +239,9 @@ def test_a_channel_constant_in_fit_is_silent_and_may_not_wake(X):
     with pytest.warns(UserWarning, match=r"two constant in all trials.*scaling='fit'"):
         learned = make(scaling="fit").fit(quiet)
     assert_allclose(learned.reconstruct(quiet).get_data()[:, 1], 3e-6, rtol=1e-6)
+    elsewhere = quiet.copy()
+    elsewhere[:, 1] = 100.0
+    assert_allclose(learned.reconstruct(elsewhere).get_data()[:, 1], 1e-4, rtol=1e-6)
     woken = quiet.copy()
     woken[4, 1] = X[4, 1]
     with pytest.raises(ValueError, match=r"Trial 4, channel 'two' moves, but was constant"):
