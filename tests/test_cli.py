@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,13 @@ import mne
 import numpy as np
 import pytest
 
-from mne_neurorvq import NeuroRVQTransformer, Tokens, list_pretrained, preprocess
+from mne_neurorvq import (
+    BioCodecTransformer,
+    NeuroRVQTransformer,
+    Tokens,
+    list_pretrained,
+    preprocess,
+)
 from mne_neurorvq.cli import main
 from mne_neurorvq.datasets import simulate_recordings
 
@@ -152,6 +159,39 @@ def test_embed_writes_features_with_names_and_times(recordings, tmp_path):
         np.testing.assert_allclose(file["times"], 4.0 * np.arange(8))
         assert file["duration"] == 4.0
         assert file["pretrained"] == TINY
+
+
+@pytest.mark.parametrize("command", ["tokenize", "reconstruct", "embed"])
+def test_a_codec_is_served_with_its_own_filters(command, recordings, tmp_path):
+    codec = "biocodec-eeg-tiny-random"
+    assert _run(command, recordings[0], "-o", tmp_path, "--pretrained", codec) == 0
+    raw = preprocess(mne.io.read_raw(recordings[0], verbose=False), codec)
+    windows = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose=False)
+    model = BioCodecTransformer(codec).fit(windows)
+    (written,) = tmp_path.iterdir()
+    if command == "tokenize":
+        assert np.array_equal(Tokens.load(written).codes, model.tokenize(windows).codes)
+    elif command == "embed":
+        assert np.array_equal(np.load(written)["embedding"], model.transform(windows))
+    else:
+        rebuilt = mne.read_epochs(written, verbose=False).get_data()
+        np.testing.assert_allclose(rebuilt, model.reconstruct(windows).get_data(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("biocodec-eeg-tiny-random", "--channels strict: .*takes channels of any name"),
+        ("brainrvq-eeg-tiny-random", "no commands for its system yet"),
+    ],
+)
+def test_what_a_system_lacks_is_told_before_the_first_file(
+    name, message, recordings, tmp_path, capsys
+):
+    out, strict = tmp_path / "out", ("--channels", "strict")
+    assert _run("tokenize", recordings[0], "-o", out, "--pretrained", name, *strict) == 2
+    assert re.search(message, _error(capsys))
+    assert not out.exists()
 
 
 def test_times_count_from_the_start_of_a_recording_that_was_cropped(recordings, tmp_path):

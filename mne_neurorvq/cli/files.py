@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators import NeuroRVQTransformer, preprocess
+from ..estimators import BioCodecTransformer, NeuroRVQTransformer, preprocess
+from ..estimators.preprocessing import registered
+from ..estimators.transformer import TokenTransformer
 from ..weights import load_pretrained
 from .messages import one_line
 
@@ -95,23 +98,45 @@ def _stem(path: Path) -> str:
 
 def _check_model(args: argparse.Namespace) -> None:
     """Fail before the first file, not in every one, if the model cannot do it."""
-    if args.command == "embed":
+    system = _system(args.pretrained)
+    _transformer(args, system)
+    if system == "biocodec":
+        load_pretrained(args.pretrained, only="tokenizer").require("tokenizer", "biocodec")
+    elif args.command == "embed":
         load_pretrained(args.pretrained, only="foundation").require("foundation")
     else:
         load_pretrained(args.pretrained, only="tokenizer").require("tokenizer")
 
 
+def _system(pretrained: str) -> str:
+    """Name the system of a model, without a download."""
+    return (registered(pretrained) or load_pretrained(pretrained).config).system
+
+
+def _transformer(args: argparse.Namespace, system: str) -> TokenTransformer:
+    """Make what the command needs of the model's system."""
+    given: dict[str, Any] = {
+        "output": "embedding" if args.command == "embed" else "tokens",
+        "pool": getattr(args, "pool", "mean"),
+        "device": args.device,
+        "batch_size": args.batch_size,
+    }
+    if system == "neurorvq":
+        return NeuroRVQTransformer(args.pretrained, channels=args.channels, **given)
+    if system != "biocodec":
+        raise ValueError(f"{args.pretrained!r}: there are no commands for its system yet.")
+    if args.channels != "match":
+        raise ValueError(
+            f"--channels {args.channels}: {args.pretrained!r} takes channels of any name. Leave "
+            "it out."
+        )
+    return BioCodecTransformer(args.pretrained, **given)
+
+
 def _process(args: argparse.Namespace, source: Path, target: Path) -> str:
     """Make the output of a file and say what it is."""
     windows = _read_windows(args, source)
-    model = NeuroRVQTransformer(
-        args.pretrained,
-        output="embedding" if args.command == "embed" else "tokens",
-        pool=getattr(args, "pool", "mean"),
-        channels=args.channels,
-        device=args.device,
-        batch_size=args.batch_size,
-    ).fit(windows.epochs)
+    model = _transformer(args, _system(args.pretrained)).fit(windows.epochs)
     with _complete(target) as temporary:
         _WRITERS[args.command](model, windows, temporary)
     left_out = [match.name for match in model.channel_report_ if not match.used]
@@ -177,15 +202,15 @@ def _complete(target: Path) -> Iterator[Path]:
             os.replace(part, target.parent / part.name)
 
 
-def _write_tokens(model: NeuroRVQTransformer, windows: _Windows, path: Path) -> None:
+def _write_tokens(model: TokenTransformer, windows: _Windows, path: Path) -> None:
     model.tokenize(windows.epochs).save(path)
 
 
-def _write_reconstruction(model: NeuroRVQTransformer, windows: _Windows, path: Path) -> None:
+def _write_reconstruction(model: TokenTransformer, windows: _Windows, path: Path) -> None:
     model.reconstruct(windows.epochs).save(path, verbose="error")
 
 
-def _write_embedding(model: NeuroRVQTransformer, windows: _Windows, path: Path) -> None:
+def _write_embedding(model: TokenTransformer, windows: _Windows, path: Path) -> None:
     np.savez(
         path,
         embedding=model.transform(windows.epochs),
@@ -197,7 +222,7 @@ def _write_embedding(model: NeuroRVQTransformer, windows: _Windows, path: Path) 
     )
 
 
-_WRITERS: dict[str, Callable[[NeuroRVQTransformer, _Windows, Path], None]] = {
+_WRITERS: dict[str, Callable[[TokenTransformer, _Windows, Path], None]] = {
     "tokenize": _write_tokens,
     "reconstruct": _write_reconstruction,
     "embed": _write_embedding,
