@@ -232,7 +232,7 @@ def test_who_needs_a_model_of_one_system_is_not_given_the_other(codec, tiny):
         ValueError, match=rf"a NeuroRVQ model is needed.*{TINY}' is a BioCodec.*neurorvq-eeg-small"
     ):
         codec.require("tokenizer")
-    with pytest.raises(ValueError, match=rf"a BioCodec model is needed.*have one: biocodec-.*{TINY}"):
+    with pytest.raises(ValueError, match=rf"a BioCodec model is needed.*have one: bio.*{TINY}"):
         tiny.require("tokenizer", "biocodec")
 
 
