@@ -261,11 +261,33 @@ class BioCodec(nn.Module):
         quantized : Quantized
             Output of the quantizer, for its usage and residual norms.
         """
+        _, losses, quantized = self.assess(x)
+        return losses, quantized
+
+    def assess(
+        self, x: Tensor, channel_ids: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
+        """Reconstruct windows and compare, in one pass.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Scaled windows at the model's rate, of any length.
+        channel_ids : Tensor | None
+            Not used; part of the signature that tokenizers share.
+
+        Returns
+        -------
+        rebuilt : Tensor, shape (batch, n_chans, n_times)
+            Reconstruction.
+        losses : dict of str to Tensor
+            As :meth:`losses` gives them.
+        quantized : Quantized
+            Output of the quantizer.
+        """
         rebuilt, quantized = self.reconstruct(x)
-        return {
-            "code": quantized.loss,
-            **biocodec_losses(x, rebuilt, self.config.n_ffts),
-        }, quantized
+        losses = biocodec_losses(x, rebuilt, self.config.n_ffts)
+        return rebuilt, {"code": quantized.loss, **losses}, quantized
 
     def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scale windows as the configuration says; give centre and scale of each channel."""

@@ -19,7 +19,6 @@ from .corpus.dataset import CorpusDataset
 from .feeding import watched_batches
 from .inputs import model_input
 from .masking import masked_token_scores
-from .reconstruction import reconstruct
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
@@ -78,7 +77,7 @@ def measure(
     codes, norms, hits = [], [], list[torch.Tensor]()
     for subject, batch in watched_batches(corpus, config, n_windows=_MEASURED_WINDOWS):
         x, centre, scale = model_input(batch.windows, config)
-        found, _, quantized = reconstruct(tokenizer, x, batch.channel_ids)
+        found, _, quantized = tokenizer.assess(x, batch.channel_ids)
         rebuilt = found * scale + centre
         measures = reconstruction_quality(batch.windows.numpy(), rebuilt.numpy(), config.sfreq)
         quality.setdefault(subject, []).append((len(rebuilt), measures.summary()))

@@ -23,7 +23,6 @@ from .batches import Batch
 from .config import read_config
 from .masking import masked_token_scores
 from .optimisation import MuonWithAdamW, warmup_cosine
-from .reconstruction import reconstruct
 from .settings import StageSettings
 
 # Any two batches, and any two processes, draw from different seeds.
@@ -214,7 +213,7 @@ class TokenizerStage(_Stage):
         if not self.settled:  # its codes are random numbers
             return
         x = batch.windows
-        rebuilt, losses, quantized = reconstruct(self.tokenizer, x, batch.channel_ids)
+        rebuilt, losses, quantized = self.tokenizer.assess(x, batch.channel_ids)
         r = F.cosine_similarity(
             rebuilt - rebuilt.mean(-1, keepdim=True), x - x.mean(-1, keepdim=True), dim=-1
         ).mean()
