@@ -229,17 +229,17 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
 
 
 def _open(found: Found) -> mne.io.BaseRaw:
-    if found.bids_root is None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Of a file that was cut off MNE reads what is left: a part of somebody, under the name
-            # of somebody else perhaps.
-            warnings.filterwarnings("error", "Number of records from the header does not match")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Of a file that was cut off MNE reads what is left: a part of somebody, under the name
+        # of somebody else perhaps.
+        warnings.filterwarnings("error", "Number of records from the header does not match")
+        if found.bids_root is None:
             return mne.io.read_raw(found.path, preload=False, verbose="warning")
-    from mne_bids import get_bids_path_from_fname, read_raw_bids
+        from mne_bids import get_bids_path_from_fname, read_raw_bids
 
-    path = get_bids_path_from_fname(found.path, check=False, verbose="error")
-    return read_raw_bids(path.update(root=found.bids_root), verbose="error")
+        path = get_bids_path_from_fname(found.path, check=False, verbose="error")
+        return read_raw_bids(path.update(root=found.bids_root), verbose="warning")
 
 
 def _check_length(raw: mne.io.BaseRaw, rules: Rules) -> None:

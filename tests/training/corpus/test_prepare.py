@@ -375,6 +375,23 @@ def test_bids_says_which_channels_are_bad(make_raw, tmp_path):
     assert summary["rejected"]["channels"] == {"marked bad": 1}
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_file_of_a_bids_data_set_that_was_cut_off_is_reported(make_raw, tmp_path):
+    mne_bids = pytest.importorskip("mne_bids")
+    root = tmp_path / "ds1"
+    for seed, subject in enumerate(("01", "02")):
+        raw = make_raw(26.0, seed=seed)
+        raw.info["line_freq"] = 50
+        path = mne_bids.BIDSPath(subject=subject, task="rest", datatype="eeg", root=root)
+        mne_bids.write_raw_bids(raw, path, format="EDF", allow_preload=True, verbose="error")
+    (file,) = root.glob("sub-02/eeg/*.edf")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 3])
+    summary = prepare_corpus([root], tmp_path / "out", window=6)
+    assert summary["subjects"]["train"] == ["ds1/sub-01"]
+    assert "Number of records from the header does not match" in reasons(summary)[file.name]
+
+
 def test_a_rest_is_a_window_if_it_has_two_patches():
     assert window_starts(24, 12, set()) == [0, 12]
     assert window_starts(25, 12, set()) == [0, 12]
