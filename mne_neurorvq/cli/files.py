@@ -59,13 +59,13 @@ def run_files(args: argparse.Namespace) -> int:
             todo.append((source, target))
     if not todo:
         return 0
-    _check_model(args)
+    system = _check_model(args)
     args.out.mkdir(parents=True, exist_ok=True)
     failed = 0
     with mne.utils.use_log_level("warning"):
         for source, target in todo:
             try:
-                print(f"{source}: {_process(args, source, target)} -> {target}")
+                print(f"{source}: {_process(args, system, source, target)} -> {target}")
             except Exception as error:
                 # What MNE raises for a broken file may be of any type.
                 failed += 1
@@ -96,9 +96,10 @@ def _stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem
 
 
-def _check_model(args: argparse.Namespace) -> None:
-    """Fail before the first file, not in every one, if the model cannot do it."""
-    system = _system(args.pretrained)
+def _check_model(args: argparse.Namespace) -> str:
+    """Fail before the first file, not in every one, if the model cannot do it; give its system."""
+    # Of a named model the system is known without a download.
+    system = (registered(args.pretrained) or load_pretrained(args.pretrained).config).system
     _transformer(args, system)
     if system == "biocodec":
         load_pretrained(args.pretrained, only="tokenizer").require("tokenizer", "biocodec")
@@ -106,11 +107,7 @@ def _check_model(args: argparse.Namespace) -> None:
         load_pretrained(args.pretrained, only="foundation").require("foundation")
     else:
         load_pretrained(args.pretrained, only="tokenizer").require("tokenizer")
-
-
-def _system(pretrained: str) -> str:
-    """Name the system of a model, without a download."""
-    return (registered(pretrained) or load_pretrained(pretrained).config).system
+    return system
 
 
 def _transformer(args: argparse.Namespace, system: str) -> TokenTransformer:
@@ -133,10 +130,10 @@ def _transformer(args: argparse.Namespace, system: str) -> TokenTransformer:
     return BioCodecTransformer(args.pretrained, **given)
 
 
-def _process(args: argparse.Namespace, source: Path, target: Path) -> str:
+def _process(args: argparse.Namespace, system: str, source: Path, target: Path) -> str:
     """Make the output of a file and say what it is."""
     windows = _read_windows(args, source)
-    model = _transformer(args, _system(args.pretrained)).fit(windows.epochs)
+    model = _transformer(args, system).fit(windows.epochs)
     with _complete(target) as temporary:
         _WRITERS[args.command](model, windows, temporary)
     left_out = [match.name for match in model.channel_report_ if not match.used]
