@@ -83,7 +83,9 @@ def _bf16_pays(codebook: Tensor) -> bool:
         return False
     if codebook.device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return codebook.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    # A private name: where torch has it no longer, the search stays in float32.
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return codebook.device.type == "cpu" and supported is not None and supported()
 
 
 def _search_ranked(z: Tensor, codes: Tensor, half_norm: Tensor, out: Tensor) -> None:
