@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from ..signals import robust_scale
+from ..signals import robust_scale, robust_statistics
 
 # Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
 _LARGEST_SCALED = np.float32(10.0)
@@ -56,6 +56,10 @@ class CropSettings:
         is drawn twice as often. Montage and length together stay within the token budget.
     gain_spread : float
         Standard deviation of the natural logarithm of a random gain.
+    noise_spread : float
+        Standard deviation of the random amplitude of white noise that is added to each channel, in
+        interquartile ranges of that channel. It stands for what the corpus lacks: recordings of a
+        low rate have nothing at high frequencies, and a codec that never saw any fails there.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class CropSettings:
     n_channels: _Sizes = (8, 16, 19, 21, 32, 48, 64)
     n_patches: _Sizes = (2, 3, 4, 4, 4, 6, 8, 12)
     gain_spread: NonNegativeFloat = 0.2
+    noise_spread: NonNegativeFloat = 0.0
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,7 @@ def crop(
     rng: np.random.Generator,
     scaled: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Draw channels, a start and a gain of a window.
+    """Draw channels, a start, a gain and noise of a window.
 
     Parameters
     ----------
@@ -232,7 +237,7 @@ def crop(
     batch : PlannedBatch
         Gives the size.
     settings : CropSettings
-        Gives the spread of the gain.
+        Gives the spreads of gain and noise.
     patch_size : int
         Samples of a patch.
     rng : numpy.random.Generator
@@ -244,7 +249,7 @@ def crop(
     Returns
     -------
     data : ndarray of float32, shape (batch.n_channels, batch.n_patches * patch_size)
-        Part of the window times the gain.
+        Part of the window with its noise, times the gain.
     rows : ndarray of int, shape (batch.n_channels,)
         Rows of its channels.
     """
@@ -253,7 +258,16 @@ def crop(
     start = rng.integers(data.shape[1] - n_times + 1)
     gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
     part = data[picks, start : start + n_times]
+    if settings.noise_spread:
+        part = part + _noise(part, settings.noise_spread, rng)
     if scaled:
         part = np.clip(gain * robust_scale(part)[0], -_LARGEST_SCALED, _LARGEST_SCALED)
         return part, rows[picks]
     return gain * part, rows[picks]
+
+
+def _noise(
+    part: NDArray[np.float32], spread: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    amplitude = np.abs(rng.normal(0.0, spread, len(part))) * robust_statistics(part)[1]
+    return (amplitude[:, None] * rng.standard_normal(part.shape)).astype(np.float32)

@@ -96,7 +96,7 @@ class BioCodecPretrainConfig(PretrainConfig):
         Structure.
     crops : CropSettings
         Batches. Its patches are those of the corpus, one second each: by default, four channels
-        of each window, 5 s long.
+        of each window, 5 s long, and noise.
     losses : BioCodecLossWeights
         Objective.
     tokenizer : StageSettings
@@ -114,7 +114,7 @@ class BioCodecPretrainConfig(PretrainConfig):
     system: Literal["biocodec"] = "biocodec"
     model: BioCodecSettings = field(default_factory=BioCodecSettings)
     crops: CropSettings = field(
-        default_factory=lambda: CropSettings(80, n_channels=(4,), n_patches=(5,))
+        default_factory=lambda: CropSettings(80, n_channels=(4,), n_patches=(5,), noise_spread=0.3)
     )
     losses: BioCodecLossWeights = field(default_factory=BioCodecLossWeights)
     tokenizer: StageSettings = field(

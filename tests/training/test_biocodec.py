@@ -173,6 +173,35 @@ def test_crops_do_not_depend_on_gain_and_offset_of_a_recording(seed, gain, offse
     np.testing.assert_allclose(np.median(one, axis=-1), 0, atol=1e-9)
 
 
+def test_noise_has_a_random_share_of_each_channel_s_spread():
+    time = np.arange(4000) / 250
+    data = (np.float32([[1], [50]]) * np.sin(2 * np.pi * 3.3 * time)).astype(np.float32)
+    planned = PlannedBatch(np.array([0]), 2, 400)
+    plain, noisy = CropSettings(gain_spread=0), CropSettings(gain_spread=0, noise_spread=0.3)
+
+    def cropped(settings, seed):
+        rng = np.random.default_rng(seed)
+        return crop(data, np.arange(2), planned, settings, patch_size=10, rng=rng)
+
+    shares = []
+    for seed in range(40):
+        (clean, rows), (found, again) = cropped(plain, seed), cropped(noisy, seed)
+        np.testing.assert_array_equal(rows, again)
+        noise = found - clean
+        spectrum = np.abs(np.fft.rfft(noise)) ** 2
+        low, high = np.array_split(spectrum, 2, axis=-1)
+        np.testing.assert_allclose(low.mean(-1), high.mean(-1), rtol=0.3)  # white
+        shares.append(noise.std(-1) / np.diff(np.quantile(clean, (0.25, 0.75), axis=-1), axis=0)[0])
+    # A half-normal distribution; the channels draw their own.
+    assert np.mean(shares) == pytest.approx(0.3 * np.sqrt(2 / np.pi), rel=0.25)
+    assert abs(np.corrcoef(np.transpose(shares))[0, 1]) < 0.4
+
+
+def test_a_codec_trains_on_noise_beside_the_signal_and_a_foundation_model_does_not():
+    assert read_config(system="biocodec").crops.noise_spread > 0
+    assert read_config(system="neurorvq").crops.noise_spread == 0
+
+
 def test_artifacts_are_limited_after_the_gain():
     data = np.random.default_rng(0).standard_normal((1, 1000))
     data[0, 500:510] = 1e4
