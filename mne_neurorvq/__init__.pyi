@@ -13,6 +13,7 @@ from . import (
 from .estimators import (
     BioCodecClassifier,
     BioCodecTransformer,
+    BrainRVQTransformer,
     GroupStandardScaler,
     NeuroRVQClassifier,
     NeuroRVQRegressor,
@@ -28,6 +29,7 @@ __version__: str
 __all__ = [
     "BioCodecClassifier",
     "BioCodecTransformer",
+    "BrainRVQTransformer",
     "GroupStandardScaler",
     "NeuroRVQClassifier",
     "NeuroRVQRegressor",

@@ -1,5 +1,6 @@
 from .biocodec_classifier import BioCodecClassifier
 from .biocodec_transformer import BioCodecTransformer
+from .brainrvq_transformer import BrainRVQTransformer
 from .loading import load_estimator
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
 from .neurorvq_transformer import NeuroRVQTransformer
@@ -9,6 +10,7 @@ from .scaling import GroupStandardScaler
 __all__ = [
     "BioCodecClassifier",
     "BioCodecTransformer",
+    "BrainRVQTransformer",
     "GroupStandardScaler",
     "NeuroRVQClassifier",
     "NeuroRVQRegressor",

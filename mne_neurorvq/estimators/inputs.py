@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from ..models import NeuroRVQConfig
+from ..models import BrainRVQConfig, NeuroRVQConfig
 from ..signals import (
     ChannelMatch,
     Segmentation,
@@ -191,7 +191,7 @@ def _is_recorded(item: Any) -> bool:
 def plan(
     trials: Trials,
     matches: Sequence[ChannelMatch],
-    config: NeuroRVQConfig,
+    config: NeuroRVQConfig | BrainRVQConfig,
     known: Segmentation | None = None,
 ) -> Inputs:
     """Plan the segments of matched trials.
@@ -202,8 +202,8 @@ def plan(
         The trials.
     matches : sequence of ChannelMatch
         What happened to each channel.
-    config : NeuroRVQConfig
-        The model's rate, patch size and token budget.
+    config : NeuroRVQConfig | BrainRVQConfig
+        The model's rate, patch size and budget of patches.
     known : Segmentation | None
         An earlier plan for the same channels; it is taken if the length is the same.
 
@@ -220,10 +220,8 @@ def plan(
     check_trials_scale(trials, matches)
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
     if known is None or known.n_times != n_times:
-        known = plan_segments(
-            n_times,
-            len(used_channels(matches)[0]),
-            patch_size=config.patch_size,
-            max_patches=config.max_patches,
-        )
+        n_channels = len(used_channels(matches)[0])
+        # Where not even one patch of all channels fits, the error names the whole budget.
+        budget = n_channels * config.patches_per_segment(n_channels) or config.max_patches
+        known = plan_segments(n_times, n_channels, patch_size=config.patch_size, max_patches=budget)
     return Inputs(trials, tuple(matches), known, config)

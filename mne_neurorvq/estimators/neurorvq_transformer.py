@@ -3,22 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
-from ..weights.registry import Kind
-from .inputs import Inputs
-from .pooling import Pool
-from .transformer import TokenTransformer
+from .foundation import FoundationTransformer
 
 
-class NeuroRVQTransformer(TokenTransformer):
+class NeuroRVQTransformer(FoundationTransformer):
     """Embeddings, tokens and reconstructions of trials from a pretrained NeuroRVQ model.
 
     Nothing is learned from the data: :meth:`fit` loads the model and matches the channels.
@@ -97,68 +90,14 @@ class NeuroRVQTransformer(TokenTransformer):
     """
 
     _system = "neurorvq"
-    _kinds: ClassVar[Mapping[str, Kind]] = {
-        "embedding": "foundation",
-        "tokens": "tokenizer",
-        "histogram": "tokenizer",
-    }
-
-    def __init__(
-        self,
-        pretrained: str = "neurorvq-eeg-small",
-        *,
-        revision: str | None = None,
-        output: Literal["embedding", "tokens", "histogram"] = "embedding",
-        pool: Pool = "mean",
-        channels: Literal["match", "strict", "interpolate"] = "match",
-        unit: str = "uV",
-        ch_names: Sequence[str] | None = None,
-        sfreq: float | None = None,
-        device: str = "auto",
-        batch_size: int | Literal["auto"] = "auto",
-        precision: Literal["auto", "float32", "bf16"] = "auto",
-        verbose: bool | None = None,
-    ) -> None:
-        self.pretrained = pretrained
-        self.revision = revision
-        self.output = output
-        self.pool = pool
-        self.channels = channels
-        self.unit = unit
-        self.ch_names = ch_names
-        self.sfreq = sfreq
-        self.device = device
-        self.batch_size = batch_size
-        self.precision = precision
-        self.verbose = verbose
-
-    def _embed(self, inputs: Inputs) -> Iterator[NDArray[np.floating]]:
-        model: NeuroRVQ = self._model("foundation")
-
-        def forward(segments: list[Tensor], rows: Tensor) -> tuple[Tensor]:
-            features = [model(one, rows, return_features=True)["features"] for one in segments]
-            return (torch.cat(features, dim=2),)
-
-        bf16 = self.precision == "bf16"
-        for (features,) in self._run(model, forward, inputs, self.batch_size, bf16=bf16):
-            yield features
 
     def _embedding_names(self) -> list[str]:
         config = self._model("foundation").config
         scales = range(config.quantizer.n_codebooks)
         return [f"scale{scale}_{i}" for scale in scales for i in range(config.embed_dim)]
 
-    def _encode(self, inputs: Inputs) -> Iterator[tuple[NDArray[Any], ...]]:
-        model: NeuroRVQTokenizer = self._model("tokenizer")
+    def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(sides), dim=1)
 
-        def forward(segments: list[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
-            codes, side = zip(*(model.encode(one, rows) for one in segments), strict=True)
-            return torch.cat(codes, dim=2), torch.stack(side, dim=1)
-
-        yield from self._run(model, forward, inputs, self.batch_size)
-
-    def _decode_segments(
-        self, model: Any, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]
-    ) -> Sequence[Tensor]:
-        parts = enumerate(codes.split(segments, dim=2))
-        return [model.decode_codes(part, side[:, i], rows) for i, part in parts]
+    def _split_side(self, side: Tensor, segments: tuple[int, ...]) -> Sequence[Tensor]:
+        return side.unbind(1)
