@@ -13,6 +13,7 @@ from . import (
 from .estimators import (
     BioCodecClassifier,
     BioCodecTransformer,
+    BrainRVQClassifier,
     BrainRVQTransformer,
     GroupStandardScaler,
     NeuroRVQClassifier,
@@ -21,6 +22,7 @@ from .estimators import (
     load_estimator,
     preprocess,
 )
+from .signals import as_array_like
 from .tokens import Tokens
 from .weights import list_pretrained, load_pretrained
 
@@ -29,6 +31,7 @@ __version__: str
 __all__ = [
     "BioCodecClassifier",
     "BioCodecTransformer",
+    "BrainRVQClassifier",
     "BrainRVQTransformer",
     "GroupStandardScaler",
     "NeuroRVQClassifier",
@@ -37,6 +40,7 @@ __all__ = [
     "Tokens",
     "__version__",
     "analysis",
+    "as_array_like",
     "benchmarks",
     "datasets",
     "estimators",

@@ -1,5 +1,6 @@
 from .biocodec_classifier import BioCodecClassifier
 from .biocodec_transformer import BioCodecTransformer
+from .brainrvq_classifier import BrainRVQClassifier
 from .brainrvq_transformer import BrainRVQTransformer
 from .loading import load_estimator
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
@@ -10,6 +11,7 @@ from .scaling import GroupStandardScaler
 __all__ = [
     "BioCodecClassifier",
     "BioCodecTransformer",
+    "BrainRVQClassifier",
     "BrainRVQTransformer",
     "GroupStandardScaler",
     "NeuroRVQClassifier",

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from numbers import Real
 from typing import Any, Literal
@@ -22,7 +20,7 @@ from ..finetuning import Recipe
 from ..models import BioCodec, BioCodecHead
 from .base import check_choice
 from .codec import CodecEstimator, encode_series
-from .inference import gather, resolve_device
+from .inference import gather
 from .inputs import Inputs
 from .targets import ClassTargets
 from .trained import TrainedEstimator
@@ -30,8 +28,6 @@ from .trained import TrainedEstimator
 # Patches of a forward pass in training: with the published head 0.7 GB on a CPU, 5 GB on a GPU.
 _PATCHES_PER_PASS = {"cpu": 2**14, "cuda": 2**17}
 _MAX_NORM = 1.0
-# Dropout draws from the generator that all threads share.
-_ONE_AT_A_TIME = threading.Lock()
 
 
 class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
@@ -151,6 +147,7 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
     """
 
     _kind = "tokenizer"
+    _draws = True
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -208,16 +205,10 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
     def _loss(self) -> Callable[..., Tensor]:
         return partial(F.cross_entropy, label_smoothing=self.label_smoothing)
 
-    @contextmanager
-    def _own_randomness(self, device: torch.device) -> Iterator[None]:
-        with _ONE_AT_A_TIME, super()._own_randomness(device):
-            yield
-
     def _build(
         self, pretrained: Any, inputs: Inputs, n_outputs: int, generator: torch.Generator
     ) -> BioCodecHead:
         self._codec: BioCodec = pretrained
-        _seed(generator.initial_seed(), resolve_device(self.device))
         head = self._make_head(n_outputs, len(inputs.picks))
         head.start_from(pretrained.quantizer.codebook)
         return head
@@ -319,11 +310,3 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
         self._fitted_scaling = learned["scaling"]
         if self._fitted_scaling == "fit":
             self.centre_, self.scale_ = np.array(learned["centre"]), np.array(learned["scale"])
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    """Seed what the head's first weights and dropout are drawn from, and no other device."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
 from ..finetuning import Recipe, add_adapters, merge_adapters
-from ..models import NeuroRVQ, WindowModel
+from ..models import WindowModel
 from ..signals import used_channels
+from ..weights.systems import SYSTEMS
 from .base import check_choice
 from .inference import gather, resolve_device
 from .inputs import Inputs
@@ -185,9 +186,9 @@ class FineTunedEstimator(TrainedEstimator):
         return model, {"n_outputs": model.n_outputs, "head": model.head}
 
     def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
-        config: Any = self.config_
+        foundation: Any = SYSTEMS[self._system].foundation
         model = WindowModel(
-            NeuroRVQ(config=config),
+            foundation(config=self.config_),
             record["n_outputs"],
             torch.tensor(used_channels(self.channel_report_)[1]),
             self.segmentation_.segments,

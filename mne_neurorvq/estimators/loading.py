@@ -10,12 +10,14 @@ from typing import Any
 
 from ..weights import CheckpointError
 from .biocodec_classifier import BioCodecClassifier
+from .brainrvq_classifier import BrainRVQClassifier
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
 from .persistence import FORMAT, RECORD, restore
 from .trained import TrainedEstimator
 
 _KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (NeuroRVQClassifier, NeuroRVQRegressor, BioCodecClassifier)
+    kind.__name__: kind
+    for kind in (NeuroRVQClassifier, NeuroRVQRegressor, BioCodecClassifier, BrainRVQClassifier)
 }
 
 
@@ -29,7 +31,7 @@ def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
 
     Returns
     -------
-    NeuroRVQClassifier | NeuroRVQRegressor | BioCodecClassifier
+    NeuroRVQClassifier | NeuroRVQRegressor | BioCodecClassifier | BrainRVQClassifier
         The estimator, fitted: it predicts what the saved one did.
 
     Raises

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, check_scalar
 from torch import Tensor, nn
 
@@ -41,6 +39,7 @@ from .inference import resolve_device
 from .inputs import Inputs
 from .labelled import Labelled, label
 from .persistence import save_estimator
+from .randomness import draw_seed, own_randomness, seed_torch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,6 +55,8 @@ class TrainedEstimator(SignalEstimator):
     #: Which model of the system is trained, or trained upon.
     _kind: ClassVar[Kind]
     _classify: ClassVar[bool]
+    #: Whether training draws from torch's own generators, as dropout does.
+    _draws: ClassVar[bool] = False
 
     def fit(
         self,
@@ -98,15 +99,18 @@ class TrainedEstimator(SignalEstimator):
         device = resolve_device(self.device)
         processes = connect(device) if self.device == "accelerate" else None
         self._check_model_name()
-        with self._own_randomness(device):
+        with own_randomness(device, self._draws):
             loaded: Any = load_pretrained(self.pretrained, self.revision, only=self._kind)
             pretrained = loaded.require(self._kind, self._system)
             inputs = self._match(X, pretrained.config)
             targets, n_outputs = self._check_targets(y)
             check_consistent_length(inputs.trials, targets)
             labelled = label(targets, sample_weight, groups)
-            seed = same_seed(_seed(self.random_state), processes)
+            seed = same_seed(draw_seed(self.random_state), processes)
             generator = torch.Generator().manual_seed(seed)
+            if self._draws:
+                # The trials of every process are dropped by themselves.
+                seed_torch(seed + (processes.process_index if processes else 0), device)
             model = self._build(pretrained, inputs, n_outputs, generator)
             self._train(model, inputs, labelled, device, generator, processes)
         return self
@@ -238,10 +242,6 @@ class TrainedEstimator(SignalEstimator):
                     f"callbacks holds {callback!r}, which is no skorch callback, nor (name, one)."
                 )
 
-    def _own_randomness(self, device: torch.device) -> AbstractContextManager[None]:
-        """Give the global generators back as they were."""
-        return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
     def _trained_part(self, model: nn.Module) -> nn.Module:
         """Give what of the network is trained, with the names that it has there."""
         return model
@@ -333,10 +333,3 @@ def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr:
         raise ValueError(
             f"training diverged: {found[0]}. Try a learning rate below lr={lr:g}, or warmup_epochs."
         )
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    """Seed of a fit; without a random_state a new one, so that no global generator is touched."""
-    if random_state is None:
-        return secrets.randbelow(2**31)
-    return int(check_random_state(random_state).randint(2**31 - 1))
