@@ -13,7 +13,7 @@ from scipy.signal import welch
 
 from ..analysis import BANDS
 from ..estimators import NeuroRVQTransformer
-from ..signals import Trials, as_trials, unit_factor
+from ..signals import EpochsView, Trials, as_trials, unit_factor
 from ..weights import list_pretrained
 
 # Resolves 0.5 Hz, the lower edge of delta.
@@ -71,7 +71,7 @@ def band_power(
     2
     """
     ch_names = None
-    if not isinstance(trials, (mne.BaseEpochs, list)):
+    if not isinstance(trials, (mne.BaseEpochs, EpochsView, list)):
         trials = np.asarray(trials)
         if trials.ndim != 3:
             raise ValueError(

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from ..estimators.inputs import check_montage
-from ..signals import Trials, as_trials, unit_factor
+from ..signals import EpochsView, Trials, as_trials, unit_factor
 from .features import picked
 
 
 def read_epochs(estimator: BaseEstimator, X: Any, *, reset: bool) -> Trials:
     """Make trials of Epochs; learn their channels, or check that they are those of fit."""
     items = X if isinstance(X, list) else [X]
-    if not items or not all(isinstance(item, mne.BaseEpochs) for item in items):
+    if not items or not all(isinstance(item, (mne.BaseEpochs, EpochsView)) for item in items):
         raise TypeError(f"X must be mne.Epochs, or a list of them, got {type(X).__name__}.")
     trials = as_trials(X)
     if reset:

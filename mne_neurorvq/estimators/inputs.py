@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from ..models import BrainRVQConfig, NeuroRVQConfig
 from ..signals import (
     ChannelMatch,
+    EpochsView,
     Segmentation,
     Trials,
     as_trials,
@@ -183,7 +184,9 @@ def _is_plain(X: Any) -> bool:
 
 
 def _is_recorded(item: Any) -> bool:
-    """Whether this is an object of MNE or braindecode, or of a class derived from theirs."""
+    """Whether this is an object of MNE or braindecode, one derived from theirs, or a view."""
+    if isinstance(item, EpochsView):
+        return True
     packages = {base.__module__.partition(".")[0] for base in type(item).__mro__}
     return not packages.isdisjoint(("mne", "braindecode"))
 

@@ -11,6 +11,7 @@ import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
 
+from ..signals import EpochsView
 from ..tokens import Tokens
 from ..weights import LoadedModel
 
@@ -145,7 +146,7 @@ def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:
     Parameters
     ----------
     X : object
-        Epochs, a list of Epochs, or anything else.
+        Epochs, a view of them, a list of either, or anything else.
     ch_names : sequence of str
         Channels to keep.
 
@@ -156,6 +157,6 @@ def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:
     """
     if isinstance(X, (list, tuple)) and len(X):
         X = X[0]
-    if not isinstance(X, mne.BaseEpochs):
+    if not isinstance(X, (mne.BaseEpochs, EpochsView)):
         return None
-    return mne.pick_info(X.info, [X.ch_names.index(name) for name in ch_names])
+    return mne.pick_info(X.info, [X.info["ch_names"].index(name) for name in ch_names])

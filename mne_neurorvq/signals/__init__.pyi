@@ -3,9 +3,11 @@ __all__ = [
     "BRAINRVQ_EEG_PREPROCESSING",
     "NEURORVQ_EEG_PREPROCESSING",
     "ChannelMatch",
+    "EpochsView",
     "Preprocessing",
     "Segmentation",
     "Trials",
+    "as_array_like",
     "as_trials",
     "check_band",
     "check_offset",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 from .any_montage import use_channels
+from .array_like import EpochsView, as_array_like
 from .channels import ChannelMatch, match_channels, used_channels
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,

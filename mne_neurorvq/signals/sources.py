@@ -11,6 +11,8 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_like import EpochsView, as_array_like
+
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
 _HEAD_FRAME = 4  # FIFFV_COORD_HEAD
 
@@ -59,7 +61,7 @@ class Block:
 
 
 def blocks_of(X: Any) -> list[Block] | None:
-    """Take apart Epochs, braindecode datasets and lists of them.
+    """Take apart Epochs, views of them, braindecode datasets and lists of these.
 
     Parameters
     ----------
@@ -76,8 +78,8 @@ def blocks_of(X: Any) -> list[Block] | None:
     TypeError
         If X is another MNE or braindecode object, or a list that mixes kinds.
     """
-    if isinstance(X, mne.BaseEpochs):
-        return [_from_epochs(X)]
+    if isinstance(X, (mne.BaseEpochs, EpochsView)):
+        return [_from_view(as_array_like(X))]
     if _is_from(X, "mne"):
         raise TypeError(
             f"X is {type(X).__name__}: trials are needed. Cut a recording into Epochs, for example "
@@ -89,7 +91,9 @@ def blocks_of(X: Any) -> list[Block] | None:
         for item in X:
             if _is_from(item, "mne") and not isinstance(item, mne.BaseEpochs):
                 blocks_of(item)
-        known = [isinstance(item, mne.BaseEpochs) or _is_braindecode(item) for item in X]
+        known = [
+            isinstance(item, (mne.BaseEpochs, EpochsView)) or _is_braindecode(item) for item in X
+        ]
         if any(known) and not all(known):
             i = known.index(False)
             raise TypeError(
@@ -148,30 +152,16 @@ def electrode_positions(info: mne.Info) -> NDArray[np.float64]:
     return positions
 
 
-def _from_epochs(epochs: mne.BaseEpochs) -> Block:
-    try:
-        n_trials = len(epochs)
-    except RuntimeError:
-        # Bad epochs are dropped from a copy: the user's object keeps its state. The copy shares
-        # the recording and reads it trial by trial.
-        epochs = epochs.copy().drop_bad(verbose="error")
-        n_trials = len(epochs)
-
-    def read(start: int, stop: int, picks: list[int] | None) -> NDArray[Any]:
-        data: NDArray[Any] = epochs.get_data(
-            picks=picks, item=slice(start, stop), copy=False, verbose="error"
-        )
-        return data
-
+def _from_view(view: EpochsView) -> Block:
     return Block(
-        epochs.info,
-        n_trials,
-        len(epochs.times),
-        float(epochs.tmin),
-        epochs.events,
-        dict(epochs.event_id),
-        epochs.metadata,
-        read,
+        view.info,
+        len(view),
+        view.shape[2],
+        view.tmin,
+        view.events,
+        view.event_id,
+        view.metadata,
+        view.read,
     )
 
 
@@ -198,7 +188,7 @@ def _from_braindecode(dataset: Any) -> list[Block]:
             "signals unseen: apply it before, or set dataset.transform = None."
         )
     if hasattr(dataset, "windows"):
-        return [_from_epochs(dataset.windows)]
+        return [_from_view(as_array_like(dataset.windows))]
     return [_from_windowed_raw(dataset)]
 
 

@@ -147,8 +147,9 @@ def as_trials(
     Parameters
     ----------
     X : Epochs | list of Epochs | array | WindowsDataset | BaseConcatDataset
-        - :class:`mne.Epochs` of any kind, in volts. If they are not preloaded, they are read in
-          batches; if bad epochs are not dropped yet, they are dropped from a copy first.
+        - :class:`mne.Epochs` of any kind, in volts, or a view of them (:func:`as_array_like`). If
+          they are not preloaded, they are read in batches; if bad epochs are not dropped yet,
+          they are dropped from a copy first.
         - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels, rate and
           window in all. A channel marked bad in one of them is marked bad in all.
         - An array (n_trials, n_channels, n_times), or what converts to one, in ``unit``.

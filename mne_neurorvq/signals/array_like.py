@@ -1,0 +1,225 @@
+# License: BSD-3-Clause
+"""Epochs that are indexed like an array, and so pass through scikit-learn as fast as one."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+
+class EpochsView:
+    """Trials of Epochs that can be indexed like an array, see :func:`as_array_like`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Trials, channels and samples.
+    ndim : int
+        Always 3.
+    info : mne.Info
+        Channels, rate and filter settings.
+    tmin : float
+        Time of the first sample in seconds.
+    events : ndarray, shape (n_trials, 3)
+        MNE events.
+    event_id : dict
+        Names of the event codes.
+    metadata : DataFrame | None
+        One row per trial.
+    """
+
+    ndim = 3
+
+    def __init__(self, epochs: mne.BaseEpochs, chosen: NDArray[np.intp] | None = None) -> None:
+        self._epochs = epochs
+        #: Indices of the trials in the Epochs; None stands for all of them.
+        self._chosen = chosen
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Trials, channels and samples."""
+        count = len(self._epochs) if self._chosen is None else len(self._chosen)
+        return count, len(self.info["ch_names"]), len(self._epochs.times)
+
+    @property
+    def info(self) -> mne.Info:
+        """Channels, rate and filter settings."""
+        return self._epochs.info
+
+    @property
+    def tmin(self) -> float:
+        """Time of the first sample in seconds."""
+        return float(self._epochs.tmin)
+
+    @property
+    def events(self) -> NDArray[np.integer]:
+        """MNE events."""
+        events: NDArray[np.integer] = self._epochs.events
+        return events if self._chosen is None else events[self._chosen]
+
+    @property
+    def event_id(self) -> dict[str, int]:
+        """Names of the event codes."""
+        names: dict[str, int] = dict(self._epochs.event_id)
+        if self._chosen is None:
+            return names
+        present = set(self.events[:, 2].tolist())  # as Epochs do when they are indexed
+        return {name: code for name, code in names.items() if code in present}
+
+    @property
+    def metadata(self) -> Any:
+        """One row per trial."""
+        metadata = self._epochs.metadata
+        if self._chosen is None or metadata is None:
+            return metadata
+        if isinstance(metadata, list):  # where pandas is absent
+            return [metadata[index] for index in self._chosen]
+        # Labelled as in Epochs that are indexed.
+        return metadata.iloc[self._chosen].set_index(self._epochs.selection[self._chosen])
+
+    def to_epochs(self) -> mne.BaseEpochs:
+        """Make Epochs of these trials.
+
+        Returns
+        -------
+        mne.BaseEpochs
+            The trials; loaded ones are copied.
+        """
+        return self._epochs.copy() if self._chosen is None else self._epochs[self._chosen]
+
+    def read(self, start: int, stop: int, picks: list[int] | None = None) -> NDArray[Any]:
+        """Read some trials.
+
+        Parameters
+        ----------
+        start : int
+            The first trial.
+        stop : int
+            One past the last trial.
+        picks : list of int | None
+            Indices of the channels; None stands for all.
+
+        Returns
+        -------
+        ndarray, shape (stop - start, n_picks, n_times)
+            Volts; may share memory with the Epochs.
+        """
+        item = slice(start, stop) if self._chosen is None else self._chosen[start:stop]
+        data: NDArray[Any] = self._epochs.get_data(
+            picks=picks, item=item, copy=False, verbose="error"
+        )
+        return data
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        trials, *others = key if isinstance(key, tuple) else (key,)
+        if not all(other is Ellipsis or _is_whole(other) for other in others):
+            raise IndexError(
+                f"only trials can be chosen, not {key!r}: for channels and samples use "
+                "epochs.pick and epochs.crop first, or np.asarray."
+            )
+        every = np.arange(len(self._epochs)) if self._chosen is None else self._chosen
+        chosen = every[trials]
+        if chosen.ndim == 0:
+            index = int(chosen)
+            return self._epochs.get_data(item=slice(index, index + 1), verbose="error")[0]
+        if chosen.ndim > 1:
+            raise IndexError(f"trials are chosen along one axis, not by {trials!r}.")
+        return EpochsView(self._epochs, chosen)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("trials cannot become an array without a copy.")
+        if not len(self):
+            return np.empty(self.shape, dtype)
+        return np.array(self.read(0, len(self)), dtype)
+
+    def __repr__(self) -> str:
+        n_trials, n_channels, n_times = self.shape
+        return (
+            f"<EpochsView | {n_trials} trials, {n_channels} channels, {n_times} samples at "
+            f"{self.info['sfreq']:g} Hz>"
+        )
+
+
+def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
+    """Let Epochs be indexed like an array.
+
+    scikit-learn splits what has a ``shape`` by indexing it, but Epochs into a list of one-trial
+    Epochs, which takes seconds where there are many. Estimators of this package take the view
+    wherever they take Epochs, with the same results.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        Epochs of any kind. If they are not loaded, neither is the view: it reads what is asked
+        for. Bad epochs that are not dropped yet are dropped from a copy, which reads them all
+        once.
+
+    Returns
+    -------
+    EpochsView
+        View with the ``shape`` (n_trials, n_channels, n_times). An integer gives the signals
+        (n_channels, n_times) of a trial in volts; a slice, integers or booleans give another
+        view, with channels, events and metadata. It shares the signals of the Epochs, and pickles.
+
+    Raises
+    ------
+    TypeError
+        If these are no Epochs.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import train_test_split
+    >>> from mne_neurorvq import as_array_like
+    >>> from mne_neurorvq.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=4, n_trials=4, verbose=False)
+    >>> X = as_array_like(epochs)
+    >>> X.shape
+    (16, 19, 800)
+    >>> X[[3, 1]].events.tolist() == epochs[[3, 1]].events.tolist()
+    True
+    >>> train, test = train_test_split(X, test_size=4, random_state=0)
+    >>> train
+    <EpochsView | 12 trials, 19 channels, 800 samples at 200 Hz>
+    """
+    if isinstance(epochs, EpochsView):
+        return epochs
+    if not isinstance(epochs, mne.BaseEpochs):
+        raise TypeError(
+            f"epochs is {type(epochs).__name__}: mne.Epochs are needed; arrays need no view."
+        )
+    return EpochsView(dropped(epochs))
+
+
+def dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
+    """Give Epochs whose number and order of trials stay as they are.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        Epochs.
+
+    Returns
+    -------
+    mne.BaseEpochs
+        An object of its own, without bad epochs, that shares the signals.
+    """
+    try:
+        len(epochs)
+    except RuntimeError:
+        # Bad epochs are dropped from a copy: the user's object keeps its state. The copy shares
+        # the recording and reads it trial by trial.
+        return epochs.copy().drop_bad(verbose="error")
+    # Trials that the user drops later would move the others to other places.
+    return copy(epochs)
+
+
+def _is_whole(key: Any) -> bool:
+    return isinstance(key, slice) and key == slice(None)
