@@ -104,15 +104,18 @@ def test_embeddings_start_from_the_codebooks(X, y):
 
 
 def test_losses_are_smoothed_and_balanced(X, y):
-    uneven = np.where(np.arange(N) < 6, "slow", "fast")
+    uneven = np.where(np.arange(N) % 3 == 0, "slow", "fast")
     fitted = make(lr=1e-12, label_smoothing=0.3, validation_groups=["c"]).fit(
         X, uneven, groups=np.repeat(["a", "b", "c"], N // 3)
     )
-    watched = np.arange(N) >= 12
-    targets = torch.tensor((uneven[watched] == "slow").astype(int))
+    watched = np.arange(N) >= 2 * N // 3
+    slow = torch.tensor(uneven == "slow")
+    weights = torch.where(slow, 1 / slow[~watched].sum(), 1 / (~slow)[~watched].sum())[watched]
     logits = torch.tensor(outputs_of(fitted, X)[watched])
-    expected = F.cross_entropy(logits, targets, label_smoothing=0.3)  # one class only: weight 1
+    losses = F.cross_entropy(logits, slow[watched].long(), label_smoothing=0.3, reduction="none")
+    expected = (weights * losses).sum() / weights.sum()
     assert fitted.history_[0]["valid_loss"] == pytest.approx(expected.item(), rel=1e-4)
+    assert abs(losses.mean() - expected) > 1e-3  # the weights matter
 
 
 class Recorder(Callback):
