@@ -1,10 +1,12 @@
 from .batches import Batch, CropSettings
 from .biocodec import BioCodecLossWeights, BioCodecPretrainConfig, BioCodecSettings
+from .brainrvq import BrainRVQLossWeights, BrainRVQPretrainConfig, BrainRVQSettings
 from .calibration import calibrate_amplitude
 from .config import config_text, read_config
 from .corpus.dataset import CorpusDataset, Window
 from .corpus.prepare import prepare_corpus
 from .feeding import CorpusBatches
+from .masking import GuidedMasking
 from .neurorvq import NeuroRVQLossWeights, NeuroRVQPretrainConfig, NeuroRVQSettings
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import Hardware, PretrainConfig, StageSettings
@@ -15,10 +17,14 @@ __all__ = [
     "BioCodecLossWeights",
     "BioCodecPretrainConfig",
     "BioCodecSettings",
+    "BrainRVQLossWeights",
+    "BrainRVQPretrainConfig",
+    "BrainRVQSettings",
     "CorpusBatches",
     "CorpusDataset",
     "CropSettings",
     "FoundationStage",
+    "GuidedMasking",
     "Hardware",
     "NeuroRVQLossWeights",
     "NeuroRVQPretrainConfig",

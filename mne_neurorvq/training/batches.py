@@ -53,7 +53,8 @@ class CropSettings:
         Montage sizes to draw from; a window with fewer channels gives all it has.
     n_patches : tuple of int
         Lengths to draw from, in patches; a shorter window gives all it has. A value given twice
-        is drawn twice as often. Montage and length together stay within the token budget.
+        is drawn twice as often. Montage and length together stay within the token budgets of model
+        and batch.
     gain_spread : float
         Standard deviation of the natural logarithm of a random gain.
     noise_spread : float
@@ -98,6 +99,7 @@ def plan_batches(
     order: NDArray[np.intp],
     settings: CropSettings,
     *,
+    max_tokens: int,
     max_patches: int,
     rng: np.random.Generator,
     multiple_of: int = 1,
@@ -115,8 +117,9 @@ def plan_batches(
         Windows, in the order that they were shuffled to.
     settings : CropSettings
         Sizes of crops and batches.
-    max_patches : int
-        Token budget of a model's segment.
+    max_tokens, max_patches : int
+        What a model takes at once: channels times patches, and patches of a channel. No crop is
+        larger than a batch either.
     rng : numpy.random.Generator
         Source of the sizes.
     multiple_of : int
@@ -138,7 +141,7 @@ def plan_batches(
     >>> rng = np.random.default_rng(0)
     >>> settings = CropSettings(16, n_channels=(2,), n_patches=(4,))
     >>> plan = plan_batches(np.full(5, 2), np.full(5, 4), np.arange(5), settings,
-    ...                     max_patches=256, rng=rng)
+    ...                     max_tokens=256, max_patches=256, rng=rng)
     >>> [batch.windows.tolist() for batch in plan]
     [[0, 1], [2, 3], [4]]
     """
@@ -148,9 +151,10 @@ def plan_batches(
             "processes or a larger corpus."
         )
     channels = np.minimum(rng.choice(settings.n_channels, len(order)), n_channels[order])
-    channels = np.minimum(channels, max_patches)
+    max_tokens = min(max_tokens, settings.tokens_per_batch)
+    channels = np.minimum(channels, max_tokens)
     patches = np.minimum(rng.choice(settings.n_patches, len(order)), n_patches[order])
-    patches = np.minimum(patches, max_patches // channels)
+    patches = np.minimum(patches, np.minimum(max_patches, max_tokens // channels))
     filled: list[tuple[int, PlannedBatch]] = []
     sizes, size_of = np.unique(np.stack((channels, patches)), axis=1, return_inverse=True)
     for i, (n_chans, n_pats) in enumerate(sizes.T.tolist()):

@@ -13,17 +13,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
+from ..models import NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.provenance import TRAINING_FILE, pretraining_subjects
 from ..weights.saving import write_state
-from ..weights.systems import SYSTEMS, Tokenizer
+from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
-from .config import config_text, plain_config, read_config
+from .config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .corpus.dataset import CorpusDataset
-from .neurorvq import NeuroRVQPretrainConfig
 from .report import card_text, measure, read_curves
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import PretrainConfig
@@ -102,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         if args.stage == "tokenizer":
             _train_tokenizer(args.out, corpus, config)
         else:
-            assert isinstance(config, NeuroRVQPretrainConfig)
+            assert isinstance(config, FoundationPretrainConfig)
             _train_foundation(args.out, corpus, config, args.tokenizer)
 
 
@@ -142,11 +141,11 @@ def _train_tokenizer(
 def _train_foundation(
     run_dir: Path,
     corpus: dict[str, CorpusDataset],
-    config: NeuroRVQPretrainConfig,
+    config: FoundationPretrainConfig,
     named: str | None,
 ) -> None:
     source = named or run_dir / MODEL
-    tokenizer = load_pretrained(source, only="tokenizer").require("tokenizer")
+    tokenizer = load_pretrained(source, only="tokenizer").require("tokenizer", config.system)
     if tokenizer.config.modality != config.model.modality:
         raise ValueError(
             f"{source} is a tokenizer of {tokenizer.config.modality}, but model.modality is "
@@ -154,6 +153,8 @@ def _train_foundation(
         )
     sides = corpus["train"], corpus["validation"]
     foundation = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
+    # One folder has one configuration. What they may differ in no tokenizer has.
+    tokenizer.config = foundation.config
     if is_first():
         record = _record(run_dir, corpus, config, source)
         write_model(run_dir, tokenizer, foundation, corpus, record)
@@ -185,8 +186,8 @@ def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path
 
 
 def _check_stage(args: argparse.Namespace, config: PretrainConfig) -> None:
-    """Let one run have one tokenizer, and only NeuroRVQ a foundation model."""
-    if args.stage == "foundation" and not isinstance(config, NeuroRVQPretrainConfig):
+    """Let one run have one tokenizer, and a foundation model where the system has one."""
+    if args.stage == "foundation" and SYSTEMS[config.system].foundation is None:
         raise ValueError(
             f"{SYSTEMS[config.system].title} has no foundation model: 'pretrain tokenizer' is all "
             "of its pretraining."
@@ -228,7 +229,7 @@ def _keep_config(run_dir: Path, config: PretrainConfig) -> None:
 def write_model(
     run_dir: Path,
     tokenizer: Tokenizer,
-    foundation: NeuroRVQ | None,
+    foundation: Foundation | None,
     corpus: dict[str, CorpusDataset],
     record: dict[str, Any],
 ) -> None:
@@ -238,9 +239,9 @@ def write_model(
     ----------
     run_dir : Path
         Folder of the run.
-    tokenizer : NeuroRVQTokenizer | BioCodec
+    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
         The tokenizer.
-    foundation : NeuroRVQ | None
+    foundation : NeuroRVQ | BrainRVQ | None
         The foundation model, if that stage has been run. Its masked-token heads, several times as
         large as all the rest, go to a file of their own beside the folder.
     corpus : dict of str to CorpusDataset
@@ -261,8 +262,7 @@ def write_model(
     assert saved.tokenizer is not None
     if saved.foundation is not None:
         saved.foundation.masked_tokens = heads
-    trained = None if saved.foundation is None else saved.require("foundation")
-    measures = measure(saved.tokenizer, trained, corpus["validation"])
+    measures = measure(saved.tokenizer, saved.foundation, corpus["validation"])
     curves = {stage: read_curves(run_dir / stage) for stage in _STAGES}
     (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (folder / MEASURES_FILE).write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")

@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from ..models.transformer_config import TransformerConfig
 from .biocodec import BioCodecPretrainConfig
+from .brainrvq import BrainRVQPretrainConfig
 from .neurorvq import NeuroRVQPretrainConfig
 from .settings import PretrainConfig
 
-_Config = NeuroRVQPretrainConfig | BioCodecPretrainConfig
+_Config = NeuroRVQPretrainConfig | BioCodecPretrainConfig | BrainRVQPretrainConfig
+FoundationPretrainConfig = NeuroRVQPretrainConfig | BrainRVQPretrainConfig
 _CONFIGS: Mapping[str, type[_Config]] = {
     "neurorvq": NeuroRVQPretrainConfig,
     "biocodec": BioCodecPretrainConfig,
+    "brainrvq": BrainRVQPretrainConfig,
 }
 # Of a file or a change that names none, as all were before there were several.
 _DEFAULT = "neurorvq"
@@ -35,12 +39,12 @@ def read_config(
         YAML file; what it leaves out has its default. None takes all defaults.
     changes : sequence of str
         Such as ``"tokenizer.n_steps=4000"``; values are YAML.
-    system : "neurorvq" | "biocodec"
+    system : "neurorvq" | "biocodec" | "brainrvq"
         Whose configuration it is, unless the file or a change says so (``system=biocodec``).
 
     Returns
     -------
-    NeuroRVQPretrainConfig | BioCodecPretrainConfig
+    NeuroRVQPretrainConfig | BioCodecPretrainConfig | BrainRVQPretrainConfig
         Configuration.
 
     Raises
@@ -117,6 +121,29 @@ def _nested(change: str) -> dict[str, Any]:
     for key in reversed(name.strip().split(".")):
         value = {key: value}
     return value
+
+
+def foundation_config(
+    tokenizer: TransformerConfig, config: FoundationPretrainConfig
+) -> TransformerConfig:
+    """Give a tokenizer's structure what only the foundation model has.
+
+    Parameters
+    ----------
+    tokenizer : NeuroRVQConfig | BrainRVQConfig
+        Structure of the tokenizer.
+    config : NeuroRVQPretrainConfig | BrainRVQPretrainConfig
+        The run.
+
+    Returns
+    -------
+    NeuroRVQConfig | BrainRVQConfig
+        Structure of the foundation model; a tokenizer of it is the same as before.
+    """
+    wanted = config.model.config()
+    names = [f.name for f in fields(wanted) if f.name.startswith("foundation_")]
+    names += ["token_heads"] if hasattr(wanted, "token_heads") else []
+    return replace(tokenizer, **{name: getattr(wanted, name) for name in names})
 
 
 def config_text(config: PretrainConfig) -> str:

@@ -34,7 +34,7 @@ class CorpusBatches(IterableDataset[Batch]):
     ----------
     corpus : CorpusDataset
         Windows to learn from.
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Token budget, and whether crops are scaled.
     settings : CropSettings
         Sizes of batches and crops.
@@ -128,13 +128,15 @@ class CorpusBatches(IterableDataset[Batch]):
         for epoch in count():
             rng = np.random.default_rng((self.seed, epoch))
             order = rng.permutation(len(self.corpus))
+            n_tokens, n_patches = largest_crop(self.config)
             for part in np.array_split(order, -(-len(order) // _PLANNED_AT_ONCE)):
                 plan = plan_batches(
                     self.corpus.n_channels,
                     self.corpus.n_patches,
                     part,
                     self.settings,
-                    max_patches=largest_crop(self.config),
+                    max_tokens=n_tokens,
+                    max_patches=n_patches,
                     rng=rng,
                     multiple_of=self.n_ranks,
                 )
@@ -188,7 +190,7 @@ def watched_batches(
     ----------
     corpus : CorpusDataset
         Windows of subjects that training does not see.
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         What the model takes at once.
     n_windows : int
         Windows of a subject, of four or five patches each; fewer if there are very many subjects.

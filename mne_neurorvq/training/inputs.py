@@ -8,7 +8,7 @@ import sys
 import torch
 from torch import Tensor
 
-from ..models import BioCodecConfig
+from ..models import BioCodecConfig, BrainRVQConfig
 from ..signals import robust_scale
 from ..weights.systems import Config
 
@@ -22,7 +22,7 @@ def corpus_unit(config: Config) -> str:
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
 
     Returns
@@ -40,7 +40,7 @@ def corpus_patch(config: Config) -> int:
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
 
     Returns
@@ -56,7 +56,7 @@ def vocabulary(config: Config) -> tuple[str, ...]:
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
 
     Returns
@@ -67,20 +67,41 @@ def vocabulary(config: Config) -> tuple[str, ...]:
     return () if isinstance(config, BioCodecConfig) else config.channels
 
 
-def largest_crop(config: Config) -> int:
-    """Find the most channels times patches that a model takes at once.
+def largest_crop(config: Config) -> tuple[int, int]:
+    """Find how much a model takes at once.
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
 
     Returns
     -------
-    int
-        Number; huge where there is no limit.
+    n_tokens, n_patches : int
+        The most channels times patches, and the most patches of a channel; huge where there is no
+        limit.
     """
-    return getattr(config, "max_patches", sys.maxsize)
+    if isinstance(config, BioCodecConfig):
+        return sys.maxsize, sys.maxsize
+    if isinstance(config, BrainRVQConfig):
+        return sys.maxsize, config.max_patches
+    return config.max_patches, config.max_patches
+
+
+def codebook_names(config: Config) -> tuple[str, ...]:
+    """Name the codebooks, where each stands for something else.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
+        The model.
+
+    Returns
+    -------
+    tuple of str
+        The domains of BrainRVQ; nothing for other systems.
+    """
+    return config.domains if isinstance(config, BrainRVQConfig) else ()
 
 
 def watched_size(config: Config, n_channels: int, n_patches: int) -> tuple[int, int]:
@@ -88,7 +109,7 @@ def watched_size(config: Config, n_channels: int, n_patches: int) -> tuple[int, 
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
     n_channels, n_patches : int
         Size of the window.
@@ -102,7 +123,7 @@ def watched_size(config: Config, n_channels: int, n_patches: int) -> tuple[int, 
     if isinstance(config, BioCodecConfig):
         return min(_WATCHED_CHANNELS, n_channels), min(_WATCHED_SECONDS, n_patches)
     n_patches = min(_WATCHED_PATCHES, n_patches)
-    return min(n_channels, largest_crop(config) // n_patches), n_patches
+    return min(n_channels, largest_crop(config)[0] // n_patches), n_patches
 
 
 def is_scaled(config: Config) -> bool:
@@ -110,7 +131,7 @@ def is_scaled(config: Config) -> bool:
 
     Parameters
     ----------
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
 
     Returns
@@ -128,7 +149,7 @@ def model_input(windows: Tensor, config: Config) -> tuple[Tensor, Tensor, Tensor
     ----------
     windows : Tensor, shape (n_windows, n_channels, n_times)
         Windows.
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The model.
 
     Returns

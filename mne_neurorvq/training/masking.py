@@ -3,52 +3,221 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Protocol
 
-from ..models import NeuroRVQ
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from ..models import BRAINRVQ_LEVEL_WEIGHTS, draw_mask, token_cross_entropy
+from ..weights.systems import Config, Foundation
 from .batches import Batch
 
+_Share = Annotated[float, Field(gt=0, lt=1)]
 
-def masked_token_scores(
-    foundation: NeuroRVQ,
-    batch: Batch,
-    codes: Tensor,
-    generator: torch.Generator,
-    mask_ratio: float,
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and accuracy of guessing hidden codes, over both masks.
+
+class Masking(Protocol):
+    """How patches are chosen that the first of two passes hides, and what the two cost."""
+
+    @property
+    def ratio(self) -> float:
+        """Share of the patches that is hidden; while it is watched, at random."""
+
+    def draw(
+        self, windows: Tensor, config: Config, progress: float, generator: torch.Generator
+    ) -> Tensor:
+        """Choose patches, ``(n_windows, n_channels * n_patches)``, at a point of training."""
+
+    def loss(self, cross_entropy: Tensor, mask: Tensor) -> Tensor:
+        """Join the cross-entropies of both passes, codebooks and levels."""
+
+
+@dataclass(frozen=True)
+class EvenMasking:
+    """NeuroRVQ's: any patches, and every code counts the same.
 
     Parameters
     ----------
-    foundation : NeuroRVQ
+    ratio : float
+        Share of the patches that the first pass hides; the second hides the others.
+    """
+
+    ratio: float = 0.5
+
+    def draw(
+        self, windows: Tensor, config: Config, progress: float, generator: torch.Generator
+    ) -> Tensor:
+        """Choose patches at random.
+
+        Parameters
+        ----------
+        windows : Tensor, shape (n_windows, n_channels, n_times)
+            Windows.
+        config : Config
+            Gives the size of a patch.
+        progress : float
+            Not used.
+        generator : torch.Generator
+            Source of the draw.
+
+        Returns
+        -------
+        Tensor of bool, shape (n_windows, n_channels * n_patches)
+            True where hidden.
+        """
+        n_tokens = windows.shape[1] * windows.shape[2] // config.patch_size
+        return random_mask((len(windows), n_tokens), self.ratio, generator).to(windows.device)
+
+    def loss(self, cross_entropy: Tensor, mask: Tensor) -> Tensor:
+        """Average over all patches, codebooks and levels.
+
+        Parameters
+        ----------
+        cross_entropy : Tensor, shape (2, n_codebooks, n_levels)
+            Means over the hidden patches of each pass.
+        mask : Tensor of bool, shape (n_windows, n_tokens)
+            The mask of the first.
+
+        Returns
+        -------
+        Tensor, shape ()
+            Mean cross-entropy of a code in nats.
+        """
+        share = mask.float().mean()
+        return (share * cross_entropy[0] + (1 - share) * cross_entropy[1]).mean()
+
+
+@dataclass(frozen=True)
+class GuidedMasking:
+    """BrainRVQ's: informative patches more often as training goes on, and coarse codes count more.
+
+    Parameters
+    ----------
+    guided : bool
+        Whether the information in the patches counts; False draws all with the same chance.
+    ratio, temperature, punching, longest_run
+        See :func:`~mne_neurorvq.models.draw_mask`.
+    level_weights : tuple of float
+        Weight of the cross-entropy of each level; a model with more levels repeats the last.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import GuidedMasking
+    >>> GuidedMasking(guided=False).level_weights
+    (1.0, 0.5, 0.25)
+    """
+
+    guided: bool = True
+    ratio: _Share = 0.5
+    temperature: PositiveFloat = 0.8
+    punching: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    longest_run: PositiveInt = 5
+    level_weights: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] = (
+        BRAINRVQ_LEVEL_WEIGHTS
+    )
+
+    def draw(
+        self, windows: Tensor, config: Config, progress: float, generator: torch.Generator
+    ) -> Tensor:
+        """Choose patches, see :func:`~mne_neurorvq.models.draw_mask`.
+
+        Parameters
+        ----------
+        windows : Tensor, shape (n_windows, n_channels, n_times)
+            Windows.
+        config : Config
+            Gives patch and rate.
+        progress : float
+            Share of the training that is done.
+        generator : torch.Generator
+            Source of the draw.
+
+        Returns
+        -------
+        Tensor of bool, shape (n_windows, n_channels * n_patches)
+            True where hidden.
+        """
+        return draw_mask(
+            windows,
+            progress,
+            generator,
+            patch_size=config.patch_size,
+            sfreq=config.sfreq,
+            guided=self.guided,
+            ratio=self.ratio,
+            temperature=self.temperature,
+            punching=self.punching,
+            longest_run=self.longest_run,
+        ).flatten(1)
+
+    def loss(self, cross_entropy: Tensor, mask: Tensor) -> Tensor:
+        """Add up both passes, codebooks and levels, as published.
+
+        Parameters
+        ----------
+        cross_entropy : Tensor, shape (2, n_codebooks, n_levels)
+            Means over the hidden patches of each pass.
+        mask : Tensor of bool, shape (n_windows, n_tokens)
+            Not used.
+
+        Returns
+        -------
+        Tensor, shape ()
+            Weighted sum in nats.
+        """
+        last = len(self.level_weights) - 1
+        weights = [self.level_weights[min(i, last)] for i in range(cross_entropy.shape[-1])]
+        return (cross_entropy * cross_entropy.new_tensor(weights)).sum()
+
+
+class Guesses(NamedTuple):
+    """What a model made of hidden codes.
+
+    Attributes
+    ----------
+    cross_entropy : Tensor, shape (2, n_codebooks, n_levels)
+        Means over the hidden patches of each pass, in nats.
+    accuracy : Tensor, shape (n_codebooks, n_levels)
+        Share of codes guessed right, in both passes together.
+    """
+
+    cross_entropy: Tensor
+    accuracy: Tensor
+
+
+def guess_codes(
+    foundation: Foundation, batch: Batch, codes: Tensor, mask: Tensor, *, told: bool = True
+) -> Guesses:
+    """Hide patches, then the others, and guess their codes.
+
+    Parameters
+    ----------
+    foundation : NeuroRVQ | BrainRVQ
         Model with masked-token heads.
     batch : Batch
         Windows.
     codes : Tensor, shape (n_windows, n_channels, n_patches, n_codebooks, n_levels)
         Their codes.
-    generator : torch.Generator
-        Draws the patches that the first pass hides; the second hides the rest.
-    mask_ratio : float
-        Share of the patches that the first pass hides.
+    mask : Tensor of bool, shape (n_windows, n_channels * n_patches)
+        What the first pass hides; the second hides the rest.
+    told : bool
+        Whether heads that guess a level from the levels before it are told the true ones.
 
     Returns
     -------
-    loss : Tensor, shape ()
-        Mean cross-entropy of a code in nats.
-    accuracy : Tensor, shape (n_codebooks, n_levels)
-        Share of codes guessed right.
+    Guesses
+        Cross-entropy and accuracy.
     """
-    labels = codes.flatten(1, 2)
-    mask = random_mask(labels.shape[:2], mask_ratio, generator).to(codes.device)
-    both = foundation.masked_token_logits(batch.windows, mask, batch.channel_ids)
-    losses, hits = [], []
-    for logits, hidden in zip(both, (mask, ~mask), strict=True):
+    logits = foundation.masked_token_logits(
+        batch.windows, mask, batch.channel_ids, codes if told else None
+    )
+    labels, hits = codes.flatten(1, 2), []
+    for guesses, hidden in zip(logits, (mask, ~mask), strict=True):
         target = labels[hidden].permute(1, 2, 0)
-        losses.append(F.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="sum"))
-        hits.append((logits.detach().argmax(-1) == target).float().sum(-1))
-    return torch.stack(losses).sum() / labels.numel(), torch.stack(hits).sum(0) / mask.numel()
+        hits.append((guesses.detach().argmax(-1) == target).float().sum(-1))
+    accuracy = torch.stack(hits).sum(0) / mask.numel()
+    return Guesses(token_cross_entropy(logits, codes, mask), accuracy)
 
 
 def random_mask(

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from ..models import NeuroRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
 from .batches import CropSettings
+from .masking import EvenMasking
 from .settings import PretrainConfig, StageSettings
 
 # What the preset of the modality does not settle: all but signal and vocabulary.
@@ -131,3 +132,8 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     foundation: StageSettings = field(
         default_factory=lambda: StageSettings(n_steps=10_000, lr=3e-3)
     )
+
+    @property
+    def masking(self) -> EvenMasking:
+        """How patches are chosen that are hidden."""
+        return EvenMasking(self.mask_ratio)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from ..models import BioCodec, ResidualVQ
+from ..models import BioCodec, NeuroRVQTokenizer, ResidualVQ
 from ..models.encoder import Encoder, PatchEmbedding
 from ..models.projections import LevelProjections
 from ..weights.systems import Tokenizer
@@ -29,14 +29,14 @@ def start_weights(tokenizer: Tokenizer, generator: torch.Generator) -> None:
 
     Parameters
     ----------
-    tokenizer : NeuroRVQTokenizer | BioCodec
+    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
         Changed in place.
     generator : torch.Generator
         Source of what is random.
     """
     if isinstance(tokenizer, BioCodec):
         start_projections(tokenizer.quantizer, generator)
-    elif tokenizer.config.modality == "eeg":
+    elif isinstance(tokenizer, NeuroRVQTokenizer) and tokenizer.config.modality == "eeg":
         start_filter_bank(tokenizer.encoder, tokenizer.config.sfreq, generator)
 
 

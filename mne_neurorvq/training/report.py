@@ -13,12 +13,11 @@ import torch
 
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
-from ..models import NeuroRVQ
-from ..weights.systems import Tokenizer
+from ..weights.systems import Foundation, Tokenizer
 from .corpus.dataset import CorpusDataset
 from .feeding import watched_batches
-from .inputs import model_input
-from .masking import masked_token_scores
+from .inputs import codebook_names, model_input
+from .masking import guess_codes, random_mask
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
@@ -26,29 +25,38 @@ _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
 # How the card puts what systems differ in, and what the authors of some report.
 _WINDOWS = {
     "neurorvq": "Windows of 4 patches, all channels.",
+    "brainrvq": "Windows of 4 s, all channels, decoded from the codes and the mean and standard "
+    "deviation of each second.",
     "biocodec": "Windows of up to 5 s, at most 8 channels of each, scaled by median and "
     "interquartile range before the codec and scaled back after it.",
 }
-_OF_SCALES = {"neurorvq": (" (least of 4 scales)", " (mean)"), "biocodec": ("", "")}
+_OF_SCALES = {"neurorvq": (" (least of 4 scales)", " (mean)")}
+# Of whose codebooks the accuracies are means.
+_MEAN_OF = {"neurorvq": ", mean of the scales"}
 _PUBLISHED = {
     "biocodec": "The paper reports `r` 0.89, `si_sdr` 9.81 dB, all codes used and a normalised "
     "entropy above 0.92, on clinical EEG of its own: other signals, so this is no comparison of "
     "models.\n",
 }
 
+_DOMAIN_LOSSES = ("waveform", "amplitude", "phase")
 _CURVE_COLUMNS = (
     "valid_r",
     "valid_signal",
     "valid_waveform",
+    "valid_amplitude",
+    "valid_phase",
     "valid_spectral",
     "valid_loss",
     "valid_accuracy_0",
+    "valid_accuracy_1",
+    "valid_accuracy_2",
 )
 
 
 @torch.inference_mode()
 def measure(
-    tokenizer: Tokenizer, foundation: NeuroRVQ | None, corpus: CorpusDataset
+    tokenizer: Tokenizer, foundation: Foundation | None, corpus: CorpusDataset
 ) -> dict[str, Any]:
     """Measure reconstruction, use of the codes and masked-token prediction.
 
@@ -57,9 +65,9 @@ def measure(
 
     Parameters
     ----------
-    tokenizer : NeuroRVQTokenizer | BioCodec
+    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
         Trained tokenizer.
-    foundation : NeuroRVQ | None
+    foundation : NeuroRVQ | BrainRVQ | None
         Trained foundation model; its masked-token heads are measured if it has them.
     corpus : CorpusDataset
         Windows of subjects that training did not see.
@@ -68,45 +76,56 @@ def measure(
     -------
     dict
         ``system``, ``subjects`` (measures of each, see
-        :func:`~mne_neurorvq.analysis.reconstruction_quality`), ``used``, ``entropy``,
-        ``residual_norms`` per level, and per level ``masked_accuracy`` beside
-        ``commonest_code``, what guessing the commonest code would reach.
+        :func:`~mne_neurorvq.analysis.reconstruction_quality`), ``losses`` (means of the
+        tokenizer's), ``codebooks`` (their names, if they have any); per codebook and level
+        ``used``, ``entropy``, ``residual_norms``, ``masked_accuracy`` (of heads that guess a
+        level from the levels before it: told the true ones), ``fed_back_accuracy`` (going on from
+        their own guesses) and ``commonest_code``, what guessing the commonest code would reach.
     """
     config = tokenizer.config
     quality: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    codes, norms, hits = [], [], list[torch.Tensor]()
+    codes, norms, losses = [], [], list[tuple[int, dict[str, float]]]()
+    hits: dict[bool, list[torch.Tensor]] = {True: [], False: []}
     for subject, batch in watched_batches(corpus, config, n_windows=_MEASURED_WINDOWS):
         x, centre, scale = model_input(batch.windows, config)
-        found, _, quantized = tokenizer.assess(x, batch.channel_ids)
+        found, parts, quantized = tokenizer.assess(x, batch.channel_ids)
+        losses.append((len(x), {name: float(loss) for name, loss in parts.items()}))
         rebuilt = found * scale + centre
         measures = reconstruction_quality(batch.windows.numpy(), rebuilt.numpy(), config.sfreq)
         quality.setdefault(subject, []).append((len(rebuilt), measures.summary()))
         codes.append(quantized.codes.transpose(0, 1).numpy())
         norms.append(quantized.residual_norms)
         if foundation is not None and foundation.masked_tokens is not None:
-            generator = torch.Generator().manual_seed(len(hits))
-            shape = (len(rebuilt), rebuilt.shape[1], -1)
-            labels = quantized.codes.movedim(0, 1).unflatten(0, shape)
-            scores = masked_token_scores(foundation, batch, labels, generator, _MASK_RATIO)
-            hits.append(scores[1])
+            labels = quantized.codes.movedim(0, 1).unflatten(0, (*rebuilt.shape[:2], -1))
+            generator = torch.Generator().manual_seed(len(norms) - 1)
+            mask = random_mask(labels.flatten(1, 2).shape[:2], _MASK_RATIO, generator)
+            for told, found_right in hits.items():
+                found_right.append(guess_codes(foundation, batch, labels, mask, told=told).accuracy)
     every = np.concatenate(codes)
     usage = code_usage(every[:, None, None], config.quantizer.n_codes)
     commonest = usage.counts.max(-1) / usage.counts.sum(-1)
     return {
         "system": config.system,
         "subjects": {subject: _mean(parts) for subject, parts in quality.items()},
+        "losses": _mean(losses),
+        "codebooks": list(codebook_names(config)),
         "n_codes": config.quantizer.n_codes,
         "n_tokens": len(every),
         "used": usage.used.tolist(),
         "entropy": usage.normalized_entropy.tolist(),
         "residual_norms": torch.stack(norms).mean(0).tolist(),
-        "masked_accuracy": torch.stack(hits).mean(0).tolist() if hits else None,
+        "masked_accuracy": _mean_accuracy(hits[True]),
+        "fed_back_accuracy": _mean_accuracy(hits[False]),
         "commonest_code": commonest.tolist(),
     }
 
 
+def _mean_accuracy(hits: Sequence[torch.Tensor]) -> list[list[float]] | None:
+    return torch.stack(list(hits)).mean(0).tolist() if hits else None
+
+
 def _mean(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """Average measures of a subject over its montages, by the number of windows."""
+    """Average measures over batches, by the number of windows."""
     weights = [n for n, _ in parts]
     names = parts[0][1]
     return {
@@ -167,7 +186,6 @@ def card_text(
         [name, *(float(np.mean([q[f"{name}_{b}"] for q in quality.values()])) for b in bands)]
         for name in ("r", "nmse")
     ]
-    least, mean = _OF_SCALES[measures["system"]]
     parts = [
         _data_section(record),
         "## Reconstruction of people it never saw\n",
@@ -176,28 +194,12 @@ def card_text(
         "original, in volts; `nmse`: squared error in volts over the variance.\n",
         _table(["subject", *names], rows),
         _table(["band", *bands], band_rows),
+        *_domain_section(measures),
         "## Codes\n",
-        _table(
-            ["level", f"used{least}", f"normalised entropy{mean}", "residual norm"],
-            _level_rows(measures),
-        ),
+        _table(*_level_rows(measures)),
         _PUBLISHED.get(measures["system"], ""),
+        *_masked_section(measures),
     ]
-    if measures["masked_accuracy"]:
-        accuracy, chance = (
-            np.mean(measures[name], axis=0) for name in ("masked_accuracy", "commonest_code")
-        )
-        parts += [
-            "## Masked-token accuracy (half of the patches hidden, mean of the scales)\n",
-            _table(
-                ["level", "accuracy", "always the commonest code", "uniform chance"],
-                [
-                    [str(i), a, c, 1 / measures["n_codes"]]
-                    for i, (a, c) in enumerate(zip(accuracy, chance, strict=True))
-                ],
-                digits=4,
-            ),
-        ]
     for stage, rows_ in curves.items():
         if rows_:
             columns = list(rows_[-1])
@@ -226,14 +228,65 @@ def _data_section(record: dict[str, Any]) -> str:
     )
 
 
-def _level_rows(measures: dict[str, Any]) -> list[list[Any]]:
+def _domain_section(measures: dict[str, Any]) -> list[str]:
+    """Say how well each domain is predicted, where there are domains."""
+    losses = [(name, measures["losses"].get(name)) for name in _DOMAIN_LOSSES]
+    rows = [[name, loss] for name, loss in losses if loss is not None]
+    if not measures["codebooks"]:
+        return []
+    return [
+        "Errors of what the decoders predict, 1 where they know nothing: `waveform` of the samples "
+        "standardised in each second, `amplitude` of the spectrum, `phase` of all its bins, faint "
+        "ones too.\n",
+        _table(["", "error"], rows),
+    ]
+
+
+def _level_rows(measures: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Use of the codes by level, and by codebook where these have names."""
     used, entropy = np.array(measures["used"]), np.array(measures["entropy"])
-    norms = np.mean(measures["residual_norms"], axis=0)
-    rows: list[list[Any]] = [["before", "", "", float(norms[0])]]
+    norms = np.array(measures["residual_norms"])
+    if measures["codebooks"]:
+        named = [
+            [name, str(level), used[book, level], entropy[book, level], norms[book, level + 1]]
+            for book, name in enumerate(measures["codebooks"])
+            for level in range(used.shape[1])
+        ]
+        return ["codebook", "level", "used", "normalised entropy", "residual norm"], named
+    least, mean = _OF_SCALES.get(measures["system"], ("", ""))
+    header = ["level", f"used{least}", f"normalised entropy{mean}", "residual norm"]
+    rows: list[list[Any]] = [["before", "", "", norms[:, 0].mean()]]
     for level in range(used.shape[1]):
-        least, mean = float(used[:, level].min()), float(entropy[:, level].mean())
-        rows.append([str(level), least, mean, float(norms[level + 1])])
-    return rows
+        figures = used[:, level].min(), entropy[:, level].mean(), norms[:, level + 1].mean()
+        rows.append([str(level), *figures])
+    return header, rows
+
+
+def _masked_section(measures: dict[str, Any]) -> list[str]:
+    """Accuracy of guessing hidden codes, beside that of knowing nothing."""
+    if not measures["masked_accuracy"]:
+        return []
+    keys = ["masked_accuracy", "commonest_code"]
+    header = ["level", "accuracy", "always the commonest code", "uniform chance"]
+    chance, named = 1 / measures["n_codes"], measures["codebooks"]
+    if named:
+        keys.insert(1, "fed_back_accuracy")
+        header = ["codebook", "level", "accuracy", "of guessed levels before", *header[2:]]
+    found = np.array([measures[key] for key in keys])
+    if named:
+        rows = [
+            [name, str(level), *found[:, book, level], chance]
+            for book, name in enumerate(named)
+            for level in range(found.shape[-1])
+        ]
+    else:
+        means = found.mean(axis=1)
+        rows = [[str(level), *figures, chance] for level, figures in enumerate(means.T)]
+    mean_of = _MEAN_OF.get(measures["system"], "")
+    return [
+        f"## Masked-token accuracy (half of the patches hidden{mean_of})\n",
+        _table(header, rows, digits=4),
+    ]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], digits: int = 3) -> str:

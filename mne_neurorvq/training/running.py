@@ -22,8 +22,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from ..models import NeuroRVQ, NeuroRVQTokenizer
-from ..weights.systems import Tokenizer, make_tokenizer
+from ..models import BrainRVQTokenizer, NeuroRVQTokenizer
+from ..weights.systems import SYSTEMS, Foundation, Tokenizer, make_tokenizer
 from .checkpoints import (
     CHECKPOINT,
     ReplacingCheckpointIO,
@@ -32,11 +32,10 @@ from .checkpoints import (
     digest_of,
     steps_done,
 )
-from .config import plain_config
+from .config import FoundationPretrainConfig, foundation_config, plain_config
 from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
 from .inputs import model_input
-from .neurorvq import NeuroRVQPretrainConfig
 from .optimisation import start_weights
 from .settings import Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
@@ -65,14 +64,14 @@ def pretrain_tokenizer(
     ----------
     train, valid : CorpusDataset
         Windows to learn from, and of other subjects to watch.
-    config : NeuroRVQPretrainConfig | BioCodecPretrainConfig
+    config : NeuroRVQPretrainConfig | BioCodecPretrainConfig | BrainRVQPretrainConfig
         Structure, batches, objective, budget.
     run_dir : Path
         Folder of checkpoints and logs.
 
     Returns
     -------
-    NeuroRVQTokenizer | BioCodec
+    NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
         The model after the last step: nothing is chosen on ``valid``.
 
     Examples
@@ -107,10 +106,10 @@ def pretrain_tokenizer(
 def pretrain_foundation(
     train: CorpusDataset,
     valid: CorpusDataset,
-    tokenizer: NeuroRVQTokenizer,
-    config: NeuroRVQPretrainConfig,
+    tokenizer: NeuroRVQTokenizer | BrainRVQTokenizer,
+    config: FoundationPretrainConfig,
     run_dir: Path,
-) -> NeuroRVQ:
+) -> Foundation:
     """Stage two: train a foundation model on the codes of a tokenizer.
 
     The encoder starts from the tokenizer's.
@@ -119,16 +118,17 @@ def pretrain_foundation(
     ----------
     train, valid : CorpusDataset
         Windows to learn from, and of other subjects to watch.
-    tokenizer : NeuroRVQTokenizer
+    tokenizer : NeuroRVQTokenizer | BrainRVQTokenizer
         Trained tokenizer; it stays as it is.
-    config : NeuroRVQPretrainConfig
-        Batches, mask and budget; the structure is the tokenizer's.
+    config : NeuroRVQPretrainConfig | BrainRVQPretrainConfig
+        Batches, masks and budget; the structure is the tokenizer's, but for what only the
+        foundation model has: LayerScale and heads.
     run_dir : Path
         Folder of checkpoints and logs.
 
     Returns
     -------
-    NeuroRVQ
+    NeuroRVQ | BrainRVQ
         The model after the last step, with its masked-token heads.
 
     Examples
@@ -149,16 +149,16 @@ def pretrain_foundation(
     >>> config = read_config(changes=["crops.tokens_per_batch=32", "foundation.n_steps=2"])
     >>> foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
     Training...
-    >>> foundation.config == tokenizer.config
+    >>> foundation.config.quantizer == tokenizer.config.quantizer
     True
     """
     lightning.seed_everything(config.seed, verbose=False)
-    foundation = NeuroRVQ(config=tokenizer.config, masked_token_heads=True)
-    # Not strict: the tokenizer has no LayerScale.
+    kind = SYSTEMS[tokenizer.config.system].foundation
+    assert kind is not None
+    foundation = kind(config=foundation_config(tokenizer.config, config), masked_token_heads=True)
+    # Not strict: the tokenizer has no LayerScale, and that of BrainRVQ no norm of queries and keys.
     foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
-    stage = FoundationStage(
-        foundation, tokenizer, config.foundation, config.mask_ratio, config.seed
-    )
+    stage = FoundationStage(foundation, tokenizer, config.foundation, config.masking, config.seed)
     _run(stage, train, valid, config, config.foundation, run_dir)
     return foundation.eval()
 

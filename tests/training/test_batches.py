@@ -19,7 +19,7 @@ SETTINGS = st.builds(
     n_patches=st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple),
 )
 RANKS = st.integers(1, 8)
-BUDGET = 256
+BUDGET, LONGEST = 256, 9
 
 
 def _plan(sizes, settings, n_ranks=1, seed=0):
@@ -27,7 +27,14 @@ def _plan(sizes, settings, n_ranks=1, seed=0):
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(sizes))
     return plan_batches(
-        n_channels, n_patches, order, settings, max_patches=BUDGET, rng=rng, multiple_of=n_ranks
+        n_channels,
+        n_patches,
+        order,
+        settings,
+        max_tokens=BUDGET,
+        max_patches=LONGEST,
+        rng=rng,
+        multiple_of=n_ranks,
     )
 
 
@@ -47,7 +54,8 @@ def test_batches_stay_within_windows_and_budgets(sizes, settings, n_ranks):
     for batch in _plan(sizes, settings, n_ranks):
         tokens = batch.n_channels * batch.n_patches
         assert 1 <= tokens <= BUDGET
-        if len(batch.windows) > 1 and tokens > 1:
+        assert batch.n_patches <= LONGEST
+        if tokens > 1:
             assert len(batch.windows) * tokens <= settings.tokens_per_batch
         for i in batch.windows:
             assert batch.n_channels <= sizes[i][0]
@@ -58,8 +66,9 @@ def test_batches_stay_within_windows_and_budgets(sizes, settings, n_ranks):
 def test_crops_have_the_sizes_asked_for_unless_the_window_or_the_model_is_smaller(sizes, settings):
     for batch in _plan(sizes, settings):
         for i in batch.windows:
-            assert batch.n_channels in {min(c, sizes[i][0], BUDGET) for c in settings.n_channels}
-            longest = BUDGET // batch.n_channels
+            budget = min(BUDGET, settings.tokens_per_batch)
+            assert batch.n_channels in {min(c, sizes[i][0], budget) for c in settings.n_channels}
+            longest = min(LONGEST, budget // batch.n_channels)
             assert batch.n_patches in {min(p, sizes[i][1], longest) for p in settings.n_patches}
 
 
@@ -108,7 +117,8 @@ def test_full_batches_follow_the_order_and_the_rest_comes_last(sizes):
         n_patches,
         order,
         settings,
-        max_patches=BUDGET,
+        max_tokens=BUDGET,
+        max_patches=LONGEST,
         rng=np.random.default_rng(1),
     )
     place = {window: i for i, window in enumerate(order.tolist())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from mne_neurorvq.models import NeuroRVQ
 from mne_neurorvq.training import Batch
-from mne_neurorvq.training.masking import masked_token_scores, random_mask
+from mne_neurorvq.training.masking import EvenMasking, guess_codes, random_mask
 
 N_BOOKS, N_LEVELS, N_CODES = 4, 2, 16
 
@@ -33,7 +34,7 @@ class _Knowing(nn.Module):
         super().__init__()
         self.codes, self.wrong, self.masks = codes.flatten(1, 2), wrong, []
 
-    def masked_token_logits(self, x, mask, channel_ids):
+    def masked_token_logits(self, x, mask, channel_ids, codes):
         self.masks.append(mask)
         return tuple(self._logits(self.codes[hidden]) for hidden in (mask, ~mask))
 
@@ -45,7 +46,15 @@ class _Knowing(nn.Module):
 
 
 def _scores(model, batch, codes, seed=0, ratio=0.5):
-    return masked_token_scores(model, batch, codes, torch.Generator().manual_seed(seed), ratio)
+    generator = torch.Generator().manual_seed(seed)
+    return _scores_of(model, batch, codes, generator, ratio)
+
+
+def _scores_of(model, batch, codes, generator, ratio):
+    masking, patches = EvenMasking(ratio), SimpleNamespace(patch_size=200)
+    mask = masking.draw(batch.windows, patches, 0.0, generator)
+    found = guess_codes(model, batch, codes, mask)
+    return masking.loss(found.cross_entropy, mask), found.accuracy
 
 
 def test_a_mask_hides_the_same_share_of_every_window():
@@ -106,7 +115,7 @@ def test_windows_of_other_montages_score_as_they_do_alone(config):
     together = _scores(model, batch, codes)
     generator = torch.Generator().manual_seed(0)
     alone = [
-        masked_token_scores(
+        _scores_of(
             model,
             Batch(batch.windows[i : i + 1], batch.channel_ids[i : i + 1], batch.ids[i : i + 1]),
             codes[i : i + 1],

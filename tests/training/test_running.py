@@ -38,7 +38,7 @@ from mne_neurorvq.training.feeding import watched_batches
 from mne_neurorvq.training.optimisation import MuonWithAdamW, start_filter_bank, warmup_cosine
 from mne_neurorvq.training.report import read_curves
 from mne_neurorvq.training.running import make_trainer
-from mne_neurorvq.training.stages import BAD_BATCH
+from mne_neurorvq.training.stage import BAD_BATCH
 from mne_neurorvq.weights import save_pretrained
 
 PROGRAM = Path(__file__).with_name("logged_run.py")

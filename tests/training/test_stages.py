@@ -19,7 +19,7 @@ from mne_neurorvq.training import (
     StageSettings,
     TokenizerStage,
 )
-from mne_neurorvq.training.stages import BAD_BATCH
+from mne_neurorvq.training.stage import BAD_BATCH
 
 SETTINGS = StageSettings(n_steps=100, max_norm=0.5)
 NAMES = ("code", "amplitude", "phase", "signal", "waveform")
