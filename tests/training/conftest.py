@@ -17,6 +17,8 @@ from mne_neurorvq.models import BIOCODEC_EEG, QuantizerConfig
 from mne_neurorvq.training import (
     BioCodecPretrainConfig,
     BioCodecSettings,
+    BrainRVQPretrainConfig,
+    BrainRVQSettings,
     CorpusDataset,
     CropSettings,
     NeuroRVQPretrainConfig,
@@ -112,6 +114,27 @@ def biocodec_config():
 
 
 @pytest.fixture(scope="session")
+def brainrvq_config():
+    """Stages of some two epochs of a BrainRVQ of one block."""
+    quantizer = QuantizerConfig(
+        n_codebooks=2,
+        n_levels=3,
+        n_codes=16,
+        code_dim=8,
+        rule="euclidean",
+        dead_code_threshold=0.1,
+        warmup_steps=4,
+        kmeans_tokens=200,
+    )
+    return BrainRVQPretrainConfig(
+        model=BrainRVQSettings(depth=1, mlp_ratio=1.0, quantizer=quantizer),
+        crops=CropSettings(64, n_channels=(4, 8), n_patches=(2, 4)),
+        tokenizer=replace(_STAGE, lr=1.4e-3, matrix_lr=2.8e-3),
+        foundation=replace(_STAGE, n_steps=6, validate_every=3),
+    )
+
+
+@pytest.fixture(scope="session")
 def run(recordings, config, tmp_path_factory):
     """The four commands, undisturbed."""
     return _run(recordings, config, tmp_path_factory.mktemp("run"), ("tokenizer", "foundation"))
@@ -121,6 +144,13 @@ def run(recordings, config, tmp_path_factory):
 def biocodec_run(recordings, biocodec_config, tmp_path_factory):
     """The three commands of a codec, undisturbed."""
     return _run(recordings, biocodec_config, tmp_path_factory.mktemp("biocodec"), ("tokenizer",))
+
+
+@pytest.fixture(scope="session")
+def brainrvq_run(recordings, brainrvq_config, tmp_path_factory):
+    """The four commands of BrainRVQ, undisturbed."""
+    stages = ("tokenizer", "foundation")
+    return _run(recordings, brainrvq_config, tmp_path_factory.mktemp("brainrvq"), stages)
 
 
 def _run(recordings, config, root, stages):
