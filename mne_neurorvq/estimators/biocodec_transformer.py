@@ -17,6 +17,7 @@ from ..weights.registry import Kind
 from .base import check_choice
 from .codec import UNIT, CodecEstimator, decode_series, encode_series
 from .inputs import Inputs
+from .memory import Memory
 from .pooling import Pool
 from .transformer import TokenTransformer
 
@@ -60,6 +61,10 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
     batch_size : "auto" | int
         Trials per batch. Every batch has this size (the last one is filled up), so that the
         result for a trial is the same, bit for bit, whatever trials come with it.
+    memory : "auto" | None | str | joblib.Memory
+        Where outputs of the model are kept, so that cross-validation computes each trial once:
+        in this process (``"auto"``, the latest 512 MiB), in a folder that several processes may
+        share, or nowhere (None). The results are the same, bit for bit.
     verbose : bool | None
         Whether to show a progress bar; None shows it in a terminal when the work takes long.
 
@@ -129,6 +134,7 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         sfreq: float | None = None,
         device: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
+        memory: Memory = "auto",
         verbose: bool | None = None,
     ) -> None:
         self.pretrained = pretrained
@@ -143,6 +149,7 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         self.sfreq = sfreq
         self.device = device
         self.batch_size = batch_size
+        self.memory = memory
         self.verbose = verbose
 
     def _check_parameters(self) -> None:

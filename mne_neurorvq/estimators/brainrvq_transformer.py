@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .foundation import FoundationTransformer
+from .memory import Memory
 from .pooling import Pool
 
 #: What BrainRVQ's estimators load if they are given no name.
@@ -27,7 +28,7 @@ class BrainRVQTransformer(FoundationTransformer):
         Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
     revision, output, pool, channels, unit, ch_names, sfreq
         As in :class:`NeuroRVQTransformer`.
-    device, batch_size, precision, verbose
+    device, batch_size, precision, memory, verbose
         As in :class:`NeuroRVQTransformer`.
 
     Attributes
@@ -81,6 +82,7 @@ class BrainRVQTransformer(FoundationTransformer):
         device: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
         precision: Literal["auto", "float32", "bf16"] = "auto",
+        memory: Memory = "auto",
         verbose: bool | None = None,
     ) -> None:
         super().__init__(
@@ -95,6 +97,7 @@ class BrainRVQTransformer(FoundationTransformer):
             device=device,
             batch_size=batch_size,
             precision=precision,
+            memory=memory,
             verbose=verbose,
         )
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -30,7 +30,7 @@ from ..signals import (
 from ..weights.systems import Config
 from .base import SignalEstimator, check_choice
 from .inference import gather, resolve_batch_size
-from .inputs import Inputs
+from .inputs import Batch, Inputs
 
 #: Unit of centres and scales, and so of what is decoded.
 UNIT = "uV"
@@ -76,33 +76,34 @@ class CodecInputs(Inputs):
             self.trials, self.matches, sfreq=sfreq, unit=UNIT, start=start, stop=stop
         )
 
-    def batches(self, n_trials: int) -> Iterator[list[NDArray[np.float32]]]:
-        """Prepare successive batches of trials for the codec.
+    def prepared(self, start: int, stop: int) -> Batch:
+        """Prepare some trials for the codec.
 
         Parameters
         ----------
-        n_trials : int
-            Trials per batch.
+        start : int
+            The first.
+        stop : int
+            One past the last.
 
-        Yields
-        ------
+        Returns
+        -------
         list of ndarray
             Scaled signals ``(n_trials, n_used, n_times)``, of which the codec completes the last
             patch, and ``(n_trials, n_used, 2)``, centre and scale of each channel in microvolts.
         """
-        for start in range(0, len(self.trials), n_trials):
-            data = self.read(start, n_trials)
-            if self.centre is None or self.scale is None:
-                centre, scale = robust_statistics(data)
-            else:
-                self._check_silence(data, start, self.scale)
-                shape = data.shape[:2]
-                # A silent channel may rest elsewhere than in fit: it comes back as it is.
-                centre = np.where(self.scale == 0, np.median(data, axis=-1), self.centre)
-                scale = np.broadcast_to(self.scale, shape)
-            # In double precision until here: codes do not depend on the unit of the trials.
-            scaled = scale_by(data, centre, scale).astype(np.float32)
-            yield [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
+        data = self.read(start, stop - start)
+        if self.centre is None or self.scale is None:
+            centre, scale = robust_statistics(data)
+        else:
+            self._check_silence(data, start, self.scale)
+            shape = data.shape[:2]
+            # A silent channel may rest elsewhere than in fit: it comes back as it is.
+            centre = np.where(self.scale == 0, np.median(data, axis=-1), self.centre)
+            scale = np.broadcast_to(self.scale, shape)
+        # In double precision until here: codes do not depend on the unit of the trials.
+        scaled = scale_by(data, centre, scale).astype(np.float32)
+        return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
 
     def _check_silence(
         self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..weights.registry import Kind
 from .inputs import Inputs
+from .memory import Memory
 from .pooling import Pool
 from .transformer import TokenTransformer
 
@@ -44,6 +45,7 @@ class FoundationTransformer(TokenTransformer):
         device: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
         precision: Literal["auto", "float32", "bf16"] = "auto",
+        memory: Memory = "auto",
         verbose: bool | None = None,
     ) -> None:
         self.pretrained = pretrained
@@ -57,6 +59,7 @@ class FoundationTransformer(TokenTransformer):
         self.device = device
         self.batch_size = batch_size
         self.precision = precision
+        self.memory = memory
         self.verbose = verbose
 
     def _embed(self, inputs: Inputs) -> Iterator[NDArray[np.floating]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -171,16 +172,32 @@ def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
     start = 0
     for batch in batches:
         if gathered is None:
-            shape = (n_trials, *batch.shape[1:])
-            if batch[:1].nbytes * n_trials > _IN_MEMORY:
-                with TemporaryFile() as scratch:  # the array keeps a handle of its own
-                    gathered = np.memmap(scratch, batch.dtype, "w+", shape=shape)
-            else:
-                gathered = np.empty(shape, batch.dtype)
+            gathered = allocate((n_trials, *batch.shape[1:]), batch.dtype)
         gathered[start : start + len(batch)] = batch
         start += len(batch)
     assert gathered is not None
     return gathered
+
+
+def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Make an array without values: in memory or, where that is large, in a scratch file.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+    dtype : dtype
+        Its type.
+
+    Returns
+    -------
+    ndarray
+        Beyond 2 GiB it lies in a file without a name, which goes when the array does.
+    """
+    if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
+        return np.empty(shape, dtype)
+    with TemporaryFile() as scratch:  # the array keeps a handle of its own
+        return np.memmap(scratch, dtype, "w+", shape=shape)
 
 
 def _full(window: Tensor, size: int) -> Tensor:

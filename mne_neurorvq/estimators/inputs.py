@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,20 @@ from ..signals import (
 )
 from ..weights.systems import Config
 
+#: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
+Batch = list[NDArray[np.float32]]
+_Item = TypeVar("_Item")
+
+
+class Sieve(Protocol):
+    """Chooses, batch by batch, the trials that a model gets."""
+
+    def order(self, starts: range) -> Sequence[int]:
+        """Order in which batches are read, by their first trials."""
+
+    def sift(self, start: int, batch: Batch) -> Batch:
+        """Take a batch, from a certain trial on, and give those that pass."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -43,12 +58,15 @@ class Inputs:
         How windows are cut, at the model's rate.
     config : Config
         The model's unit and rate.
+    sieve : Sieve | None
+        Chooses the trials that the model gets; None lets all pass.
     """
 
     trials: Trials
     matches: Sequence[ChannelMatch]
     segmentation: Segmentation
     config: Config
+    sieve: Sieve | None = None
 
     @property
     def ch_names(self) -> tuple[str, ...]:
@@ -70,7 +88,7 @@ class Inputs:
         """Vocabulary rows of the used channels."""
         return used_channels(self.matches)[1]
 
-    def batches(self, n_trials: int) -> Iterator[list[NDArray[np.float32]]]:
+    def batches(self, n_trials: int) -> Iterator[Batch]:
         """Prepare successive batches of trials for the model.
 
         Parameters
@@ -80,19 +98,52 @@ class Inputs:
 
         Yields
         ------
+        list of ndarray
+            What :meth:`prepared` gives, of the trials that pass the sieve.
+        """
+        starts: Sequence[int] = range(0, len(self.trials), n_trials)
+        if self.sieve is not None:
+            starts = self.sieve.order(range(0, len(self.trials), n_trials))
+        last = len(self.trials)
+        read = ((start, self.prepared(start, min(start + n_trials, last))) for start in starts)
+        for start, batch in _ahead(read):
+            passed = batch if self.sieve is None else self.sieve.sift(start, batch)
+            if len(passed[0]):
+                yield passed
+
+    def prepared(self, start: int, stop: int) -> Batch:
+        """Prepare some trials for the model.
+
+        Parameters
+        ----------
+        start : int
+            The first.
+        stop : int
+            One past the last.
+
+        Returns
+        -------
         list of ndarray, each of shape (n_trials, n_used, patches * patch_size)
             One array per segment, in the model's unit and rate.
         """
-        for start in range(0, len(self.trials), n_trials):
-            yield prepare(
-                self.trials,
-                self.matches,
-                self.segmentation,
-                model_sfreq=self.config.sfreq,
-                model_unit=self.config.unit,
-                start=start,
-                stop=min(start + n_trials, len(self.trials)),
-            )
+        return prepare(
+            self.trials,
+            self.matches,
+            self.segmentation,
+            model_sfreq=self.config.sfreq,
+            model_unit=self.config.unit,
+            start=start,
+            stop=stop,
+        )
+
+
+def _ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
+    """Read each batch while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(next, batches, None)
+        while (batch := reading.result()) is not None:
+            reading = thread.submit(next, batches, None)
+            yield batch
 
 
 def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:

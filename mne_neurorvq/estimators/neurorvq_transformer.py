@@ -46,6 +46,10 @@ class NeuroRVQTransformer(FoundationTransformer):
         the result for a trial is the same, bit for bit, whatever trials come with it.
     precision : "auto" | "float32" | "bf16"
         Precision of embeddings; ``"auto"`` is float32. Codes are always computed in float32.
+    memory : "auto" | None | str | joblib.Memory
+        Where outputs of the model are kept, so that cross-validation computes each trial once:
+        in this process (``"auto"``, the latest 512 MiB), in a folder that several processes may
+        share, or nowhere (None). The results are the same, bit for bit.
     verbose : bool | None
         Whether to show a progress bar; None shows it in a terminal when the work takes long.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import mne
 import numpy as np
@@ -13,16 +13,27 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..tokens import Tokens
 from ..weights import LoadedModel, load_pretrained
 from ..weights.registry import Kind
 from .base import SignalEstimator, check_choice
-from .inference import decode_batches, resolve_device
+from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
+from .memory import Values, check_memory, find_store
 from .outputs import as_epochs, check_origin, first_info
 from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
+from .reuse import compute_once, describe_model
+
+# Parameters that the model, its inputs and the machine tell, or that change no output.
+_IN_THE_INPUTS = frozenset(
+    "pretrained revision channels unit ch_names sfreq device batch_size memory verbose".split()
+)
+# Parameters that only say what becomes of the codes.
+_OF_COLUMNS = frozenset("output pool levels combine precision".split())
+# Trials whose codes are counted at a time.
+_TRIALS = 64
 
 
 class TokenTransformer(TransformerMixin, SignalEstimator):
@@ -100,21 +111,45 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
                 f"{self.segmentation_.n_patches}: the columns would differ. Use windows of one "
                 "length, or pool='mean' or 'time'."
             )
-        return np.concatenate(list(self._columns(inputs)))
-
-    def _columns(self, inputs: Inputs) -> Iterator[NDArray[Any]]:
-        weights = inputs.segmentation.weights
         if self.output == "embedding":
-            for features in self._embed(inputs):
-                yield pool_embedding(features, weights, self.pool)
-        else:
-            for codes, _ in self._encode(inputs):
-                codes = codes[..., self._levels(codes.shape[-1])]
-                if self.output == "tokens":
-                    yield codes.reshape(len(codes), -1).astype(np.int32)
-                else:
-                    n_codes = self._model("tokenizer").config.quantizer.n_codes
-                    yield pool_histogram(codes, n_codes, weights, self.pool)
+            return self._computed("embedding", inputs)[0]
+        codes = self._computed("codes", inputs)[0]
+        codes = codes[..., self._levels(codes.shape[-1])]
+        if self.output == "tokens":
+            return codes.reshape(len(codes), -1).astype(np.int32)
+        n_codes = self._model("tokenizer").config.quantizer.n_codes
+        weights = inputs.segmentation.weights
+        return gather(
+            (
+                pool_histogram(codes[start : start + _TRIALS], n_codes, weights, self.pool)
+                for start in range(0, len(codes), _TRIALS)
+            ),
+            len(codes),
+        )
+
+    def _computed(self, what: Literal["embedding", "codes"], inputs: Inputs) -> Values:
+        """Pooled embeddings, or codes and side information, of all trials; none computed twice."""
+        kind = self._kinds["embedding"] if what == "embedding" else "tokenizer"
+        compute = self._pooled if what == "embedding" else self._encode
+        store = find_store(self.memory)
+        facts = "" if store is None else self._determined_by(what, self._model(kind), inputs)
+        return compute_once(compute, inputs, store, facts)
+
+    def _pooled(self, inputs: Inputs) -> Iterator[Values]:
+        for features in self._embed(inputs):
+            yield (pool_embedding(features, inputs.segmentation.weights, self.pool),)
+
+    def _determined_by(self, what: str, model: nn.Module, inputs: Inputs) -> str:
+        """All that determines outputs besides the signals that the model is given."""
+        device = resolve_device(self.device)
+        segmentation = inputs.segmentation
+        trials_per_pass = self._trials_per_pass(
+            self.batch_size, len(inputs.picks), max(segmentation.segments), device
+        )
+        without = _IN_THE_INPUTS | (_OF_COLUMNS if what == "codes" else frozenset())
+        chosen = {k: v for k, v in sorted(self.get_params().items()) if k not in without}
+        facts = (type(self).__name__, what, chosen, inputs.rows, segmentation, trials_per_pass)
+        return f"{facts} {describe_model(model, device)}"
 
     def tokenize(self, X: Any) -> Tokens:
         """Turn trials into tokens.
@@ -136,7 +171,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
         inputs = self._inputs(X)
-        codes, side = (np.concatenate(parts) for parts in zip(*self._encode(inputs), strict=True))
+        codes, side = self._computed("codes", inputs)
         trials, segmentation = inputs.trials, inputs.segmentation
         return Tokens(
             codes=codes,
@@ -269,6 +304,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         self._check_signal_parameters()
         check_choice("output", self.output, tuple(self._kinds))
         check_choice("pool", self.pool, POOLS)
+        check_memory(self.memory)
         if self.output == "histogram" and self.pool == "none":
             raise ValueError(
                 "pool='none' leaves no histogram, only each single code: use output='tokens'."

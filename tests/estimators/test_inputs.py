@@ -170,7 +170,8 @@ def test_fitting_leaves_epochs_as_they_were(on_disk, epochs):
 
 
 def test_memory_does_not_grow_with_the_number_of_trials_on_disk(on_disk):
-    fitted = NeuroRVQTransformer(TINY, output="histogram", batch_size=1).fit(on_disk(2))
+    fitted = NeuroRVQTransformer(TINY, output="histogram", batch_size=1, memory=None)
+    fitted.fit(on_disk(2))
 
     def peak(n_trials):
         some = on_disk(n_trials).drop_bad()
