@@ -39,6 +39,7 @@ from mne_neurorvq.training.feeding import watched_batches
 from mne_neurorvq.training.inputs import largest_crop
 from mne_neurorvq.training.masking import guess_codes
 from mne_neurorvq.training.report import measure, read_curves
+from mne_neurorvq.training.stage import by_level
 
 PROGRAM = Path(__file__).with_name("logged_run.py")
 DOMAINS = ("time", "frequency")
@@ -209,6 +210,19 @@ def test_use_and_perplexity_are_logged_by_level_and_domain(brainrvq_run):
         for level in range(3):
             both = [float(last[f"valid_{counted}_{domain}_{level}"]) for domain in DOMAINS]
             assert float(last[f"valid_{counted}_{level}"]) == min(both)
+
+
+def test_the_figures_of_a_domain_are_those_of_its_codebook(brainrvq_config, config):
+    values = torch.arange(6.0).view(2, 3)
+    named = by_level("used", values, values.amin(0), brainrvq_config.model.config())
+    assert [float(named[f"used_time_{level}"]) for level in range(3)] == [0, 1, 2]
+    assert [float(named[f"used_frequency_{level}"]) for level in range(3)] == [3, 4, 5]
+    plain = by_level("used", values, values.amin(0), config.model.config())
+    assert {name: float(value) for name, value in plain.items()} == {
+        "used_0": 0,
+        "used_1": 1,
+        "used_2": 2,
+    }
 
 
 # ---- stage two
