@@ -37,7 +37,7 @@ def pick_matching(
     ----------
     raw : mne.io.Raw
         Recording; changed in place, not loaded.
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Vocabulary and modality.
 
     Returns
@@ -84,7 +84,7 @@ def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:
     ----------
     raw : mne.io.Raw
         Recording of the model's channels, preloaded or not; not changed.
-    config : NeuroRVQConfig | BioCodecConfig
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Modality, unit and rate.
 
     Returns

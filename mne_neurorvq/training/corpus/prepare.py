@@ -49,7 +49,7 @@ def prepare_corpus(
         Files, folders (searched with their subfolders), globs and BIDS roots.
     out : str or path-like
         Folder of the corpus; new, or one that was begun with the same settings.
-    system : "neurorvq" | "biocodec"
+    system : "neurorvq" | "biocodec" | "brainrvq"
         Whose models are to learn from it: gives filters, rate and channels.
     modality : str
         Kind of signal.
