@@ -106,7 +106,7 @@ class Inputs:
             starts = self.sieve.order(range(0, len(self.trials), n_trials))
         last = len(self.trials)
         read = ((start, self.prepared(start, min(start + n_trials, last))) for start in starts)
-        for start, batch in _ahead(read):
+        for start, batch in read_ahead(read):
             passed = batch if self.sieve is None else self.sieve.sift(start, batch)
             if len(passed[0]):
                 yield passed
@@ -137,9 +137,20 @@ class Inputs:
         )
 
 
-def _ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
-    """Read each batch while the one before it is worked on."""
-    with ThreadPoolExecutor(1) as thread:
+def read_ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
+    """Read each batch while the one before it is worked on.
+
+    Parameters
+    ----------
+    batches : iterator
+        Reads them; none of them is None.
+
+    Yields
+    ------
+    object
+        Each batch.
+    """
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
         reading = thread.submit(next, batches, None)
         while (batch := reading.result()) is not None:
             reading = thread.submit(next, batches, None)

@@ -17,7 +17,7 @@ Memory = str | PathLike[str] | joblib.Memory | None
 #: What is kept of one trial.
 Values = tuple[NDArray[Any], ...]
 # Bytes of an entry besides its numbers: key, tuple, the arrays' own facts, measured.
-_OVERHEAD = 800
+_OVERHEAD = 500
 
 
 class Store(Protocol):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import mne
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from mne_neurorvq import NeuroRVQTransformer, load_pretrained
+from mne_neurorvq.estimators.memory import IN_PROCESS
 from mne_neurorvq.weights import LoadedModel
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -32,6 +33,14 @@ def make_signals(
     rng = np.random.default_rng(seed)
     gains = rng.uniform(0.5, 2.0, (n_trials, n_channels, 1))
     return scale * gains * rng.standard_normal((n_trials, n_channels, n_times))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compute_everything() -> Iterator[None]:
+    """Keep nothing in the process: results that are compared must have been computed."""
+    bound, IN_PROCESS.most_bytes = IN_PROCESS.most_bytes, 0
+    yield
+    IN_PROCESS.most_bytes = bound
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import tracemalloc
 import warnings
 
@@ -17,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
 from mne_neurorvq.datasets.montage import standard_montage
+from mne_neurorvq.estimators.inputs import read_ahead
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4", "Pz"]
@@ -389,3 +391,34 @@ def test_the_offset_of_an_amplifier_causes_one_warning(epochs):
         transformer = NeuroRVQTransformer(TINY).fit(shifted)
     assert len(caught) == 1
     transformer.transform(shifted)  # says it no more
+
+
+def test_reading_runs_one_batch_ahead_and_no_further():
+    read, second = [], threading.Event()
+
+    def batches():
+        for number in range(5):
+            read.append(number)
+            if number == 1:
+                second.set()
+            yield number
+
+    ahead = read_ahead(batches())
+    assert next(ahead) == 0
+    assert second.wait(timeout=60)  # nobody has asked for it yet
+    assert read == [0, 1]
+    assert next(ahead) == 1
+    assert max(read) <= 2
+    ahead.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("read-ahead")]
+
+
+def test_an_error_of_reading_comes_where_the_batch_is_asked_for():
+    def batches():
+        yield 0
+        raise ValueError("broken")
+
+    ahead = read_ahead(batches())
+    assert next(ahead) == 0
+    with pytest.raises(ValueError, match="broken"):
+        next(ahead)

@@ -1,0 +1,302 @@
+# License: BSD-3-Clause
+"""No trial is computed twice, and nothing else changes: outputs of transformers are kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from contextlib import contextmanager
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import make_pipeline
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from mne_neurorvq import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQTransformer,
+    as_array_like,
+    load_pretrained,
+)
+from mne_neurorvq.estimators.memory import IN_PROCESS, FolderStore, ProcessStore
+from mne_neurorvq.estimators.reuse import describe_model
+from mne_neurorvq.weights import save_pretrained
+
+TINY = "neurorvq-eeg-tiny-random"
+TRANSFORMERS = {
+    NeuroRVQTransformer: TINY,
+    BioCodecTransformer: "biocodec-eeg-tiny-random",
+    BrainRVQTransformer: "brainrvq-eeg-tiny-random",
+}
+NAMES = ["C3", "Cz", "C4"]
+SIGNALS = 20 * np.random.default_rng(0).standard_normal((9, 3, 250))
+
+
+@pytest.fixture(autouse=True)
+def _keep(monkeypatch):
+    """Keep outputs in the process, as no other tests do."""
+    monkeypatch.setattr(IN_PROCESS, "most_bytes", 2**29)
+    yield
+    IN_PROCESS.clear()
+
+
+@pytest.fixture
+def one_thread():
+    """Workers compute with one thread, and what rounds otherwise is not shared."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def counted():
+    """Count the passes of every module; with one trial a pass they are trials."""
+    passes = Counter()
+    hook = register_module_forward_pre_hook(
+        lambda module, given: passes.update([type(module).__name__])
+    )
+    try:
+        yield passes
+    finally:
+        hook.remove()
+
+
+def fitted(kind, **parameters):
+    given = dict(ch_names=NAMES, sfreq=200.0, batch_size=2) | parameters
+    return kind(TRANSFORMERS[kind], **given).fit(SIGNALS)
+
+
+EVERYTHING = {
+    (kind, output): fitted(kind, output=output, memory=None).transform(SIGNALS)
+    for kind in TRANSFORMERS
+    for output in ("embedding", "tokens", "histogram")
+}
+FITTED = {kind: fitted(kind) for kind in TRANSFORMERS}
+
+
+# The same bits
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+@settings(max_examples=12)
+@given(
+    st.lists(st.lists(st.integers(0, len(SIGNALS) - 1), min_size=1, max_size=12), max_size=3),
+    st.sampled_from(["embedding", "tokens", "histogram"]),
+)
+def test_whatever_came_before_a_trial_gives_the_same_bits(kind, earlier, output):
+    IN_PROCESS.clear()
+    transformer = FITTED[kind].set_params(output=output)
+    for trials in (*earlier, range(len(SIGNALS))):
+        found = transformer.transform(SIGNALS[list(trials)])
+        assert_array_equal(found, EVERYTHING[kind, output][list(trials)])
+        assert found.dtype == EVERYTHING[kind, output].dtype
+
+
+def test_signals_decide_not_what_holds_them(make_epochs):
+    epochs = make_epochs(n_trials=5, n_times=200, sfreq=200.0)
+    transformer = NeuroRVQTransformer(TINY, batch_size=1)
+    expected = transformer.fit(epochs).transform(epochs)
+    with counted() as passes:
+        for X in (epochs, as_array_like(epochs), [epochs[i] for i in range(5)]):
+            assert_array_equal(clone(transformer).fit(X).transform(X), expected)
+    assert not passes["NeuroRVQ"]
+
+
+def test_tokens_reconstructions_and_histograms_share_their_codes():
+    fitted(NeuroRVQTransformer, output="tokens").transform(SIGNALS)
+    other = fitted(NeuroRVQTransformer, output="histogram", pool="time")
+    with counted() as passes:
+        other.transform(SIGNALS)
+        tokens = other.tokenize(SIGNALS)
+    assert not passes
+    expected = fitted(NeuroRVQTransformer, memory=None).tokenize(SIGNALS)
+    assert_array_equal(tokens.codes, expected.codes)
+    assert_array_equal(tokens.side, expected.side)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (NeuroRVQTransformer, {"pool": "time"}),
+        (NeuroRVQTransformer, {"precision": "bf16"}),
+        (NeuroRVQTransformer, {"batch_size": 3}),
+        (NeuroRVQTransformer, {"ch_names": ["Cz", "C3", "C4"]}),
+        (BioCodecTransformer, {"levels": [0]}),
+        (BioCodecTransformer, {"combine": "concatenate"}),
+        (BioCodecTransformer, {"scaling": "fit"}),
+    ],
+)
+def test_what_changes_the_output_is_not_mistaken(kind, change):
+    fitted(kind).transform(SIGNALS)
+    expected = fitted(kind, memory=None, **change).transform(SIGNALS)
+    with counted() as passes:
+        assert_array_equal(fitted(kind, **change).transform(SIGNALS), expected)
+    assert passes
+
+
+def test_other_weights_in_the_same_place_are_other_weights(tmp_path):
+    loaded = load_pretrained(TINY, only="foundation")
+    found = []
+    for _ in range(2):
+        save_pretrained(tmp_path / "model", foundation=loaded.foundation)
+        transformer = NeuroRVQTransformer(
+            str(tmp_path / "model"), ch_names=NAMES, sfreq=200.0, memory=str(tmp_path / "kept")
+        )
+        found.append(transformer.fit(SIGNALS).transform(SIGNALS))
+        shutil.rmtree(tmp_path / "model")
+        with torch.no_grad():
+            for weights in loaded.foundation.parameters():
+                weights.add_(0.01)
+    assert not np.isclose(*found).all()
+
+
+def test_rounding_is_part_of_what_a_model_computes(one_thread):
+    model = load_pretrained(TINY, only="foundation").foundation
+    device = torch.device("cpu")
+    alone = describe_model(model, device)
+    torch.set_num_threads(2)
+    assert describe_model(model, device) != alone
+
+
+def test_results_that_are_changed_afterwards_stay_what_they_were():
+    transformer = fitted(NeuroRVQTransformer)
+    expected = transformer.transform(SIGNALS)
+    first = transformer.transform(SIGNALS)
+    first[:] = 0
+    assert_array_equal(transformer.transform(SIGNALS), expected)
+
+
+# Each trial once
+
+
+@pytest.mark.parametrize("memory", ["auto", "folder"])
+def test_folds_compute_each_trial_once(make_epochs, tmp_path, memory):
+    epochs = make_epochs(n_trials=12, n_times=200, sfreq=200.0)
+    y = np.arange(12) % 2
+    memory = str(tmp_path) if memory == "folder" else memory
+    found = {}
+    for kept in (None, memory):
+        transformer = NeuroRVQTransformer(TINY, batch_size=1, memory=kept)
+        pipeline = make_pipeline(transformer, LogisticRegression())
+        with counted() as passes:
+            found[kept] = cross_val_predict(pipeline, epochs, y, cv=4, method="predict_proba")
+        assert passes["NeuroRVQ"] == (4 * 12 if kept is None else 12)
+    assert_array_equal(found[memory], found[None])
+
+
+def test_processes_share_a_folder(make_epochs, tmp_path, one_thread):
+    X = as_array_like(make_epochs(n_trials=12, n_times=200, sfreq=200.0))
+    y = np.arange(12) % 2
+    pipeline = make_pipeline(NeuroRVQTransformer(TINY, memory=str(tmp_path)), LogisticRegression())
+    found = cross_val_score(pipeline, X, y, cv=4, n_jobs=2, scoring="neg_log_loss")
+    with counted() as passes:
+        assert_array_equal(cross_val_score(pipeline, X, y, cv=4, scoring="neg_log_loss"), found)
+    assert not passes["NeuroRVQ"]
+    pipeline.set_params(neurorvqtransformer__memory=None)
+    assert_array_equal(cross_val_score(pipeline, X, y, cv=4, scoring="neg_log_loss"), found)
+
+
+def test_batches_of_what_is_missing_are_full():
+    transformer = fitted(NeuroRVQTransformer, batch_size=4)
+    transformer.transform(SIGNALS[::2])
+    with counted() as passes:
+        transformer.transform(SIGNALS)
+    assert passes["NeuroRVQ"] == 1 * len(transformer.segmentation_.segments)
+
+
+def test_a_search_takes_a_memory_of_joblib(make_epochs, tmp_path):
+    epochs = make_epochs(n_trials=12, n_times=200, sfreq=200.0)
+    transformer = NeuroRVQTransformer(TINY, memory=joblib.Memory(tmp_path, verbose=0))
+    search = GridSearchCV(
+        make_pipeline(transformer, LogisticRegression()),
+        {"neurorvqtransformer__pool": ["mean", "time"]},
+        cv=2,
+        error_score="raise",
+    )
+    search.fit(epochs, np.arange(12) % 2)
+    assert len(list(tmp_path.rglob("output.pkl"))) == 2 * 12
+
+
+# Stores
+
+
+def entries(store, keys):
+    return [key for key in keys if store.get(key) is not None]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 60)), max_size=30))
+def test_a_process_keeps_no_more_than_its_bound(puts):
+    store = ProcessStore(2000)
+    for key, n_values in puts:
+        store.put(key, (np.arange(n_values, dtype=np.float64), np.zeros(2)))
+        assert store.n_bytes <= store.most_bytes
+    kept = entries(store, "abcdef")
+    assert store.n_bytes == sum(500 + store.get(key)[0].nbytes + 16 for key in kept)
+    for key in kept:
+        assert len(store.get(key)[0]) == dict(puts)[key]
+    store.clear()
+    assert (len(store), store.n_bytes) == (0, 0)
+
+
+def test_what_was_not_used_for_longest_goes_first():
+    store = ProcessStore(3 * 540)
+    for key in "abc":
+        store.put(key, (np.zeros(5),))
+    store.get("a")
+    store.put("d", (np.zeros(5),))
+    assert entries(store, "abcd") == ["a", "c", "d"]
+
+
+def test_one_trial_does_not_keep_its_batch():
+    store = ProcessStore(10**6)
+    batch = np.zeros((100, 5))
+    store.put("a", (batch[0],))
+    assert not np.shares_memory(store.get("a")[0], batch)
+
+
+def test_a_damaged_or_removed_entry_is_computed_anew(tmp_path):
+    store = FolderStore(joblib.Memory(tmp_path, verbose=0))
+    for damage in (lambda file: file.write_bytes(b"no pickle"), lambda file: file.unlink()):
+        store.put("a", (np.arange(3),))
+        (file,) = tmp_path.rglob("output.pkl")
+        damage(file)
+        assert store.get("a") is None
+        store.put("a", (np.arange(4),))
+        assert_array_equal(store.get("a")[0], np.arange(4))
+        shutil.rmtree(file.parent)
+    assert store.get("b") is None
+
+
+def test_a_memory_without_a_place_keeps_nothing():
+    transformer = fitted(NeuroRVQTransformer, memory=joblib.Memory(None))
+    expected = EVERYTHING[NeuroRVQTransformer, "embedding"]
+    assert_array_equal(transformer.transform(SIGNALS), expected)
+    assert_array_equal(transformer.transform(SIGNALS), expected)
+
+
+@pytest.mark.parametrize("memory", [True, 3, object()])
+def test_what_names_no_memory_is_refused(memory):
+    with pytest.raises(TypeError, match="memory="):
+        fitted(NeuroRVQTransformer, memory=memory)
+
+
+@pytest.mark.parametrize("memory", ["auto", "folder"])
+def test_a_broken_trial_is_named_by_its_place(tmp_path, memory):
+    transformer = fitted(
+        NeuroRVQTransformer, memory=str(tmp_path) if memory == "folder" else memory
+    )
+    transformer.transform(SIGNALS[:4])
+    broken = np.concatenate([SIGNALS] * 10)
+    broken[71, 1, 5] = np.nan
+    with pytest.raises(ValueError, match="Trial 71, channel 'Cz'"):
+        transformer.transform(broken)
