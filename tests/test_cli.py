@@ -13,17 +13,22 @@ import pytest
 
 from mne_neurorvq import (
     BioCodecTransformer,
+    BrainRVQTransformer,
     NeuroRVQTransformer,
     Tokens,
     list_pretrained,
+    load_pretrained,
     preprocess,
 )
 from mne_neurorvq.cli import main
 from mne_neurorvq.datasets import simulate_recordings
+from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
 TINY_MODEL = ("--pretrained", TINY)
 pytestmark = pytest.mark.usefixtures("close_figures")
+# Simulated recordings have nothing below 0.5 Hz; BrainRVQ was made for 0.1 Hz and more.
+_LITTLE_DRIFT = pytest.mark.filterwarnings("ignore:The Epochs were filtered to 0.5-75 Hz")
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +166,15 @@ def test_embed_writes_features_with_names_and_times(recordings, tmp_path):
         assert file["pretrained"] == TINY
 
 
+@_LITTLE_DRIFT
+@pytest.mark.parametrize("kind", [BioCodecTransformer, BrainRVQTransformer])
 @pytest.mark.parametrize("command", ["tokenize", "reconstruct", "embed"])
-def test_a_codec_is_served_with_its_own_filters(command, recordings, tmp_path):
-    codec = "biocodec-eeg-tiny-random"
-    assert _run(command, recordings[0], "-o", tmp_path, "--pretrained", codec) == 0
-    raw = preprocess(mne.io.read_raw(recordings[0], verbose=False), codec)
+def test_every_system_is_served_with_its_own_filters(command, kind, recordings, tmp_path):
+    name = f"{kind._system}-eeg-tiny-random"
+    assert _run(command, recordings[0], "-o", tmp_path, "--pretrained", name) == 0
+    raw = preprocess(mne.io.read_raw(recordings[0], verbose=False), name)
     windows = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose=False)
-    model = BioCodecTransformer(codec).fit(windows)
+    model = kind(name).fit(windows)
     (written,) = tmp_path.iterdir()
     if command == "tokenize":
         assert np.array_equal(Tokens.load(written).codes, model.tokenize(windows).codes)
@@ -178,20 +185,29 @@ def test_a_codec_is_served_with_its_own_filters(command, recordings, tmp_path):
         np.testing.assert_allclose(rebuilt, model.reconstruct(windows).get_data(), rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("biocodec-eeg-tiny-random", "--channels strict: .*takes channels of any name"),
-        ("brainrvq-eeg-tiny-random", "no commands for its system yet"),
-    ],
-)
-def test_what_a_system_lacks_is_told_before_the_first_file(
-    name, message, recordings, tmp_path, capsys
+def test_a_codec_has_no_rule_for_channels_and_says_so_before_the_first_file(
+    recordings, tmp_path, capsys
 ):
-    out, strict = tmp_path / "out", ("--channels", "strict")
-    assert _run("tokenize", recordings[0], "-o", out, "--pretrained", name, *strict) == 2
-    assert re.search(message, _error(capsys))
+    out, codec = tmp_path / "out", ("--pretrained", "biocodec-eeg-tiny-random")
+    assert _run("tokenize", recordings[0], "-o", out, "--channels", "strict", *codec) == 2
+    assert re.search("--channels strict: .*takes channels of any name", _error(capsys))
     assert not out.exists()
+
+
+@_LITTLE_DRIFT
+def test_a_rule_for_channels_reaches_brainrvq(recordings, tmp_path, capsys):
+    raw = mne.io.read_raw(recordings[2], preload=True, verbose=False)
+    raw.rename_channels({"Pz": "Fp1-F3"}).save(tmp_path / "x_raw.fif", verbose=False)
+    model = ("--pretrained", "brainrvq-eeg-tiny-random", "--channels", "strict")
+    assert _run("embed", tmp_path / "x_raw.fif", "-o", tmp_path / "out", *model) == 1
+    assert "Fp1-F3" in capsys.readouterr().err
+
+
+def test_a_tokenizer_alone_embeds_nothing_and_says_so(recordings, tmp_path, capsys):
+    loaded = load_pretrained("brainrvq-eeg-tiny-random", only="tokenizer")
+    folder = save_pretrained(tmp_path / "model", loaded.tokenizer)
+    assert _run("embed", recordings[0], "-o", tmp_path / "out", "--pretrained", folder) == 2
+    assert "embeddings need a foundation model" in _error(capsys)
 
 
 def test_times_count_from_the_start_of_a_recording_that_was_cropped(recordings, tmp_path):

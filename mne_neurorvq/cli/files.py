@@ -18,7 +18,12 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators import BioCodecTransformer, NeuroRVQTransformer, preprocess
+from ..estimators import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQTransformer,
+    preprocess,
+)
 from ..estimators.preprocessing import registered
 from ..estimators.transformer import TokenTransformer
 from ..weights import load_pretrained
@@ -28,6 +33,11 @@ _ENDINGS = {
     "tokenize": "-tokens.h5",
     "reconstruct": "-reconstructed-epo.fif",
     "embed": "-embedding.npz",
+}
+_TRANSFORMERS: dict[str, type[TokenTransformer]] = {
+    "neurorvq": NeuroRVQTransformer,
+    "biocodec": BioCodecTransformer,
+    "brainrvq": BrainRVQTransformer,
 }
 _EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
 
@@ -100,34 +110,33 @@ def _check_model(args: argparse.Namespace) -> str:
     """Fail before the first file, not in every one, if the model cannot do it; give its system."""
     # Of a named model the system is known without a download.
     system = (registered(args.pretrained) or load_pretrained(args.pretrained).config).system
-    _transformer(args, system)
-    if system == "biocodec":
-        load_pretrained(args.pretrained, only="tokenizer").require("tokenizer", "biocodec")
-    elif args.command == "embed":
-        load_pretrained(args.pretrained, only="foundation").require("foundation")
-    else:
-        load_pretrained(args.pretrained, only="tokenizer").require("tokenizer")
+    kind = _transformer(args, system)._kinds[_output(args)]
+    loaded: Any = load_pretrained(args.pretrained, only=kind)
+    loaded.require(kind, system)
     return system
+
+
+def _output(args: argparse.Namespace) -> str:
+    return "embedding" if args.command == "embed" else "tokens"
 
 
 def _transformer(args: argparse.Namespace, system: str) -> TokenTransformer:
     """Make what the command needs of the model's system."""
     given: dict[str, Any] = {
-        "output": "embedding" if args.command == "embed" else "tokens",
+        "output": _output(args),
         "pool": getattr(args, "pool", "mean"),
         "device": args.device,
         "batch_size": args.batch_size,
     }
-    if system == "neurorvq":
-        return NeuroRVQTransformer(args.pretrained, channels=args.channels, **given)
-    if system != "biocodec":
-        raise ValueError(f"{args.pretrained!r}: there are no commands for its system yet.")
-    if args.channels != "match":
+    kind = _TRANSFORMERS[system]
+    if "channels" in kind._get_param_names():
+        given["channels"] = args.channels
+    elif args.channels != "match":
         raise ValueError(
             f"--channels {args.channels}: {args.pretrained!r} takes channels of any name. Leave "
             "it out."
         )
-    return BioCodecTransformer(args.pretrained, **given)
+    return kind(args.pretrained, **given)
 
 
 def _process(args: argparse.Namespace, system: str, source: Path, target: Path) -> str:

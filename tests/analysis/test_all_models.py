@@ -12,6 +12,7 @@ from mne_neurorvq import analysis, load_pretrained
 SYSTEMS = {
     "NeuroRVQTransformer": "neurorvq-eeg-tiny-random",
     "BioCodecTransformer": "biocodec-eeg-tiny-random",
+    "BrainRVQTransformer": "brainrvq-eeg-tiny-random",
 }
 
 

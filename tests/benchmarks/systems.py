@@ -24,16 +24,26 @@ import torch
 from features import numbers, scores, trials
 from machine import facts, median_seconds, report
 
-from mne_neurorvq import BioCodecTransformer, NeuroRVQTransformer, load_pretrained
+from mne_neurorvq import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQTransformer,
+    list_pretrained,
+    load_pretrained,
+)
 from mne_neurorvq.analysis import code_usage, compression, reconstruction_quality
 from mne_neurorvq.datasets import trial_column
 
-_TRANSFORMERS = {"neurorvq": NeuroRVQTransformer, "biocodec": BioCodecTransformer}
-_MODELS = (
-    "neurorvq-eeg-small",
-    "neurorvq-eeg-small-random",
-    "biocodec-eeg-small",
-    "biocodec-eeg-small-random",
+_TRANSFORMERS = {
+    "neurorvq": NeuroRVQTransformer,
+    "biocodec": BioCodecTransformer,
+    "brainrvq": BrainRVQTransformer,
+}
+# Tiny models serve tests and documentation; they show no result.
+_MODELS = tuple(
+    entry.name
+    for entry in list_pretrained()
+    if entry.bundled and entry.modality == "eeg" and "-tiny-" not in entry.name
 )
 _TIMED_TRIALS = 24
 
