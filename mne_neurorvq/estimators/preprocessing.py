@@ -23,7 +23,7 @@ def preprocessing_of(model: Config | Pretrained) -> signals.Preprocessing:
 
     Parameters
     ----------
-    model : NeuroRVQConfig | BioCodecConfig | Pretrained
+    model : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | Pretrained
         Configuration of the model, or its entry in the registry.
 
     Returns
@@ -91,7 +91,8 @@ def preprocess(
     mne.io.Raw
         Filtered copy. For EEG models of NeuroRVQ: notches at 50, 60 and 100 Hz, a band-pass of
         0.5-44.5 Hz and clipping at 500 µV; of BioCodec: the same notches and a band-pass of
-        0.5-100 Hz. The rate stays: the estimators resample.
+        0.5-100 Hz; of BrainRVQ: notches at 50 and 60 Hz and a band-pass of 0.1-75 Hz. The rate
+        stays: the estimators resample.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def measure(name: str, people: list[int], never: list[str]) -> dict[str, Any]:
     subjects = trial_column(epochs, "subject")
     conditions = trial_column(epochs, "condition")
     loaded = load_pretrained(name)
-    model = _TRANSFORMERS[loaded.config.system](name, pool="time", verbose=False)
+    model = _TRANSFORMERS[loaded.config.system](name, pool="time", memory=None, verbose=False)
     new = epochs[np.isin(subjects, never)]
     tokens = model.fit(epochs).tokenize(new)
     quality = reconstruction_quality(

@@ -29,7 +29,9 @@ X = 20 * np.random.default_rng(0).standard_normal((N_TRIALS, 3, 400))  # microvo
 
 
 def make(pretrained=TINY, **parameters):
-    return BrainRVQTransformer(pretrained, **({"ch_names": NAMES, "sfreq": 200.0} | parameters))
+    return BrainRVQTransformer(
+        pretrained, **({"ch_names": NAMES, "sfreq": 200.0, "memory": None} | parameters)
+    )
 
 
 @pytest.fixture(scope="module")
