@@ -164,5 +164,5 @@ class BrainRVQPretrainConfig(PretrainConfig):
     masking: GuidedMasking = field(default_factory=GuidedMasking)
     # As for NeuroRVQ: the masked-token heads start from nothing and have to grow.
     foundation: StageSettings = field(
-        default_factory=lambda: StageSettings(n_steps=10_000, lr=3e-3)
+        default_factory=lambda: StageSettings(n_steps=5000, lr=3e-3, matrix_lr=2.8e-3)
     )
