@@ -101,20 +101,24 @@ def test_a_seed_gives_the_same_bits_in_threads_and_without(X, y, finetune):
     assert not np.allclose(weights_of(found[2]), expected)
 
 
-def test_training_skips_blocks_and_prediction_none(X, y, tmp_path):
+def test_training_skips_blocks_that_the_seed_chooses_and_prediction_none(X, y, tmp_path):
     # The first block is never skipped, and the tiny model has no other.
     config = replace(load_pretrained(TINY).config, depth=3, foundation_drop_path=0.9)
-    kept = replace(config, foundation_drop_path=0.0)
     found = {}
-    for name, one in (("dropped", config), ("kept", kept)):
+    for drop_path in (0.9, 0.0):
         torch.manual_seed(0)
-        save_pretrained(tmp_path / name, foundation=BrainRVQ(config=one), dtype="float32")
+        model = BrainRVQ(config=replace(config, foundation_drop_path=drop_path))
+        folder = save_pretrained(tmp_path / str(drop_path), foundation=model, dtype="float32")
         settings = {"finetune": "full", "max_epochs": 1, "batch_size": 4}
-        found[name] = make(str(tmp_path / name), **settings).fit(X, y)
-        assert_array_equal(found[name].predict_proba(X), found[name].predict_proba(X))
-        again = make(str(tmp_path / name), **settings).fit(X, y)
-        assert_array_equal(weights_of(again), weights_of(found[name]))
-    assert not np.allclose(weights_of(found["dropped"]), weights_of(found["kept"]))
+        fitted = found[drop_path] = make(str(folder), **settings).fit(X, y)
+        assert_array_equal(fitted.predict_proba(X), fitted.predict_proba(X))
+        torch.manual_seed(1)
+        threads = Parallel(2, prefer="threads")(
+            delayed(make(str(folder), **settings).fit)(X, y) for _ in range(2)
+        )
+        for again in threads:
+            assert_array_equal(weights_of(again), weights_of(fitted))
+    assert not np.allclose(weights_of(found[0.9]), weights_of(found[0.0]))
 
 
 def test_a_weight_of_two_is_a_trial_given_twice_and_order_does_not_matter(X, y):
