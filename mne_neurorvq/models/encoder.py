@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .in_place import gelu, mean_pool
 from .transformer_config import ConvStage, TransformerConfig, TrunkStyle
 from .trunk import Trunk
 
@@ -46,8 +46,8 @@ class PatchEmbedding(nn.Module):
         """Map ``(batch, n_tokens, patch_size)`` to ``(batch, n_tokens, embed_dim)``."""
         x = patches[:, None]
         for i, pool in enumerate(self.pools, start=1):
-            x = F.gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
-            x = x if pool == 1 else F.avg_pool2d(x, (1, pool))
+            x = gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
+            x = x if pool == 1 else mean_pool(x, pool)
         return x.permute(0, 2, 3, 1).flatten(2)
 
 

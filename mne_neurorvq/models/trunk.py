@@ -9,9 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .in_place import gelu, plus, times
 from .transformer_config import TrunkStyle
 
 _PLAIN = TrunkStyle()
+# Largest product of a query and a key up to which bfloat16 tells products apart well enough, and
+# tokens up to which the table of products is small.
+_MOST_PRODUCT, _MOST_TOKENS = 16.0, 1024
+# Columns that a product in bfloat16 computes at a time.
+_LANES = 16
 
 
 class Attention(nn.Module):
@@ -51,11 +57,46 @@ class Attention(nn.Module):
         # The layer is called, not its weight read: adapters put another layer in its place.
         qkv = self.qkv(x)
         if self.q_bias is not None and self.v_bias is not None:
-            qkv = qkv + torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
+            biases = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
+            qkv = plus(qkv, biases)
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
-        x = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(x.transpose(1, 2).reshape(batch, n_tokens, dim))
+        attend = _attend_bf16 if self._bf16_pays(v) else F.scaled_dot_product_attention
+        return self.proj(attend(q, k, v).transpose(1, 2).reshape(batch, n_tokens, dim))
+
+    def _bf16_pays(self, v: Tensor) -> bool:
+        """Whether attention by plain products is faster and safe: short sequences on a CPU."""
+        if v.dtype != torch.bfloat16 or v.device.type != "cpu" or torch.is_grad_enabled():
+            return False
+        if not isinstance(self.q_norm, nn.LayerNorm) or not isinstance(self.k_norm, nn.LayerNorm):
+            return False
+        most = _most_norm(self.q_norm) * _most_norm(self.k_norm) / v.shape[-1] ** 0.5
+        return v.shape[-2] <= _MOST_TOKENS and most <= _MOST_PRODUCT
+
+
+def _most_norm(layer: nn.LayerNorm) -> float:
+    """Bound on the length of what a LayerNorm gives: its core has length ``sqrt(dim)``."""
+    return float(layer.weight.abs().max() * len(layer.weight) ** 0.5 + layer.bias.norm())
+
+
+def _attend_bf16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of ``(batch, n_heads, n_tokens, head_dim)`` by products of whole matrices.
+
+    torch's own makes blocks that are too small for the speed of products in bfloat16. Queries and
+    keys must be so short that the exponential needs no maximum taken off.
+    """
+    dim = v.shape[-1]
+    # A column of ones gives the sums of the weights with the same product.
+    columns = v.new_zeros(*v.shape[:-1], (dim // _LANES + 1) * _LANES)
+    columns[..., :dim] = v
+    columns[..., dim] = 1.0
+    found = torch.empty_like(columns)
+    # Sequence by sequence: the table stays in the cache.
+    weights = v.new_empty(*v.shape[1:-1], v.shape[-2])
+    for query, key, column, out in zip(q * dim**-0.5, k.mT, columns, found, strict=True):
+        torch.bmm(query, key, out=weights).exp_()
+        torch.bmm(weights, column, out=out)
+    return found[..., :dim] / found[..., dim : dim + 1]
 
 
 class Mlp(nn.Module):
@@ -74,7 +115,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map the last axis."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
@@ -113,9 +154,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform ``(batch, n_tokens, dim)``."""
         attended, gamma_1, gamma_2 = self.attn(self.norm1(x)), self.gamma_1, self.gamma_2
-        x = x + self._kept(attended if gamma_1 is None else gamma_1 * attended)
+        # The sum is the block's own, its input is not.
+        x = x + self._kept(attended if gamma_1 is None else times(attended, gamma_1))
         mapped = self.mlp(self.norm2(x))
-        return x + self._kept(mapped if gamma_2 is None else gamma_2 * mapped)
+        return plus(x, self._kept(mapped if gamma_2 is None else times(mapped, gamma_2)))
 
     def _kept(self, added: Tensor) -> Tensor:
         """Leave out whole windows, and weigh the others so that the mean stays."""

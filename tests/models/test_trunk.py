@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 
 from mne_neurorvq.models.transformer_config import TrunkStyle
-from mne_neurorvq.models.trunk import Attention, Block, Trunk
+from mne_neurorvq.models.trunk import Attention, Block, Trunk, _attend_bf16
 
 
 @torch.no_grad()
@@ -146,3 +147,36 @@ def test_a_dropped_path_adds_nothing_or_so_much_more_that_the_mean_stays():
     dropped = added.abs().amax((1, 2)) < 1e-6
     assert 0.68 < float(dropped.float().mean()) < 0.82
     torch.testing.assert_close(added[~dropped], 4 * whole.expand(int((~dropped).sum()), -1, -1))
+
+
+def _exact(q, k, v):
+    """Attention in float64."""
+    q, k, v = q.double(), k.double(), v.double()
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head_dim", [5, 15, 16, 20])
+def test_attention_by_products_in_bfloat16_rounds_little_more_than_that_of_torch(head_dim):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 70, head_dim).bfloat16()
+    wanted = _exact(q, k, v)
+    ours, theirs = (
+        (attend(q, k, v) - wanted).square().mean().sqrt()
+        for attend in (_attend_bf16, torch.nn.functional.scaled_dot_product_attention)
+    )
+    assert ours < 4 * theirs
+    assert ours < 0.01 * wanted.std()
+
+
+@torch.no_grad()
+def test_attention_in_bfloat16_takes_off_a_maximum_where_exponentials_could_overflow():
+    torch.manual_seed(0)
+    layer = Attention(12, 3)
+    x = torch.randn(2, 5, 12)
+    for scale in (1.0, 30.0):
+        layer.q_norm.weight.fill_(scale)
+        layer.k_norm.weight.fill_(scale)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer(x).float()
+        torch.testing.assert_close(found, layer(x), atol=0.05, rtol=0.05)
