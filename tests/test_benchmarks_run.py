@@ -43,3 +43,23 @@ def test_the_import_benchmark_times_the_package_and_its_command(tmp_path):
     starts = _results_of("import_time.py", tmp_path, "--repeats", "1")["starts"]
     assert set(starts) == {"bare interpreter", "import mne_neurorvq", "mne-neurorvq --help"}
     assert all(row["seconds"] > 0 for row in starts.values())
+
+
+def test_the_cross_validation_benchmark_finds_the_same_scores(tmp_path):
+    options = "--pretrained neurorvq-eeg-tiny-random --trials 20 --channels 1 --split 4 --jobs 1"
+    results = _results_of("cross_validation.py", tmp_path, *options.split(), "--repeats", "1")
+    assert results["folds"]["n_jobs=1"]["same_scores"]
+    assert set(results["folds"]["n_jobs=1"]["seconds"]) == {
+        "one pass",
+        "memory=None",
+        "memory=auto",
+        "memory=folder",
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from Linux's /proc")
+def test_the_benchmark_of_flat_memory_measures_each_number_of_windows(tmp_path):
+    options = "--windows 20 --sources folder --threads 1".split()
+    (row,) = _results_of("flat_memory.py", tmp_path, *options)["rows"]
+    assert (row["windows"], row["source"]) == (20, "folder")
+    assert row["peak_mib"] >= 0

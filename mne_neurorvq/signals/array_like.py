@@ -216,9 +216,26 @@ def dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
     except RuntimeError:
         # Bad epochs are dropped from a copy: the user's object keeps its state. The copy shares
         # the recording and reads it trial by trial.
-        return epochs.copy().drop_bad(verbose="error")
+        epochs = epochs.copy()
+        if _none_is_annotated(epochs) and _all_are_within(epochs):
+            # MNE reads all trials to find out that none is bad, unless it is told.
+            epochs.reject_by_annotation = False
+        return epochs.drop_bad(verbose="error")
     # Trials that the user drops later would move the others to other places.
     return copy(epochs)
+
+
+def _none_is_annotated(epochs: mne.BaseEpochs) -> bool:
+    descriptions = [] if epochs.annotations is None else epochs.annotations.description
+    return not any(text.lower().startswith("bad") for text in descriptions)
+
+
+def _all_are_within(epochs: mne.BaseEpochs) -> bool:
+    """Whether all trials are as long as the first and the last of them, which are whole."""
+    samples = epochs.events[:, 0]
+    if not len(samples) or (np.diff(samples) < 0).any():
+        return False
+    return len(epochs[[0, -1]].drop_bad(verbose="error")) == 2
 
 
 def _is_whole(key: Any) -> bool:

@@ -117,6 +117,44 @@ def test_bad_epochs_that_are_not_dropped_yet_are_dropped_from_a_copy() -> None:
         len(lazy)
 
 
+def test_trials_under_bad_annotations_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "test_raw.fif"
+    raw = make_raw().set_annotations(mne.Annotations([2.1, 4.1], 0.1, ["BAD jump", "blink"]))
+    raw.save(path, fmt="double", verbose="error")
+    raw = mne.io.read_raw_fif(path, preload=False, verbose="error")
+    assert_array_equal(as_array_like(make_epochs(raw, preload=False)), np.delete(DATA, 2, axis=0))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5, 6], [5, 6, 0, 1, 2, 3, 4]])
+def test_trials_beyond_the_recording_are_dropped(order: list[int]) -> None:
+    raw = make_raw().crop(tmax=6.2)
+    events = np.array([[100 * i, 0, 1] for i in order])
+    settings = dict(tmin=0, tmax=0.49, baseline=None, preload=False, verbose="error")
+    whole = [i for i in order if i < 6]
+    assert_array_equal(as_array_like(mne.Epochs(raw, events, **settings)), DATA[whole])
+
+
+def test_without_a_reason_to_drop_not_all_trials_are_read(lazy: mne.Epochs) -> None:
+    epochs = make_epochs(lazy._raw, preload=False)
+    assert epochs.reject_by_annotation
+    read = []
+    epochs._raw.__class__ = type(
+        "Watched",
+        (type(epochs._raw),),
+        {
+            "_read_segment": lambda self, *args, **kwargs: (
+                read.append(args) or super(type(self), self)._read_segment(*args, **kwargs)
+            )
+        },
+    )
+    view = as_array_like(epochs)
+    assert len(view) == N_TRIALS
+    assert len(read) <= 6  # the first and the last trial, several times
+    assert epochs.reject_by_annotation
+    assert_array_equal(view, DATA)
+    assert len(read) >= N_TRIALS
+
+
 def test_trials_that_are_dropped_later_do_not_move_those_of_the_view() -> None:
     epochs = LOADED.copy()
     view = as_array_like(epochs)[[1, 4]]
