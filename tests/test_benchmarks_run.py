@@ -46,8 +46,9 @@ def test_the_import_benchmark_times_the_package_and_its_command(tmp_path):
 
 
 def test_the_cross_validation_benchmark_finds_the_same_scores(tmp_path):
-    options = "--pretrained neurorvq-eeg-tiny-random --trials 20 --channels 1 --split 4 --jobs 1"
-    results = _results_of("cross_validation.py", tmp_path, *options.split(), "--repeats", "1")
+    options = "--pretrained neurorvq-eeg-tiny-random --trials 8 --channels 1 --folds 2 --jobs 1"
+    small = "--split 2 --repeats 1 --threads 1"
+    results = _results_of("cross_validation.py", tmp_path, *options.split(), *small.split())
     assert results["folds"]["n_jobs=1"]["same_scores"]
     assert set(results["folds"]["n_jobs=1"]["seconds"]) == {
         "one pass",

@@ -5,7 +5,7 @@
 
 Splitting: seconds that scikit-learn takes to choose trials of Epochs (a list of one-trial Epochs)
 and of ``as_array_like`` (a view), and that it takes to read what was chosen; trials of 64 channels
-and 800 samples. Folds: seconds of 10-fold ``cross_val_score`` of a transformer and a logistic
+and 800 samples. Folds: seconds of ``cross_val_score`` (10 folds) of a transformer and a logistic
 regression, with ``memory=None``, ``"auto"`` and an empty folder, in one process and with
 ``n_jobs=2``, beside one pass over all trials; the scores must be the same to the last bit. Seconds
 of one process are those of its CPU: on a busy machine only they compare.
@@ -35,7 +35,6 @@ from mne_neurorvq.estimators.memory import IN_PROCESS
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.signals import as_trials
 
-_N_FOLDS = 10
 _SFREQ = 200.0
 
 
@@ -73,11 +72,13 @@ def measure_splitting(n_trials: int, repeats: int) -> dict[str, float]:
     return found
 
 
-def measure_folds(pretrained: str, epochs: mne.BaseEpochs, n_jobs: int | None) -> dict[str, Any]:
+def measure_folds(
+    pretrained: str, epochs: mne.BaseEpochs, n_folds: int, n_jobs: int | None
+) -> dict[str, Any]:
     """Seconds of one pass and of all folds, by where outputs are kept."""
     y = np.arange(len(epochs)) % 2
     X = as_array_like(epochs)
-    folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=0)
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
 
     def score(memory: str | None) -> np.ndarray:
         model = make_pipeline(
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100, help="trials of the folds")
     parser.add_argument("--channels", type=int, default=8, help="their channels")
     parser.add_argument("--split", type=int, default=500, help="trials that are split")
+    parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2], help="processes")
     parser.add_argument("--repeats", type=int, default=5, help="timed rounds of splitting")
     args = parser.parse_args()
@@ -124,12 +126,16 @@ def main() -> None:
     splitting = measure_splitting(args.split, args.repeats)
     epochs = trials(args.trials, args.channels, 800)
     folds = {
-        f"n_jobs={n_jobs}": measure_folds(args.pretrained, epochs, n_jobs if n_jobs > 1 else None)
-        for n_jobs in args.jobs
+        f"n_jobs={jobs}": measure_folds(
+            args.pretrained, epochs, args.folds, jobs if jobs > 1 else None
+        )
+        for jobs in args.jobs
     }
     results = {
         "machine": machine,
-        "case": {name: getattr(args, name) for name in ("pretrained", "trials", "channels")},
+        "case": {
+            name: getattr(args, name) for name in ("pretrained", "trials", "channels", "folds")
+        },
         "splitting_seconds_per_1000": splitting,
         "folds": folds,
     }
