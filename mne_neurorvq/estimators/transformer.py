@@ -16,8 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..tokens import Tokens
-from ..weights import LoadedModel, load_pretrained
+from ..weights import LoadedModel
 from ..weights.registry import Kind
+from ..weights.sharing import shared_pretrained
 from .base import SignalEstimator, check_choice
 from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
@@ -293,7 +294,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         models = self.__dict__.setdefault("_models", {})
         key = (*self._model_name, kind)
         if key not in models:
-            models[key] = load_pretrained(self.pretrained, self.revision, only=kind)
+            models[key] = shared_pretrained(self.pretrained, self.revision, only=kind)
         return models[key]
 
     def _model(self, kind: Kind) -> Any:

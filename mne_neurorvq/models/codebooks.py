@@ -52,15 +52,18 @@ class Codebooks(nn.Module):
         super().__init__()
         self.config = config
         shape = (config.n_codebooks, config.n_levels, config.n_codes)
-        codebook = torch.randn(*shape, config.code_dim)
-        self.register_buffer("codebook", F.normalize(codebook, dim=-1))
+        codebook = torch.empty(*shape, config.code_dim)
+        # For what has no memory, torch would import a second of Python.
+        if not codebook.is_meta:
+            codebook = F.normalize(codebook.normal_(), dim=-1)
+        self.register_buffer("codebook", codebook)
         self.register_buffer("gain", torch.ones(shape[:2]))
         self.register_buffer("cluster_size", torch.zeros(shape))
         self.register_buffer("start_size", torch.zeros(shape))
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("warmup_left", torch.tensor(config.warmup_steps))
         if config.rule == "cosine":
-            self.register_buffer("moving_sum", torch.zeros_like(codebook))
+            self.register_buffer("moving_sum", torch.zeros(codebook.shape))
         self.to_code: LevelProjections | _Unprojected = _Unprojected()
         self.from_code: LevelProjections | _Unprojected = _Unprojected()
         if config.input_dim is not None:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from .brainrvq_config import BrainRVQConfig
 from .transformer_config import TransformerConfig
+from .trunk import draw_weights
 
 
 class MaskedTokenHeads(nn.Module):
@@ -28,8 +29,8 @@ class MaskedTokenHeads(nn.Module):
         shape = (quantizer.n_codebooks, quantizer.n_levels, quantizer.n_codes)
         self.weight = nn.Parameter(torch.empty(*shape, dim))
         self.bias = nn.Parameter(torch.zeros(shape))
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
-        nn.init.trunc_normal_(self.weight, std=0.02)
+        draw_weights(self.mask_token)
+        draw_weights(self.weight)
 
     def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
         """Logits of every code.
@@ -75,7 +76,7 @@ class HierarchicalTokenHeads(MaskedTokenHeads):
         self.embedding = nn.Parameter(torch.empty(n_books, n_levels - 1, n_codes, dim))
         self.fusion_weight = nn.Parameter(torch.ones(n_books, n_levels - 1, dim))
         self.fusion_bias = nn.Parameter(torch.zeros(n_books, n_levels - 1, dim))
-        nn.init.trunc_normal_(self.embedding, std=0.02)
+        draw_weights(self.embedding)
 
     def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
         """Logits of every code.

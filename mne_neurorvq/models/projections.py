@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor, nn
 
@@ -20,12 +22,13 @@ class LevelProjections(nn.Module):
 
     def __init__(self, n_codebooks: int, n_levels: int, n_in: int, n_out: int) -> None:
         super().__init__()
-        layers = [nn.Linear(n_in, n_out) for _ in range(n_codebooks * n_levels)]
-        books = (n_codebooks, n_levels)
-        weights = torch.stack([layer.weight.detach() for layer in layers])
-        biases = torch.stack([layer.bias.detach() for layer in layers])
-        self.weight = nn.Parameter(weights.unflatten(0, books))
-        self.bias = nn.Parameter(biases.unflatten(0, books))
+        self.weight = nn.Parameter(torch.empty(n_codebooks, n_levels, n_out, n_in))
+        self.bias = nn.Parameter(torch.empty(n_codebooks, n_levels, n_out))
+        with torch.no_grad():
+            for book, level in product(range(n_codebooks), range(n_levels)):
+                layer = nn.Linear(n_in, n_out)
+                self.weight[book, level].copy_(layer.weight)
+                self.bias[book, level].copy_(layer.bias)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Apply the maps of a level.

@@ -58,8 +58,11 @@ class NormedKernel(nn.Module):
 
     def __init__(self, plain: nn.Conv1d | nn.ConvTranspose1d) -> None:
         super().__init__()
-        self.direction = nn.Parameter(plain.weight.detach().clone())
-        self.gain = nn.Parameter(_lengths(self.direction.detach()))
+        direction = plain.weight.detach().clone()
+        self.direction = nn.Parameter(direction)
+        # For what has no memory, torch would import a second of Python.
+        gain = direction.new_empty(len(direction)) if direction.is_meta else _lengths(direction)
+        self.gain = nn.Parameter(gain)
         self.bias = plain.bias
 
     def forward(self) -> Tensor:

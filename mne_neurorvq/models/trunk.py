@@ -245,6 +245,19 @@ class Trunk(nn.Module):
         return x if keep_class else x[:, 1:]
 
 
+def draw_weights(weights: Tensor) -> None:
+    """Draw from a truncated normal of standard deviation 0.02, in place.
+
+    Parameters
+    ----------
+    weights : Tensor
+        What to fill; on the meta device it is left alone.
+    """
+    # For what has no memory, torch would import a second of Python.
+    if not weights.is_meta:
+        nn.init.trunc_normal_(weights, std=0.02)
+
+
 def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
     """Initialise linear and convolution layers, tables and block outputs in place.
 
@@ -262,12 +275,12 @@ def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
     kinds = (nn.Linear, nn.Conv2d) if convolutions else (nn.Linear,)
     for part in module.modules():
         if isinstance(part, kinds):
-            nn.init.trunc_normal_(part.weight, std=0.02)
+            draw_weights(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, Trunk):
             for table in (part.cls_token, part.pos_embed, part.time_embed):
-                nn.init.trunc_normal_(table, std=0.02)
+                draw_weights(table)
     with torch.no_grad():
         for trunk in (m for m in module.modules() if isinstance(m, Trunk)):
             for i, block in enumerate(trunk.blocks, start=1):

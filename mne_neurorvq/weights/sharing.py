@@ -1,0 +1,75 @@
+# License: BSD-3-Clause
+"""One copy of a model in a process, however many estimators use it."""
+
+from __future__ import annotations
+
+from collections import deque
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
+
+from .download import fetch
+from .loading import LoadedModel, load_pretrained
+from .registry import BUNDLED, Kind, find_pretrained, list_pretrained
+
+_SHARED: WeakValueDictionary[tuple[object, ...], LoadedModel] = WeakValueDictionary()
+# The folds of a cross-validation come one after the other: the next still finds what the last let
+# go, a tokenizer and a foundation model.
+_RECENT: deque[LoadedModel] = deque(maxlen=2)
+_LOCK = Lock()
+
+
+def shared_pretrained(
+    pretrained: str | PathLike[str], revision: str | None = None, *, only: Kind
+) -> LoadedModel:
+    """Load a pretrained model, or find the copy that this process has.
+
+    Parameters
+    ----------
+    pretrained : str | path-like
+        As in :func:`load_pretrained`.
+    revision : str | None
+        As in :func:`load_pretrained`.
+    only : "tokenizer" | "foundation"
+        Which model.
+
+    Returns
+    -------
+    LoadedModel
+        Not to be changed. Files that have been replaced are read anew; those who hold the old
+        model keep it.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :func:`load_pretrained`.
+    """
+    key = (str(pretrained), revision, only, *map(_state, _files(pretrained, revision, only)))
+    # Two threads that load together would make two copies.
+    with _LOCK:
+        loaded = _SHARED.get(key)
+        if loaded is None:
+            loaded = _SHARED[key] = load_pretrained(pretrained, revision, only=only)
+        if not any(loaded is other for other in _RECENT):
+            _RECENT.append(loaded)
+        return loaded
+
+
+def _files(pretrained: str | PathLike[str], revision: str | None, only: Kind) -> list[Path]:
+    """Files that a model is read from; without them it is drawn, or there is none."""
+    path = Path(pretrained).expanduser()
+    if pretrained in [entry.name for entry in list_pretrained()]:
+        entry = find_pretrained(str(pretrained))
+        if not entry.bundled:
+            files = [file for file in entry.files if file.kind == only]
+            return [fetch(entry, file, revision or entry.revision) for file in files]
+        path = BUNDLED / entry.name
+    if path.is_dir():
+        return sorted(path.iterdir())
+    return [path] if path.exists() else []
+
+
+def _state(file: Path) -> tuple[object, ...]:
+    stat = file.stat()
+    return file.resolve(), stat.st_ino, stat.st_size, stat.st_mtime_ns
