@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
+from threading import Condition
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from tqdm.auto import tqdm
 from ..signals import Segmentation, restore
 from ..tokens import Tokens
 from .inputs import Inputs
+from .passes import Passes, full, place
 
 # Tokens of one forward pass: on a CPU larger passes leave the cache and gain nothing.
 TOKENS_PER_PASS = {"cpu": 256, "cuda": 16384}
@@ -28,6 +31,11 @@ _PASSES_PER_READ = 16
 _IN_MEMORY = 2**31
 # Seconds of work after which a progress bar appears by itself.
 _PATIENCE = 3.0
+# Models in use: where they are, and by how many.
+_USED: WeakKeyDictionary[nn.Module, tuple[torch.device, int]] = WeakKeyDictionary()
+_MOVING = Condition()
+
+_Arrays = tuple[NDArray[np.generic], ...]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -129,7 +137,7 @@ def run_batches(
     device : torch.device
         Where to compute.
     batch_size : int
-        Trials per batch.
+        Trials per batch; where they do not fit into memory, half as many from there on.
     verbose : bool | None
         Whether to show a progress bar; None shows it in a terminal when the work takes long.
     bf16 : bool
@@ -141,16 +149,21 @@ def run_batches(
         What ``forward`` returned for a batch of trials.
     """
     rows = torch.tensor(inputs.rows, device=device)
+    passes = Passes(batch_size)
     with _on(model, device), _progress(len(inputs.trials), verbose) as bar:
         for segments in inputs.batches(batch_size * _PASSES_PER_READ):
-            for start in range(0, len(segments[0]), batch_size):
-                part = slice(start, start + batch_size)
-                windows = [torch.from_numpy(segment[part]) for segment in segments]
-                n_trials = len(windows[0])
+
+            def compute(part: slice, size: int, segments: list[NDArray[Any]] = segments) -> _Arrays:
+                windows = [place(full(segment[part], size), device) for segment in segments]
                 with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
-                    outputs = forward([_full(w, batch_size).to(device) for w in windows], rows)
-                yield tuple(_to_numpy(output[:n_trials]) for output in outputs)
-                bar.update(n_trials)
+                    outputs = forward(windows, rows)
+                return tuple(_to_numpy(output) for output in outputs)
+
+            n_trials = len(segments[0])
+            for part, outputs in passes.over(n_trials, compute):
+                n_new = min(part.stop, n_trials) - part.start
+                yield tuple(output[:n_new] for output in outputs)
+                bar.update(n_new)
 
 
 def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
@@ -200,16 +213,6 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.memmap(scratch, dtype, "w+", shape=shape)
 
 
-def _full(window: Tensor, size: int) -> Tensor:
-    """Fill up a batch by repeating its last trial.
-
-    Matrix products of other shapes round differently, and a code at a near tie could then depend
-    on how many trials were passed.
-    """
-    missing = size - len(window)
-    return torch.cat((window, window[-1:].expand(missing, -1, -1))) if missing else window
-
-
 def decode_batches(
     model: nn.Module,
     forward: Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]],
@@ -236,7 +239,7 @@ def decode_batches(
     device : torch.device
         Where to compute.
     batch_size : int
-        Trials per batch.
+        Trials per batch, or less, as in :func:`run_batches`.
     verbose : bool | None
         As in :func:`run_batches`.
 
@@ -250,13 +253,15 @@ def decode_batches(
         covered, tokens.patch_size, tokens.segments, tokens.overlap, tokens.padding
     )
     rows = torch.tensor(tokens.channel_rows, device=device)
+
+    def compute(part: slice, size: int) -> list[NDArray[Any]]:
+        codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
+        side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
+        with torch.inference_mode():
+            return [segment.cpu().numpy() for segment in forward(codes, side, rows)]
+
     with _on(model, device), _progress(len(tokens), verbose) as bar:
-        for start in range(0, len(tokens), batch_size):
-            part = slice(start, start + batch_size)
-            codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
-            side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
-            with torch.inference_mode():
-                segments = [segment.cpu().numpy() for segment in forward(codes, side, rows)]
+        for _, segments in Passes(batch_size).over(len(tokens), compute):
             yield restore(
                 segments,
                 segmentation,
@@ -265,20 +270,35 @@ def decode_batches(
                 sfreq=tokens.sfreq,
                 n_times=tokens.n_times,
             )
-            bar.update(len(codes))
+            bar.update(len(segments[0]))
 
 
 @contextmanager
 def _on(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Have the model on a device for a while.
 
-    Estimators keep their models on the CPU: they pickle to machines without a GPU.
+    Estimators keep their models on the CPU: they pickle to machines without a GPU. They share
+    them, too: the last one that uses a model brings it back, and who needs it on another device
+    waits until then.
     """
+    with _MOVING:
+        _MOVING.wait_for(lambda: model not in _USED or _USED[model][0] == device)
+        try:
+            model.to(device)
+        except BaseException:
+            model.to("cpu")
+            raise
+        _USED[model] = device, _USED.get(model, (device, 0))[1] + 1
     try:
-        model.to(device)
         yield
     finally:
-        model.to("cpu")
+        with _MOVING:
+            n_others = _USED.pop(model)[1] - 1
+            if n_others:
+                _USED[model] = device, n_others
+            else:
+                model.to("cpu")
+                _MOVING.notify_all()
 
 
 def _progress(n_trials: int, verbose: bool | None) -> tqdm:

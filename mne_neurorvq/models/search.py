@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from .collectives import Share, all_sum
 
-# Floats in the table of the nearest-code search (8 MiB): larger ones leave the cache, and
-# smaller ones make the products slower.
-_SEARCH_BLOCK = 1 << 21
+# Floats in the table of the nearest-code search. On a CPU 8 MiB: larger ones leave the cache, and
+# smaller ones make the products slower. Elsewhere 1 GiB, as every product costs a start.
+_CPU_TABLE, _OTHER_TABLE = 1 << 21, 1 << 28
 _KMEANS_ITERATIONS = 10
 # From this size on, products in bfloat16 are worth the second look at their best codes.
 _RANKED_CODES, _RANKED_DIM = 2048, 32
@@ -65,9 +65,13 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     return found
 
 
+def _table_size(device: torch.device) -> int:
+    return _CPU_TABLE if device.type == "cpu" else _OTHER_TABLE
+
+
 def _search(z: Tensor, codes: Tensor, half_norm: Tensor, out: Tensor) -> None:
     """Write the nearest codes of ``(n_tokens, code_dim)`` vectors, from a table in float32."""
-    rows = max(1, min(_SEARCH_BLOCK // len(codes), len(z)))
+    rows = max(1, min(_table_size(z.device) // len(codes), len(z)))
     # Fresh memory for every product would cost more than finding its minima.
     table = z.new_empty(rows, len(codes))
     for block, best in zip(z.split(rows), out.split(rows), strict=True):
@@ -96,7 +100,7 @@ def _search_ranked(z: Tensor, codes: Tensor, half_norm: Tensor, out: Tensor) -> 
     the bound of the best product in bfloat16 can be nearest, and nothing else. Lengths of codes
     that differ widen the bound.
     """
-    rows = max(1, min(2 * _SEARCH_BLOCK // len(codes), len(z)))
+    rows = max(1, min(2 * _table_size(z.device) // len(codes), len(z)))
     rounded = codes.bfloat16()
     longest = (2.0 * half_norm.max()).sqrt()
     bound = 2.0 * _BF16_ERROR * torch.linalg.vector_norm(z, dim=-1) * longest

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq.estimators.inference import resolve_batch_size, resolve_device
+from mne_neurorvq.estimators.inference import _on, resolve_batch_size, resolve_device
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "C4", "Pz"]
@@ -207,3 +209,107 @@ def test_the_automatic_batch_is_never_empty(tokens_per_segment):
     cpu = torch.device("cpu")
     assert resolve_batch_size("auto", tokens_per_segment, cpu) >= 1
     assert resolve_batch_size(np.int64(3), tokens_per_segment, cpu) == 3
+
+
+@contextmanager
+def _memory_for(n_sequences, *trunks):
+    """Let trunks run out of memory with more sequences."""
+
+    def check(trunk, given):
+        if len(given[0]) > n_sequences:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    hooks = [trunk.register_forward_pre_hook(check) for trunk in trunks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on():
+    fitted = make(batch_size=8).fit(X)
+    wanted = make(batch_size=2).fit(X)
+    foundation, tokenizer = fitted._model("foundation"), fitted._model("tokenizer")
+    trunks = foundation.encoder.trunk, tokenizer.encoder.trunk, tokenizer.decoder
+    signals = wanted.reconstruct(X).get_data(copy=False)
+    n_scales = 4
+    for compute in (
+        lambda: assert_array_equal(fitted.transform(X), wanted.transform(X)),
+        lambda: assert_array_equal(fitted.tokenize(X).codes, wanted.tokenize(X).codes),
+    ):
+        with _memory_for(3 * n_scales, *trunks), pytest.warns(UserWarning, match="fit") as told:
+            compute()
+        messages = [str(one.message) for one in told]
+        assert [message[:32] for message in messages] == [
+            "8 trials at a time do not fit in",
+            "4 trials at a time do not fit in",
+        ]
+        assert "batch_size=2" in messages[-1]
+    tokens = fitted.tokenize(X)
+    with _memory_for(3 * n_scales, *trunks), pytest.warns(UserWarning, match="do not fit"):
+        found = fitted.detokenize(tokens).get_data(copy=False)
+    assert_allclose(found, signals, atol=1e-9)
+
+
+def test_a_trial_that_does_not_fit_into_memory_is_an_error():
+    fitted = make(batch_size=2).fit(X)
+    with (
+        _memory_for(3, fitted._model("foundation").encoder.trunk),
+        pytest.warns(UserWarning, match="going on with 1"),
+        pytest.raises(torch.OutOfMemoryError),
+    ):
+        fitted.transform(X)
+
+
+class _Travelling(torch.nn.Module):
+    """Says where it is sent; there is but one device here."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def to(self, device):
+        self.seen.append(str(device))
+        return self
+
+
+def test_the_last_who_uses_a_model_brings_it_back():
+    model, gpu = _Travelling(), torch.device("cuda")
+    with _on(model, gpu):
+        with _on(model, gpu):
+            pass
+        assert "cpu" not in model.seen
+    assert model.seen[-1] == "cpu"
+
+
+def test_who_needs_a_model_elsewhere_waits_until_it_is_back():
+    model, order = _Travelling(), []
+
+    def elsewhere():
+        with _on(model, torch.device("cuda", 1)):
+            order.append("second")
+
+    with _on(model, torch.device("cuda", 0)):
+        other = threading.Thread(target=elsewhere)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert model.seen == ["cuda:0", "cpu", "cuda:1", "cpu"]
+
+
+def test_a_model_that_does_not_fit_is_brought_back():
+    class Heavy(_Travelling):
+        def to(self, device):
+            super().to(device)
+            if str(device) != "cpu":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model = Heavy()
+    with pytest.raises(torch.OutOfMemoryError), _on(model, torch.device("cuda")):
+        pass
+    assert model.seen == ["cuda", "cpu"]
+    with _on(model, torch.device("cpu")):
+        pass

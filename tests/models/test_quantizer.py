@@ -122,7 +122,7 @@ def test_the_nearest_code_is_the_nearest_whatever_the_block(
     vectors = scale * torch.randn(n_books, n_tokens, dim, generator=generator)
     codebook = scale * torch.randn(n_books, n_codes, dim, generator=generator)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_SEARCH_BLOCK", block)
+        patch.setattr(search, "_CPU_TABLE", block)
         found = nearest_codes(vectors, codebook)
     assert found.dtype == torch.int64
     assert found.shape == (n_books, n_tokens)
