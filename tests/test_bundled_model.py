@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The pretrained model in the package: its size, its provenance and what it does on new people."""
+"""The pretrained models in the package: size, provenance and what they do on new people."""
 
 import json
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mne_neurorvq import load_pretrained
-from mne_neurorvq.analysis import code_usage, reconstruction_quality
+from mne_neurorvq.analysis import BANDS, code_usage, reconstruction_quality
 from mne_neurorvq.datasets import load_eegbci
 from mne_neurorvq.estimators import BioCodecTransformer, NeuroRVQTransformer, preprocess
 from mne_neurorvq.weights.provenance import pretraining_subjects
@@ -77,21 +77,52 @@ def test_the_small_codec_takes_at_most_six_megabytes_and_knows_whom_it_has_seen(
     seen = pretraining_subjects(folder.name)["eegmmidb"]
     assert not set(seen) & {f"S{number:03d}" for number in UNSEEN}
     card = load_pretrained(folder.name).card
-    for words in ("mne-neurorvq pretrain", "Seed 0", "never", "r` 0.89", "Curve of the"):
+    for words in ("mne-neurorvq pretrain", "Seed 0", "never", "`r` 0.89", "Curve of the"):
         assert words in card
+    record = json.loads((folder / "training.json").read_text())
+    assert not set(seen) & {name.split("/")[1] for name in record["validation"]}
 
 
-def test_the_small_codec_reconstructs_a_new_person_in_volts_with_all_its_codes(shared):
-    (raw,) = load_eegbci(10, 8, path=shared / "data", verbose=False)
+@pytest.fixture(scope="module")
+def new_person(shared):
+    """Trials of a person on whom no setting of the small codec was chosen, and the codec."""
+    (raw,) = load_eegbci(13, 8, path=shared / "data", verbose=False)
+    raw = preprocess(raw, "biocodec-eeg-small")
     epochs = mne.make_fixed_length_epochs(raw, 5.0, preload=True, verbose=False)[::4]
     epochs.pick(epochs.ch_names[::4])
-    model = BioCodecTransformer("biocodec-eeg-small", verbose=False).fit(epochs)
+    return epochs, BioCodecTransformer("biocodec-eeg-small", verbose=False).fit(epochs)
+
+
+def test_the_small_codec_reconstructs_a_new_person_in_volts_with_all_its_codes(new_person):
+    epochs, model = new_person
     tokens = model.tokenize(epochs)
     rebuilt = model.detokenize(tokens).get_data()
-    quality = reconstruction_quality(epochs.get_data(), rebuilt, 160.0).summary()
-    assert quality["r"] > 0.99
+    quality = reconstruction_quality(epochs.get_data(), rebuilt, epochs.info["sfreq"]).summary()
+    assert quality["r"] > 0.98
+    assert quality["si_sdr"] > 15
     assert abs(quality["gain"] - 1) < 0.03
-    assert (code_usage(tokens.codes, 256).used > 0.9).all()
+    assert all(quality[f"nmse_{band}"] < 0.05 for band in BANDS)
+    usage = code_usage(tokens.codes, 256)
+    assert (usage.used > 0.9).all()
+    assert (usage.normalized_entropy > 0.92).all()
     louder = epochs.copy().apply_function(lambda x: 1.2 * x + 1e-4)
     agreement = model.tokenize(louder).codes == tokens.codes
     assert (agreement.mean(axis=(0, 1, 2, 3)) > 0.99).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(80, 100), (10, 100)])
+def test_the_small_codec_bears_noise_at_frequencies_its_recordings_did_not_have(
+    new_person, low, high
+):
+    clean = new_person[0].copy().resample(250.0)
+    signals = clean.get_data()
+    noise = np.random.default_rng(0).standard_normal(signals.shape)
+    noise = mne.filter.filter_data(noise, 250.0, low, high, verbose=False)
+    signals += 0.125 * signals.std(-1, keepdims=True) * noise / noise.std(-1, keepdims=True)
+    info = mne.create_info(clean.ch_names, 250.0, "eeg")
+    noisy = mne.EpochsArray(signals, info, verbose=False)
+    codec = BioCodecTransformer("biocodec-eeg-small", verbose=False).fit(noisy)
+    rebuilt = codec.reconstruct(noisy).get_data()
+    quality = reconstruction_quality(signals, rebuilt, 250.0).summary()
+    assert quality["nmse"] < 0.05
+    assert quality["nmse_beta"] < 0.05
