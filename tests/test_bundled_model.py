@@ -10,7 +10,13 @@ import pytest
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.analysis import BANDS, code_usage, reconstruction_quality
 from mne_neurorvq.datasets import load_eegbci
-from mne_neurorvq.estimators import BioCodecTransformer, NeuroRVQTransformer, preprocess
+from mne_neurorvq.estimators import (
+    BioCodecTransformer,
+    BrainRVQClassifier,
+    BrainRVQTransformer,
+    NeuroRVQTransformer,
+    preprocess,
+)
 from mne_neurorvq.weights.provenance import pretraining_subjects
 from mne_neurorvq.weights.registry import BUNDLED
 
@@ -126,3 +132,47 @@ def test_the_small_codec_bears_noise_at_frequencies_its_recordings_did_not_have(
     quality = reconstruction_quality(signals, rebuilt, 250.0).summary()
     assert quality["nmse"] < 0.05
     assert quality["nmse_beta"] < 0.05
+
+
+BRAIN = "brainrvq-eeg-small"
+
+
+def test_the_small_brainrvq_takes_at_most_eight_megabytes_and_knows_whom_it_has_seen():
+    folder = BUNDLED / BRAIN
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 8e6
+    seen = pretraining_subjects(BRAIN)["eegmmidb"]
+    assert not set(seen) & {f"S{number:03d}" for number in UNSEEN}
+    card = load_pretrained(BRAIN).card
+    for words in ("mne-neurorvq pretrain", "Seed 0", "never", "frequency |     2", "Curve of the"):
+        assert words in card
+
+
+def test_the_small_brainrvq_guesses_coarse_codes_better_than_fine_ones_and_all_above_chance():
+    measures = json.loads((BUNDLED / BRAIN / "measures.json").read_text())
+    told, guessed = (np.array(measures[k]) for k in ("masked_accuracy", "fed_back_accuracy"))
+    for accuracy in (told, guessed):
+        assert (np.diff(accuracy, axis=-1) < 0).all()
+        assert (accuracy > 3 * np.array(measures["commonest_code"])).all()
+
+
+def test_the_small_brainrvq_restores_slow_bands_of_a_new_person_and_its_twin_does_not(shared):
+    (raw,) = load_eegbci(10, 8, path=shared / "data", verbose=False)
+    raw = preprocess(raw, BRAIN)
+    epochs = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose=False)[::3]
+    errors = {}
+    for name in (BRAIN, f"{BRAIN}-random"):
+        model = BrainRVQTransformer(name, verbose=False).fit(epochs)
+        tokens = model.tokenize(epochs)
+        rebuilt = model.detokenize(tokens).get_data()
+        quality = reconstruction_quality(epochs.get_data(), rebuilt, epochs.info["sfreq"])
+        errors[name] = quality.summary()
+    small, twin = errors.values()
+    assert small["r"] > 0.9
+    assert small["nmse_delta"] < 0.15
+    assert small["nmse_theta"] < 0.4
+    assert small["nmse_alpha"] < 0.45
+    assert twin["nmse_theta"] > 0.9
+
+
+def test_the_small_brainrvq_is_what_its_estimators_load():
+    assert BrainRVQTransformer().pretrained == BrainRVQClassifier().pretrained == BRAIN

@@ -14,7 +14,7 @@ from .memory import Memory
 from .pooling import Pool
 
 #: What BrainRVQ's estimators load if they are given no name.
-PRETRAINED = "brainrvq-eeg-tiny-random"
+PRETRAINED = "brainrvq-eeg-small"
 
 
 class BrainRVQTransformer(FoundationTransformer):

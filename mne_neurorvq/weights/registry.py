@@ -164,7 +164,7 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     >>> [entry.name for entry in list_pretrained() if entry.bundled]
     ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random',
      'biocodec-eeg-small', 'biocodec-eeg-small-random', 'biocodec-eeg-tiny-random',
-     'brainrvq-eeg-tiny-random']
+     'brainrvq-eeg-small', 'brainrvq-eeg-small-random', 'brainrvq-eeg-tiny-random']
     """
     return _REGISTRY
 
@@ -343,6 +343,27 @@ _REGISTRY: tuple[Pretrained, ...] = (
         seed=3,
         notes="Untrained and as small as possible, for tests and documentation.",
         system="biocodec",
+    ),
+    Pretrained(
+        name="brainrvq-eeg-small",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="bundled",
+        licence="BSD-3-Clause",
+        citation=_BRAINRVQ_CITATION,
+        notes="Trained for this package; its card says on which recordings and subjects.",
+        system="brainrvq",
+    ),
+    Pretrained(
+        name="brainrvq-eeg-small-random",
+        modality="eeg",
+        kinds=("tokenizer", "foundation"),
+        source="seed",
+        licence="BSD-3-Clause",
+        citation=_BRAINRVQ_CITATION,
+        seed=6,
+        notes="Untrained twin of 'brainrvq-eeg-small': what the architecture does by itself.",
+        system="brainrvq",
     ),
     Pretrained(
         name="brainrvq-eeg-tiny-random",
