@@ -19,6 +19,7 @@ _MODES = ("match", "strict", "interpolate")
 
 # Names of one and the same site; used only where a vocabulary lacks the name itself.
 _ALIASES = (("t3", "t7"), ("t4", "t8"), ("t5", "p7"), ("t6", "p8"), ("m1", "a1"), ("m2", "a2"))
+_NEWER_NAME = dict(_ALIASES[:4])
 _OTHER_NAME = {a: b for pair in _ALIASES for a, b in (pair, pair[::-1])}
 
 # MNE channel types that can hold signals of a modality. EDF readers call everything "eeg" and MNE
@@ -95,10 +96,10 @@ def match_channels(
     Names are compared without case, dots and spaces, without a leading ``"EEG "`` (the modality)
     and a trailing ``"-REF"`` or ``"-LE"``. The same name comes first; only if the vocabulary
     lacks it, another name of the same site is tried (T3 = T7, T4 = T8, T5 = P7, T6 = P8,
-    M1 = A1, M2 = A2). Bipolar names match bipolar names only. Where electrodes are labelled A1 to
-    A32, B1 to B32 and so on, as on BioSemi's large caps, these labels match no name. Of several
-    channels with one match the first is used. Channels marked bad and channels of types that
-    cannot hold the modality's signals (triggers, for example) are left out.
+    M1 = A1, M2 = A2). Bipolar names match bipolar names only (T3-T5 is T7-P7). Where electrodes
+    are labelled A1 to A32, B1 to B32 and so on, as on BioSemi's large caps, these labels match no
+    name. Of several channels with one match the first is used. Channels marked bad and channels
+    of types that cannot hold the modality's signals (triggers, for example) are left out.
 
     Parameters
     ----------
@@ -224,8 +225,15 @@ def _amplifier_labels(keys: Sequence[str]) -> set[int]:
 
 
 def _find(key: str, rows: dict[str, int], how: str) -> str | None:
-    wanted = key if how == "exact" else _OTHER_NAME.get(key)
+    wanted = key if how == "exact" else _other_name(key)
     return wanted if wanted in rows else None
+
+
+def _other_name(key: str) -> str:
+    """Give the other name of a site; of a derivation, with the newer names of its sites."""
+    if _is_bipolar(key):
+        return "-".join(_NEWER_NAME.get(site, site) for site in key.split("-"))
+    return _OTHER_NAME.get(key, key)
 
 
 def _is_bipolar(key: str) -> bool:

@@ -66,6 +66,14 @@ def test_aliases_work_both_ways(name: str, target: str) -> None:
     assert (match.target, match.how) == (name.lower(), "alias")
 
 
+@pytest.mark.parametrize(
+    ("name", "target"), [("F7-T3", "f7-t7"), ("EEG T3-T5", "t7-p7"), ("T5-O1-REF", "p7-o1")]
+)
+def test_older_names_of_a_derivation_match_the_newer_ones(name: str, target: str) -> None:
+    (match,) = match_channels([name], ["t3", "t5", "f7", target])
+    assert (match.target, match.how) == (target, "alias")
+
+
 def test_an_exact_name_keeps_its_site_though_an_alias_comes_first() -> None:
     with pytest.warns(UserWarning, match="already used by 'A1'"):
         matches = match_channels(["M1", "A1"], ["a1"])
