@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 def _run(script, *options):
     command = [sys.executable, BENCHMARKS / script, *options]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
 
 
 def _results_of(script, tmp_path, *options):
@@ -64,3 +64,23 @@ def test_the_benchmark_of_flat_memory_measures_each_number_of_windows(tmp_path):
     (row,) = _results_of("flat_memory.py", tmp_path, *options)["rows"]
     assert (row["windows"], row["source"]) == (20, "folder")
     assert row["peak_mib"] >= 0
+
+
+def test_one_command_runs_benchmarks_and_prints_ratios(tmp_path):
+    options = "--only tiny --quick --threads 1 --clock cpu".split()
+    figures = _results_of("speed.py", tmp_path, *options)["figures"]
+    by_name = {figure["name"]: figure for figure in figures}
+    assert by_name["features, float32"]["against"] == "bare products"
+    assert by_name["features, float32"]["ratio"] > 0
+    assert by_name["least cosine of bf16 and float32"]["value"] > 0.99
+
+
+@pytest.mark.skipif(not (BENCHMARKS.parents[1] / ".git").exists(), reason="needs the repository")
+def test_one_command_compares_two_commits_and_leaves_no_worktree(tmp_path):
+    options = "HEAD HEAD --only tiny --quick --threads 1 --clock cpu".split()
+    results = _results_of("compare_commits.py", tmp_path, *options)
+    before, after = (results["figures"][end] for end in ("before", "after"))
+    assert [figure["name"] for figure in before] == [figure["name"] for figure in after] != []
+    command = ["git", "-C", BENCHMARKS, "worktree", "list", "--porcelain"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "/tree\n" not in listed

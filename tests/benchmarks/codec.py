@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import facts, median_seconds, report
+from machine import add_clock, facts, median_seconds, report
 from torch import Tensor
 
 from mne_neurorvq import BioCodecTransformer, load_pretrained
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
+    add_clock(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     machine = facts(args.threads)
@@ -76,7 +77,7 @@ def main() -> None:
             codes[name] = methods[name]()
 
         calls = {name: (lambda name=name: call(name)) for name in methods}
-        seconds = median_seconds(calls, args.repeats, 2)
+        seconds = median_seconds(calls, args.repeats, 2, args.clock)
     first = codes["channel by channel"]
     equal = {name: float((found == first).double().mean()) for name, found in codes.items()}
     plain = seconds["channel by channel"]

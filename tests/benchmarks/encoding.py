@@ -3,13 +3,15 @@
 
     python tests/benchmarks/encoding.py [--json FILE] [--threads 2] [--repeats 7] [--size full]
 
-The case is the full-size EEG tokenizer (12 encoder blocks, 4 codebooks of 8 levels, 8192 codes of
-128 dimensions; weights drawn from a seed) on 8 trials of 64 channels and 4 s. Three methods take
-turns in one process, in alternating order after a warm-up, and medians are compared:
+The case ``full`` is the published NeuroRVQ tokenizer for EEG (12 encoder blocks, 4 codebooks of 8
+levels, 8192 codes of 128 dimensions; weights drawn from a seed) on 8 trials of 64 channels and 4 s;
+``brainrvq`` is that of BrainRVQ (12 blocks, 2 codebooks of 3 levels, 8192 codes of 64 dimensions)
+on as many. Three methods take turns in one process, in alternating order after a warm-up, and
+medians are compared:
 
 - ``plain loop``: see plain_loop.py, all trials at once;
-- ``encode``: ``NeuroRVQTokenizer.encode``, all trials at once;
-- ``encode in passes``: the same in the passes that ``NeuroRVQTransformer`` makes on a CPU.
+- ``encode``: ``encode`` of the tokenizer, all trials at once;
+- ``encode in passes``: the same in the passes that the transformers make on a CPU.
 
 Memory: every method runs in processes of its own. Counted is the highest resident memory (the
 kernel's VmHWM) during one call, less the resident memory after the model and the windows were made
@@ -33,13 +35,23 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from machine import facts, median_seconds, peak_bytes_of, report
+from machine import add_clock, facts, median_seconds, peak_bytes_of, report
 from plain_loop import plain_encode
 from torch import Tensor
 from torch.nn import functional as F
 
 from mne_neurorvq.estimators.inference import resolve_batch_size
-from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQConfig, NeuroRVQTokenizer, QuantizerConfig
+from mne_neurorvq.models import (
+    BRAINRVQ_EEG,
+    NEURORVQ_EEG,
+    BrainRVQConfig,
+    BrainRVQTokenizer,
+    NeuroRVQConfig,
+    NeuroRVQTokenizer,
+    QuantizerConfig,
+)
+
+Tokenizer = NeuroRVQTokenizer | BrainRVQTokenizer
 
 _SEED = 0
 _MIB = 2**20
@@ -50,34 +62,37 @@ _BASELINE = "plain loop"
 class Case:
     """A model and what it encodes."""
 
-    config: NeuroRVQConfig
+    config: NeuroRVQConfig | BrainRVQConfig
     n_trials: int
     n_channels: int
     n_patches: int
+    scale: float = 3.0
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of the windows."""
         return self.n_trials, self.n_channels, self.n_patches * self.config.patch_size
 
-    def model(self) -> NeuroRVQTokenizer:
+    def model(self) -> Tokenizer:
         """Make the model; matrices keep the variance of their input, so that tokens differ."""
         torch.manual_seed(_SEED)
-        model = NeuroRVQTokenizer(config=self.config).eval()
+        kind = NeuroRVQTokenizer if self.config.system == "neurorvq" else BrainRVQTokenizer
+        model = kind(config=self.config).eval()
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, std=1 / math.sqrt(parameter[0].numel()))
         return model
 
     def windows(self) -> tuple[Tensor, Tensor]:
-        """Draw red noise in microvolts and name its channels by vocabulary rows."""
+        """Draw red noise in the model's unit and name its channels by vocabulary rows."""
         generator = torch.Generator().manual_seed(_SEED)
         noise = torch.randn(self.shape, generator=generator).cumsum(-1)
-        return 3 * (noise - noise.mean(-1, keepdim=True)), torch.arange(self.n_channels)
+        return self.scale * (noise - noise.mean(-1, keepdim=True)), torch.arange(self.n_channels)
 
 
 _CASES = {
     "full": Case(NEURORVQ_EEG, n_trials=8, n_channels=64, n_patches=4),
+    "brainrvq": Case(BRAINRVQ_EEG, n_trials=8, n_channels=64, n_patches=4, scale=0.03),
     # To see that this script works.
     "tiny": Case(
         replace(
@@ -104,17 +119,17 @@ _COLUMNS = {
 }
 
 
-def _encode(model: NeuroRVQTokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
+def _encode(model: Tokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
     return model.encode(x, channel_ids)[0]
 
 
-def _encode_in_passes(model: NeuroRVQTokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
+def _encode_in_passes(model: Tokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
     n_tokens = x.shape[1] * x.shape[2] // model.config.patch_size
     size = resolve_batch_size("auto", n_tokens, x.device)
     return torch.cat([_encode(model, part, channel_ids) for part in x.split(size)])
 
 
-_METHODS: dict[str, Callable[[NeuroRVQTokenizer, Tensor, Tensor], Tensor]] = {
+_METHODS: dict[str, Callable[[Tokenizer, Tensor, Tensor], Tensor]] = {
     _BASELINE: plain_encode,
     "encode": _encode,
     "encode in passes": _encode_in_passes,
@@ -175,9 +190,7 @@ def measure_memory(size: str, threads: int, n_processes: int) -> dict[str, dict[
     return figures
 
 
-def compare_codes(
-    case: Case, model: NeuroRVQTokenizer, codes: Mapping[str, Tensor]
-) -> dict[str, float]:
+def compare_codes(case: Case, model: Tokenizer, codes: Mapping[str, Tensor]) -> dict[str, float]:
     """Compare the codes of the methods with those of the plain loop.
 
     Parameters
@@ -228,6 +241,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=5, help="processes per memory figure")
     parser.add_argument("--no-memory", action="store_true", help="measure times only")
     parser.add_argument("--size", choices=_CASES, default="full")
+    add_clock(parser)
     parser.add_argument("--peak-of", choices=_METHODS, help="print one method's peak and stop")
     args = parser.parse_args()
     case = _CASES[args.size]
@@ -245,7 +259,7 @@ def main() -> None:
             codes[method] = _METHODS[method](model, x, rows)
 
         calls = {name: partial(call, name) for name in _METHODS}
-        seconds = median_seconds(calls, args.repeats, args.warm_up)
+        seconds = median_seconds(calls, args.repeats, args.warm_up, args.clock)
         agreement = compare_codes(case, model, {name: codes[name] for name in _METHODS})
     n_patches = case.n_trials * case.n_channels * case.n_patches
     methods = {
@@ -269,7 +283,12 @@ def main() -> None:
     )
     results = {
         "machine": machine,
-        "case": {"size": args.size, "shape": case.shape, "repeats": args.repeats},
+        "case": {
+            "size": args.size,
+            "shape": case.shape,
+            "repeats": args.repeats,
+            "clock": args.clock,
+        },
         "methods": methods,
         "codes": agreement,
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -16,6 +17,8 @@ from typing import Any
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+
+CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def facts(threads: int) -> dict[str, Any]:
@@ -50,8 +53,18 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a clock to the options of a benchmark."""
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: time of this process only, for busy machines; threads add up",
+    )
+
+
 def median_seconds(
-    calls: Mapping[str, Callable[[], object]], repeats: int, warm_up: int
+    calls: Mapping[str, Callable[[], object]], repeats: int, warm_up: int, clock: str = "wall"
 ) -> dict[str, float]:
     """Median time of calls that take turns, in alternating order.
 
@@ -63,18 +76,21 @@ def median_seconds(
         Timed rounds.
     warm_up : int
         Rounds before them.
+    clock : "wall" | "cpu"
+        What is read: the time that passes, or that which this process computes.
 
     Returns
     -------
     dict of str to float
         Median seconds of each call.
     """
+    now = CLOCKS[clock]
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(warm_up + repeats):
         for name in list(calls)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
+            start = now()
             calls[name]()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(now() - start)
     return {name: statistics.median(taken[warm_up:]) for name, taken in times.items()}
 
 
@@ -96,10 +112,15 @@ def peak_bytes_of(call: Callable[[], object]) -> int:
     OSError
         On other systems than Linux, whose kernel can forget the peak of what went before.
     """
-    before = _status_bytes("VmRSS")
+    before = resident_bytes()
     _CLEAR_REFS.write_text("5")  # resets VmHWM, which getrusage's ru_maxrss does not allow
     call()
     return max(0, _status_bytes("VmHWM") - before)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process, from Linux's kernel."""
+    return _status_bytes("VmRSS")
 
 
 def _status_bytes(field: str) -> int:

@@ -7,21 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mne_neurorvq.models import NeuroRVQTokenizer
+from mne_neurorvq.models import BrainRVQTokenizer, NeuroRVQTokenizer
 
 _DECAY = 0.99
 
 
-def plain_encode(model: NeuroRVQTokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
+def plain_encode(
+    model: NeuroRVQTokenizer | BrainRVQTokenizer, x: Tensor, channel_ids: Tensor
+) -> Tensor:
     """Encode with a loop over branches and levels.
 
-    Each branch runs through the whole encoder by itself. Each level writes out the squared
+    Each temporal scale runs through the whole encoder by itself. Each level writes out the squared
     distances of all tokens to all codes and follows the use of its codes through one-hot rows,
     in evaluation too.
 
     Parameters
     ----------
-    model : NeuroRVQTokenizer
+    model : NeuroRVQTokenizer | BrainRVQTokenizer
         Whose modules and codebooks to use; it is not changed.
     x : Tensor, shape (batch, n_chans, n_times)
         Windows.
@@ -35,11 +37,16 @@ def plain_encode(model: NeuroRVQTokenizer, x: Tensor, channel_ids: Tensor) -> Te
     """
     patches = x.unflatten(-1, (-1, model.config.patch_size))
     use = model.quantizer.cluster_size.clone()
+    vectors = []
+    for scale, norm, to_code in zip(
+        model.encoder.scales, model.encoder_norms, model.to_code, strict=True
+    ):
+        features = norm(model.encoder.trunk(scale(patches.flatten(1, 2)), channel_ids))
+        vectors.append(to_code(features).flatten(0, 1))
     branches = []
     for branch in range(model.config.quantizer.n_codebooks):
-        tokens = model.encoder.scales[branch](patches.flatten(1, 2))
-        features = model.encoder_norms[branch](model.encoder.trunk(tokens, channel_ids))
-        residual = model.to_code[branch](features).flatten(0, 1)
+        # BrainRVQ has one scale for all codebooks.
+        residual = vectors[branch % len(vectors)]
         levels = []
         for level in range(model.config.quantizer.n_levels):
             codebook = model.quantizer.codebook[branch, level]
