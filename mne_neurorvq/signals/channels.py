@@ -214,6 +214,8 @@ def used_channels(matches: Sequence[ChannelMatch]) -> tuple[list[int], list[int]
 def _key(name: str, modality: str) -> str:
     key = re.sub(rf"^{modality}\s+", "", name.strip().lower())
     key = re.sub(r"[.\s]", "", key)
+    # MNE tells derivations of one name apart by "-0", "-1": "T8-P8-0" is T8-P8.
+    key = re.sub(r"^([^-]+-[^-]*[a-z][^-]*)-\d+$", r"\1", key)
     return re.sub(r"-(ref|le)$", "", key)
 
 

@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 VOLTS_PER_UNIT = {"V": 1.0, "mV": 1e-3, "100uV": 1e-4, "uV": 1e-6}
 UNITLESS = "au"
 
-# Spontaneous biosignals measured with electrodes lie well between these, in microvolts.
-_SMALLEST_UV = 1e-3
+# Spontaneous biosignals measured with electrodes lie well between these, in microvolts: below the
+# first is what amplifiers add of themselves.
+_SMALLEST_UV = 0.1
 _LARGEST_UV = 1e4
+# Millivolts taken for microvolts lie above, volts below.
+_VOLTS_BELOW_UV = 1e-3
+# Of windows so short, such as the tables of scikit-learn's checks, small deviations say nothing.
+_FEWEST_SAMPLES = 50
 
 
 def unit_factor(from_unit: str, to_unit: str) -> float:
@@ -95,7 +100,8 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     ------
     ValueError
         If more than 10 mV is found in data said to be volts or millivolts (they are microvolts),
-        or less than 1 nV in data said to be microvolts or millivolts (they are volts).
+        less than 1 nV in data said to be microvolts or millivolts (they are volts), or less than
+        0.1 uV in data said to be microvolts (they are millivolts).
 
     Examples
     --------
@@ -124,8 +130,13 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
         raise ValueError(
             f"{said}{typical * 1e-3:.3g} mV, which looks like microvolts: pass unit='uV'."
         )
-    if unit in ("mV", "100uV", "uV") and 0 < typical < _SMALLEST_UV:
+    if unit in ("mV", "100uV", "uV") and 0 < typical < _VOLTS_BELOW_UV:
         raise ValueError(f"{said}{typical:.3g} uV, which looks like volts: pass unit='V'.")
+    if unit == "uV" and 0 < typical < _SMALLEST_UV and data.shape[-1] >= _FEWEST_SAMPLES:
+        raise ValueError(
+            f"{said}{typical:.3g} uV, less than amplifiers add of themselves, which looks like "
+            "millivolts: pass unit='mV'."
+        )
 
 
 def typical_deviation(data: NDArray[np.float64]) -> float:

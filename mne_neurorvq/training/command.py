@@ -31,6 +31,8 @@ _CONFIG = "config.yaml"
 # Readers of a run that was killed hold its lock for some seconds more.
 _LOCK_SECONDS = 15.0
 _STAGES = ("tokenizer", "foundation")
+# Ablations that the tokenizer alone decides.
+_OF_TOKENIZERS = ("domains", "phase")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
 MEASURES_FILE = "measures.json"
@@ -151,6 +153,7 @@ def _train_foundation(
             f"{source} is a tokenizer of {tokenizer.config.modality}, but model.modality is "
             f"{config.model.modality}."
         )
+    _check_ablation(tokenizer.config, config, source)
     sides = corpus["train"], corpus["validation"]
     foundation = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
     # One folder has one configuration. What they may differ in no tokenizer has.
@@ -158,6 +161,18 @@ def _train_foundation(
     if is_first():
         record = _record(run_dir, corpus, config, source)
         write_model(run_dir, tokenizer, foundation, corpus, record)
+
+
+def _check_ablation(tokenizer: Any, config: FoundationPretrainConfig, source: str | Path) -> None:
+    """Refuse switches that only another tokenizer could obey; defaults are no wish."""
+    wanted, usual = config.model.config(), type(config.model)().config()
+    for name in _OF_TOKENIZERS:
+        value = getattr(wanted, name, None)
+        if value not in (getattr(usual, name, None), getattr(tokenizer, name, None)):
+            raise ValueError(
+                f"{source} has {name}={getattr(tokenizer, name)!r}, but the configuration asks for "
+                f"{value!r}: that is settled by 'pretrain tokenizer', in a run of its own."
+            )
 
 
 def _config(args: argparse.Namespace, of_corpus: str = "neurorvq") -> PretrainConfig:

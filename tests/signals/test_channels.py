@@ -291,3 +291,16 @@ def test_a_few_letters_with_numbers_beside_sites_are_no_labels():
     with pytest.warns(UserWarning, match="6 of 11 channels"):
         matches = match_channels(names, ["a1", "a2", "c3", "c4", "f3"])
     assert [match.target for match in matches if match.used] == ["a1", "a2", "c3", "c4", "f3"]
+
+
+def test_of_derivations_that_mne_has_numbered_the_first_is_used() -> None:
+    # Every recording of CHB-MIT has T8-P8 twice.
+    with pytest.warns(UserWarning, match=r"'T8-P8-1' \('t8-p8' is already used by 'T8-P8-0'\)"):
+        matches = match_channels(["T8-P8-0", "FP2-F8", "T8-P8-1"], ["fp2-f8", "t8", "t8-p8"])
+    assert [m.target for m in matches] == ["t8-p8", "fp2-f8", None]
+    positions = np.tile(template_positions()[0]["t8"], (2, 1))
+    with pytest.warns(UserWarning, match="bipolar: not matched to a single electrode"):
+        matches = match_channels(
+            ["Cz", "T8-P8-0"], ["cz", "t8"], mode="interpolate", positions=positions
+        )
+    assert [m.target for m in matches] == ["cz", None]

@@ -93,3 +93,14 @@ def test_small_random_tables_pass_as_microvolts(scale: float) -> None:
 
 def test_arbitrary_units_are_not_judged() -> None:
     check_scale(1e9 * eeg_in_microvolts(), "au")
+
+
+@pytest.mark.parametrize("gain", [1.0, 5.0])
+def test_millivolts_said_to_be_microvolts_raise(gain: float) -> None:
+    with pytest.raises(ValueError, match="looks like millivolts: pass unit='mV'"):
+        check_scale(1e-3 * gain * eeg_in_microvolts(), "uV")
+    check_scale(1e-3 * gain * eeg_in_microvolts(), "mV")
+
+
+def test_quiet_signals_pass() -> None:
+    check_scale(0.01 * eeg_in_microvolts(), "uV")

@@ -436,6 +436,18 @@ def test_other_heads_and_masks_learn_from_the_same_tokenizer(
     assert parallel.token_heads == "parallel"
 
 
+@pytest.mark.parametrize("change", ["model.domains=time", "model.phase=angle"])
+def test_a_switch_that_the_tokenizer_has_settled_otherwise_is_refused(
+    pretrain, brainrvq_run, tmp_path, capsys, change
+):
+    source = brainrvq_run.folder / "model"
+    assert pretrain("foundation", "--tokenizer", source, "--set", change) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert change.split("=")[1] in message
+    assert "settled by 'pretrain tokenizer'" in message
+    assert not (tmp_path / "new" / "foundation").exists()
+
+
 def test_a_tokenizer_of_another_system_is_refused(pretrain, capsys):
     assert pretrain("foundation", "--tokenizer", "neurorvq-eeg-tiny-random") == 2
     assert "a BrainRVQ model is needed here" in capsys.readouterr().err.splitlines()[-1]
