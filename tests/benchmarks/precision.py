@@ -1,12 +1,13 @@
 # License: BSD-3-Clause
 """What embeddings lose in bfloat16: their agreement with float32, and a linear probe on both.
 
-    python tests/benchmarks/precision.py [MODEL ...] [--json FILE] [--subjects 1-16] [--never 9-12]
+    python tests/benchmarks/precision.py [MODEL ...] [--json FILE] [--pool time]
+        [--subjects 1-16] [--never 9-12]
 
 Trials and probe are those of features.py: trials of 4 s of PhysioNet motor imagery (runs 4, 8 and
 12; MNE_DATASETS_EEGBCI_PATH names the folder), 21 channels of the sensorimotor strip; balanced
-accuracies of a linear probe, subjects apart, on embeddings averaged over patches and standardised
-within subjects. Models: those of NeuroRVQ in the package, unless others are named.
+accuracies of a linear probe, subjects apart, on embeddings standardised within subjects. Models:
+those of NeuroRVQ in the package, unless others are named.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mne_neurorvq import NeuroRVQTransformer
 from mne_neurorvq.datasets import trial_column
 
 
-def measure(name: str, people: list[int], never: list[str]) -> dict[str, Any]:
+def measure(name: str, pool: str, people: list[int], never: list[str]) -> dict[str, Any]:
     """Agreement and scores of one model."""
     epochs = trials(people, name)
     conditions, subjects = (trial_column(epochs, column) for column in ("condition", "subject"))
@@ -33,7 +34,7 @@ def measure(name: str, people: list[int], never: list[str]) -> dict[str, Any]:
     codes = {}
     for precision in ("float32", "bf16"):
         model = NeuroRVQTransformer(
-            name, pool="time", precision=precision, memory=None, verbose=False
+            name, pool=pool, precision=precision, memory=None, verbose=False
         )
         embeddings[precision] = model.fit_transform(epochs)
         codes[precision] = model.tokenize(epochs[:50]).codes
@@ -63,6 +64,7 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="*", default=["neurorvq-eeg-small"], metavar="MODEL")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    parser.add_argument("--pool", choices=("mean", "time"), default="time")
     parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
     parser.add_argument("--never", type=numbers, default=numbers("9-12"))
     args = parser.parse_args()
@@ -70,7 +72,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     machine = facts(threads)
     never = [f"S{number:03d}" for number in args.never]
-    models = {name: measure(name, args.subjects, never) for name in args.models}
+    models = {name: measure(name, args.pool, args.subjects, never) for name in args.models}
     rows = [["model", "task", "float32", "bf16", "difference"]]
     for name, found in models.items():
         for task, each in found["scores"].items():
