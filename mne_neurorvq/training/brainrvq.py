@@ -25,6 +25,7 @@ _MODEL_KEYS = (
     "foundation_drop_path",
     "phase",
     "token_heads",
+    "class_place",
 )
 
 
@@ -41,7 +42,7 @@ class BrainRVQSettings:
     depth, decoder_depth, mlp_ratio, foundation_layer_scale, foundation_qkv_bias
         See :class:`~mne_neurorvq.models.BrainRVQConfig`. The defaults are those of the small
         model.
-    foundation_drop_path, phase, token_heads, quantizer
+    foundation_drop_path, phase, token_heads, class_place, quantizer
         See there, too; the number of codebooks follows from the domains.
 
     Examples
@@ -62,6 +63,7 @@ class BrainRVQSettings:
     foundation_drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     phase: Literal["circular", "angle"] = "circular"
     token_heads: Literal["hierarchical", "parallel"] = "hierarchical"
+    class_place: Literal["own", "first channel"] = "own"
     quantizer: QuantizerConfig = field(
         default_factory=lambda: QuantizerConfig(
             n_codebooks=2,

@@ -142,7 +142,7 @@ def foundation_config(
     """
     wanted = config.model.config()
     names = [f.name for f in fields(wanted) if f.name.startswith("foundation_")]
-    names += ["token_heads"] if hasattr(wanted, "token_heads") else []
+    names += [name for name in ("token_heads", "class_place") if hasattr(wanted, name)]
     return replace(tokenizer, **{name: getattr(wanted, name) for name in names})
 
 

@@ -24,9 +24,9 @@ _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
 
 # How the card puts what systems differ in, and what the authors of some report.
 _WINDOWS = {
-    "neurorvq": "Windows of 4 patches, all channels.",
-    "brainrvq": "Windows of 4 s, all channels, decoded from the codes and the mean and standard "
-    "deviation of each second.",
+    "neurorvq": "Windows of up to 4 patches, all channels.",
+    "brainrvq": "Windows of up to 4 s, all channels, decoded from the codes and the mean and "
+    "standard deviation of each second.",
     "biocodec": "Windows of up to 5 s, at most 8 channels of each, scaled by median and "
     "interquartile range before the codec and scaled back after it.",
 }
@@ -101,7 +101,7 @@ def measure(
             mask = random_mask(labels.flatten(1, 2).shape[:2], _MASK_RATIO, generator)
             for told, found_right in hits.items():
                 found_right.append(guess_codes(foundation, batch, labels, mask, told=told).accuracy)
-    every = np.concatenate(codes)
+    every, sizes = np.concatenate(codes), [len(part) for part in codes]
     usage = code_usage(every[:, None, None], config.quantizer.n_codes)
     commonest = usage.counts.max(-1) / usage.counts.sum(-1)
     return {
@@ -113,15 +113,21 @@ def measure(
         "n_tokens": len(every),
         "used": usage.used.tolist(),
         "entropy": usage.normalized_entropy.tolist(),
-        "residual_norms": torch.stack(norms).mean(0).tolist(),
-        "masked_accuracy": _mean_accuracy(hits[True]),
-        "fed_back_accuracy": _mean_accuracy(hits[False]),
+        "residual_norms": _mean_of_tokens(norms, sizes),
+        "masked_accuracy": _mean_of_tokens(hits[True], sizes),
+        "fed_back_accuracy": _mean_of_tokens(hits[False], sizes),
         "commonest_code": commonest.tolist(),
     }
 
 
-def _mean_accuracy(hits: Sequence[torch.Tensor]) -> list[list[float]] | None:
-    return torch.stack(list(hits)).mean(0).tolist() if hits else None
+def _mean_of_tokens(
+    values: Sequence[torch.Tensor], n_tokens: Sequence[int]
+) -> list[list[float]] | None:
+    """Average over all tokens: batches may be of one short window, or of many long ones."""
+    if not values:
+        return None
+    means: list[list[float]] = np.average(np.stack(values), axis=0, weights=n_tokens).tolist()
+    return means
 
 
 def _mean(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

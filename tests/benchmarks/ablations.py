@@ -5,8 +5,10 @@
         [--json FILE] [--subjects 1-16] [--never 9-12]
 
 ``mne-neurorvq pretrain`` makes every variant in a folder of RUNS, and goes on where it was killed.
-Reconstruction, codes and guesses are those of the people that the corpus holds back; the linear
-probe is that of features.py (MNE_DATASETS_EEGBCI_PATH names the folder).
+Reconstruction, codes and guesses are those of the people that the corpus holds back; "phase" is the
+mean cosine of the difference between predicted and true phase, 1-4, 5-8, 9-13 and 14-30 Hz, which
+does not depend on how a phase is put. The linear probe is that of features.py
+(MNE_DATASETS_EEGBCI_PATH names the folder).
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ import torch
 from features import numbers, scores, trials
 from machine import facts, report
 
-from mne_neurorvq import BrainRVQTransformer
+from mne_neurorvq import BrainRVQTransformer, load_pretrained
 from mne_neurorvq.datasets import trial_column
+from mne_neurorvq.training import CorpusDataset
+from mne_neurorvq.training.feeding import watched_batches
 
 # By name: what differs in the tokenizer, and what differs in the foundation model.
 _VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -36,6 +40,8 @@ _VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "parallel heads": ((), ("model.token_heads=parallel",)),
     "random mask": ((), ("masking.guided=false",)),
 }
+
+_BANDS = ((1, 4), (5, 8), (9, 13), (14, 30))
 
 
 def train(corpus: str, runs: Path, name: str, steps: list[int], seed: int) -> dict[str, Path]:
@@ -57,7 +63,36 @@ def train(corpus: str, runs: Path, name: str, steps: list[int], seed: int) -> di
     return {stage: folder / "model" for stage, folder in folders.items()}
 
 
-def measure(models: dict[str, Path], people: list[int], never: list[str]) -> dict[str, Any]:
+@torch.inference_mode()
+def phase_agreement(model: str, corpus: str) -> dict[str, float]:
+    """Mean cosine of the error of the phase, by frequency."""
+    tokenizer = load_pretrained(model, only="tokenizer").tokenizer
+    config, found = tokenizer.config, []
+    if "frequency" not in config.domains:
+        return {}
+    for _, batch in watched_batches(CorpusDataset(corpus, "validation"), config):
+        spectrum = torch.fft.fft(batch.windows.unflatten(-1, (-1, config.patch_size)))
+        quantized = tokenizer.assess(batch.windows, batch.channel_ids)[2]
+        _, side = tokenizer.encode(batch.windows, batch.channel_ids)
+        phase = tokenizer.from_vectors(quantized.vectors, side, batch.channel_ids).phase
+        true = spectrum.angle()
+        if config.phase == "circular":
+            angle = torch.atan2(phase[..., 1], phase[..., 0])
+        else:  # standardised over the window, which a decoder would not know
+            deviation, mean = torch.std_mean(true, dim=(1, 2, 3), keepdim=True)
+            angle = phase * deviation + mean
+        found.append((angle - true).cos().mean(dim=(0, 1, 2)))
+    cosine = torch.stack(found).mean(0)
+    hertz = config.sfreq / config.patch_size * torch.arange(config.patch_size)
+    return {
+        f"phase, {low}-{high} Hz": float(cosine[(hertz >= low) & (hertz <= high)].mean())
+        for low, high in _BANDS
+    }
+
+
+def measure(
+    models: dict[str, Path], corpus: str, people: list[int], never: list[str]
+) -> dict[str, Any]:
     """Figures of a variant, from the card of its training and from the probe."""
     found = {
         stage: json.loads((path / "measures.json").read_text()) for stage, path in models.items()
@@ -71,6 +106,7 @@ def measure(models: dict[str, Path], people: list[int], never: list[str]) -> dic
     return {
         **{key: float(np.mean([one[key] for one in quality])) for key in ("r", "nmse")},
         **{key: losses.get(key, np.nan) for key in ("waveform", "amplitude", "phase")},
+        **phase_agreement(str(models["tokenizer"]), corpus),
         "entropy, least": float(np.min(last["entropy"])),
         **{
             f"guessed {domain} {level}": f"{guessed[i, level]:.3f} ({commonest[i, level]:.3f})"
@@ -100,7 +136,7 @@ def main() -> None:
     for name in args.variants:
         for seed in args.seeds:
             models = train(args.corpus, args.runs, name, list(args.steps), seed)
-            found[f"{name}, seed {seed}"] = measure(models, args.subjects, never)
+            found[f"{name}, seed {seed}"] = measure(models, args.corpus, args.subjects, never)
     rows = list(dict.fromkeys(key for one in found.values() for key in one))
     table = [[key, *(_cell(one.get(key, np.nan)) for one in found.values())] for key in rows]
     report({"machine": facts(threads), "variants": found}, [["", *found], *table], args.json)

@@ -17,7 +17,7 @@ from torch import nn
 
 from mne_neurorvq import BrainRVQClassifier, BrainRVQTransformer, load_estimator, load_pretrained
 from mne_neurorvq.estimators import brainrvq_classifier as own_part
-from mne_neurorvq.models import BrainRVQ, WindowModel
+from mne_neurorvq.models import BRAINRVQ_EEG, BrainRVQ, WindowModel
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "brainrvq-eeg-tiny-random"
@@ -59,6 +59,15 @@ def test_it_learns_what_tells_the_classes_apart(X, y, finetune):
     assert losses[-1] < 0.5 * losses[0]
     assert isinstance(fitted.net_.module_, WindowModel)
     assert isinstance(fitted.net_.module_.foundation, BrainRVQ)
+
+
+def test_the_recipe_is_that_of_the_released_code():
+    recipe = BrainRVQClassifier().get_params()
+    assert (recipe["max_epochs"], recipe["batch_size"], recipe["lr"]) == (30, 64, 5e-4)
+    with torch.device("meta"):
+        (block,) = BrainRVQ(config=replace(BRAINRVQ_EEG, depth=1)).encoder.trunk.blocks
+    # A factor of 0.9 from each block to the one below.
+    assert recipe["layer_decay"] ** len(list(block.parameters())) == pytest.approx(0.9, abs=5e-3)
 
 
 def test_each_mode_trains_what_it_says(X, y):

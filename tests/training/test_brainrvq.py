@@ -499,6 +499,40 @@ def test_the_measured_accuracy_is_that_of_the_heads_beside_the_model(brainrvq_ru
     assert np.mean(found["masked_accuracy"]) > 1 / 16
 
 
+def test_a_run_with_the_released_settings_is_exported_in_the_authors_format(pretrain, tmp_path):
+    released = ["model.quantizer.rule=detached", "model.phase=angle"]
+    released += ["model.class_place=first channel", "tokenizer.n_steps=6", "foundation.n_steps=2"]
+    assert pretrain("tokenizer", "--set", *released) == 0
+    assert pretrain("foundation", "--set", *released) == 0
+    run, out = tmp_path / "new", tmp_path / "exported"
+    assert _main("export", run, "-o", out, "--licence", "mit", "--official") == 0
+    ours = load_pretrained(out)
+    assert ours.config.class_place == "first channel"
+    theirs = load_pretrained(out / "official" / "tokenizer.pt").tokenizer.state_dict()
+    encoder = ours.tokenizer.encoder.state_dict()
+    assert all(torch.equal(theirs[f"encoder.{name}"], value) for name, value in encoder.items())
+    heads = torch.load(out / "official" / "foundation.pt", weights_only=True)
+    assert any(name.startswith("lm_heads_t") for name in heads)
+
+
+def test_every_hidden_code_counts_the_same_in_the_measured_accuracy(
+    brainrvq_run, sides, monkeypatch
+):
+    loaded = load_pretrained(brainrvq_run.folder / "model")
+    loaded.foundation.masked_tokens = make_token_heads(loaded.config)
+    batches = [b for _, b in watched_batches(sides["validation"], loaded.config, n_windows=64)]
+    sizes = [batch.windows.numel() for batch in batches]
+    assert len(set(sizes)) > 1
+
+    def guess(foundation, batch, codes, mask, *, told):
+        return SimpleNamespace(accuracy=torch.full((2, 3), float(batch.ids == batches[0].ids)))
+
+    monkeypatch.setattr("mne_neurorvq.training.report.guess_codes", guess)
+    found = measure(loaded.tokenizer, loaded.foundation, sides["validation"])
+    np.testing.assert_allclose(found["masked_accuracy"], sizes[0] / sum(sizes), rtol=1e-5)
+    np.testing.assert_allclose(found["fed_back_accuracy"], sizes[0] / sum(sizes), rtol=1e-5)
+
+
 def test_what_is_trained_embeds_and_reconstructs(brainrvq_run, sides):
     loaded = load_pretrained(brainrvq_run.exported)
     assert loaded.kinds == ("tokenizer", "foundation")
