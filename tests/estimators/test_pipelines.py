@@ -159,6 +159,7 @@ def test_parameters_are_stored_untouched_and_cloned():
         device="cpu",
         batch_size=3,
         precision="bf16",
+        memory="features",
         verbose=False,
     )
     estimator = NeuroRVQTransformer(**given)

@@ -162,15 +162,20 @@ def test_a_run_killed_before_its_codebooks_start_begins_anew(run, tmp_path, monk
 
 
 def test_control_c_is_an_interruption_and_works_again(run, tmp_path, monkeypatch, capsys):
-    handler = signal.getsignal(signal.SIGINT)
+    # Shells start what runs in the background with Control-C ignored.
+    handler = signal.default_int_handler
+    before = signal.signal(signal.SIGINT, handler)
 
     def stop(batch):
         signal.raise_signal(signal.SIGINT)
 
-    with _before_batch(monkeypatch, 0, stop):
-        assert main(_arguments(run, tmp_path / "run")) == 130
-    assert "interrupted" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is handler
+    try:
+        with _before_batch(monkeypatch, 0, stop):
+            assert main(_arguments(run, tmp_path / "run")) == 130
+        assert "interrupted" in capsys.readouterr().err
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_broken_window_stops_the_run_and_is_named(run, config, tmp_path, monkeypatch, capsys):
