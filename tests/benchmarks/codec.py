@@ -60,7 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         save_pretrained(folder, model)
         names = [f"E{i}" for i in range(_SHAPE[1])]
-        estimator = BioCodecTransformer(folder, ch_names=names, sfreq=250.0, verbose=False)
+        estimator = BioCodecTransformer(
+            folder, ch_names=names, sfreq=250.0, memory=None, verbose=False
+        )
         estimator.fit(noise)
         # On the disk weights are rounded.
         model = load_pretrained(folder).require("tokenizer", "biocodec")

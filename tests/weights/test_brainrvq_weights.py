@@ -387,13 +387,13 @@ def test_who_needs_a_model_of_one_system_is_not_given_another(tiny_brain, tiny, 
         ValueError, match=rf"a NeuroRVQ model is needed.*{TINY}' is a BrainRVQ.*neurorvq-eeg-small"
     ):
         tiny_brain.require(kind)
-    with pytest.raises(ValueError, match="BrainRVQ model is needed.*have one: brainrvq-eeg-small"):
+    with pytest.raises(ValueError, match=r"BrainRVQ model is needed.*have one: brainrvq-eeg-small"):
         tiny.require(kind, "brainrvq")
 
 
 def test_a_lack_of_embeddings_points_to_models_of_the_same_system(tiny_brain, tmp_path):
     folder = save_pretrained(tmp_path / "tokenizer", tiny_brain.tokenizer)
-    with pytest.raises(ValueError, match="only a tokenizer model.*have one: brainrvq-eeg-small"):
+    with pytest.raises(ValueError, match=r"only a tokenizer model.*have one: brainrvq-eeg-small"):
         load_pretrained(folder).require("foundation", "brainrvq")
 
 
