@@ -39,9 +39,9 @@ def write(folder: Path, n_windows: int, n_files: int) -> None:
     """Write recordings of noise, a part at a time."""
     each = int(n_windows / n_files * _SFREQ)
     info = mne.create_info(_NAMES, _SFREQ, "eeg")
-    noise = 1e-5 * np.random.default_rng(0).standard_normal((len(_NAMES), each))
-    raw = mne.io.RawArray(noise, info, verbose="error")
-    for number in range(n_files):
+    for number in range(n_files):  # all different: what is known already is not computed again
+        noise = 1e-5 * np.random.default_rng(number).standard_normal((len(_NAMES), each))
+        raw = mne.io.RawArray(noise, info, verbose="error")
         raw.save(folder / f"{number:03d}_raw.fif", verbose="error")
 
 
