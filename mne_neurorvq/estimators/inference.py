@@ -161,6 +161,8 @@ def run_batches(
 
             n_trials = len(segments[0])
             for part, outputs in passes.over(n_trials, compute):
+                if part.stop - part.start < batch_size and inputs.sieve is not None:
+                    inputs.sieve.halve()
                 n_new = min(part.stop, n_trials) - part.start
                 yield tuple(output[:n_new] for output in outputs)
                 bar.update(n_new)

@@ -43,6 +43,9 @@ class Sieve(Protocol):
     def sift(self, start: int, batch: Batch) -> Batch:
         """Take a batch, from a certain trial on, and give those that pass."""
 
+    def halve(self) -> None:
+        """Learn that passes are smaller than planned from here on, and round otherwise."""
+
 
 @dataclass(frozen=True)
 class Inputs:

@@ -98,6 +98,7 @@ class _Recall:
         self._results: list[NDArray[np.generic]] = []
         # Places and keys of the trials that have passed and whose outputs are awaited.
         self._awaited: deque[tuple[int, str]] = deque()
+        self._is_halved = False
 
     def order(self, starts: range) -> Sequence[int]:
         """Order in which batches are read."""
@@ -125,8 +126,13 @@ class _Recall:
         for values in zip(*outputs, strict=True):
             place, key = self._awaited.popleft()
             self._write(place, values)
-            if self._store is not None:
+            # The size of a pass is part of the key: others must not find what smaller ones gave.
+            if self._store is not None and not self._is_halved:
                 self._store.put(key, values)
+
+    def halve(self) -> None:
+        """Keep nothing more: memory did not suffice for passes of the size that was planned."""
+        self._is_halved = True
 
     @property
     def results(self) -> Values:

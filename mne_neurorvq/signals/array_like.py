@@ -221,8 +221,11 @@ def dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
             # MNE reads all trials to find out that none is bad, unless it is told.
             epochs.reject_by_annotation = False
         return epochs.drop_bad(verbose="error")
-    # Trials that the user drops later would move the others to other places.
-    return copy(epochs)
+    # Trials that the user drops later would move the others to other places. And MNE changes the
+    # info in place when it picks, reorders or resamples, while the view keeps its signals.
+    epochs = copy(epochs)
+    epochs.info = epochs.info.copy()
+    return epochs
 
 
 def _none_is_annotated(epochs: mne.BaseEpochs) -> bool:

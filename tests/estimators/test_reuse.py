@@ -27,7 +27,9 @@ from mne_neurorvq import (
     as_array_like,
     load_pretrained,
 )
+from mne_neurorvq.estimators import inference
 from mne_neurorvq.estimators.memory import IN_PROCESS, FolderStore, ProcessStore
+from mne_neurorvq.estimators.passes import full
 from mne_neurorvq.estimators.reuse import describe_model
 from mne_neurorvq.weights import save_pretrained
 
@@ -168,6 +170,23 @@ def test_rounding_is_part_of_what_a_model_computes(one_thread):
     assert describe_model(model, device) != alone
 
 
+def test_passes_halved_for_want_of_memory_leave_nothing_for_full_ones(monkeypatch):
+    def short_of_memory(segment, size):
+        if size > 1:
+            raise torch.OutOfMemoryError
+        return full(segment, size)
+
+    transformer = fitted(NeuroRVQTransformer, batch_size=8)
+    with monkeypatch.context() as patch:
+        patch.setattr(inference, "full", short_of_memory)
+        with pytest.warns(UserWarning, match="do not fit"):
+            transformer.transform(SIGNALS)
+    assert len(IN_PROCESS) == 0
+    expected = fitted(NeuroRVQTransformer, batch_size=8, memory=None).transform(SIGNALS)
+    assert_array_equal(transformer.transform(SIGNALS), expected)
+    assert len(IN_PROCESS) == len(SIGNALS)
+
+
 def test_results_that_are_changed_afterwards_stay_what_they_were():
     transformer = fitted(NeuroRVQTransformer)
     expected = transformer.transform(SIGNALS)
@@ -284,7 +303,7 @@ def test_a_memory_without_a_place_keeps_nothing():
     assert_array_equal(transformer.transform(SIGNALS), expected)
 
 
-@pytest.mark.parametrize("memory", [True, 3, object()])
+@pytest.mark.parametrize("memory", ["", True, 3, object()])
 def test_what_names_no_memory_is_refused(memory):
     with pytest.raises(TypeError, match="memory="):
         fitted(NeuroRVQTransformer, memory=memory)

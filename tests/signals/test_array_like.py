@@ -162,6 +162,27 @@ def test_trials_that_are_dropped_later_do_not_move_those_of_the_view() -> None:
     assert_array_equal(view, DATA[[1, 4]])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda epochs: epochs.crop(0.1, 0.3),
+        lambda epochs: epochs.resample(50.0, verbose="error"),
+        lambda epochs: epochs.decimate(2, verbose="error"),
+        lambda epochs: epochs.pick(["C4", "STI"]),
+        lambda epochs: epochs.drop_channels(["C3"]),
+        lambda epochs: epochs.reorder_channels(["STI", "C4", "C3"]),
+        lambda epochs: epochs.rename_channels({"C3": "F3"}),
+    ],
+)
+def test_epochs_that_are_changed_later_leave_the_view_as_it_was(change: Any) -> None:
+    epochs = LOADED.copy()
+    view = as_array_like(epochs)
+    part = view[[1, 4]]
+    change(epochs)
+    same(view, LOADED)
+    same(part, LOADED[[1, 4]])
+
+
 def test_loaded_signals_are_shared_not_copied() -> None:
     assert np.shares_memory(
         as_trials(as_array_like(LOADED)).read(2, 5), LOADED.get_data(copy=False)
