@@ -242,8 +242,6 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
         return (outputs for (outputs,) in batches)
 
     def _recipe(self, device: torch.device) -> Recipe:
-        n_patches = len(self.ch_names_) * self.segmentation_.n_patches
-        most = _PATCHES_PER_PASS.get(device.type, _PATCHES_PER_PASS["cpu"])
         return Recipe(
             max_epochs=int(self.max_epochs),
             batch_size=int(self.batch_size),  # torch takes no integers of NumPy
@@ -254,7 +252,7 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
             patience=int(self.max_epochs),
             best="balanced_accuracy",
             max_norm=_MAX_NORM,
-            trials_per_pass=max(1, most // n_patches),
+            trials_per_pass=self._trials_of_passes(_PATCHES_PER_PASS, device),
         )
 
     def _check_parameters(self) -> None:

@@ -137,6 +137,4 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         recipe = super()._recipe(device)
         if self.device == "accelerate":
             return recipe  # the processes share a batch, and must go through as many passes
-        n_patches = len(self.ch_names_) * self.segmentation_.n_patches
-        most = _PATCHES_PER_PASS.get(device.type, _PATCHES_PER_PASS["cpu"])
-        return replace(recipe, trials_per_pass=max(1, most // n_patches))
+        return replace(recipe, trials_per_pass=self._trials_of_passes(_PATCHES_PER_PASS, device))

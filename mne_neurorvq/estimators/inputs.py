@@ -37,7 +37,7 @@ _Item = TypeVar("_Item")
 class Sieve(Protocol):
     """Chooses, batch by batch, the trials that a model gets."""
 
-    def order(self, starts: range) -> Sequence[int]:
+    def order(self, starts: Sequence[int]) -> Sequence[int]:
         """Order in which batches are read, by their first trials."""
 
     def sift(self, start: int, batch: Batch) -> Batch:
@@ -106,7 +106,7 @@ class Inputs:
         """
         starts: Sequence[int] = range(0, len(self.trials), n_trials)
         if self.sieve is not None:
-            starts = self.sieve.order(range(0, len(self.trials), n_trials))
+            starts = self.sieve.order(starts)
         last = len(self.trials)
         read = ((start, self.prepared(start, min(start + n_trials, last))) for start in starts)
         for start, batch in read_ahead(read):

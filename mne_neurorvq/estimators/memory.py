@@ -180,7 +180,7 @@ def check_memory(memory: Any) -> None:
     TypeError
         If it names none.
     """
-    if memory == "" or not isinstance(memory, (str, PathLike, joblib.Memory, type(None))):
+    if not isinstance(memory, (str, PathLike, joblib.Memory, type(None))) or memory == "":
         raise TypeError(f"memory={memory!r} must be 'auto', None, a folder or a joblib.Memory.")
 
 

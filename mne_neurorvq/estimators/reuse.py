@@ -100,7 +100,7 @@ class _Recall:
         self._awaited: deque[tuple[int, str]] = deque()
         self._is_halved = False
 
-    def order(self, starts: range) -> Sequence[int]:
+    def order(self, starts: Sequence[int]) -> Sequence[int]:
         """Order in which batches are read."""
         if self._store is None or not self._store.shared:
             return starts

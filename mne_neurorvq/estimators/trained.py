@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -263,6 +263,11 @@ class TrainedEstimator(SignalEstimator):
     @abstractmethod
     def _recipe(self, device: torch.device) -> Recipe:
         """Say how the network is trained."""
+
+    def _trials_of_passes(self, most_patches: Mapping[str, int], device: torch.device) -> int:
+        """Trials of a pass in training, from the most patches that a type of device takes."""
+        n_patches = len(self.ch_names_) * self.segmentation_.n_patches
+        return max(1, most_patches.get(device.type, most_patches["cpu"]) // n_patches)
 
     @abstractmethod
     def _signals(self, model: nn.Module, inputs: Inputs) -> NDArray[Any]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,11 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from features import numbers, scores, trials
+from features import parse, scores, trials
 from machine import facts, report
 
 from mne_neurorvq import BrainRVQTransformer, load_pretrained
 from mne_neurorvq.datasets import trial_column
+from mne_neurorvq.models import analyse_dual
 from mne_neurorvq.training import CorpusDataset
 from mne_neurorvq.training.feeding import watched_batches
 
@@ -71,11 +71,11 @@ def phase_agreement(model: str, corpus: str) -> dict[str, float]:
     if "frequency" not in config.domains:
         return {}
     for _, batch in watched_batches(CorpusDataset(corpus, "validation"), config):
-        spectrum = torch.fft.fft(batch.windows.unflatten(-1, (-1, config.patch_size)))
+        patches = batch.windows.unflatten(-1, (-1, config.patch_size))
+        side = analyse_dual(patches, config).side
         quantized = tokenizer.assess(batch.windows, batch.channel_ids)[2]
-        _, side = tokenizer.encode(batch.windows, batch.channel_ids)
         phase = tokenizer.from_vectors(quantized.vectors, side, batch.channel_ids).phase
-        true = spectrum.angle()
+        true = torch.fft.fft(patches).angle()
         if config.phase == "circular":
             angle = torch.atan2(phase[..., 1], phase[..., 0])
         else:  # standardised over the window, which a decoder would not know
@@ -125,21 +125,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs=2, default=(1500, 1500))
     parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
     parser.add_argument("--variants", nargs="+", choices=list(_VARIANTS), default=list(_VARIANTS))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
-    parser.add_argument("--never", type=numbers, default=numbers("9-12"))
-    args = parser.parse_args()
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    torch.set_num_threads(threads)
-    never = [f"S{number:03d}" for number in args.never]
+    args = parse(parser)
     found = {}
     for name in args.variants:
         for seed in args.seeds:
             models = train(args.corpus, args.runs, name, list(args.steps), seed)
-            found[f"{name}, seed {seed}"] = measure(models, args.corpus, args.subjects, never)
+            found[f"{name}, seed {seed}"] = measure(models, args.corpus, args.subjects, args.never)
     rows = list(dict.fromkeys(key for one in found.values() for key in one))
     table = [[key, *(_cell(one.get(key, np.nan)) for one in found.values())] for key in rows]
-    report({"machine": facts(threads), "variants": found}, [["", *found], *table], args.json)
+    report({"machine": facts(args.threads), "variants": found}, [["", *found], *table], args.json)
 
 
 def _cell(value: Any) -> str:

@@ -128,23 +128,29 @@ def numbers(text: str) -> list[int]:
     return list(range(int(first), int(last or first) + 1))
 
 
+def parse(parser: argparse.ArgumentParser, never: str = "9-12") -> argparse.Namespace:
+    """Read the arguments with those that probes share; ``threads`` are those of the environment."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
+    parser.add_argument("--never", type=numbers, default=numbers(never))
+    args = parser.parse_args()
+    args.never = [f"S{number:03d}" for number in args.never]
+    args.threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+    torch.set_num_threads(args.threads)
+    return args
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
-    parser.add_argument("--never", type=numbers, default=numbers("9-12"))
-    args = parser.parse_args()
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    torch.set_num_threads(threads)
-    machine = facts(threads)
+    args = parse(parser)
+    machine = facts(args.threads)
     epochs = trials(args.subjects)
     conditions, subjects = (trial_column(epochs, name) for name in ("condition", "subject"))
-    never = [f"S{number:03d}" for number in args.never]
     results: dict[str, Any] = {"machine": machine, "scores": []}
     for (model, depth, pool), values in tables(args.models, epochs).items():
-        found = scores(values, conditions, subjects, never)
+        found = scores(values, conditions, subjects, args.never)
         results["scores"].append({"model": model, "depth": depth, "pool": pool, **found})
     columns = list(results["scores"][0])
     cells = [

@@ -13,13 +13,10 @@ those of NeuroRVQ in the package, unless others are named.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from features import numbers, scores, trials
+from features import parse, scores, trials
 from machine import facts, report
 
 from mne_neurorvq import NeuroRVQTransformer
@@ -63,16 +60,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", default=["neurorvq-eeg-small"], metavar="MODEL")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     parser.add_argument("--pool", choices=("mean", "time"), default="time")
-    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
-    parser.add_argument("--never", type=numbers, default=numbers("9-12"))
-    args = parser.parse_args()
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    torch.set_num_threads(threads)
-    machine = facts(threads)
-    never = [f"S{number:03d}" for number in args.never]
-    models = {name: measure(name, args.pool, args.subjects, never) for name in args.models}
+    args = parse(parser)
+    machine = facts(args.threads)
+    models = {name: measure(name, args.pool, args.subjects, args.never) for name in args.models}
     rows = [["model", "task", "float32", "bf16", "difference"]]
     for name, found in models.items():
         for task, each in found["scores"].items():

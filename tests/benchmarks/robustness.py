@@ -14,13 +14,10 @@ what the first one takes away.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from features import numbers, scores, trials
+from features import parse, scores, trials
 from machine import facts, report
 from numpy.typing import NDArray
 
@@ -118,21 +115,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", default="biocodec-eeg-small", metavar="MODEL")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
-    parser.add_argument("--never", type=numbers, default=numbers("13-16"))
-    args = parser.parse_args()
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    torch.set_num_threads(threads)
-    machine = facts(threads)
+    args = parse(parser, never="13-16")
+    machine = facts(args.threads)
     epochs = trials(args.subjects, args.model)
     epochs.load_data()
     conditions, subjects = (trial_column(epochs, name) for name in ("condition", "subject"))
-    never = [f"S{number:03d}" for number in args.never]
-    new = np.flatnonzero(np.isin(subjects, never))
+    new = np.flatnonzero(np.isin(subjects, args.never))
     few = epochs[new[np.linspace(0, len(new) - 1, _N_TRIALS).astype(int)]]
     gains, noises = gain_rows(args.model, few), noise_rows(args.model, few)
-    scalings = scaling_rows(args.model, epochs, conditions, subjects, never)
+    scalings = scaling_rows(args.model, epochs, conditions, subjects, args.never)
     levels = [f"level {level}" for level in range(len(gains[0]) - 2)]
     found = {
         "gain": [["scaling, gain", *levels, "all"], *gains],

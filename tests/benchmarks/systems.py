@@ -15,13 +15,10 @@ over 24 trials.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from features import numbers, scores, trials
+from features import parse, scores, trials
 from machine import facts, median_seconds, report
 
 from mne_neurorvq import (
@@ -82,15 +79,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=_MODELS, metavar="MODEL")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--subjects", type=numbers, default=numbers("1-16"))
-    parser.add_argument("--never", type=numbers, default=numbers("9-12"))
-    args = parser.parse_args()
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    torch.set_num_threads(threads)
-    machine = facts(threads)
-    never = [f"S{number:03d}" for number in args.never]
-    found = [measure(name, args.subjects, never) for name in args.models]
+    args = parse(parser)
+    machine = facts(args.threads)
+    found = [measure(name, args.subjects, args.never) for name in args.models]
     rows = [[key, *(_cell(one[key]) for one in found)] for key in found[0]]
     report({"machine": machine, "models": found}, rows, args.json)
 
