@@ -285,5 +285,7 @@ def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
         for trunk in (m for m in module.modules() if isinstance(m, Trunk)):
             for i, block in enumerate(trunk.blocks, start=1):
                 assert isinstance(block, Block)
-                block.attn.proj.weight.div_(math.sqrt(2 * i))
-                block.mlp.fc2.weight.div_(math.sqrt(2 * i))
+                for output in (block.attn.proj.weight, block.mlp.fc2.weight):
+                    # Dividing a meta tensor would import torch's compiler, a second of Python.
+                    if not output.is_meta:
+                        output.div_(math.sqrt(2 * i))

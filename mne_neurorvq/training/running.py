@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
@@ -290,7 +291,6 @@ def make_trainer(
         # Lightning itself does not look at this where it was told of one process only.
         environment.validate_settings(hardware.devices, hardware.nodes)
     several = hardware.devices * hardware.nodes > 1
-    logs: dict[str, Any] = {"name": "logs", "version": f"from_{done}"}
     return lightning.Trainer(
         max_steps=settings.n_steps,
         max_epochs=-1,
@@ -304,10 +304,7 @@ def make_trainer(
         plugins=[ReplacingCheckpointIO(), *launcher],
         accumulate_grad_batches=settings.accumulate,
         default_root_dir=run_dir,
-        logger=[
-            CSVLogger(run_dir, flush_logs_every_n_steps=1, **logs),
-            TensorBoardLogger(run_dir, default_hp_metric=False, **logs),
-        ],
+        logger=_loggers(run_dir, done),
         log_every_n_steps=min(20, settings.n_steps),
         # In batches, of which there are several to a step.
         val_check_interval=min(settings.validate_every, settings.n_steps) * settings.accumulate,
@@ -324,6 +321,15 @@ def make_trainer(
             _Progress(refresh_rate=20),
         ],
     )
+
+
+def _loggers(run_dir: Path, done: int) -> list[Logger]:
+    """Log as CSV, and for TensorBoard where that is installed."""
+    logs: dict[str, Any] = {"name": "logs", "version": f"from_{done}"}
+    loggers: list[Logger] = [CSVLogger(run_dir, flush_logs_every_n_steps=1, **logs)]
+    if find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(run_dir, default_hp_metric=False, **logs))
+    return loggers
 
 
 def _launcher() -> list[ClusterEnvironment]:
