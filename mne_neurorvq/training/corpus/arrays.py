@@ -144,7 +144,9 @@ def open_array(
     except _DAMAGE as error:
         raise ValueError(f"{where} is damaged ({error}): {_REMEDY}.") from error
     if found != wanted:
-        told = "; ".join(f"{b} instead of {a}" for a, b in zip(wanted, found, strict=True) if a != b)
+        told = "; ".join(
+            f"{b} instead of {a}" for a, b in zip(wanted, found, strict=True) if a != b
+        )
         raise ValueError(f"{where} is not what the index says ({told}): {_REMEDY}.")
     return array
 

@@ -50,7 +50,7 @@ class Window:
 class CorpusDataset(Dataset[Window]):
     """The windows of one side of a corpus, by number.
 
-    What is held in memory is the index, some 30 bytes a window; signals are read when they are
+    What is held in memory is the index, some 40 bytes a window; signals are read when they are
     asked for, and compared with their checksums. That all files are there, and of their size, is
     checked at once.
 

@@ -312,9 +312,7 @@ def _lost_windows(
     return lost
 
 
-def _counts(
-    data: NDArray[np.float32], rules: Rules, left_out: set[int]
-) -> NDArray[np.int16]:
+def _counts(data: NDArray[np.float32], rules: Rules, left_out: set[int]) -> NDArray[np.int16]:
     """Signals in steps; windows that are left out become nothing, which takes no space."""
     counts = np.empty(data.shape, np.int16)
     for row, signal in zip(counts, data, strict=True):
