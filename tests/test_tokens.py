@@ -661,7 +661,7 @@ class TestBadFiles:
         with h5py.File(saved, "r+") as file:
             file["side"][1, 0, 0] = np.nan
         rewrite_header(saved, lambda header: header)
-        with pytest.raises(ValueError, match="side has a NaN or infinite value .* in trial 1"):
+        with pytest.raises(ValueError, match=r"side has a NaN or infinite value .* in trial 1"):
             Tokens.load(saved)
 
     def test_codes_beyond_the_codebook_raise(self, saved: Path) -> None:

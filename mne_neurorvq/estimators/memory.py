@@ -7,6 +7,7 @@ import stat
 import warnings
 from collections import OrderedDict
 from hashlib import sha256
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -16,8 +17,6 @@ from uuid import uuid4
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 #: The parameter ``memory`` of transformers.
 Memory = str | PathLike[str] | joblib.Memory | None
@@ -27,7 +26,7 @@ Values = tuple[NDArray[Any], ...]
 _OVERHEAD = 500
 # Where entries lie in a folder: beside what else a joblib.Memory keeps there.
 _WITHIN = "joblib/mne_neurorvq"
-_DIGEST = "sha256"
+_DIGEST_SIZE = sha256().digest_size
 
 
 class Store(Protocol):
@@ -93,7 +92,7 @@ class ProcessStore:
 
 
 class FolderStore:
-    """Outputs in a folder, which processes share: one file of safetensors for each trial.
+    """Outputs in a folder, which processes share: a file of NumPy arrays for each trial.
 
     A file that is not what was written under its key is not believed: its trial is computed
     again. A folder that cannot be written keeps nothing, and stops nobody.
@@ -116,31 +115,24 @@ class FolderStore:
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 raise ValueError("it is no file")
-            arrays = load(path.read_bytes())
-            digest = arrays.pop(_DIGEST).tobytes()
-            values = tuple(arrays[str(number)] for number in range(len(arrays)))
-            if digest != _digest(key, values):
-                raise ValueError("it is not what was kept for this trial")
+            return _unpack(key, path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             self._warn_of_folder(error)
             return None
-        except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        except ValueError as error:
             self._warn("entry", f"{path} is damaged or foreign ({error}): computing it again.")
             return None
-        return values
 
     def put(self, key: str, values: Values) -> None:
         """Keep the outputs for a trial."""
         path = self._path(key)
-        arrays = {str(number): np.asarray(value, order="C") for number, value in enumerate(values)}
-        digest = np.frombuffer(_digest(key, values), np.uint8)
         part = path.with_name(f"{path.name}.{uuid4().hex}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                part.write_bytes(save({**arrays, _DIGEST: digest}))
+                part.write_bytes(_pack(key, values))
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
@@ -151,7 +143,7 @@ class FolderStore:
 
     def _path(self, key: str) -> Path:
         # Folders with hexadecimal names are what joblib.Memory.reduce_size counts and removes.
-        return self._folder / _WITHIN / key / "output.safetensors"
+        return self._folder / _WITHIN / key / "output.npy"
 
     def _warn_of_folder(self, error: OSError) -> None:
         where = f"memory={str(self._folder)!r}"
@@ -163,12 +155,27 @@ class FolderStore:
             warnings.warn(message, UserWarning, stacklevel=2)
 
 
-def _digest(key: str, values: Values) -> bytes:
-    digest = sha256(key.encode())
+def _pack(key: str, values: Values) -> bytes:
+    """Write arrays one after the other, and a digest behind them."""
+    content = BytesIO()
     for value in values:
-        digest.update(f"{value.dtype}{np.shape(value)}".encode())
-        digest.update(np.ascontiguousarray(value).data)
-    return digest.digest()
+        np.save(content, value, allow_pickle=False)
+    return content.getvalue() + _digest(key, content.getvalue())
+
+
+def _unpack(key: str, data: bytes) -> Values:
+    """Undo :func:`_pack`, or raise ValueError before anything is read."""
+    content, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
+    if digest != _digest(key, content):
+        raise ValueError("it is not what was kept for this trial")
+    values, rest = [], BytesIO(content)
+    while rest.tell() < len(content):
+        values.append(np.lib.format.read_array(rest, allow_pickle=False))
+    return tuple(values)
+
+
+def _digest(key: str, content: bytes) -> bytes:
+    return sha256(key.encode() + content).digest()
 
 
 #: What estimators with ``memory="auto"`` share.

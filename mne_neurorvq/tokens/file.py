@@ -8,6 +8,8 @@ Layout, version 1::
     /codes       unsigned bytes: codes in C order, most significant bit first, no gap between them
     /side        float32
 
+All three lie in the file as they are (contiguous, no filters): nothing unpacks to more than the
+file holds, but for the header, which is bounded.
 """
 
 from __future__ import annotations
@@ -167,7 +169,7 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 def _attribute(file: h5py.File, name: str) -> Any:
-    """A short text or a number; None where there is neither, however large what is there."""
+    """Read a short text or a number; None if what is there is neither, however large it is."""
     if name not in file.attrs:
         return None
     facts = file.attrs.get_id(name)
@@ -178,7 +180,7 @@ def _attribute(file: h5py.File, name: str) -> Any:
 
 
 def _dataset(file: h5py.File, name: str, dtype: type, file_size: int) -> h5py.Dataset:
-    """Data that lie in this file, as they are: not packed, not behind a link, not in others."""
+    """Find data that lie in this file as they are: not packed, linked, or in other files."""
     import h5py
 
     link = file.get(name, getlink=True)

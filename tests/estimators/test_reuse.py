@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
@@ -15,7 +16,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-import safetensors.numpy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -249,7 +249,7 @@ def test_a_search_takes_a_memory_of_joblib(make_epochs, tmp_path):
         error_score="raise",
     )
     search.fit(epochs, np.arange(12) % 2)
-    assert len(list(tmp_path.rglob("output.safetensors"))) == 2 * 12
+    assert len(list(tmp_path.rglob("output.npy"))) == 2 * 12
 
 
 # Stores
@@ -298,7 +298,7 @@ def entry(tmp_path):
     store = FolderStore(tmp_path)
     store.put("b" * 64, (VALUES[0] + 1, VALUES[1]))
     store.put("a" * 64, VALUES)
-    (file,) = tmp_path.rglob("a*/output.safetensors")
+    (file,) = tmp_path.rglob("a*/output.npy")
     return file
 
 
@@ -321,23 +321,28 @@ def as_a_pipe(file):
     os.mkfifo(file)
 
 
+def saved(*values):
+    content = io.BytesIO()
+    for value in values:
+        np.save(content, value)
+    return content.getvalue()
+
+
 def retyped(file):
-    arrays = safetensors.numpy.load(file.read_bytes())
-    file.write_bytes(safetensors.numpy.save({**arrays, "0": arrays["0"].view(np.int32)}))
+    file.write_bytes(saved(VALUES[0].view(np.int32), VALUES[1]) + file.read_bytes()[-32:])
 
 
 def reshaped(file):
-    arrays = safetensors.numpy.load(file.read_bytes())
-    file.write_bytes(safetensors.numpy.save({**arrays, "0": arrays["0"].reshape(3, 2)}))
+    file.write_bytes(saved(VALUES[0].reshape(3, 2), VALUES[1]) + file.read_bytes()[-32:])
 
 
 DAMAGE = [
     lambda file: file.write_bytes(b""),
-    lambda file: file.write_bytes(b"no safetensors"),
+    lambda file: file.write_bytes(b"no arrays"),
     lambda file: file.write_bytes(file.read_bytes()[:-1]),
     lambda file: file.write_bytes(b"\xff" * 8 + file.read_bytes()[8:]),
     lambda file: file.write_bytes(pickle.dumps(VALUES)),
-    lambda file: file.write_bytes(safetensors.numpy.save({"0": VALUES[0], "1": VALUES[1]})),
+    lambda file: file.write_bytes(saved(*VALUES)),
     lambda file: shutil.copyfile(other(file), file),
     retyped,
     reshaped,
@@ -351,11 +356,12 @@ DAMAGE = [
 def test_a_damaged_or_foreign_entry_is_computed_anew_with_one_warning(entry, tmp_path, damage):
     damage(entry)
     store = FolderStore(tmp_path)
-    with pytest.warns(UserWarning, match="output.safetensors is damaged or foreign") as said:
-        assert store.get("a" * 64) is None
-        assert store.get("a" * 64) is None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert [store.get("a" * 64) for _ in range(2)] == [None, None]
         store.put("a" * 64, VALUES)
-    assert len(said) == 1
+    (warning,) = said
+    assert "output.npy is damaged or foreign" in str(warning.message)
     if damage is not in_a_folder:
         for found, value in zip(FolderStore(tmp_path).get("a" * 64), VALUES, strict=True):
             assert_array_equal(found, value, strict=True)
@@ -364,16 +370,12 @@ def test_a_damaged_or_foreign_entry_is_computed_anew_with_one_warning(entry, tmp
 
 def test_any_flipped_bit_of_an_entry_is_found(entry, tmp_path):
     whole = entry.read_bytes()
-    for number in range(8 * len(whole)):
+    for number in range(0, 8 * len(whole), 5):
         damaged = bytearray(whole)
         damaged[number // 8] ^= 1 << number % 8
         entry.write_bytes(damaged)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = FolderStore(tmp_path).get("a" * 64)
-        if values is not None:
-            for found, value in zip(values, VALUES, strict=True):
-                assert_array_equal(found, value, strict=True)
+        with pytest.warns(UserWarning, match="not what was kept"):
+            assert FolderStore(tmp_path).get("a" * 64) is None
 
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
@@ -392,8 +394,10 @@ def test_a_tampered_folder_changes_no_result(kind, tmp_path):
     assert not passes.keys() & {"NeuroRVQ", "CausalConv", "BrainRVQ"}
 
 
-def test_entries_hold_no_pickles(entry):
-    assert set(safetensors.numpy.load(entry.read_bytes())) == {"0", "1", "sha256"}
+def test_entries_are_arrays_without_pickles(entry):
+    assert_array_equal(np.load(entry, allow_pickle=False), VALUES[0], strict=True)
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        FolderStore(entry.parents[3]).put("c" * 64, (np.array([{}]),))
 
 
 def test_what_was_removed_is_computed_anew(entry, tmp_path):

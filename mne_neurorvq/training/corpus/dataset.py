@@ -107,7 +107,6 @@ class CorpusDataset(Dataset[Window]):
         self.split = split
         self._options = dict(storage_options or {})
         self.index = self._read_index()
-        sides, window = self.index["subjects"], self.index["window_patches"]
         self._arrays: dict[int, zarr.Array[Any]] = {}
         try:
             self._take_up()

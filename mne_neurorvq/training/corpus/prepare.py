@@ -207,7 +207,7 @@ def _find_lost(
     verify: bool,
     progress: bool,
 ) -> list[Entry]:
-    """Recordings of the journal that are not whole in the corpus, as failed ones."""
+    """Look for recordings that are not whole in the corpus any more: they have failed."""
     done = [entry for entry in entries.values() if entry.status == "done"]
     sizes = settings["patch_size"], settings["window_patches"]
     check = partial(_damage, folder=folder, sizes=sizes, verify=verify)

@@ -115,15 +115,18 @@ def test_a_flipped_bit_is_an_error_wherever_it_is(corpus, out, again):
             damaged = bytearray(whole)
             damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
             file.write_bytes(damaged)
+            told = ""
             try:
                 found = windows_of(out)
             except ValueError as error:
-                assert array.name in str(error)
-                assert "--verify" in str(error)
-            else:
-                # Words of the metadata that nobody reads.
-                assert file.name == "zarr.json"
-                assert all(np.array_equal(found[name], expected[name]) for name in expected)
+                told = str(error)
+            if told:
+                assert array.name in told
+                assert "--verify" in told
+                continue
+            # Words of the metadata that nobody reads.
+            assert file.name == "zarr.json"
+            assert all(np.array_equal(found[name], expected[name]) for name in expected)
         file.write_bytes(whole)
 
 
