@@ -129,10 +129,10 @@ def prepare_corpus(
         # A name that is misspelt must not become a setting of a new corpus.
         _check_named(validation_subjects, found, entries)
         folder.check_settings(settings)
+        folder.clean(entries)
         for entry in _find_lost(folder, entries, settings, n_jobs, verify, progress):
             folder.commit(entry)
             entries[entry.path] = entry
-        folder.clean(entries)
         # The file of each signal: a copy on the other side of the split would be a leak.
         files = {e.signals: e.path for e in entries.values() if e.status == "done"}
         todo = [one for one in found if not _is_done(one, entries, files)]
@@ -171,7 +171,7 @@ def verify_corpus(
     FileNotFoundError
         If there is no corpus.
     ValueError
-        If somebody is writing to it, or its settings, journal or index are damaged.
+        If its settings, journal or index are damaged.
 
     Examples
     --------
@@ -189,14 +189,13 @@ def verify_corpus(
     folder = CorpusFolder(Path(corpus))
     if not folder.path.is_dir():
         raise FileNotFoundError(f"{folder.path}: there is no such folder.")
-    with folder.locked():
-        settings = folder.settings()
-        if settings is None:
-            raise FileNotFoundError(f"{folder.path} is empty: there is no corpus to verify.")
-        entries = folder.journal()
-        folder.index()
-        lost = _find_lost(folder, entries, settings, n_jobs, True, progress)
-        return {entry.path: entry.reason for entry in lost}
+    settings = folder.settings()
+    if settings is None:
+        raise FileNotFoundError(f"{folder.path} is empty: there is no corpus to verify.")
+    entries = folder.journal()
+    folder.index()
+    lost = _find_lost(folder, entries, settings, n_jobs, True, progress)
+    return {entry.path: entry.reason for entry in lost}
 
 
 def _find_lost(

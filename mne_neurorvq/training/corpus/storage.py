@@ -276,13 +276,7 @@ class CorpusFolder:
         ValueError
             If a line is damaged, or all are lost.
         """
-        path = self.path / JOURNAL
-        text = path.read_bytes() if path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            # A run was killed while it wrote this line.
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
+        path, whole = self._whole_lines()
         entries: dict[str, Entry] = {}
         remedy = "delete this line, and the same command prepares its recording again."
         for number, line in enumerate(whole.splitlines(), 1):
@@ -296,6 +290,12 @@ class CorpusFolder:
                 "and the same command prepares everything again."
             )
         return entries
+
+    def _whole_lines(self) -> tuple[Path, bytes]:
+        """Read the journal, but for a line that a run was writing when it was killed."""
+        path = self.path / JOURNAL
+        text = path.read_bytes() if path.exists() else b""
+        return path, text[: text.rfind(b"\n") + 1]
 
     def damage(self, entry: Entry, patch_size: int, window: int, *, verify: bool) -> str:
         """Say what is lost of a recording in the corpus.
@@ -363,17 +363,20 @@ class CorpusFolder:
         list of Path
             What lies among the arrays and is none: it stays.
         """
+        path, whole = self._whole_lines()
+        if path.exists():
+            os.truncate(path, len(whole))
         shutil.rmtree(self.path / _TEMPORARY, ignore_errors=True)
         named = {entry.id for entry in entries.values() if entry.status == "done"}
         data = self.path / DATA
         foreign = []
-        for path in sorted(data.iterdir()) if data.exists() else ():
-            if path.name in named:
+        for found in sorted(data.iterdir()) if data.exists() else ():
+            if found.name in named:
                 continue
-            if _OURS.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+            if _OURS.fullmatch(found.name) and found.is_dir() and not found.is_symlink():
+                shutil.rmtree(found)
             else:
-                foreign.append(path)
+                foreign.append(found)
         return foreign
 
 
