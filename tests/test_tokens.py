@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import pickle
 import re
@@ -10,6 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -377,6 +383,18 @@ class TestFiles:
         assert Tokens.load(path) == tokens
 
 
+def rewrite_header(path: Path, change: Callable[[Any], Any]) -> None:
+    """Change the header of a file, and its checksum with it."""
+    with h5py.File(path, "r+") as file:
+        header = change(json.loads(zlib.decompress(file["header"][()].tobytes())))
+        packed = np.frombuffer(zlib.compress(json.dumps(header).encode()), np.uint8)
+        del file["header"]
+        file["header"] = packed
+        parts = packed, file["side"][()], file["codes"][()]
+        digest = hashlib.sha256(b"".join(part.tobytes() for part in parts))
+        file.attrs["sha256"] = np.bytes_(digest.hexdigest())
+
+
 class TestBadFiles:
     """A file that is not whole never becomes tokens."""
 
@@ -421,6 +439,242 @@ class TestBadFiles:
         saved.write_bytes(content)
         with pytest.raises(ValueError, match=r"tokens\.h5 is not a file of tokens"):
             Tokens.load(saved)
+
+    def test_random_damage_is_never_another_type_of_error(self, saved: Path) -> None:
+        whole, tokens = saved.read_bytes(), Tokens.load(saved)
+        rng = np.random.default_rng(1)
+        for _ in range(200):
+            damaged = bytearray(whole)
+            start = int(rng.integers(len(whole)))
+            damaged[start : start + int(rng.integers(1, 40))] = rng.bytes(int(rng.integers(0, 40)))
+            saved.write_bytes(damaged)
+            with contextlib.suppress(ValueError):
+                assert Tokens.load(saved) == tokens
+
+    @pytest.mark.parametrize("name", ["codes", "side", "header"])
+    @pytest.mark.parametrize(
+        "options",
+        [{"compression": "gzip"}, {"compression": "lzf"}, {"chunks": True}, {"fletcher32": True}],
+        ids=str,
+    )
+    def test_packed_data_raise_before_they_are_unpacked(
+        self, saved: Path, name: str, options: dict[str, Any]
+    ) -> None:
+        with h5py.File(saved, "r+") as file:
+            data = file[name][()]
+            del file[name]
+            file.create_dataset(name, data=data, **options)
+        with pytest.raises(ValueError, match=rf"damaged or incomplete \('{name}' is packed"):
+            Tokens.load(saved)
+
+    @pytest.mark.parametrize("name", ["codes", "side", "header"])
+    @pytest.mark.parametrize("kind", ["external link", "soft link", "group", "file", "virtual"])
+    def test_data_that_lie_elsewhere_raise(self, saved: Path, name: str, kind: str) -> None:
+        other = saved.with_name("other.h5")
+        other.write_bytes(saved.read_bytes())
+        with h5py.File(saved, "r+") as file:
+            data = file[name][()]
+            file.move(name, "moved")
+            if kind == "external link":
+                file[name] = h5py.ExternalLink(str(other), name)
+            elif kind == "soft link":
+                file[name] = h5py.SoftLink("/moved")
+            elif kind == "group":
+                file[name] = file["/"]  # of which it is a part
+            elif kind == "file":
+                raw = saved.with_name("raw")
+                raw.write_bytes(data.tobytes())
+                place = [(str(raw), 0, data.nbytes)]
+                file.create_dataset(name, data.shape, data.dtype, external=place)
+            else:
+                layout = h5py.VirtualLayout(data.shape, data.dtype)
+                layout[...] = h5py.VirtualSource(str(other), name, data.shape)
+                file.create_virtual_dataset(name, layout)
+        with pytest.raises(ValueError, match=f"'{name}' is (no data set of this|packed, or lies)"):
+            Tokens.load(saved)
+
+    @pytest.mark.parametrize(
+        ("name", "dtype"),
+        [
+            ("codes", "i8"),
+            ("codes", "u2"),
+            ("side", "f8"),
+            ("side", "i4"),
+            ("header", "i1"),
+            ("header", h5py.string_dtype()),
+            ("side", np.dtype([("a", "f4")])),
+            ("codes", h5py.ref_dtype),
+        ],
+        ids=str,
+    )
+    def test_data_of_another_type_raise(self, saved: Path, name: str, dtype: Any) -> None:
+        with h5py.File(saved, "r+") as file:
+            shape = file[name].shape
+            del file[name]
+            file.create_dataset(name, shape, dtype)
+        with pytest.raises(ValueError, match=f"'{name}' is of type"):
+            Tokens.load(saved)
+
+    def test_data_that_were_never_written_raise(self, saved: Path) -> None:
+        with h5py.File(saved, "r+") as file:
+            shape = file["codes"].shape
+            del file["codes"]
+            file.create_dataset("codes", shape, np.uint8)
+        with pytest.raises(ValueError, match="'codes' was never written"):
+            Tokens.load(saved)
+
+    def test_more_data_than_the_file_has_raise(self, saved: Path) -> None:
+        with h5py.File(saved, "r+") as file:
+            del file["side"]
+            file.create_dataset("side", (10**9, 1, 2), np.float32)
+        with pytest.raises(ValueError, match=r"'side' claims 8000000000 of"):
+            Tokens.load(saved)
+
+    def test_a_header_that_unpacks_to_gigabytes_raises_before_it_does(self, saved: Path) -> None:
+        bomb = zlib.compressobj()
+        zeros = b" " * 2**20
+        packed = b"".join(bomb.compress(zeros) for _ in range(300)) + bomb.flush()
+        assert len(packed) < 2**20
+        with h5py.File(saved, "r+") as file:
+            del file["header"]
+            file["header"] = np.frombuffer(packed, np.uint8)
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=r"unpacks to more than \d+ bytes"):
+            Tokens.load(saved)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 40 * 2**20
+
+    def test_metadata_that_repeat_themselves_are_no_bomb(self, tmp_path: Path) -> None:
+        metadata = [{"text": "x" * 50_000}] * 200
+        tokens = make_tokens(200, 1, (1,), 1, 1, n_codes=2, metadata=metadata, left_out=())
+        tokens.save(tmp_path / "tokens.h5")
+        assert Tokens.load(tmp_path / "tokens.h5") == tokens
+
+    @pytest.mark.parametrize("name", ["format", "version", "sha256"])
+    @pytest.mark.parametrize(
+        "value",
+        [b"x" * 60_000, "text", [1, 2], np.zeros(1000), np.array(["a" * 1000] * 60, object), None],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_attributes_of_any_kind_raise(self, saved: Path, name: str, value: Any) -> None:
+        with h5py.File(saved, "r+") as file:
+            del file.attrs[name]
+            if value is not None:
+                file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
+        with pytest.raises(ValueError, match=r"tokens\.h5 (is|has version)"):
+            Tokens.load(saved)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"shape": [-1, 3, 5, 4, 2]},
+            {"shape": [10**30, 3, 5, 4, 2]},
+            {"shape": [0, 10**30, 5, 4, 2]},
+            {"shape": [2, 3]},
+            {"shape": "23542"},
+            {"shape": [2.0, 3, 5, 4, 2]},
+            {"shape": None},
+            {"n_codes": 0},
+            {"n_codes": -512},
+            {"n_codes": 2**40},
+            {"n_codes": 10**4000},
+            {"n_codes": 511.5},
+            {"n_times": 10**400},
+            {"n_times": float("nan")},
+            {"sfreq": 10**400},
+            {"sfreq": float("inf")},
+            {"sfreq": None},
+            {"tmin": float("nan")},
+            {"patch_size": 0},
+            {"ch_names": "abc"},
+            {"ch_names": [["a"], "b", "c"]},
+            {"channel_rows": [0, 1, 10**30]},
+            {"channel_rows": {"a": 1}},
+            {"segments": 5},
+            {"segments": [10**12]},
+            {"revision": {}},
+            {"fingerprint": 7},
+            {"events": [[0.5, 0, 1], [1, 0, 2]]},
+            {"events": [[0, 0, 10**30], [1, 0, 2]]},
+            {"events": [1, 2, 3]},
+            {"events": "none"},
+            {"event_id": ["left"]},
+            {"event_id": {"left": "one"}},
+            {"metadata": 3},
+            {"metadata": {}},
+            {"metadata": {"columns": [], "n_rows": 10**12}},
+            {"metadata": {"columns": [], "n_rows": None}},
+            {"metadata": {"rows": [{"a": [1]}, {}]}},
+            {"metadata": {"rows": "ab"}},
+            {"unknown": 1},
+            {"patch_size": ...},
+            {"metadata": ...},
+            *(
+                {"metadata": {"columns": [{"name": "a", "dtype": t, "values": v}], "n_rows": 2}}
+                for t, v in [
+                    ("S1000000000", ["a", "b"]),
+                    ("U1000000000", ["a", "b"]),
+                    ("datetime64[ns]", [1, 2]),
+                    ("f8,f8", [1.0, 2.0]),
+                    ("category", ["a", "b"]),
+                    ("int64", ["1", "2"]),
+                    ("int64", [1.5, 2]),
+                    ("uint8", [300, 1]),
+                    ("bool", ["x", ""]),
+                    ("float64", [None, 1.0]),
+                    ("object", [[1], 2]),
+                    ("str", [1, 2]),
+                    ("int64", [1]),
+                    (["int64"], [1, 2]),
+                ]
+            ),
+        ],
+        ids=lambda change: str(change)[:40],
+    )
+    def test_an_impossible_header_raises_the_documented_error(
+        self, saved: Path, change: dict[str, Any]
+    ) -> None:
+        def changed(header: Any) -> Any:
+            both = {**header, **change}
+            return {name: value for name, value in both.items() if value is not ...}
+
+        rewrite_header(saved, changed)
+        with pytest.raises(ValueError, match=r"tokens\.h5 is damaged or incomplete"):
+            Tokens.load(saved)
+
+    @pytest.mark.parametrize("header", [[], None, 3, "text"])
+    def test_a_header_that_is_no_object_raises(self, saved: Path, header: Any) -> None:
+        rewrite_header(saved, lambda _: header)
+        with pytest.raises(ValueError, match="its header is a"):
+            Tokens.load(saved)
+
+    @pytest.mark.parametrize("text", [b"[" * 10**6, b"{", b"\xff", b'{"n_codes": 1' + b"0" * 5000])
+    def test_a_header_that_is_no_json_raises(self, saved: Path, text: bytes) -> None:
+        with h5py.File(saved, "r+") as file:
+            del file["header"]
+            file["header"] = np.frombuffer(zlib.compress(text), np.uint8)
+        with pytest.raises(ValueError, match=r"tokens\.h5 is damaged or incomplete"):
+            Tokens.load(saved)
+
+    def test_side_information_that_is_not_finite_raises(self, saved: Path) -> None:
+        with h5py.File(saved, "r+") as file:
+            file["side"][1, 0, 0] = np.nan
+        rewrite_header(saved, lambda header: header)
+        with pytest.raises(ValueError, match=r"side has a NaN or infinite value .* in trial 1"):
+            Tokens.load(saved)
+
+    def test_codes_beyond_the_codebook_raise(self, saved: Path) -> None:
+        rewrite_header(saved, lambda header: {**header, "n_codes": 300})  # of nine bits as well
+        with pytest.raises(ValueError, match=r"codes must be from 0 to 299 .*, got"):
+            Tokens.load(saved)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+    def test_pipes_and_devices_are_refused_and_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.h5")
+        for path in (tmp_path / "pipe.h5", Path("/dev/zero")):
+            with pytest.raises(ValueError, match="is a pipe or a device: copy what it gives"):
+                Tokens.load(path)
 
     def test_a_foreign_hdf5_file_raises(self, saved: Path) -> None:
         with h5py.File(saved, "w") as file:

@@ -108,4 +108,9 @@ class BrainRVQTransformer(FoundationTransformer):
         return torch.cat(list(sides), dim=2)
 
     def _split_side(self, side: Tensor, segments: tuple[int, ...]) -> Sequence[Tensor]:
+        if side.shape[2] != sum(segments):
+            raise ValueError(
+                f"side must hold {sum(segments)} patches of each channel, got shape "
+                f"{tuple(side.shape)}."
+            )
         return side.split(segments, dim=2)

@@ -249,6 +249,11 @@ def decode_batches(
     ------
     ndarray, shape (n_trials, n_channels, n_times)
         Signals in volts, at the rate and of the length that the trials had.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite: side information far from that of any signal does that.
     """
     covered = tokens.shape[2] * tokens.patch_size - tokens.overlap - tokens.padding
     segmentation = Segmentation(
@@ -263,7 +268,9 @@ def decode_batches(
             return [segment.cpu().numpy() for segment in forward(codes, side, rows)]
 
     with _on(model, device), _progress(len(tokens), verbose) as bar:
-        for _, segments in Passes(batch_size).over(len(tokens), compute):
+        for part, segments in Passes(batch_size).over(len(tokens), compute):
+            for segment in segments:
+                _check_finite(segment, tokens, part.start)
             yield restore(
                 segments,
                 segmentation,
@@ -273,6 +280,17 @@ def decode_batches(
                 n_times=tokens.n_times,
             )
             bar.update(len(segments[0]))
+
+
+def _check_finite(segment: NDArray[np.floating], tokens: Tokens, first: int) -> None:
+    if not np.isfinite(segment).all():
+        trial, channel = np.argwhere(~np.isfinite(segment))[0][:2]
+        trial += first
+        raise ValueError(
+            f"trial {trial}, channel {tokens.ch_names[channel]!r}: what is decoded is not finite. "
+            f"Its side information reaches {np.abs(tokens.side[trial]).max():.3g}, which no signal "
+            "gives: the tokens were changed."
+        )
 
 
 @contextmanager

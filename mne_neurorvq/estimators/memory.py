@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import stat
+import warnings
 from collections import OrderedDict
-from os import PathLike, fspath
+from hashlib import sha256
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Protocol
+from uuid import uuid4
 
 import joblib
 import numpy as np
@@ -18,6 +24,9 @@ Memory = str | PathLike[str] | joblib.Memory | None
 Values = tuple[NDArray[Any], ...]
 # Bytes of an entry besides its numbers: key, tuple, the arrays' own facts, measured.
 _OVERHEAD = 500
+# Where entries lie in a folder: beside what else a joblib.Memory keeps there.
+_WITHIN = "joblib/mne_neurorvq"
+_DIGEST_SIZE = sha256().digest_size
 
 
 class Store(Protocol):
@@ -83,61 +92,94 @@ class ProcessStore:
 
 
 class FolderStore:
-    """Outputs in the folder of a joblib.Memory, which processes share.
+    """Outputs in a folder, which processes share: a file of NumPy arrays for each trial.
+
+    A file that is not what was written under its key is not believed: its trial is computed
+    again. A folder that cannot be written keeps nothing, and stops nobody.
 
     Parameters
     ----------
-    memory : joblib.Memory
-        Says where and how.
+    folder : Path
+        The folder.
     """
 
     shared: ClassVar[bool] = True
 
-    def __init__(self, memory: joblib.Memory) -> None:
-        self._call = memory.cache(keep_outputs, ignore=["values"])
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._said: set[str] = set()
 
     def get(self, key: str) -> Values | None:
         """Find the outputs for a trial."""
-        if not self._call.check_call_in_cache(key, None):
-            return None
+        path = self._path(key)
         try:
-            found: Values = self._call(key, None)
-        except KeyError:  # removed, or damaged
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise ValueError("it is no file")
+            return _unpack(key, path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return found
+        except OSError as error:
+            self._warn_of_folder(error)
+            return None
+        except ValueError as error:
+            self._warn("entry", f"{path} is damaged or foreign ({error}): computing it again.")
+            return None
 
     def put(self, key: str, values: Values) -> None:
         """Keep the outputs for a trial."""
-        self._call(key, values)
+        path = self._path(key)
+        part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_bytes(_pack(key, values))
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        except IsADirectoryError:
+            pass  # in the place of the entry, as get has said
+        except OSError as error:
+            self._warn_of_folder(error)
+
+    def _path(self, key: str) -> Path:
+        # Folders with hexadecimal names are what joblib.Memory.reduce_size counts and removes.
+        return self._folder / _WITHIN / key / "output.npy"
+
+    def _warn_of_folder(self, error: OSError) -> None:
+        where = f"memory={str(self._folder)!r}"
+        self._warn("folder", f"{where} cannot be used ({error}): going on without it.")
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def _pack(key: str, values: Values) -> bytes:
+    """Write arrays one after the other, and a digest behind them."""
+    content = BytesIO()
+    for value in values:
+        np.save(content, value, allow_pickle=False)
+    return content.getvalue() + _digest(key, content.getvalue())
+
+
+def _unpack(key: str, data: bytes) -> Values:
+    """Undo :func:`_pack`, or raise ValueError before anything is read."""
+    content, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
+    if digest != _digest(key, content):
+        raise ValueError("it is not what was kept for this trial")
+    values, rest = [], BytesIO(content)
+    while rest.tell() < len(content):
+        values.append(np.lib.format.read_array(rest, allow_pickle=False))
+    return tuple(values)
+
+
+def _digest(key: str, content: bytes) -> bytes:
+    return sha256(key.encode() + content).digest()
 
 
 #: What estimators with ``memory="auto"`` share.
 IN_PROCESS = ProcessStore(2**29)
-
-
-def keep_outputs(key: str, values: Values | None) -> Values:
-    """Give what is to be kept; joblib finds it again by the key alone.
-
-    Parameters
-    ----------
-    key : str
-        Digest of what determines the outputs.
-    values : tuple of ndarray | None
-        Outputs; None if they should be there already.
-
-    Returns
-    -------
-    tuple of ndarray
-        The outputs.
-
-    Raises
-    ------
-    KeyError
-        If there are none.
-    """
-    if values is None:
-        raise KeyError(key)
-    return values
 
 
 def find_store(memory: Any) -> Store | None:
@@ -146,7 +188,7 @@ def find_store(memory: Any) -> Store | None:
     Parameters
     ----------
     memory : "auto" | None | str | path-like | joblib.Memory
-        That of this process, none, a folder, or what a ``joblib.Memory`` says.
+        That of this process, none, a folder, or that of a ``joblib.Memory``.
 
     Returns
     -------
@@ -163,8 +205,8 @@ def find_store(memory: Any) -> Store | None:
     if isinstance(memory, str) and memory == "auto":
         return IN_PROCESS
     if isinstance(memory, (str, PathLike)):
-        return FolderStore(joblib.Memory(fspath(memory), verbose=0))
-    return FolderStore(memory)
+        return FolderStore(Path(memory))
+    return None if memory.location is None else FolderStore(Path(memory.location))
 
 
 def check_memory(memory: Any) -> None:
@@ -182,6 +224,10 @@ def check_memory(memory: Any) -> None:
     """
     if not isinstance(memory, (str, PathLike, joblib.Memory, type(None))) or memory == "":
         raise TypeError(f"memory={memory!r} must be 'auto', None, a folder or a joblib.Memory.")
+    if isinstance(memory, joblib.Memory) and memory.backend != "local":
+        raise TypeError(
+            f"memory={memory!r} keeps what it has in {memory.backend!r}: it must be a folder."
+        )
 
 
 def _size(values: Values) -> int:

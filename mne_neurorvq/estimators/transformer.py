@@ -216,7 +216,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         TypeError
             If these are no tokens.
         ValueError
-            If the tokens come from another model, or hold no trial.
+            If the tokens come from another model, hold no trial, or are decoded to values that
+            are not finite.
         """
         self._check_parameters()
         self._check_model_name()

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# Codes are held as int32 at most.
+MOST_CODES = 2**31
+
 _SELECTORS = "trials are selected by an integer, a slice, or a 1-D array of integers or booleans"
 
 
@@ -32,23 +35,35 @@ def rows(item: Any, n_trials: int) -> np.ndarray:
     return trials[[position]]
 
 
-def integer(name: str, value: Any, lowest: int | None = None) -> int:
-    """Return a Python integer, not below the lowest allowed."""
+def integer(name: str, value: Any, lowest: int | None = None, highest: int = 2**63 - 1) -> int:
+    """Return a Python integer within bounds."""
     try:
         result = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if lowest is not None and result < lowest:
         raise ValueError(f"{name} must be at least {lowest}, got {result}")
+    if result > highest:
+        raise ValueError(f"{name} must be at most {highest}, got {result:.3g}")
     return result
 
 
 def number(name: str, value: Any, *, positive: bool) -> float:
     """Return a finite Python float."""
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # of a larger integer
+        result = np.inf
     if not np.isfinite(result) or (positive and result <= 0):
         raise ValueError(f"{name} must be a {'positive ' * positive}finite number, got {value!r}")
     return result
+
+
+def text(name: str, value: Any) -> str | None:
+    """Return a string or None."""
+    if not isinstance(value, (str, type(None))):
+        raise TypeError(f"{name} must be a string or None, got {value!r}")
+    return value
 
 
 def names(name: str, values: Any) -> tuple[str, ...]:
@@ -104,6 +119,8 @@ def events(values: Any, n_trials: int) -> np.ndarray | None:
     if values is None:
         return None
     values = np.asarray(values)
+    if not values.size and values.dtype == float:  # NumPy takes an empty list for floats
+        values = values.reshape(-1, 3).astype(int)
     if values.shape != (n_trials, 3) or values.dtype.kind not in "iu":
         raise ValueError(
             f"events must be integers of shape (n_trials={n_trials}, 3), got dtype {values.dtype} "

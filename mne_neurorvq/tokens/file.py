@@ -8,6 +8,8 @@ Layout, version 1::
     /codes       unsigned bytes: codes in C order, most significant bit first, no gap between them
     /side        float32
 
+All three lie in the file as they are (contiguous, no filters): nothing unpacks to more than the
+file holds, but for the header, which is bounded.
 """
 
 from __future__ import annotations
@@ -16,12 +18,17 @@ import hashlib
 import json
 import math
 import os
+import stat
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .checks import MOST_CODES, integer
 
 if TYPE_CHECKING:
     import h5py
@@ -30,6 +37,10 @@ FORMAT = "mne-neurorvq-tokens"
 VERSION = 1
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # with which every HDF5 file of ours begins
+
+# A header may unpack to so many bytes, and to so many for each byte of the file: names and metadata
+# of trials repeat themselves, but every trial has codes of its own.
+_HEADER, _HEADER_PER_BYTE = 2**22, 32
 
 # A multiple of 8, so that every block of codes ends on a byte; bounds the memory of packing.
 _BLOCK = 2**18
@@ -79,7 +90,7 @@ def write(
         raise FileNotFoundError(
             f"the folder {path.parent} of {path} does not exist: create it first"
         )
-    packed_header = np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), np.uint8)
+    packed_header = _pack_header(header, codes.size * bit_width(header["n_codes"]) // 8)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with h5py.File(part, "x") as file:
@@ -111,22 +122,33 @@ def _write_codes(file: h5py.File, codes: np.ndarray, bits: int, digest: Any) -> 
         digest.update(packed)
 
 
+def _pack_header(header: dict[str, Any], n_bytes: int) -> np.ndarray:
+    """Compress a header, but not further than it may be unpacked from a file of so many bytes."""
+    text = json.dumps(header).encode()
+    packed = zlib.compress(text, 9)
+    if len(text) > _most(n_bytes):
+        packed = zlib.compress(text, 0)
+    return np.frombuffer(packed, np.uint8)
+
+
+def _most(n_bytes: int) -> int:
+    return _HEADER + _HEADER_PER_BYTE * n_bytes
+
+
 def read(path: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Read a file of tokens: header, codes in the shape that the header tells, side information."""
     import h5py
 
-    with open(path, "rb") as start:  # an absent or unreadable file gives its own error here
+    mode = path.stat().st_mode  # an absent or unreadable file gives its own error here
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(f"{path} is a pipe or a device: copy what it gives into a file first")
+    with open(path, "rb") as start:
         if start.read(len(_SIGNATURE)) != _SIGNATURE:
             raise ValueError(f"{path} is not a file of tokens (it is not HDF5)")
-    try:
-        with h5py.File(path, "r") as file:
-            found = (_text(file.attrs.get("format")), file.attrs.get("version"))
-            if found == (FORMAT, VERSION):
-                return _read_checked(file, path.stat().st_size)
-    except _DAMAGE as error:
-        raise ValueError(
-            f"{path} is damaged or incomplete ({error}): write it again or take another copy"
-        ) from error
+    with damage_named(path), h5py.File(path, "r") as file:
+        found = _attribute(file, "format"), _attribute(file, "version")
+        if found == (FORMAT, VERSION):
+            return _read_checked(file, path.stat().st_size)
     if found[0] == FORMAT:
         raise ValueError(
             f"{path} has version {found[1]} of the token format, and this release of mne_neurorvq "
@@ -135,21 +157,71 @@ def read(path: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     raise ValueError(f"{path} is an HDF5 file, but not one of tokens (its format is {found[0]!r})")
 
 
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Let whatever a damaged or impossible file raises name the file."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} is damaged or incomplete ({error}): write it again or take another copy"
+        ) from error
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    """Read a short text or a number; None if what is there is neither, however large it is."""
+    if name not in file.attrs:
+        return None
+    facts = file.attrs.get_id(name)
+    if facts.shape != () or facts.dtype.kind not in "Siu" or facts.dtype.itemsize > 64:
+        return None
+    value = file.attrs[name]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _dataset(file: h5py.File, name: str, dtype: type, file_size: int) -> h5py.Dataset:
+    """Find data that lie in this file as they are: not packed, linked, or in other files."""
+    import h5py
+
+    link = file.get(name, getlink=True)
+    dataset = file[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name!r} is no data set of this file")
+    if dataset.dtype != dtype:
+        raise ValueError(f"{name!r} is of type {dataset.dtype}")
+    facts = dataset.id.get_create_plist()
+    is_plain = facts.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
+    if not is_plain or facts.get_nfilters() or facts.get_external_count():
+        raise ValueError(f"{name!r} is packed, or lies in other files")
+    if dataset.nbytes > file_size:
+        raise ValueError(f"{name!r} claims {dataset.nbytes} of {file_size} bytes")
+    if dataset.id.get_storage_size() != dataset.nbytes:
+        raise ValueError(f"{name!r} was never written")
+    return dataset
+
+
 def _read_checked(file: h5py.File, file_size: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    for name in ("header", "codes", "side"):
-        if file[name].nbytes > file_size:
-            raise ValueError(f"{name!r} claims {file[name].nbytes} of {file_size} bytes")
-    packed_header, side = file["header"][()], file["side"][()]
+    packed_header = _dataset(file, "header", np.uint8, file_size)[()]
+    side = _dataset(file, "side", np.float32, file_size)[()]
     digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
-    header = json.loads(zlib.decompress(packed_header.tobytes()))
-    codes = _read_codes(file["codes"], header["shape"], bit_width(header["n_codes"]), digest)
-    if digest.hexdigest() != _text(file.attrs["sha256"]):
+    header = _unpack_header(packed_header.tobytes(), _most(file_size))
+    shape = [integer("shape", n, lowest=0) for n in header["shape"]]
+    bits = bit_width(integer("n_codes", header["n_codes"], lowest=1, highest=MOST_CODES))
+    codes = _read_codes(_dataset(file, "codes", np.uint8, file_size), shape, bits, digest)
+    if digest.hexdigest() != _attribute(file, "sha256"):
         raise ValueError("its checksum does not agree with its content")
     return header, codes, side
 
 
-def _text(value: Any) -> Any:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def _unpack_header(packed: bytes, most: int) -> dict[str, Any]:
+    unpacking = zlib.decompressobj()
+    text = unpacking.decompress(packed, most + 1)
+    if not unpacking.eof or len(text) > most:
+        raise ValueError(f"its header is cut off, or unpacks to more than {most} bytes")
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise ValueError(f"its header is a {type(header).__name__}")
+    return header
 
 
 def _read_codes(dataset: h5py.Dataset, shape: list[int], bits: int, digest: Any) -> np.ndarray:

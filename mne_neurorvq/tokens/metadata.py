@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Metadata: TypeAlias = "pd.DataFrame | list[dict[str, Any]]"
 
 _PLAIN = (str, int, float, bool, type(None))
+_OF_KIND = {"b": bool, "i": int, "u": int, "f": float}
 _REMEDY = "convert it to text or numbers first, for example with .astype(str)"
 
 
@@ -80,22 +81,45 @@ def encode_metadata(metadata: Metadata | None) -> Any:
     }
 
 
-def decode_metadata(encoded: Any) -> Metadata | None:
+def decode_metadata(encoded: Any, n_trials: int) -> Metadata | None:
     """Undo `encode_metadata`; without pandas a table becomes a list of dicts."""
     if encoded is None:
         return None
     if "rows" in encoded:
-        return list(encoded["rows"])
-    columns = encoded["columns"]
+        rows = list(encoded["rows"])
+        for number, row in enumerate(rows):
+            for name, value in row.items():
+                _check_plain(name, number, value)
+        return rows
+    # Nothing is made of so many rows before it is known that there are as many trials.
+    columns = {column["name"]: column for column in encoded["columns"]}
+    lengths = {encoded["n_rows"], *(len(column["values"]) for column in columns.values())}
+    if lengths != {n_trials} or len(columns) < len(encoded["columns"]):
+        raise ValueError(f"metadata have {lengths} rows, and codes {n_trials} trials")
+    for name, column in columns.items():
+        _check_column(name, column["dtype"], column["values"])
     try:
         import pandas as pd
     except ImportError:
         return [
-            {column["name"]: column["values"][row] for column in columns}
-            for row in range(encoded["n_rows"])
+            {name: column["values"][row] for name, column in columns.items()}
+            for row in range(n_trials)
         ]
-    table = {column["name"]: _decode_column(column) for column in columns}
-    return pd.DataFrame(table, index=range(encoded["n_rows"]))
+    table = {name: _decode_column(column) for name, column in columns.items()}
+    return pd.DataFrame(table, index=range(n_trials))
+
+
+def _check_column(name: str, dtype: str, values: list[Any]) -> None:
+    """Raise unless a column has a type that `_encode_column` writes, and values of this type."""
+    types: tuple[type, ...] = _PLAIN if dtype == "object" else (str, type(None))
+    if dtype not in ("object", "str", "string"):
+        kind = np.dtype(dtype)
+        if kind.kind not in _OF_KIND or kind.itemsize > 8:
+            raise TypeError(f"metadata column {name!r} has dtype {dtype!r}")
+        types = (_OF_KIND[kind.kind],)
+    for row, value in enumerate(values):
+        if type(value) not in types:
+            raise TypeError(f"metadata column {name!r} of {dtype} holds {value!r} in row {row}")
 
 
 def _encode_column(name: str, column: pd.Series) -> dict[str, Any]:
@@ -104,7 +128,7 @@ def _encode_column(name: str, column: pd.Series) -> dict[str, Any]:
     dtype = column.dtype
     if isinstance(dtype, pd.StringDtype):
         values = [value if isinstance(value, str) else None for value in column]
-    elif isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype.itemsize <= 8:
+    elif isinstance(dtype, np.dtype) and dtype.kind in _OF_KIND and dtype.itemsize <= 8:
         values = column.tolist()
     elif dtype.kind == "O" and isinstance(dtype, np.dtype):
         values = list(column)

@@ -134,8 +134,11 @@ class Tokens:
 
     def __post_init__(self) -> None:
         self._set("model", str(self.model))
+        for name in ("revision", "fingerprint"):
+            self._set(name, checks.text(name, getattr(self, name)))
         for name, lowest in _LOWEST.items():
-            self._set(name, checks.integer(name, getattr(self, name), lowest))
+            highest = checks.MOST_CODES if name == "n_codes" else 2**63 - 1
+            self._set(name, checks.integer(name, getattr(self, name), lowest, highest))
         for name in ("sfreq", "model_sfreq", "tmin"):
             number = checks.number(name, getattr(self, name), positive=name != "tmin")
             self._set(name, number)
@@ -345,11 +348,12 @@ class Tokens:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the file is damaged, incomplete, of a later version or no file of tokens.
+            If the file is damaged, incomplete, of a later version or no file of tokens: links to
+            other files, packed data and parts that contradict each other are none either.
         """
-        header, codes, side = file.read(Path(path))
-        del header["shape"]
-        if header["events"] is not None:
-            header["events"] = np.array(header["events"], np.int64).reshape(-1, 3)
-        header["metadata"] = decode_metadata(header["metadata"])
-        return cls(codes=codes, side=side, **header)
+        path = Path(path)
+        header, codes, side = file.read(path)
+        with file.damage_named(path):
+            del header["shape"]
+            header["metadata"] = decode_metadata(header["metadata"], len(codes))
+            return cls(codes=codes, side=side, **header)

@@ -4,7 +4,7 @@ from .brainrvq import BrainRVQLossWeights, BrainRVQPretrainConfig, BrainRVQSetti
 from .calibration import calibrate_amplitude
 from .config import config_text, read_config
 from .corpus.dataset import CorpusDataset, Window
-from .corpus.prepare import prepare_corpus
+from .corpus.prepare import prepare_corpus, verify_corpus
 from .feeding import CorpusBatches
 from .masking import GuidedMasking
 from .neurorvq import NeuroRVQLossWeights, NeuroRVQPretrainConfig, NeuroRVQSettings
@@ -39,4 +39,5 @@ __all__ = [
     "pretrain_foundation",
     "pretrain_tokenizer",
     "read_config",
+    "verify_corpus",
 ]

@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader
 
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
+from mne_neurorvq.training.corpus.sealed import seal
 from mne_neurorvq.training.corpus.storage import INDEX, write_json
 
 _MIB = 2**20
@@ -66,11 +67,14 @@ def measure_prepare(folder: Path) -> dict[str, float]:
 
 def measure_index(hours: int) -> dict[str, float]:
     """Open a corpus of so many hours, in recordings of half an hour; in a fresh process."""
-    recordings = [[f"R{i:06d}-0123456789abcdef", "S", 0, 1800, []] for i in range(2 * hours)]
+    recordings = [
+        [f"R{i:06d}-0123456789abcdef", "S", 0, 1800, [], {}, f"{i:08x}" * 150]
+        for i in range(2 * hours)
+    ]
     index = {"window_patches": 12, "patch_size": 200, "step": 0.05, "subjects": {"S": "train"}}
     with tempfile.TemporaryDirectory() as folder:
         content = {**index, "montages": [list(range(32))], "recordings": recordings}
-        write_json(Path(folder) / INDEX, content, indent=None)
+        write_json(Path(folder) / INDEX, seal(content), indent=None)
         del recordings, content
         kept = []
         peak = peak_bytes_of(lambda: kept.append(CorpusDataset(folder, "train")))

@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,15 @@ from machine import facts, report
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
-from mne_neurorvq.training.corpus.storage import INDEX, CorpusFolder, Entry, write_array, write_json
+from mne_neurorvq.training.corpus.arrays import checksum, to_text, write_array
+from mne_neurorvq.training.corpus.sealed import seal
+from mne_neurorvq.training.corpus.storage import (
+    INDEX,
+    CorpusFolder,
+    Entry,
+    window_starts,
+    write_json,
+)
 from mne_neurorvq.training.corpus.summary import make_index
 
 _PATCHES, _PER_RECORDING, _SEED = 12, 200, 0
@@ -95,11 +104,14 @@ def write_zarr(windows: Iterator[Stored], folder: Path) -> None:
     entries, corpus = [], CorpusFolder(folder)
     for recording, counts, rows in _recordings(windows):
         name, n_patches = f"{recording:04d}", counts.shape[1] // NEURORVQ_EEG.patch_size
-        write_array(corpus.array(name), counts, _TIMES, {})
         ids = tuple(rows.tolist())
-        entries.append(Entry("", "", "done", subject="S", id=name, rows=ids, n_patches=n_patches))
+        files = write_array(corpus.array(name), counts, _TIMES, {"rows": list(ids)})
+        starts = [200 * start for start in window_starts(n_patches, _PATCHES, set())]
+        sums = to_text([checksum(counts[:, start : start + _TIMES]) for start in starts])
+        entry = Entry("", "", "done", subject="S", id=name, rows=ids, n_patches=n_patches)
+        entries.append(replace(entry, files=files, checksums=sums))
     settings = {"patch_size": 200, "window_patches": _PATCHES, "step": float(_STEP)}
-    write_json(folder / INDEX, make_index(entries, {"S": "train"}, settings))
+    write_json(folder / INDEX, seal(make_index(entries, {"S": "train"}, settings)))
 
 
 def read_zarr(folder: Path) -> Read:

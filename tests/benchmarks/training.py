@@ -55,6 +55,7 @@ from mne_neurorvq.training import (
     running,
 )
 from mne_neurorvq.training.checkpoints import CHECKPOINT, is_first
+from mne_neurorvq.training.corpus.sealed import seal
 from mne_neurorvq.training.corpus.storage import DATA, INDEX, write_json
 
 _MIB = 2**20
@@ -200,12 +201,12 @@ def make_corpus(folder: Path) -> Path:
 
 def grown(corpus: Path, hours: int, folder: Path) -> Path:
     """Make the index of a corpus of so many hours, of the recordings of another."""
-    index = json.loads((corpus / INDEX).read_text())
+    index = CorpusDataset(corpus).index
     own = sum(CorpusDataset(corpus, side).hours for side in ("train", "validation"))
     index["recordings"] *= max(1, round(hours / own))
     folder.mkdir()
     (folder / DATA).symlink_to(corpus / DATA)
-    write_json(folder / INDEX, index, indent=None)
+    write_json(folder / INDEX, seal(index), indent=None)
     return folder
 
 

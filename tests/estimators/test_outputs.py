@@ -12,7 +12,7 @@ import torch
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_neurorvq import NeuroRVQTransformer, Tokens
+from mne_neurorvq import BioCodecTransformer, BrainRVQTransformer, NeuroRVQTransformer, Tokens
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -218,6 +218,23 @@ def test_tokens_that_the_model_cannot_have_made_are_refused(epochs):
         UNFITTED.detokenize(replace(tokens, patch_size=100, model_sfreq=100.0))
     with pytest.raises(ValueError, match="channel_ids must lie in"):
         UNFITTED.detokenize(replace(tokens, channel_rows=(0, 1, 2, 900)))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [NeuroRVQTransformer, BioCodecTransformer, BrainRVQTransformer],
+    ids=lambda k: k.__name__,
+)
+def test_side_information_of_no_signal_is_refused(epochs, kind):
+    transformer = kind(TINY.replace("neurorvq", kind.__name__.removesuffix("Transformer").lower()))
+    tokens = transformer.set_params(batch_size=2).fit(epochs).tokenize(epochs)
+    side = tokens.side.copy()
+    side[3, -1] = 3e38
+    with pytest.raises(ValueError, match=r"trial 3, channel '.*': what is decoded is not finite"):
+        transformer.detokenize(replace(tokens, side=side))
+    shape = (len(tokens), tokens.shape[1], 7)
+    with pytest.raises(ValueError, match="side must"):
+        transformer.detokenize(replace(tokens, side=np.zeros(shape)))
 
 
 def test_what_holds_no_tokens_is_refused(epochs):

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import io
+import os
+import pickle
 import shutil
+import sys
+import warnings
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -28,7 +34,7 @@ from mne_neurorvq import (
     load_pretrained,
 )
 from mne_neurorvq.estimators import inference
-from mne_neurorvq.estimators.memory import IN_PROCESS, FolderStore, ProcessStore
+from mne_neurorvq.estimators.memory import IN_PROCESS, FolderStore, ProcessStore, find_store
 from mne_neurorvq.estimators.passes import full
 from mne_neurorvq.estimators.reuse import describe_model
 from mne_neurorvq.weights import save_pretrained
@@ -243,7 +249,7 @@ def test_a_search_takes_a_memory_of_joblib(make_epochs, tmp_path):
         error_score="raise",
     )
     search.fit(epochs, np.arange(12) % 2)
-    assert len(list(tmp_path.rglob("output.pkl"))) == 2 * 12
+    assert len(list(tmp_path.rglob("output.npy"))) == 2 * 12
 
 
 # Stores
@@ -283,17 +289,162 @@ def test_one_trial_does_not_keep_its_batch():
     assert not np.shares_memory(store.get("a")[0], batch)
 
 
-def test_a_damaged_or_removed_entry_is_computed_anew(tmp_path):
-    store = FolderStore(joblib.Memory(tmp_path, verbose=0))
-    for damage in (lambda file: file.write_bytes(b"no pickle"), lambda file: file.unlink()):
-        store.put("a", (np.arange(3),))
-        (file,) = tmp_path.rglob("output.pkl")
-        damage(file)
-        assert store.get("a") is None
-        store.put("a", (np.arange(4),))
-        assert_array_equal(store.get("a")[0], np.arange(4))
-        shutil.rmtree(file.parent)
-    assert store.get("b") is None
+VALUES = (np.arange(6, dtype=np.float32).reshape(2, 3), np.array([3, -1], np.int16))
+
+
+@pytest.fixture
+def entry(tmp_path):
+    """The file of a trial in a folder, of a few that it keeps."""
+    store = FolderStore(tmp_path)
+    store.put("b" * 64, (VALUES[0] + 1, VALUES[1]))
+    store.put("a" * 64, VALUES)
+    (file,) = tmp_path.rglob("a*/output.npy")
+    return file
+
+
+def other(file):
+    return next(f for f in file.parent.parent.glob("*/*") if f != file)
+
+
+def in_a_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+def behind_a_link(file):
+    file.rename(file.with_name("moved"))
+    file.symlink_to(file.with_name("moved"))
+
+
+def as_a_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def saved(*values):
+    content = io.BytesIO()
+    for value in values:
+        np.save(content, value)
+    return content.getvalue()
+
+
+def retyped(file):
+    file.write_bytes(saved(VALUES[0].view(np.int32), VALUES[1]) + file.read_bytes()[-32:])
+
+
+def reshaped(file):
+    file.write_bytes(saved(VALUES[0].reshape(3, 2), VALUES[1]) + file.read_bytes()[-32:])
+
+
+DAMAGE = [
+    lambda file: file.write_bytes(b""),
+    lambda file: file.write_bytes(b"no arrays"),
+    lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    lambda file: file.write_bytes(b"\xff" * 8 + file.read_bytes()[8:]),
+    lambda file: file.write_bytes(pickle.dumps(VALUES)),
+    lambda file: file.write_bytes(saved(*VALUES)),
+    lambda file: shutil.copyfile(other(file), file),
+    retyped,
+    reshaped,
+    in_a_folder,
+    behind_a_link,
+    pytest.param(as_a_pipe, marks=pytest.mark.skipif(os.name != "posix", reason="named pipes")),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_or_foreign_entry_is_computed_anew_with_one_warning(entry, tmp_path, damage):
+    damage(entry)
+    store = FolderStore(tmp_path)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert [store.get("a" * 64) for _ in range(2)] == [None, None]
+        store.put("a" * 64, VALUES)
+    (warning,) = said
+    assert "output.npy is damaged or foreign" in str(warning.message)
+    if damage is not in_a_folder:
+        for found, value in zip(FolderStore(tmp_path).get("a" * 64), VALUES, strict=True):
+            assert_array_equal(found, value, strict=True)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_any_flipped_bit_of_an_entry_is_found(entry, tmp_path):
+    whole = entry.read_bytes()
+    for number in range(0, 8 * len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[number // 8] ^= 1 << number % 8
+        entry.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="not what was kept"):
+            assert FolderStore(tmp_path).get("a" * 64) is None
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_a_tampered_folder_changes_no_result(kind, tmp_path):
+    expected = fitted(kind, memory=str(tmp_path)).transform(SIGNALS)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(files) == len(SIGNALS)
+    for i, file in enumerate(files):
+        shutil.copyfile(files[i - 1], file)
+    with pytest.warns(UserWarning, match="computing it again") as said:
+        found = fitted(kind, memory=str(tmp_path)).transform(SIGNALS)
+    assert len(said) == 1
+    assert_array_equal(found, expected, strict=True)
+    with counted() as passes:
+        fitted(kind, memory=str(tmp_path)).transform(SIGNALS)
+    assert not passes.keys() & {"NeuroRVQ", "CausalConv", "BrainRVQ"}
+
+
+def test_entries_are_arrays_without_pickles(entry):
+    assert_array_equal(np.load(entry, allow_pickle=False), VALUES[0], strict=True)
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        FolderStore(entry.parents[3]).put("c" * 64, (np.array([{}]),))
+
+
+def test_what_was_removed_is_computed_anew(entry, tmp_path):
+    entry.unlink()
+    assert FolderStore(tmp_path).get("a" * 64) is None
+    shutil.rmtree(tmp_path)
+    assert FolderStore(tmp_path).get("b" * 64) is None
+
+
+@pytest.mark.parametrize("place", ["file", "below a file", "name too long"])
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path, place):
+    (tmp_path / "file").write_text("no folder")
+    names = {"file": "file", "below a file": "file/x", "name too long": "x" * 300}
+    transformer = fitted(NeuroRVQTransformer, memory=tmp_path / names[place])
+    with pytest.warns(UserWarning, match="memory=.* cannot be used"):
+        found = transformer.transform(SIGNALS)
+    assert_array_equal(found, EVERYTHING[NeuroRVQTransformer, "embedding"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is always full")
+def test_a_full_disk_stops_nobody_and_leaves_nothing(tmp_path, monkeypatch):
+    def to_a_full_disk(path, data):
+        with open("/dev/full", "wb") as file:
+            path.touch()
+            file.write(data)
+
+    monkeypatch.setattr(Path, "write_bytes", to_a_full_disk)
+    transformer = fitted(NeuroRVQTransformer, memory=str(tmp_path))
+    with pytest.warns(UserWarning, match="cannot be used.*No space left") as said:
+        found = transformer.transform(SIGNALS)
+    assert len(said) == 1
+    assert_array_equal(found, EVERYTHING[NeuroRVQTransformer, "embedding"])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_joblib_reduces_a_folder_to_a_size(tmp_path):
+    store = FolderStore(tmp_path)
+    for key in "abc":
+        store.put(key * 64, (np.zeros(1000),))
+    joblib.Memory(str(tmp_path), verbose=0).reduce_size(bytes_limit=2 * 8300)
+    assert len(entries(store, ["a" * 64, "b" * 64, "c" * 64])) == 2
+
+
+def test_a_folder_is_that_of_a_memory_of_joblib(tmp_path):
+    find_store(str(tmp_path)).put("a", VALUES)
+    for memory in (joblib.Memory(str(tmp_path), verbose=0), joblib.Memory(tmp_path, verbose=0)):
+        assert find_store(memory).get("a") is not None
 
 
 def test_a_memory_without_a_place_keeps_nothing():

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from ...weights.systems import SYSTEMS
-from .prepare import prepare_corpus
+from .prepare import prepare_corpus, verify_corpus
 from .storage import SUMMARY
 from .summary import summary_text
 
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         "sources",
-        nargs="+",
+        nargs="*",
         metavar="SOURCE",
-        help="files that MNE reads, folders of them, globs, BIDS data sets",
+        help="files that MNE reads, folders of them, globs, BIDS data sets; none to --verify only",
     )
     parser.add_argument(
         "-o",
@@ -69,6 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help=(
+            "read all that the corpus has and compare it with its checksums; what is damaged is "
+            "prepared again from its source, or only reported where no source is given"
+        ),
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -78,7 +86,15 @@ def run(args: argparse.Namespace) -> None:
     ----------
     args : argparse.Namespace
         What :func:`add_arguments` declared.
+
+    Raises
+    ------
+    ValueError
+        If there are no sources, or a corpus that is only verified is damaged.
     """
+    if not args.sources:
+        _verify(args)
+        return
     summary = prepare_corpus(
         args.sources,
         args.out,
@@ -90,7 +106,22 @@ def run(args: argparse.Namespace) -> None:
         subject_from=args.subject_from,
         n_jobs=args.jobs,
         seed=args.seed,
+        verify=args.verify,
         progress=True,
     )
     print(summary_text(summary))
     print(f"summary: {args.out / SUMMARY}")
+
+
+def _verify(args: argparse.Namespace) -> None:
+    if not args.verify:
+        raise ValueError("prepare needs a SOURCE, or --verify to check the corpus that is there.")
+    damaged = verify_corpus(args.out, n_jobs=args.jobs, progress=True)
+    if damaged:
+        for path, reason in damaged.items():
+            print(f"{path}: {reason}")
+        raise ValueError(
+            f"{args.out}: {len(damaged)} recordings are lost or damaged: the same command with "
+            "their sources prepares them again."
+        )
+    print(f"{args.out}: every window is as it was written")

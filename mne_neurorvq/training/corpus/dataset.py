@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ import zarr
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from .storage import BEFORE, DATA, INDEX, window_starts
+from .arrays import from_text, open_array, read_window, what_is_lost
+from .sealed import unseal
+from .storage import DATA, INDEX, INDEX_REMEDY, Recording, window_starts
 
 # Arrays that a process keeps open, and windows that it asks a bucket for at once.
 _OPEN = 1024
@@ -49,8 +50,9 @@ class Window:
 class CorpusDataset(Dataset[Window]):
     """The windows of one side of a corpus, by number.
 
-    What is held in memory is the index, some 20 bytes a window; signals are read when they are
-    asked for.
+    What is held in memory is the index, some 40 bytes a window; signals are read when they are
+    asked for, and compared with their checksums. That all files are there, and of their size, is
+    checked at once.
 
     Parameters
     ----------
@@ -71,6 +73,13 @@ class CorpusDataset(Dataset[Window]):
     index : dict
         Settings of the corpus (``system``, ``modality``, ``sfreq``, ``unit``, ``patch_size``,
         ``window_patches``, ``step``) and what is in it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no corpus, or a file of its arrays is lost or incomplete.
+    ValueError
+        If the index is damaged or of another version; when a window is read, if it is damaged.
 
     Examples
     --------
@@ -98,37 +107,67 @@ class CorpusDataset(Dataset[Window]):
         self.split = split
         self._options = dict(storage_options or {})
         self.index = self._read_index()
+        self._arrays: dict[int, zarr.Array[Any]] = {}
+        try:
+            self._take_up()
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.corpus}/{INDEX} contradicts itself ({error}): {INDEX_REMEDY}"
+            ) from error
+        self._check_files()
+
+    def _take_up(self) -> None:
+        """Make of the index what is quick to look up."""
         sides, window = self.index["subjects"], self.index["window_patches"]
         self._montages = [np.array(rows, np.int64) for rows in self.index["montages"]]
-        self._recordings = [r for r in self.index["recordings"] if sides[r[1]] == split]
-        starts = [
-            np.array(window_starts(n_patches, window, set(lost)), np.int32)
-            for *_, n_patches, lost in self._recordings
-        ]
+        recordings = [Recording(*row) for row in self.index["recordings"]]
+        self._recordings = [r for r in recordings if sides[r.subject] == self.split]
+        checksums = [from_text(r.checksums) for r in self._recordings]
+        starts = [np.array(_starts(r, window), np.int32) for r in self._recordings]
         counts = [len(some) for some in starts]
-        sizes = [len(self._montages[montage]) for _, _, montage, *_ in self._recordings]
-        lengths = np.array([n_patches for *_, n_patches, _ in self._recordings], np.int32)
+        sizes = [len(self._montages[r.montage]) for r in self._recordings]
+        lengths = np.array([r.n_patches for r in self._recordings], np.int32)
         self.recordings = np.repeat(np.arange(len(starts), dtype=np.int32), counts)
         self.starts = np.concatenate([np.empty(0, np.int32), *starts])
         self.n_channels = np.repeat(np.array(sizes, np.int32), counts)
         self.n_patches = np.minimum(np.repeat(lengths, counts) - self.starts, window)
-        self._arrays: dict[int, zarr.Array[Any]] = {}
+        self._checksums = np.concatenate([np.empty(0, np.uint32), *checksums])
 
     def _read_index(self) -> dict[str, Any]:
         path = f"{self.corpus}/{INDEX}"
         try:
-            with fsspec.open(path, "r", encoding="utf-8", **self._options) as file:
-                index: dict[str, Any] = json.load(file)
+            with fsspec.open(path, "rb", **self._options) as file:
+                text = file.read()
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{path} is not there: 'mne-neurorvq prepare SOURCE... -o DIR' makes a corpus."
             ) from None
-        return index
+        return unseal(text, path, INDEX_REMEDY)
+
+    def _check_files(self) -> None:
+        """Raise if data are lost: now, not when training comes to them."""
+        filesystem, root = fsspec.url_to_fs(self.corpus, **self._options)
+
+        def look(recording: Recording) -> str:
+            return what_is_lost(filesystem, f"{root}/{DATA}/{recording.id}", recording.files)
+
+        with ThreadPoolExecutor(self._at_once(len(self._recordings))) as pool:
+            lost = [told for told in pool.map(look, self._recordings) if told]
+        if lost:
+            raise FileNotFoundError(
+                f"{self.corpus}: {len(lost)} of {len(self._recordings)} recordings are lost or "
+                f"incomplete ({'; '.join(lost[:3])}{'; ...' if len(lost) > 3 else ''}): the same "
+                "'mne-neurorvq prepare' command prepares them again."
+            )
+
+    def _at_once(self, n_things: int) -> int:
+        """Threads that ask for so many things: for those of a bucket side by side."""
+        return min(_AT_ONCE, n_things or 1) if "://" in self.corpus else 1
 
     @property
     def system(self) -> str:
         """Whose models are to learn from it."""
-        return str((BEFORE | self.index)["system"])
+        return str(self.index["system"])
 
     @property
     def patch_size(self) -> int:
@@ -138,7 +177,7 @@ class CorpusDataset(Dataset[Window]):
     @property
     def subjects(self) -> list[str]:
         """Whose each window is."""
-        return [self._recordings[recording][1] for recording in self.recordings]
+        return [self._recordings[recording].subject for recording in self.recordings]
 
     @property
     def hours(self) -> float:
@@ -151,12 +190,11 @@ class CorpusDataset(Dataset[Window]):
 
     def __getitem__(self, number: int) -> Window:
         recording, start = int(self.recordings[number]), int(self.starts[number])
-        identity, subject, montage, *_ = self._recordings[recording]
-        size = self.index["patch_size"]
-        stop = start + int(self.n_patches[number])
-        counts = self._array(recording)[:, start * size : stop * size]
+        facts, size = self._recordings[recording], self.index["patch_size"]
+        stop, checksum = start + int(self.n_patches[number]), int(self._checksums[number])
+        counts = read_window(self._array(recording), start * size, stop * size, checksum)
         data = np.multiply(counts, np.float32(self.index["step"]), dtype=np.float32)
-        return Window(f"{identity}:{start}", subject, data, self._montages[montage])
+        return Window(f"{facts.id}:{start}", facts.subject, data, self._montages[facts.montage])
 
     def read(self, numbers: Sequence[int]) -> list[Window]:
         """Read several windows, from a bucket side by side.
@@ -173,7 +211,7 @@ class CorpusDataset(Dataset[Window]):
         """
         if "://" not in self.corpus:
             return [self[number] for number in numbers]
-        with ThreadPoolExecutor(min(_AT_ONCE, len(numbers) or 1)) as pool:
+        with ThreadPoolExecutor(self._at_once(len(numbers))) as pool:
             return list(pool.map(self.__getitem__, numbers))
 
     #: What a DataLoader's workers ask for a batch.
@@ -188,9 +226,22 @@ class CorpusDataset(Dataset[Window]):
         if array is None:
             if len(self._arrays) >= _OPEN:
                 self._arrays.clear()
-            array = self._arrays[recording] = zarr.open_array(
-                f"{self.corpus}/{DATA}/{self._recordings[recording][0]}",
-                mode="r",
-                storage_options=self._options or None,
+            facts = self._recordings[recording]
+            array = self._arrays[recording] = open_array(
+                f"{self.corpus}/{DATA}/{facts.id}",
+                self._montages[facts.montage].tolist(),
+                facts.n_patches * self.index["patch_size"],
+                self._options,
             )
         return array
+
+
+def _starts(recording: Recording, window: int) -> list[int]:
+    """First patches of the windows of a recording: as many as it has checksums."""
+    n_checksums = len(recording.checksums) // 8
+    # Before any list is made: the number could be anything.
+    if recording.n_patches <= window * (n_checksums + len(recording.left_out) + 1):
+        starts = window_starts(recording.n_patches, window, set(recording.left_out))
+        if len(starts) == n_checksums:
+            return starts
+    raise ValueError(f"{recording.id} has {n_checksums} checksums, which are not its windows")

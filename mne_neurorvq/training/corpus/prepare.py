@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from .jobs import ordered_results
 from .processing import Rules, prepare_recording
+from .sealed import seal
 from .sources import Found, find_recordings
 from .storage import INDEX, SUMMARY, CorpusFolder, Entry, write_json
 from .summary import make_index, split_subjects, summarise
@@ -32,6 +32,7 @@ def prepare_corpus(
     subject_from: str | None = None,
     n_jobs: int = 1,
     seed: int = 0,
+    verify: bool = False,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Turn recordings into a corpus of windows to pretrain on.
@@ -41,7 +42,8 @@ def prepare_corpus(
     channels and windows are judged by fixed limits. What is
     left is cut into successive windows of all channels. A file that cannot be read or used is
     reported and skipped. What is done is kept: the same call takes up a run that was stopped at
-    any moment, and with more sources it adds to the corpus.
+    any moment, and with more sources it adds to the corpus. A recording whose files in the corpus
+    were lost is prepared again if it is among the sources, and reported if not.
 
     Parameters
     ----------
@@ -68,6 +70,9 @@ def prepare_corpus(
         Processes, each with one recording in memory.
     seed : int
         Seed of the split.
+    verify : bool
+        Whether to read all signals that the corpus has and to compare them with their checksums;
+        what is damaged counts as lost. Without, only the sizes of the files are compared.
     progress : bool
         Whether to show a progress bar.
 
@@ -76,14 +81,16 @@ def prepare_corpus(
     dict
         Summary, also in ``summary.json``: for ``train`` and ``validation`` the numbers of
         subjects, recordings, windows and hours; ``channels`` (number and names); ``bytes``;
-        ``rejected`` recordings with their reasons, and channels and windows by reason;
+        ``rejected`` recordings with their reasons (so are folders that could not be searched), and
+        channels and windows by reason;
         ``subjects`` of both sides, and ``subjects_by`` what they were found.
 
     Raises
     ------
     ValueError
-        If an argument is impossible, the folder has another corpus, somebody else is writing to
-        it, or no recording at all can be used.
+        If an argument is impossible, the folder has another corpus or one without checksums,
+        somebody else is writing to it, its own files are damaged, or no recording at all can be
+        used.
     NotImplementedError
         If the modality's preprocessing is not known.
 
@@ -111,14 +118,21 @@ def prepare_corpus(
         "subject_from": subject_from,
         "seed": seed,
     }
-    found = find_recordings(sources, modality=modality, subject_from=subject_from)
+    everything = find_recordings(sources, modality=modality, subject_from=subject_from)
+    found = [one for one in everything if not one.problem]
+    not_searched = {str(one.path): one.problem for one in everything if one.problem}
     folder = CorpusFolder(Path(out))
     with folder.locked():
+        # First: another version's journal is read in another way.
+        folder.settings()
         entries = folder.journal()
-        # First: a name that is misspelt must not become a setting of a new corpus.
+        # A name that is misspelt must not become a setting of a new corpus.
         _check_named(validation_subjects, found, entries)
         folder.check_settings(settings)
         folder.clean(entries)
+        for entry in _find_lost(folder, entries, settings, n_jobs, verify, progress):
+            folder.commit(entry)
+            entries[entry.path] = entry
         # The file of each signal: a copy on the other side of the split would be a leak.
         files = {e.signals: e.path for e in entries.values() if e.status == "done"}
         todo = [one for one in found if not _is_done(one, entries, files)]
@@ -128,8 +142,85 @@ def prepare_corpus(
             entry = _unless_copy(result or _died(one), files)
             folder.commit(entry)
             _note(entry, entries, files)
-        folder.clean(entries)
-        return _conclude(folder, list(entries.values()), settings)
+        foreign = folder.clean(entries)
+        not_searched |= {str(path): "lies in the corpus, and is not of it" for path in foreign}
+        return _conclude(folder, list(entries.values()), settings, not_searched)
+
+
+def verify_corpus(
+    corpus: str | os.PathLike[str], *, n_jobs: int = 1, progress: bool = False
+) -> dict[str, str]:
+    """Read all signals of a corpus and compare them with their checksums; change nothing.
+
+    Parameters
+    ----------
+    corpus : str or path-like
+        Folder that :func:`prepare_corpus` made.
+    n_jobs : int
+        Processes.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    dict of str to str
+        What is wrong with recordings, by their files; empty if nothing is.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no corpus.
+    ValueError
+        If its settings, journal or index are damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq.training import prepare_corpus, verify_corpus
+    >>> folder = tempfile.mkdtemp()
+    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
+    ...     name = raw.info["subject_info"]["his_id"]
+    ...     _ = raw.save(f"{folder}/{name}_raw.fif", verbose=False)
+    >>> _ = prepare_corpus([folder], f"{folder}/corpus", window=6)
+    >>> verify_corpus(f"{folder}/corpus")
+    {}
+    """
+    folder = CorpusFolder(Path(corpus))
+    if not folder.path.is_dir():
+        raise FileNotFoundError(f"{folder.path}: there is no such folder.")
+    settings = folder.settings()
+    if settings is None:
+        raise FileNotFoundError(f"{folder.path} is empty: there is no corpus to verify.")
+    entries = folder.journal()
+    folder.index()
+    lost = _find_lost(folder, entries, settings, n_jobs, True, progress)
+    return {entry.path: entry.reason for entry in lost}
+
+
+def _find_lost(
+    folder: CorpusFolder,
+    entries: Mapping[str, Entry],
+    settings: Mapping[str, Any],
+    n_jobs: int,
+    verify: bool,
+    progress: bool,
+) -> list[Entry]:
+    """Look for recordings that are not whole in the corpus any more: they have failed."""
+    done = [entry for entry in entries.values() if entry.status == "done"]
+    sizes = settings["patch_size"], settings["window_patches"]
+    check = partial(_damage, folder=folder, sizes=sizes, verify=verify)
+    results = ordered_results(check, done, n_jobs if verify else 1)
+    shown = tqdm(results, "verified", len(done), disable=not (progress and verify))
+    return [
+        Entry(entry.path, "", "failed", told, entry.subject, entry.rule)
+        for entry, told in ((e, "cannot be read" if t is None else t) for e, t in shown)
+        if told
+    ]
+
+
+def _damage(entry: Entry, folder: CorpusFolder, sizes: tuple[int, int], verify: bool) -> str:
+    return folder.damage(entry, *sizes, verify=verify)
 
 
 def _check_split(fraction: float, named: Sequence[str] | None, n_jobs: int) -> None:
@@ -192,25 +283,27 @@ def _died(found: Found) -> Entry:
 
 
 def _conclude(
-    folder: CorpusFolder, entries: Sequence[Entry], settings: dict[str, Any]
+    folder: CorpusFolder,
+    entries: Sequence[Entry],
+    settings: dict[str, Any],
+    not_searched: Mapping[str, str],
 ) -> dict[str, Any]:
     """Split the subjects; write index and summary."""
     done = [entry for entry in entries if entry.status == "done"]
-    index = folder.path / INDEX
-    before = json.loads(index.read_text(encoding="utf-8"))["subjects"] if index.exists() else {}
+    before = folder.index()
     sides = split_subjects(
         [entry.subject for entry in done],
         fraction=settings["validation_fraction"],
         named=settings["validation_subjects"],
         seed=settings["seed"],
-        before=before,
+        before=before["subjects"] if before else {},
     )
-    summary = summarise(entries, sides, settings, folder)
+    summary = summarise(entries, sides, settings, not_searched)
     write_json(folder.path / SUMMARY, summary)
     if not done:
         first = entries[0]
         raise ValueError(
             f"none of the {len(entries)} recordings can be used; {first.path}: {first.reason}"
         )
-    write_json(index, make_index(done, sides, settings), indent=None)
+    write_json(folder.path / INDEX, seal(make_index(done, sides, settings)), indent=None)
     return summary

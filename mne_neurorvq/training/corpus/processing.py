@@ -21,11 +21,12 @@ from ...signals import ChannelMatch, unit_factor, used_channels
 from ...weights.systems import SYSTEMS, Config
 from ..inputs import corpus_patch, corpus_unit, vocabulary
 from ..recordings import model_signals, pick_matching
+from .arrays import NOTHING, checksum, to_text, write_array
 from .quality import LIMITS, PatchQuality, stuck_channels
+from .sealed import FORMAT
 from .sources import Found
-from .storage import CorpusFolder, Entry, Status, window_starts, write_array
+from .storage import CorpusFolder, Entry, Status, window_starts
 
-_FORMAT = 1
 # Steps from zero to the clip limit: 0.05 uV for EEG, finer than the noise of any amplifier. A step
 # that is the same for all lets quiet channels take fewer bytes.
 _STEPS = 10_000
@@ -131,7 +132,7 @@ class Rules:
         """All that decides what the windows are, JSON-able."""
         config = self.config
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "system": self.system,
             "modality": self.modality,
             "sfreq": config.sfreq,
@@ -166,6 +167,9 @@ def prepare_recording(found: Found, rules: Rules, folder: CorpusFolder) -> Entry
     try:
         if not found.path.exists():
             raise FileNotFoundError("there is no such file")
+        if not (found.path.is_file() or found.path.is_dir()):
+            # A reader would wait for a pipe forever.
+            raise ValueError("it is a pipe or a device, no file")
         stamp = found.stamp
         with warnings.catch_warnings(), mne.utils.use_log_level("error"):
             # Thousands of files have thousands of remarks on their headers.
@@ -203,16 +207,20 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
     kept = [i for i in range(len(names)) if i not in bad]
     _check_left(rows[kept], dropped)
     lost = _lost_windows(quality.without(bad), bad_times, rules)
-    if not window_starts(n_patches, rules.window_patches, {i for w in lost.values() for i in w}):
+    left_out = {number for numbers in lost.values() for number in numbers}
+    starts = window_starts(n_patches, rules.window_patches, left_out)
+    if not starts:
         raise Unusable(f"every window is {' or '.join(sorted(lost))}")
 
-    counts = _counts(data[kept], rules, lost)
+    counts = _counts(data[kept], rules, left_out)
     identity = _identity(found.path, counts, rows[kept])
     attributes = {"rows": rows[kept].tolist(), "step": rules.step, "unit": corpus_unit(config)}
     target = folder.temporary(str(found.path))
     shutil.rmtree(target, ignore_errors=True)
     window_times = rules.window_patches * rules.patch_size
-    write_array(target, counts, window_times, attributes | {"sfreq": config.sfreq})
+    files = write_array(target, counts, window_times, attributes | {"sfreq": config.sfreq})
+    first = [start * rules.patch_size for start in starts]
+    checksums = [checksum(counts[:, i : i + window_times]) for i in first]
     return Entry(
         path=str(found.path),
         stamp=stamp,
@@ -225,6 +233,8 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
         n_patches=n_patches,
         dropped=dropped,
         lost=lost,
+        files=files,
+        checksums=to_text(checksums),
     )
 
 
@@ -302,17 +312,15 @@ def _lost_windows(
     return lost
 
 
-def _counts(
-    data: NDArray[np.float32], rules: Rules, lost: dict[str, list[int]]
-) -> NDArray[np.int16]:
-    """Signals in steps, with zeros, which take no space, in place of lost windows."""
+def _counts(data: NDArray[np.float32], rules: Rules, left_out: set[int]) -> NDArray[np.int16]:
+    """Signals in steps; windows that are left out become nothing, which takes no space."""
     counts = np.empty(data.shape, np.int16)
     for row, signal in zip(counts, data, strict=True):
         # Resampling overshoots the clip limit a little.
         row[:] = np.clip(np.rint(signal / rules.step), -2 * _STEPS, 2 * _STEPS)
     size = rules.window_patches * rules.patch_size
-    for number in (i for numbers in lost.values() for i in numbers):
-        counts[:, number * size : (number + 1) * size] = 0
+    for number in left_out:
+        counts[:, number * size : (number + 1) * size] = NOTHING
     return counts
 
 

@@ -35,7 +35,7 @@ _BIDS_SUBJECT = re.compile(r"(?:^|[/_])(sub-[A-Za-z0-9]+)(?=[/_.])")
 
 @dataclass(frozen=True)
 class Found:
-    """A recording that was found.
+    """A recording that was found, or a folder in which there may be some.
 
     Parameters
     ----------
@@ -47,12 +47,15 @@ class Found:
         What said so.
     bids_root : Path | None
         Root of the BIDS data set that it belongs to.
+    problem : str
+        Why it is no recording, but a folder that was not searched.
     """
 
     path: Path
     subject: str
     rule: str
     bids_root: Path | None = None
+    problem: str = ""
 
     @property
     def stamp(self) -> str:
@@ -83,7 +86,8 @@ def find_recordings(
     Returns
     -------
     list of Found
-        Each recording once, in the order of the sources and sorted within each.
+        Each recording once, in the order of the sources and sorted within each; and folders that
+        cannot be read, or that links name, which are not followed.
 
     Raises
     ------
@@ -94,14 +98,17 @@ def find_recordings(
     pattern = _compiled(subject_from)
     found: dict[Path, Found] = {}
     for source in [os.fspath(source) for source in sources]:
-        count = 0
+        count, problems = 0, dict[Path, str]()
         for root in _matching(source):
-            for path, bids_root in _recordings_in(root, modality):
+            for path, bids_root in _recordings_in(root, modality, problems):
                 subject, rule = _subject_of(path, root, bids_root, pattern)
                 found.setdefault(path, Found(path, subject, rule, bids_root))
                 count += 1
+        for path, problem in problems.items():
+            found.setdefault(path, Found(path, "", "", None, problem))
         if not count:
-            raise ValueError(f"{source}: no recording is there ({', '.join(_ENDINGS)}).")
+            told = "".join(f" {path}: {problem}." for path, problem in problems.items())
+            raise ValueError(f"{source}: no recording is there ({', '.join(_ENDINGS)}).{told}")
     return list(found.values())
 
 
@@ -125,22 +132,41 @@ def _matching(source: str) -> list[Path]:
     return [Path(os.path.abspath(match)) for match in matches]
 
 
-def _recordings_in(root: Path, modality: str) -> Iterator[tuple[Path, Path | None]]:
+def _recordings_in(
+    root: Path, modality: str, problems: dict[Path, str]
+) -> Iterator[tuple[Path, Path | None]]:
     if root.is_file() or root.name.lower().endswith(_FOLDERS):
         yield root, None
         return
-    for folder, subfolders, files in os.walk(root):
-        here = Path(folder)
+    for here, subfolders, files in _walk(root, problems):
         if _BIDS_DESCRIPTION in files:
-            subfolders.clear()
             yield from ((path, here) for path in _bids_recordings(here, modality))
+            # mne-bids passes in silence over what it cannot search.
+            for subject in (name for name in subfolders if name.startswith("sub-")):
+                for _ in _walk(here / subject, problems):
+                    pass
+            subfolders.clear()
             continue
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         inside = [name for name in subfolders if name.lower().endswith(_FOLDERS)]
         subfolders[:] = [name for name in subfolders if name not in inside]
         for name in sorted(inside + files):
             if _is_recording(name, files):
                 yield here / name, None
+
+
+def _walk(root: Path, problems: dict[Path, str]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Search folders but hidden ones, and note those that cannot be searched."""
+
+    def note(error: OSError) -> None:
+        problems[Path(error.filename)] = f"the folder cannot be read ({error.strerror})"
+
+    for folder, subfolders, files in os.walk(root, onerror=note):
+        here = Path(folder)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in subfolders:
+            if (here / name).is_symlink() and not name.lower().endswith(_FOLDERS):
+                problems[here / name] = "a link to a folder, not followed: name its target instead"
+        yield here, subfolders, files
 
 
 def _is_recording(name: str, others: Sequence[str]) -> bool:

@@ -5,17 +5,19 @@
 
     corpus.json          settings, written once; another run must have the same
     recordings.jsonl     journal: one line for each recording that was dealt with, appended
-    data/<recording>/    Zarr v3 array (n_channels, n_times) of int16, sharded
+    data/<recording>/    Zarr v3 array (n_channels, n_times) of int16, sharded, with checksums
     index.json           what training reads: subjects, montages, recordings
     summary.json         what a person reads
 
 The journal has the last word: an array that it does not name is the rest of a run that was killed.
+Settings, index and each line of the journal carry a digest of themselves.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -23,21 +25,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
-import zarr
+import fsspec
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+
+from .arrays import from_text, open_array, read_window, what_is_lost
+from .sealed import seal, unseal
 
 SETTINGS, JOURNAL, INDEX, SUMMARY = "corpus.json", "recordings.jsonl", "index.json", "summary.json"
 DATA, _TEMPORARY, _LOCK = "data", "tmp", ".lock"
-# Windows that one shard file holds at most: some 50 MB.
-_SHARD_WINDOWS = 256
-
-# What corpora do not say that were begun before it could be anything else.
-BEFORE = {"system": "neurorvq"}
+INDEX_REMEDY = (
+    "delete it, and the 'mne-neurorvq prepare' command that made the corpus writes it again."
+)
+# What a run leaves in the folder of arrays: names that end with a digest.
+_OURS = re.compile(r".*-[0-9a-f]{16}")
 
 Status = Literal["done", "rejected", "failed"]
 
@@ -70,6 +72,10 @@ class Entry:
         Channels left out, by reason.
     lost : dict of str to list of int
         Numbers of the windows left out, by reason.
+    files : dict of str to int
+        Bytes of each file of its array.
+    checksums : str
+        Those of its windows, eight digits each.
     """
 
     path: str
@@ -84,11 +90,30 @@ class Entry:
     n_patches: int = 0
     dropped: dict[str, list[str]] = field(default_factory=dict)
     lost: dict[str, list[int]] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    checksums: str = ""
+
+    @property
+    def left_out(self) -> set[int]:
+        """Numbers of the windows left out."""
+        return {number for numbers in self.lost.values() for number in numbers}
 
     @property
     def signals(self) -> str:
         """What only recordings with the same signals have in common."""
         return self.id.rpartition("-")[2]
+
+
+class Recording(NamedTuple):
+    """What training has to know of a recording: a row of the index."""
+
+    id: str
+    subject: str
+    montage: int
+    n_patches: int
+    left_out: list[int]
+    files: dict[str, int]
+    checksums: str
 
 
 def window_starts(n_patches: int, window_patches: int, lost: set[int]) -> list[int]:
@@ -119,37 +144,6 @@ def window_starts(n_patches: int, window_patches: int, lost: set[int]) -> list[i
     last = n_patches - 2
     starts = range(0, last + 1, window_patches)
     return [start for number, start in enumerate(starts) if number not in lost]
-
-
-def write_array(
-    path: Path, counts: NDArray[np.int16], window_times: int, attributes: dict[str, Any]
-) -> None:
-    """Write the signals of a recording; windows of zeros take no space.
-
-    Parameters
-    ----------
-    path : Path
-        Folder to make.
-    counts : array of int16, shape (n_channels, n_times)
-        Signals in steps.
-    window_times : int
-        Samples of a window, which can be read alone.
-    attributes : dict
-        What the numbers mean.
-    """
-    n_channels, n_times = counts.shape
-    n_windows = min(-(-n_times // window_times), _SHARD_WINDOWS)
-    array = zarr.create_array(
-        path,
-        shape=counts.shape,
-        dtype=np.int16,
-        chunks=(n_channels, window_times),
-        shards=(n_channels, n_windows * window_times),
-        compressors=BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle"),
-        dimension_names=("channel", "time"),
-        attributes=attributes,
-    )
-    array[:] = counts
 
 
 class CorpusFolder:
@@ -201,6 +195,32 @@ class CorpusFolder:
         finally:
             lock.release()
 
+    def settings(self) -> dict[str, Any] | None:
+        """Read the settings that the corpus was begun with.
+
+        Returns
+        -------
+        dict | None
+            Settings; None in a new folder.
+
+        Raises
+        ------
+        ValueError
+            If they are damaged, or of another version, or if the folder has other files and is no
+            corpus.
+        """
+        path = self.path / SETTINGS
+        if path.exists():
+            remedy = "take it from a copy of the corpus, or prepare another folder."
+            return unseal(path.read_bytes(), str(path), remedy)
+        others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+        if others:
+            raise ValueError(
+                f"{self.path} has files ({', '.join(others[:3])}) but no {SETTINGS}: it is no "
+                "corpus. Name a new folder."
+            )
+        return None
+
     def check_settings(self, settings: dict[str, Any]) -> None:
         """Write the settings, or compare them with those that the corpus was begun with.
 
@@ -212,19 +232,12 @@ class CorpusFolder:
         Raises
         ------
         ValueError
-            If they differ, or if the folder has other files and is no corpus.
+            If they differ.
         """
-        path = self.path / SETTINGS
-        if not path.exists():
-            others = sorted(p.name for p in self.path.iterdir() if p.name != _LOCK)
-            if others:
-                raise ValueError(
-                    f"{self.path} has files ({', '.join(others[:3])}) but no {SETTINGS}: it is no "
-                    "corpus. Name a new folder."
-                )
-            write_json(path, settings)
+        begun = self.settings()
+        if begun is None:
+            write_json(self.path / SETTINGS, seal(settings))
             return
-        begun = BEFORE | json.loads(path.read_text(encoding="utf-8"))
         wanted = json.loads(json.dumps(settings))
         differing = [k for k in {**begun, **wanted} if begun.get(k) != wanted.get(k)]
         if differing:
@@ -234,6 +247,22 @@ class CorpusFolder:
                 "folder."
             )
 
+    def index(self) -> dict[str, Any] | None:
+        """Read the index.
+
+        Returns
+        -------
+        dict | None
+            Index; None if no run has come to its end.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged.
+        """
+        path = self.path / INDEX
+        return unseal(path.read_bytes(), str(path), INDEX_REMEDY) if path.exists() else None
+
     def journal(self) -> dict[str, Entry]:
         """Read what has been dealt with; of each path the last line counts.
 
@@ -241,22 +270,65 @@ class CorpusFolder:
         -------
         dict of str to Entry
             By path.
+
+        Raises
+        ------
+        ValueError
+            If a line is damaged, or all are lost.
         """
-        path = self.path / JOURNAL
+        path, whole = self._whole_lines()
         entries: dict[str, Entry] = {}
-        if not path.exists():
-            return entries
-        text = path.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            # A run was killed while it wrote this line.
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
-        for line in whole.decode("utf-8").splitlines():
-            raw = json.loads(line)
-            entry = Entry(**{**raw, **{k: tuple(raw.get(k, ())) for k in ("rows", "names")}})
+        remedy = "delete this line, and the same command prepares its recording again."
+        for number, line in enumerate(whole.splitlines(), 1):
+            raw = unseal(line, f"{path}, line {number},", remedy)
+            entry = Entry(**{**raw, **{k: tuple(raw[k]) for k in ("rows", "names")}})
             entries[entry.path] = entry
+        if not entries and (self.path / INDEX).exists():
+            # Everything would count as the rest of a run that was killed.
+            raise ValueError(
+                f"{path} is lost or empty: take it from a copy of the corpus, or delete {INDEX}, "
+                "and the same command prepares everything again."
+            )
         return entries
+
+    def _whole_lines(self) -> tuple[Path, bytes]:
+        """Read the journal, but for a line that a run was writing when it was killed."""
+        path = self.path / JOURNAL
+        text = path.read_bytes() if path.exists() else b""
+        return path, text[: text.rfind(b"\n") + 1]
+
+    def damage(self, entry: Entry, patch_size: int, window: int, *, verify: bool) -> str:
+        """Say what is lost of a recording in the corpus.
+
+        Parameters
+        ----------
+        entry : Entry
+            The recording.
+        patch_size : int
+            Samples of a patch.
+        window : int
+            Patches of a window.
+        verify : bool
+            Whether to read all windows; else, to look for the files only.
+
+        Returns
+        -------
+        str
+            Words; none if nothing is.
+        """
+        where = str(self.array(entry.id))
+        told = what_is_lost(fsspec.filesystem("file"), where, entry.files)
+        if told or not verify:
+            return told
+        try:
+            array = open_array(where, entry.rows, entry.n_patches * patch_size)
+            starts = window_starts(entry.n_patches, window, entry.left_out)
+            for start, checksum in zip(starts, from_text(entry.checksums), strict=True):
+                stop = min(start + window, entry.n_patches)
+                read_window(array, start * patch_size, stop * patch_size, int(checksum))
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def commit(self, entry: Entry) -> None:
         """Make a recording part of the corpus: its array first, then its line.
@@ -269,31 +341,50 @@ class CorpusFolder:
         if entry.status == "done":
             target = self.array(entry.id)
             target.parent.mkdir(exist_ok=True)
-            os.replace(self.temporary(entry.path), target)
+            # Signals that are there already: only the time of their file has changed.
+            _remove(target)
+            # Not os.replace: the arrays may be a link to another disk.
+            shutil.move(self.temporary(entry.path), target)
         with (self.path / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(entry)) + "\n")
+            file.write(json.dumps(seal(asdict(entry))) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def clean(self, entries: dict[str, Entry]) -> None:
+    def clean(self, entries: dict[str, Entry]) -> list[Path]:
         """Remove what no entry names: the rests of a killed run, and files that have changed.
 
         Parameters
         ----------
         entries : dict of str to Entry
             What :meth:`journal` returned.
+
+        Returns
+        -------
+        list of Path
+            What lies among the arrays and is none: it stays.
         """
+        path, whole = self._whole_lines()
+        if path.exists():
+            os.truncate(path, len(whole))
         shutil.rmtree(self.path / _TEMPORARY, ignore_errors=True)
         named = {entry.id for entry in entries.values() if entry.status == "done"}
         data = self.path / DATA
-        for folder in data.iterdir() if data.exists() else ():
-            if folder.name not in named:
-                shutil.rmtree(folder)
+        foreign = []
+        for found in sorted(data.iterdir()) if data.exists() else ():
+            if found.name in named:
+                continue
+            if _OURS.fullmatch(found.name) and found.is_dir() and not found.is_symlink():
+                shutil.rmtree(found)
+            else:
+                foreign.append(found)
+        return foreign
 
-    def size(self, recording: str) -> int:
-        """Bytes of a recording's array."""
-        files = self.array(recording).rglob("*")
-        return sum(file.stat().st_size for file in files if file.is_file())
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:

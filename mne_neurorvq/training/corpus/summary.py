@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..._table import markdown_table
-from .storage import CorpusFolder, Entry, window_starts
+from .storage import Entry, Recording, window_starts
 
 SPLITS = ("train", "validation")
 _SHOWN_FAILURES = 20
@@ -90,8 +90,17 @@ def make_index(
     recordings = []
     for entry in sorted(entries, key=lambda entry: entry.id):
         montage = montages.setdefault(entry.rows, len(montages))
-        lost = sorted(number for numbers in entry.lost.values() for number in numbers)
-        recordings.append([entry.id, entry.subject, montage, entry.n_patches, lost])
+        recordings.append(
+            Recording(
+                entry.id,
+                entry.subject,
+                montage,
+                entry.n_patches,
+                sorted(entry.left_out),
+                entry.files,
+                entry.checksums,
+            )
+        )
     return {
         **{k: v for k, v in settings.items() if k not in ("channels", "preprocessing", "limits")},
         "subjects": dict(sides),
@@ -104,7 +113,7 @@ def summarise(
     entries: Sequence[Entry],
     sides: Mapping[str, str],
     settings: Mapping[str, Any],
-    folder: CorpusFolder,
+    not_searched: Mapping[str, str],
 ) -> dict[str, Any]:
     """Count what is in the corpus and what is not.
 
@@ -116,8 +125,8 @@ def summarise(
         Side of every subject.
     settings : mapping
         Settings of the corpus.
-    folder : CorpusFolder
-        The corpus.
+    not_searched : mapping of str to str
+        Reasons why other paths were not looked into.
 
     Returns
     -------
@@ -129,8 +138,7 @@ def summarise(
     patch_seconds = settings["patch_size"] / settings["sfreq"]
     counts = {side: Counter[str]() for side in SPLITS}
     for entry in done:
-        lost = {number for numbers in entry.lost.values() for number in numbers}
-        starts = window_starts(entry.n_patches, window, lost)
+        starts = window_starts(entry.n_patches, window, entry.left_out)
         patches = sum(min(window, entry.n_patches - start) for start in starts)
         counts[sides[entry.subject]].update(
             recordings=1, windows=len(starts), seconds=patches * patch_seconds
@@ -157,13 +165,14 @@ def summarise(
                 else {name for entry in done for name in entry.names}
             ),
         },
-        "bytes": sum(folder.size(entry.id) for entry in done),
+        "bytes": sum(sum(entry.files.values()) for entry in done),
         "rejected": {
             "recordings": [
                 {"path": entry.path, "reason": entry.reason}
                 for entry in entries
                 if entry.status != "done"
-            ],
+            ]
+            + [{"path": path, "reason": reason} for path, reason in not_searched.items()],
             "channels": _count_all(entry.dropped for entry in done),
             "windows": _count_all(entry.lost for entry in done),
         },
@@ -228,7 +237,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         lines.append("nobody is on the validation side: name some with --validation-subjects")
     failures = rejected["recordings"]
     if failures:
-        lines.append(f"{len(failures)} recordings left out:")
+        lines.append(f"{len(failures)} files or folders left out:")
         lines += [f"  {one['path']}: {one['reason']}" for one in failures[:_SHOWN_FAILURES]]
         if len(failures) > _SHOWN_FAILURES:
             lines.append(f"  ... and {len(failures) - _SHOWN_FAILURES} more in the summary")

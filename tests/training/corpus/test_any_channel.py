@@ -1,10 +1,7 @@
 # License: BSD-3-Clause
-"""Corpora of systems without a vocabulary, and those made before there were several systems."""
+"""Corpora of systems without a vocabulary."""
 
 from __future__ import annotations
-
-import json
-import shutil
 
 import numpy as np
 import pytest
@@ -105,23 +102,3 @@ def test_a_corpus_is_for_one_system(folder, corpus):
         prepare_corpus(
             [folder], corpus, system="biocodec", window=6, validation_subjects=["person2"]
         )
-
-
-def test_a_corpus_of_before_is_read_and_grows(folder, corpus, make_raw, save, tmp_path):
-    out = shutil.copytree(corpus, tmp_path / "out")
-    for name in ("corpus.json", "index.json"):
-        content = json.loads((out / name).read_text())
-        del content["system"]
-        (out / name).write_text(json.dumps(content))
-    journal = [json.loads(line) for line in (out / "recordings.jsonl").read_text().splitlines()]
-    for line in journal:
-        del line["names"]
-    (out / "recordings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in journal))
-    old, new = CorpusDataset(out), CorpusDataset(corpus)
-    assert old.system == new.system == "neurorvq"
-    assert [old[i].id for i in range(len(old))] == [new[i].id for i in range(len(new))]
-    save(make_raw(seed=9), tmp_path / "more" / "person9" / "a_raw.fif")
-    options = dict(window=6, validation_subjects=["person2"])
-    summary = prepare_corpus([folder, tmp_path / "more"], out, **options)
-    assert summary["train"]["recordings"] == 5
-    assert len(CorpusDataset(out)) > len(old)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from mne.utils import use_log_level
@@ -62,6 +64,37 @@ def test_a_source_without_recordings_is_named(tmp_path, source):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=f"{source.partition('*')[0]}.*no (such file|recording)"):
         find_recordings([tmp_path / source])
+
+
+@pytest.fixture
+def nobody():
+    """Permissions hold: for root they would not."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    yield
+    if is_root:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+@pytest.mark.parametrize("below", [".", "sub-01"])
+def test_a_folder_that_cannot_be_read_is_reported(nobody, below):
+    with tempfile.TemporaryDirectory() as name:
+        locked = Path(name) / below / "locked"
+        touch(Path(name), "a/x.edf", f"{below}/locked/y.edf")
+        if below == "sub-01":
+            pytest.importorskip("mne_bids")
+            touch(Path(name), "sub-02/eeg/sub-02_task-rest_eeg.edf", "dataset_description.json")
+        locked.chmod(0)
+        found = find_recordings([name])
+        with pytest.raises(ValueError, match=r"no recording.*locked: the folder cannot be read"):
+            find_recordings([locked])
+        locked.chmod(0o700)
+    (problem,) = [one for one in found if one.problem]
+    assert problem.path == locked
+    assert problem.problem == "the folder cannot be read (Permission denied)"
+    assert len(found) == 2
 
 
 def test_a_changed_companion_changes_the_stamp(tmp_path):

@@ -81,7 +81,7 @@ def test_the_text_names_what_was_left_out_and_what_should_be_known():
         "windows left out: none",
         "30 recordings say nothing about whose they are",
         "nobody is on the validation side",
-        "25 recordings left out",
+        "25 files or folders left out",
         "  0.edf: torn",
         "... and 5 more",
     ):

@@ -1,0 +1,83 @@
+# License: BSD-3-Clause
+"""JSON that carries a digest of itself: what was damaged or changed by hand is not believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+#: Version of the layout of corpora. Before the second one they had no checksums.
+FORMAT = 2
+
+_DIGEST = "digest"
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a digest to JSON-able content.
+
+    Parameters
+    ----------
+    content : mapping
+        Content.
+
+    Returns
+    -------
+    dict
+        The same and its digest.
+    """
+    return {**content, _DIGEST: _digest(content)}
+
+
+def unseal(text: str | bytes, where: str, remedy: str) -> dict[str, Any]:
+    """Read content that :func:`seal` closed.
+
+    Parameters
+    ----------
+    text : str or bytes
+        JSON.
+    where : str
+        Its file, and its line where there are several.
+    remedy : str
+        What to do if it is damaged.
+
+    Returns
+    -------
+    dict
+        Content.
+
+    Raises
+    ------
+    ValueError
+        If it is not what was written, or was written by another version.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is damaged ({error}): {remedy}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} is damaged (it holds no settings of a corpus): {remedy}")
+    _check_format(content.get("format", FORMAT if _DIGEST in content else 1), where)
+    digest = content.pop(_DIGEST, None)
+    if digest != _digest(content):
+        raise ValueError(f"{where} is damaged or was changed by hand: {remedy}")
+    return content
+
+
+def _check_format(found: object, where: str) -> None:
+    if found == 1:
+        raise ValueError(
+            f"{where} belongs to a corpus of an earlier version, without checksums: lost data "
+            "would be read as signals. Prepare it again in a new folder: "
+            "'mne-neurorvq prepare SOURCE... -o NEW_FOLDER'."
+        )
+    if isinstance(found, int) and found > FORMAT:
+        raise ValueError(
+            f"{where} has format {found}, and this release of mne_neurorvq reads format {FORMAT}: "
+            "update mne_neurorvq."
+        )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
