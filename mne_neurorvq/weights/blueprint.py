@@ -79,7 +79,6 @@ class Blueprint:
                 self.n_outputs, config=self.config, masked_token_heads=self.masked_token_heads
             ).eval()
 
-
     def build_for(self, shapes: Shapes, source: str) -> Model:
         """Make the model, without memory, if it can be that of a file.
 
@@ -146,7 +145,9 @@ def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool 
         levels = config.quantizer.n_codebooks * config.quantizer.n_levels
         parts["n_codebooks * n_levels"] = levels
         # The authors have tensors for every level; in ours, one has all of them.
-        stored = [math.prod(shape[:2]) for name, shape in shapes.items() if name.endswith(_BY_LEVEL)]
+        stored = [
+            math.prod(shape[:2]) for name, shape in shapes.items() if name.endswith(_BY_LEVEL)
+        ]
         most["n_codebooks * n_levels"] = max([len(shapes), *stored])
     for name, n in parts.items():
         if n > most[name]:

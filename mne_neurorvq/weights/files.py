@@ -40,9 +40,7 @@ _KINDS = {
 }
 
 
-def read_tensors(
-    path: Path, digest: str | None = None
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, digest: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors of a checkpoint and, if it has any, its metadata.
 
     Parameters

@@ -141,6 +141,16 @@ def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Resu
     raise CheckpointError(f"{file} is written again and again: wait for the end of that.")
 
 
+def every_file(folder: Folder) -> dict[str, bytes]:
+    """Read all that is named, or, without a manifest, all that is there."""
+    names = list(folder.digests) or [
+        file.name
+        for file in folder.path.iterdir()
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    return {name: folder.read(name, read_checked) for name in names}
+
+
 def read_checked(path: Path, digest: str | None) -> bytes:
     """Read a file and compare its digest, if one is given."""
     content = path.read_bytes()

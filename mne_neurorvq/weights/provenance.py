@@ -50,9 +50,7 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
         return None
     content = read_together(
         folder,
-        lambda found: (
-            found.read(TRAINING_FILE, read_checked) if found.has(TRAINING_FILE) else None
-        ),
+        lambda found: found.read(TRAINING_FILE, read_checked) if found.has(TRAINING_FILE) else None,
     )
     return None if content is None else _subjects(content, folder / TRAINING_FILE)
 

@@ -33,10 +33,11 @@ from typing import Any
 import numpy as np
 from machine import facts, report
 
+from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
-from mne_neurorvq.training.corpus.storage import INDEX, CorpusFolder, Entry, write_array, write_json
+from mne_neurorvq.training.corpus.storage import INDEX, CorpusFolder, Entry, write_array
 from mne_neurorvq.training.corpus.summary import make_index
 
 _PATCHES, _PER_RECORDING, _SEED = 12, 200, 0

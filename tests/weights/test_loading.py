@@ -215,7 +215,9 @@ def test_models_of_two_modalities_are_no_pair(loose, tiny):
 
 def test_pretraining_heads_of_other_codebooks_are_no_pair(loose, tiny):
     more = replace(tiny.config, quantizer=replace(tiny.config.quantizer, n_levels=3))
-    other = save_pretrained(loose / "other", foundation=NeuroRVQ(config=more, masked_token_heads=True))
+    other = save_pretrained(
+        loose / "other", foundation=NeuroRVQ(config=more, masked_token_heads=True)
+    )
     (loose / "config.json").unlink()
     shutil.copy(other / "foundation.safetensors", loose)
     with pytest.raises(CheckpointError, match="n_levels is 2 in the tokenizer and 3 in the f"):

@@ -31,6 +31,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from ..._writing import write_json
+
 SETTINGS, JOURNAL, INDEX, SUMMARY = "corpus.json", "recordings.jsonl", "index.json", "summary.json"
 DATA, _TEMPORARY, _LOCK = "data", "tmp", ".lock"
 # Windows that one shard file holds at most: some 50 MB.
@@ -216,7 +218,7 @@ class CorpusFolder:
         """
         path = self.path / SETTINGS
         if not path.exists():
-            others = sorted(p.name for p in self.path.iterdir() if p.name != _LOCK)
+            others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
             if others:
                 raise ValueError(
                     f"{self.path} has files ({', '.join(others[:3])}) but no {SETTINGS}: it is no "
@@ -294,20 +296,3 @@ class CorpusFolder:
         """Bytes of a recording's array."""
         files = self.array(recording).rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
-    """Write a file that is there as a whole or as it was.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : object
-        JSON-able content.
-    indent : int | None
-        Indentation.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
