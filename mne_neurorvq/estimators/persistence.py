@@ -143,11 +143,10 @@ def restore(
     # What the record asks for is compared with what is there before memory is taken for it.
     quantizer = estimator._kind == "tokenizer"
     check_parts(estimator.config_, shapes_of(tensors), source, quantizer=quantizer)
-    weights = {"tensors": tensors, "source": source}
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):
-            estimator._restored(record, partial(check_fit, **weights))
-        model = estimator._restored(record, partial(fill, **weights))
+            estimator._restored(record, partial(check_fit, tensors=tensors, source=source))
+        model = estimator._restored(record, partial(fill, tensors=tensors, source=source))
     estimator.net_ = make_trained_net(
         model.eval(), estimator._loss(), estimator.history_, classify=estimator._classify
     )

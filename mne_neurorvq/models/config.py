@@ -149,6 +149,7 @@ def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
     """Refuse sizes that are no whole numbers from 1 on, and numbers that are not positive."""
     for field in fields(config):
         value, kind = getattr(config, field.name), str(field.type)
+        values: tuple[Any, ...]
         if kind.startswith("tuple"):
             if not isinstance(value, tuple):
                 raise ValueError(f"{field.name} must be a list, got {value!r}.")
@@ -162,11 +163,11 @@ def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
         for one in values:
             if not isinstance(one, _TYPES[kind]) or (isinstance(one, bool) and kind != "bool"):
                 raise ValueError(f"{field.name} must be {_TOLD[kind]}, got {one!r}.")
-            if kind not in ("int", "float"):
-                continue
-            if not math.isfinite(one) or one < 0 or (one == 0 and field.name not in may_be_zero):
-                bound = "at least 1" if kind == "int" else "positive and finite"
-                raise ValueError(f"{field.name} must be {bound}, got {one}.")
+            if kind in ("int", "float"):
+                zero = one == 0 and field.name in may_be_zero
+                if not (zero or 0 < one < math.inf):
+                    bound = "at least 1" if kind == "int" else "positive and finite"
+                    raise ValueError(f"{field.name} must be {bound}, got {one}.")
 
 
 _TYPES = {"int": Integral, "float": Real, "bool": bool, "str": str}

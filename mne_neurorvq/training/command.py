@@ -17,7 +17,7 @@ from .._writing import json_text, write_text
 from ..models import NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
-from ..weights.manifest import Folder, every_file, read_together, saving_together
+from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
 from ..weights.provenance import TRAINING_FILE, pretraining_subjects
 from ..weights.saving import write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
@@ -299,9 +299,7 @@ def _record(
     tokenizer: str | Path | None,
 ) -> dict[str, Any]:
     """Gather data and settings of a run, and what is known of the tokenizer it started from."""
-    model = run_dir / MODEL
-    files = read_together(model, every_file) if tokenizer and model.is_dir() else {}
-    before = json.loads(files.get(TRAINING_FILE, b"{}"))
+    before = json.loads((tokenizer and read_file(run_dir / MODEL, TRAINING_FILE)) or "{}")
     watched = sorted(set(corpus["validation"].subjects))
     return before | {
         "subjects": _subjects(corpus["train"], tokenizer),

@@ -141,6 +141,13 @@ def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Resu
     raise CheckpointError(f"{file} is written again and again: wait for the end of that.")
 
 
+def read_file(path: Path, name: str) -> bytes | None:
+    """Read one file of a folder, None if there is none; as :func:`read_together`."""
+    return read_together(
+        path, lambda folder: folder.read(name, read_checked) if folder.has(name) else None
+    )
+
+
 def every_file(folder: Folder) -> dict[str, bytes]:
     """Read all that is named, or, without a manifest, all that is there."""
     names = list(folder.digests) or [

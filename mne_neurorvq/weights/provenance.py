@@ -7,7 +7,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
-from .manifest import read_checked, read_together
+from .manifest import read_file
 from .registry import BUNDLED, list_pretrained
 
 TRAINING_FILE = "training.json"
@@ -46,12 +46,7 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
             if entry.seed is not None:
                 return {}
             folder = BUNDLED / entry.name
-    if not folder.is_dir():
-        return None
-    content = read_together(
-        folder,
-        lambda found: found.read(TRAINING_FILE, read_checked) if found.has(TRAINING_FILE) else None,
-    )
+    content = read_file(folder, TRAINING_FILE)
     return None if content is None else _subjects(content, folder / TRAINING_FILE)
 
 
