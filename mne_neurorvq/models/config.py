@@ -170,5 +170,5 @@ def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
                     raise ValueError(f"{field.name} must be {bound}, got {one}.")
 
 
-_TYPES = {"int": Integral, "float": Real, "bool": bool, "str": str}
+_TYPES: dict[str, Any] = {"int": Integral, "float": Real, "bool": bool, "str": str}
 _TOLD = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
