@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from os import PathLike
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from .._writing import write_json
 from ..signals import as_trials
 
 _TRIALS_PER_READ = 64
@@ -87,9 +87,7 @@ class FoldCache:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_json(path, asdict(result))
 
     def _path(self, name: str, seed: int, fold: int, model: ClassifierMixin) -> Path | None:
         if self._folder is None:

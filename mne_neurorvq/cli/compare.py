@@ -19,6 +19,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.dummy import DummyClassifier
 
 from .. import viz
+from .._writing import replacing, write_text
 from ..benchmarks import (
     BraindecodeClassifier,
     ClassifierScores,
@@ -94,11 +95,12 @@ def run_compare(args: argparse.Namespace) -> int:
         ]
     )
     print(text)
-    (args.out / "report.md").write_text(text + "\n", encoding="utf-8")
+    write_text(args.out / "report.md", f"{text}\n")
     _write_scores(args.out / "scores.csv", results)
     figure = viz.plot_scores(results, title=title, show=False)
     figure.supxlabel(study.description, fontsize=8, color="0.4")
-    figure.savefig(args.out / "scores.png", dpi=120)
+    with replacing(args.out / "scores.png") as new:
+        figure.savefig(new, dpi=120)
     return 0
 
 
@@ -222,7 +224,7 @@ def _device() -> str:
 
 
 def _write_scores(path: Path, results: Mapping[str, ClassifierScores]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["classifier", "seed", "fold", "balanced_accuracy", "minutes"])
         for name, result in results.items():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import viz
 from .._table import markdown_table
+from .._writing import replacing, write_text
 from ..analysis import (
     BANDS,
     CodeUsage,
@@ -87,20 +88,22 @@ class _Report:
             # Scores of an earlier demo, on other tasks perhaps, would stand beside this report.
             for old in (folder / "scores.csv", *folder.glob("scores-*.png")):
                 old.unlink(missing_ok=True)
-        self._path.write_text("")
+        self._text = ""
+        write_text(self._path, self._text)
 
     def say(self, *paragraphs: str) -> None:
         text = "\n\n".join(paragraphs) + "\n"
         print(text, flush=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        self._text += f"{text}\n"
+        write_text(self._path, self._text)
 
     def save(self, name: str, figure: Any) -> None:
         import matplotlib.pyplot as plt
 
         # A figure that is passed on must still say what it was made from.
         figure.supxlabel(self._caption, fontsize=8, color="0.4")
-        figure.savefig(self.folder / f"{name}.png", dpi=120)
+        with replacing(self.folder / f"{name}.png") as new:
+            figure.savefig(new, dpi=120)
         plt.close(figure)
 
 
@@ -275,7 +278,7 @@ def _score_rows(title: str, results: dict[str, CrossSubjectScores]) -> Iterable[
 
 
 def _write_scores(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["task", "features", "seed", "fold", "balanced_accuracy", "C"])
         writer.writerows(rows)

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .._writing import replacing
 from ..estimators import (
     BioCodecTransformer,
     BrainRVQTransformer,
@@ -143,7 +141,7 @@ def _process(args: argparse.Namespace, system: str, source: Path, target: Path) 
     """Make the output of a file and say what it is."""
     windows = _read_windows(args, source)
     model = _transformer(args, system).fit(windows.epochs)
-    with _complete(target) as temporary:
+    with replacing(target) as temporary:
         _WRITERS[args.command](model, windows, temporary)
     left_out = [match.name for match in model.channel_report_ if not match.used]
     notes = [*windows.notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
@@ -196,16 +194,6 @@ def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
     if rest >= 1 / raw.info["sfreq"]:
         notes.append(f"the last {rest:.3g} s are no whole window")
     return _Windows(epochs, raw.first_samp, tuple(notes))
-
-
-@contextmanager
-def _complete(target: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes the target only when everything is written."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".mne-neurorvq-") as folder:
-        yield Path(folder) / target.name
-        # More than one file where MNE splits those beyond 2 GB; the first one last.
-        for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == target.name):
-            os.replace(part, target.parent / part.name)
 
 
 def _write_tokens(model: TokenTransformer, windows: _Windows, path: Path) -> None:

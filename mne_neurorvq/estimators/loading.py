@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..weights import CheckpointError
+from ..weights.manifest import read_unchanged
 from .biocodec_classifier import BioCodecClassifier
 from .brainrvq_classifier import BrainRVQClassifier
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
-from .persistence import FORMAT, RECORD, restore
+from .persistence import FORMAT, RECORD, read_weights, restore
 from .trained import TrainedEstimator
 
+# A record is some kilobytes, and longer for long histories and many channels.
+_MAX_RECORD = 200_000_000
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (NeuroRVQClassifier, NeuroRVQRegressor, BioCodecClassifier, BrainRVQClassifier)
@@ -57,20 +63,27 @@ def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
     """
     folder = Path(path)
     file = folder / RECORD
-    if not file.exists():
-        raise FileNotFoundError(f"{path} holds no estimator: there is no {RECORD}.")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+
+    def read(content: bytes | None) -> tuple[dict[str, Any], str, Mapping[str, Tensor]]:
+        if content is None:
+            raise FileNotFoundError(f"{path} holds no estimator: there is no {RECORD}.")
+        if len(content) > _MAX_RECORD:
+            raise ValueError(f"{len(content)} bytes are too many")
+        record = json.loads(content)
         if record["format"] != FORMAT:
             raise CheckpointError(
                 f"{file} has the format {record['format']!r} of {record['written_by']}, this "
                 f"version reads {FORMAT}: update mne_neurorvq."
             )
+        return record, *read_weights(record, folder)
+
+    try:
+        record, source, tensors = read_unchanged(file, read)
         parameters = record["parameters"]
         if isinstance(parameters.get("class_weight"), list):
             parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]))
         estimator = _KINDS[record["class"]](**parameters)
-        restore(estimator, record, folder)
+        restore(estimator, record, source, tensors)
     except (OSError, CheckpointError):
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -15,12 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from .._writing import json_text, saving
 from ..finetuning import make_trained_net
 from ..signals import ChannelMatch, Segmentation
 from ..weights import CheckpointError
-from ..weights.reading import read_state
-from ..weights.saving import write_state
+from ..weights.blueprint import check_parts
+from ..weights.files import read_tensors
+from ..weights.manifest import OutdatedError
+from ..weights.official import shapes_of
+from ..weights.reading import check_fit, fill
+from ..weights.saving import state_bytes
 from ..weights.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -77,23 +84,32 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "n_trainable_parameters": estimator.n_trainable_parameters_,
     }
     plain = json.loads(json.dumps(record, default=_plain))  # raises before a file is written
+    content = state_bytes(model)
+    plain["weights_sha256"] = sha256(content).hexdigest()
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    # The record comes last and takes its place in one step: an interruption or a full disk leaves
-    # the earlier estimator as it was.
-    new_weights, new_record = folder / "model.new", folder / f"{RECORD}.new"
-    write_state(new_weights, model)
-    plain["weights_sha256"] = _digest(new_weights)
-    weights = new_weights.replace(_weights_file(folder, plain["weights_sha256"]))
-    new_record.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    new_record.replace(folder / RECORD)
-    for file in folder.glob(f"model-{'[0-9a-f]' * _SHOWN}.safetensors"):
-        if file != weights:
-            file.unlink()
+    with saving(folder, RECORD) as saver:
+        saver.clean()
+        weights = _weights_file(folder, plain["weights_sha256"])
+        # The record comes last and takes its place in one step: an interruption or a full disk
+        # leaves the earlier estimator as it was.
+        files = {weights: content, folder / RECORD: json_text(plain).encode("utf-8")}
+        try:
+            for target, text in files.items():
+                part = saver.part()
+                part.write_bytes(text)
+                saver.place(part, target)
+        finally:
+            saver.clean()
+        for file in folder.glob(f"model-{'[0-9a-f]' * _SHOWN}.safetensors"):
+            if file != weights:
+                file.unlink()
     return folder
 
 
-def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -> None:
+def restore(
+    estimator: TrainedEstimator, record: dict[str, Any], source: str, tensors: Mapping[str, Tensor]
+) -> None:
     """Make an estimator what it was when it was saved.
 
     Parameters
@@ -102,13 +118,15 @@ def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -
         Estimator with the parameters of the record, changed in place.
     record : dict
         What :func:`save_estimator` wrote.
-    folder : Path
-        Where it wrote the weights.
+    source : str
+        File of the weights, for errors.
+    tensors : mapping of str to Tensor
+        The weights.
 
     Raises
     ------
     CheckpointError
-        If the weights are broken or not those of the record.
+        If the weights are not those that the record asks for.
     """
     segmentation = record["segmentation"] | {"segments": tuple(record["segmentation"]["segments"])}
     estimator.segmentation_ = Segmentation(**segmentation)
@@ -122,33 +140,58 @@ def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -
     estimator.n_trainable_parameters_ = record["n_trainable_parameters"]
     estimator.history_ = record["history"]
     estimator._recall(record["learned"])
-    weights = _check_weights(folder, record["weights_sha256"])
+    # What the record asks for is compared with what is there before memory is taken for it.
+    quantizer = estimator._kind == "tokenizer"
+    check_parts(estimator.config_, shapes_of(tensors), source, quantizer=quantizer)
     with torch.random.fork_rng(devices=[]):
-        model = estimator._restored(record, partial(read_state, weights))
+        with torch.device("meta"):
+            estimator._restored(record, partial(check_fit, tensors=tensors, source=source))
+        model = estimator._restored(record, partial(fill, tensors=tensors, source=source))
     estimator.net_ = make_trained_net(
         model.eval(), estimator._loss(), estimator.history_, classify=estimator._classify
     )
 
 
-def _check_weights(folder: Path, digest: str) -> Path:
-    """Find the weights that belong to a record."""
-    file = _weights_file(folder, digest)
-    if not file.exists():
-        raise FileNotFoundError(f"{file} is missing: an estimator is a whole folder, copy it anew.")
-    if _digest(file) != digest:
+def read_weights(record: dict[str, Any], folder: Path) -> tuple[str, Mapping[str, Tensor]]:
+    """Read the weights of a record.
+
+    Parameters
+    ----------
+    record : dict
+        What :func:`save_estimator` wrote.
+    folder : Path
+        Where it wrote the weights.
+
+    Returns
+    -------
+    source : str
+        Their file.
+    tensors : mapping of str to Tensor
+        The weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    CheckpointError
+        If they are broken or not those of the record.
+    """
+    file = _weights_file(folder, record["weights_sha256"])
+    try:
+        return str(file), read_tensors(file, record["weights_sha256"])[0]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{file} is missing: an estimator is a whole folder, copy it anew."
+        ) from None
+    except OutdatedError as error:
         raise CheckpointError(
             f"{file} is damaged, or not the file that belongs to {RECORD}: copy the folder anew."
-        )
-    return file
+        ) from error
 
 
 def _weights_file(folder: Path, digest: str) -> Path:
     # Named by its content: the weights of a record stay until another record is in its place.
     return folder / f"model-{digest[:_SHOWN]}.safetensors"
-
-
-def _digest(file: Path) -> str:
-    return sha256(file.read_bytes()).hexdigest()
 
 
 def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .config import ModelConfig, QuantizerConfig, check_positive
+from .config import ModelConfig, QuantizerConfig, check_numbers
 
 _QUANTIZER = QuantizerConfig(
     n_codebooks=1,
@@ -70,10 +70,10 @@ class BioCodecConfig(ModelConfig):
     quantizer: QuantizerConfig = _QUANTIZER
 
     def __post_init__(self) -> None:
-        for name in ("strides", "dilations", "n_ffts"):
-            for value in getattr(self, name):
-                check_positive(name, value)
-        check_positive("n_filters", self.n_filters)
+        check_numbers(self)
+        for name in ("strides", "dilations"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty.")
         if self.quantizer.n_codebooks != 1:
             raise ValueError(
                 f"the quantizer must have n_codebooks=1, got {self.quantizer.n_codebooks}."

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 ResidualRule = Literal["unit", "detached", "euclidean", "gain", "cosine"]
@@ -67,16 +70,13 @@ class QuantizerConfig:
     kmeans_tokens: int = 8192
 
     def __post_init__(self) -> None:
-        for name in ("n_codebooks", "n_levels", "n_codes", "code_dim"):
-            check_positive(name, getattr(self, name))
+        check_numbers(self, may_be_zero=("warmup_steps", "dead_code_threshold", "decay"))
         if self.rule not in _RULES:
             raise ValueError(f"rule must be one of {_RULES}, got {self.rule!r}.")
-        if self.input_dim is not None:
-            check_positive("input_dim", self.input_dim)
-            if self.rule != "cosine":
-                raise ValueError(
-                    f"input_dim={self.input_dim} is for the rule 'cosine', got rule={self.rule!r}."
-                )
+        if self.input_dim is not None and self.rule != "cosine":
+            raise ValueError(
+                f"input_dim={self.input_dim} is for the rule 'cosine', got rule={self.rule!r}."
+            )
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"decay must be in [0, 1), got {self.decay}.")
         if not 0.0 <= self.dead_code_threshold < 1.0:
@@ -145,7 +145,30 @@ def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def check_positive(name: str, value: int) -> None:
-    """Refuse a size below 1."""
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}.")
+def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
+    """Refuse sizes that are no whole numbers from 1 on, and numbers that are not positive."""
+    for field in fields(config):
+        value, kind = getattr(config, field.name), str(field.type)
+        values: tuple[Any, ...]
+        if kind.startswith("tuple"):
+            if not isinstance(value, tuple):
+                raise ValueError(f"{field.name} must be a list, got {value!r}.")
+            values, kind = value, kind.removeprefix("tuple[").partition(",")[0]
+        elif kind.endswith("| None"):
+            values, kind = () if value is None else (value,), kind.partition(" ")[0]
+        else:
+            values = (value,)
+        if kind not in _TYPES:
+            continue
+        for one in values:
+            if not isinstance(one, _TYPES[kind]) or (isinstance(one, bool) and kind != "bool"):
+                raise ValueError(f"{field.name} must be {_TOLD[kind]}, got {one!r}.")
+            if kind in ("int", "float"):
+                zero = one == 0 and field.name in may_be_zero
+                if not (zero or 0 < one < math.inf):
+                    bound = "at least 1" if kind == "int" else "positive and finite"
+                    raise ValueError(f"{field.name} must be {bound}, got {one}.")
+
+
+_TYPES: dict[str, Any] = {"int": Integral, "float": Real, "bool": bool, "str": str}
+_TOLD = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .config import ModelConfig, QuantizerConfig, check_positive
+from .config import ModelConfig, QuantizerConfig, check_numbers
 
 
 class ConvStage(NamedTuple):
@@ -82,8 +82,7 @@ class TransformerConfig(ModelConfig):
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
 
     def __post_init__(self) -> None:
-        for name in ("patch_size", "max_patches", "n_heads", "depth", "decoder_depth"):
-            check_positive(name, getattr(self, name))
+        check_numbers(self, may_be_zero=("foundation_layer_scale", "foundation_drop_path"))
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels has duplicate names.")
         if self.quantizer.input_dim is not None:

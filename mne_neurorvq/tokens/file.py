@@ -17,9 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import stat
-import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._writing import replacing
 from .checks import MOST_CODES, integer
 
 if TYPE_CHECKING:
@@ -84,33 +83,20 @@ def write(
         raise IsADirectoryError(
             f"{path} is a folder: name a file, for example {path / 'tokens.h5'}"
         )
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already: pass overwrite=True to replace it")
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"the folder {path.parent} of {path} does not exist: create it first"
         )
     packed_header = _pack_header(header, codes.size * bit_width(header["n_codes"]) // 8)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with h5py.File(part, "x") as file:
-            file.create_dataset("header", data=packed_header)
-            file.create_dataset("side", data=side)
-            digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
-            _write_codes(file, codes.reshape(-1), bit_width(header["n_codes"]), digest)
-            # Of fixed length: for texts of any length HDF5 sets 4 KiB aside.
-            texts = {"format": FORMAT, "sha256": digest.hexdigest()}
-            file.attrs.update({name: np.bytes_(text) for name, text in texts.items()})
-            file.attrs["version"] = VERSION
-        _flush_to_disk(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _flush_to_disk(path: Path) -> None:
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())
+    with replacing(path, overwrite=overwrite) as new, h5py.File(new, "x") as file:
+        file.create_dataset("header", data=packed_header)
+        file.create_dataset("side", data=side)
+        digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
+        _write_codes(file, codes.reshape(-1), bit_width(header["n_codes"]), digest)
+        # Of fixed length: for texts of any length HDF5 sets 4 KiB aside.
+        texts = {"format": FORMAT, "sha256": digest.hexdigest()}
+        file.attrs.update({name: np.bytes_(text) for name, text in texts.items()})
+        file.attrs["version"] = VERSION
 
 
 def _write_codes(file: h5py.File, codes: np.ndarray, bits: int, digest: Any) -> None:

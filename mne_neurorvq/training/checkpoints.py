@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
+import pickle
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-from .corpus.storage import write_json
+from .._writing import replacing, write_json
 
 CHECKPOINT = "last.ckpt"
 # What a stage was begun with, but for the configuration.
@@ -49,23 +49,64 @@ class ReplacingCheckpointIO(TorchCheckpointIO):
         OSError
             If it could not be written.
         """
-        new = Path(f"{path}.new")
-        new.parent.mkdir(parents=True, exist_ok=True)
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with new.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException as error:
-            new.unlink(missing_ok=True)
-            if not isinstance(error, (OSError, RuntimeError)):
-                raise
-            # torch says of a full disk only that its archive is at another position than it was.
+            with replacing(file) as new:
+                torch.save(checkpoint, new)
+        # torch says of a full disk only that its archive is at another position than it was.
+        except (OSError, RuntimeError) as error:
             raise OSError(
                 f"{path} could not be written, is the disk full? The checkpoint before it is as "
                 f"it was, and the run goes on from there. ({error})"
             ) from error
-        new.replace(path)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint; see :func:`read_checkpoint`."""
+        return read_checkpoint(Path(path), map_location)
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str, Any]:
+    """Read a checkpoint without running code that it may hold.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    map_location : object
+        As in :func:`torch.load`.
+    mmap : bool
+        Whether to leave on the disk what is not used.
+
+    Returns
+    -------
+    dict
+        What Lightning keeps: tensors, numbers and texts.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else, or is damaged.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(
+            path, map_location=map_location, weights_only=True, mmap=mmap
+        )
+        int(checkpoint["global_step"])
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors, numbers and texts, or is damaged. It is not loaded: "
+            "Python objects of others could run any code. Take another folder, or remove the file "
+            f"to begin anew. ({str(error).splitlines()[0]})"
+        ) from error
+    except (RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged, or no checkpoint of a run ({error!r}): take another copy, or "
+            "remove it to begin anew."
+        ) from error
+    return checkpoint
 
 
 class StepCheckpoint(ModelCheckpoint):
@@ -111,9 +152,7 @@ def steps_done(run_dir: Path) -> int:
     checkpoint = run_dir / CHECKPOINT
     if not checkpoint.exists():
         return 0
-    # Our own file: Lightning's checkpoints hold more than tensors.
-    state = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
-    return int(state["global_step"])
+    return int(read_checkpoint(checkpoint, mmap=True)["global_step"])
 
 
 def is_first() -> bool:

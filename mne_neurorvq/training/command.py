@@ -13,9 +13,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .._writing import json_text, write_text
 from ..models import NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
+from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
 from ..weights.provenance import TRAINING_FILE, pretraining_subjects
 from ..weights.saving import write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
@@ -211,7 +213,8 @@ def _check_stage(args: argparse.Namespace, config: PretrainConfig) -> None:
     if args.stage == "foundation":
         if args.tokenizer and own:
             raise ValueError(f"{args.out} has a tokenizer of its own: leave out --tokenizer.")
-        if not args.tokenizer and not (args.out / MODEL / "tokenizer.safetensors").exists():
+        model = Folder.now(args.out / MODEL)
+        if not args.tokenizer and not model.has("tokenizer.safetensors"):
             raise ValueError(
                 f"{args.out} has no finished tokenizer: 'mne-neurorvq pretrain tokenizer' makes "
                 "one, or --tokenizer names another."
@@ -236,9 +239,7 @@ def _keep_config(run_dir: Path, config: PretrainConfig) -> None:
     elif is_first():
         run_dir.mkdir(parents=True, exist_ok=True)
         # Other processes of the run may be reading it.
-        new = file.with_name(f"{_CONFIG}.new")
-        new.write_text(config_text(config), encoding="utf-8")
-        new.replace(file)
+        write_text(file, config_text(config))
 
 
 def write_model(
@@ -279,18 +280,16 @@ def write_model(
         saved.foundation.masked_tokens = heads
     measures = measure(saved.tokenizer, saved.foundation, corpus["validation"])
     curves = {stage: read_curves(run_dir / stage) for stage in _STAGES}
-    (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (folder / MEASURES_FILE).write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")
-    (folder / CARD_FILE).write_text(card_text(record, measures, curves), encoding="utf-8")
-    _move_into(folder, run_dir / MODEL)
-
-
-def _move_into(new: Path, folder: Path) -> None:
-    """Replace file by file, the weights last: what a killed process leaves can be done again."""
-    folder.mkdir(exist_ok=True)
-    for file in sorted(new.iterdir(), key=lambda file: file.suffix == ".safetensors"):
-        file.replace(folder / file.name)
-    new.rmdir()
+    files = {
+        **read_together(folder, every_file),
+        TRAINING_FILE: json_text(record).encode("utf-8"),
+        MEASURES_FILE: json_text(measures).encode("utf-8"),
+        CARD_FILE: card_text(record, measures, curves).encode("utf-8"),
+    }
+    with saving_together(run_dir / MODEL) as together:
+        for name, content in files.items():
+            together.add(name, content)
+    shutil.rmtree(folder)
 
 
 def _record(
@@ -300,8 +299,7 @@ def _record(
     tokenizer: str | Path | None,
 ) -> dict[str, Any]:
     """Gather data and settings of a run, and what is known of the tokenizer it started from."""
-    file = run_dir / MODEL / TRAINING_FILE
-    before = json.loads(file.read_text(encoding="utf-8")) if tokenizer and file.exists() else {}
+    before = json.loads((tokenizer and read_file(run_dir / MODEL, TRAINING_FILE)) or "{}")
     watched = sorted(set(corpus["validation"].subjects))
     return before | {
         "subjects": _subjects(corpus["train"], tokenizer),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from ..models.masked_tokens import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
 from ..weights.loading import CARD_FILE
+from ..weights.manifest import Folder, every_file, read_together, saving_together
 from ..weights.reading import read_state
 from .command import HEADS, MODEL
 
@@ -75,21 +76,26 @@ def run(args: argparse.Namespace) -> None:
         raise FileNotFoundError(
             f"{args.run} has no finished stage: 'mne-neurorvq pretrain tokenizer' makes one."
         )
-    if args.out.exists() and any(args.out.iterdir()):
-        raise ValueError(f"{args.out} is not empty: name a new folder.")
-    loaded = load_pretrained(source)
+    began = Folder.now(source)
+    loaded, files = load_pretrained(source), read_together(source, every_file)
+    if not began.is_current:
+        raise ValueError(f"{source} has just been written: export it again.")
     official = _official(loaded, args.run / HEADS) if args.official else {}
-    shutil.copytree(source, args.out, dirs_exist_ok=True)
     front = _FRONT.format(
         licence=args.licence,
         modality=loaded.config.modality,
         system=loaded.config.system,
         name=args.name or args.out.name,
     )
-    (args.out / CARD_FILE).write_text(front + (loaded.card or ""), encoding="utf-8")
+    files[CARD_FILE] = (front + (loaded.card or "")).encode("utf-8")
     for kind, state in official.items():
-        (args.out / "official").mkdir(exist_ok=True)
-        torch.save(state, args.out / "official" / f"{kind}.pt")
+        torch.save(state, buffer := BytesIO())
+        files[f"official/{kind}.pt"] = buffer.getvalue()
+    with saving_together(args.out) as together:
+        if together.files:
+            raise ValueError(f"{args.out} is not empty: name a new folder.")
+        for name, content in files.items():
+            together.add(name, content)
     print(
         f"{args.out}: load_pretrained({str(args.out)!r}) takes it, and so does every pretrained=."
     )

@@ -205,7 +205,7 @@ def _run(
                 stage,
                 datamodule=_Feed(feed, config.hardware.workers),
                 ckpt_path=str(run_dir / CHECKPOINT) if done else None,
-                weights_only=False,
+                weights_only=True,
             )
         if trainer.global_step > done:
             trainer.save_checkpoint(run_dir / CHECKPOINT)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from .._writing import write_json
 from ..models.collectives import all_sum
 from ..weights.systems import Config
 from .batches import Batch
@@ -125,7 +125,7 @@ class Stage(lightning.LightningModule):
                 for loss, (_, ids) in zip(losses, self._step, strict=True)
             ],
         }
-        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_json(file, record)
         raise FloatingPointError(
             f"the loss is {', '.join(losses)} and the norm of its gradient {norm.item()} at step "
             f"{self.global_step}: the windows of the step are in {file}. Look at them, or lower "

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -23,6 +24,9 @@ from .official_names import BRAINRVQ_BOOKS
 from .systems import SYSTEMS, Config, Foundation, Model, make_tokenizer
 
 Kind = Literal["tokenizer", "foundation"]
+
+# How names of tensors of ours end that have rows for every codebook and level.
+_BY_LEVEL = ("quantizer.codebook", "masked_tokens.weight")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,83 @@ class Blueprint:
             return foundation(
                 self.n_outputs, config=self.config, masked_token_heads=self.masked_token_heads
             ).eval()
+
+    def build_for(self, shapes: Shapes, source: str) -> Model:
+        """Make the model, without memory, if it can be that of a file.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+            Shapes of the tensors of the file.
+        source : str
+            Name of the file, for errors.
+
+        Returns
+        -------
+        NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
+            As of :meth:`build`.
+
+        Raises
+        ------
+        CheckpointError
+            If the configuration asks for more than the file can hold, or for what cannot be.
+        """
+        check_parts(self.config, shapes, source, quantizer=self.has_quantizer)
+        try:
+            return self.build()
+        except CheckpointError:
+            raise
+        except Exception as error:  # of many types, from torch and from arithmetic
+            raise CheckpointError(
+                f"{source} has a configuration of which no model can be made: {error}"
+            ) from error
+
+    @property
+    def has_quantizer(self) -> bool:
+        """Whether there are parts for every codebook and level."""
+        return self.kind == "tokenizer" or self.masked_token_heads
+
+
+def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool = True) -> None:
+    """Refuse a configuration of more parts than a file has tensors for, before any is made.
+
+    Parameters
+    ----------
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
+        Structure.
+    shapes : mapping of str to tuple of int
+        Shapes of the tensors of the file.
+    source : str
+        Name of the file.
+    quantizer : bool
+        Whether there are parts for every codebook and level.
+
+    Raises
+    ------
+    CheckpointError
+        If there are too few tensors.
+    """
+    parts = {name: getattr(config, name, 0) for name in ("depth", "decoder_depth")}
+    parts |= {
+        field.name: len(getattr(config, field.name))
+        for field in fields(config)
+        if field.type.startswith("tuple") and field.name != "channels"
+    }
+    most = dict.fromkeys(parts, len(shapes))
+    if quantizer:
+        levels = config.quantizer.n_codebooks * config.quantizer.n_levels
+        parts["n_codebooks * n_levels"] = levels
+        # The authors have tensors for every level; in ours, one has all of them.
+        stored = [
+            math.prod(shape[:2]) for name, shape in shapes.items() if name.endswith(_BY_LEVEL)
+        ]
+        most["n_codebooks * n_levels"] = max([len(shapes), *stored])
+    for name, n in parts.items():
+        if n > most[name]:
+            raise CheckpointError(
+                f"{source} has a configuration with {name}={n}, but tensors for {most[name]} at "
+                "most: the one or the other is damaged, or not of this model."
+            )
 
 
 def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> Blueprint:

@@ -14,6 +14,8 @@ from .registry import BUNDLED, Pretrained
 from .systems import SYSTEMS, Config
 
 CONFIG_FILE = "config.json"
+# A thousand times what a configuration takes.
+_MAX_TEXT = 5_000_000
 
 _TINY: dict[str, Config] = {
     "neurorvq-eeg-tiny-random": replace(
@@ -76,12 +78,12 @@ def config_to_json(config: Config, indent: int | None = None) -> str:
     return json.dumps({"system": config.system, "config": config.to_dict()}, indent=indent)
 
 
-def config_from_json(text: str, source: str) -> Config:
+def config_from_json(text: str | bytes, source: str) -> Config:
     """Read a configuration from JSON.
 
     Parameters
     ----------
-    text : str
+    text : str | bytes
         JSON text.
     source : str
         Where it is from, for errors.
@@ -97,11 +99,15 @@ def config_from_json(text: str, source: str) -> Config:
         If it is no configuration of ours.
     """
     try:
+        if len(text) > _MAX_TEXT:
+            raise ValueError(f"{len(text)} bytes are too many")
         data: Any = json.loads(text)
         if not isinstance(data, dict) or data.get("system") not in SYSTEMS:
             raise ValueError(f"it does not name one of the systems {', '.join(SYSTEMS)}")
         return SYSTEMS[data["system"]].config.from_dict(data["config"])
-    except (ValueError, TypeError, KeyError) as error:
+    # What a value that cannot be leads to, before or while it is checked.
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+            RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{source} is no configuration of this package: {error}.") from error
 
 
@@ -118,4 +124,4 @@ def read_config(path: Path) -> Config:
     NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         Configuration.
     """
-    return config_from_json(path.read_text(encoding="utf-8"), str(path))
+    return config_from_json(path.read_bytes(), str(path))

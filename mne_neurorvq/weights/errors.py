@@ -68,8 +68,8 @@ class MismatchError(CheckpointError):
         The file.
     missing, unknown : sequence of str
         Tensors that the model needs and the file lacks, and the reverse.
-    wrong_shape : sequence of str
-        Tensors of another shape, each with both shapes.
+    wrong_shape, wrong_type : sequence of str
+        Tensors of another shape or type, each with both.
 
     Examples
     --------
@@ -87,15 +87,17 @@ class MismatchError(CheckpointError):
         missing: Sequence[str] = (),
         unknown: Sequence[str] = (),
         wrong_shape: Sequence[str] = (),
+        wrong_type: Sequence[str] = (),
     ) -> None:
         self.missing, self.unknown = tuple(missing), tuple(unknown)
-        self.wrong_shape = tuple(wrong_shape)
+        self.wrong_shape, self.wrong_type = tuple(wrong_shape), tuple(wrong_type)
         lines = [
             _listed(what, names)
             for what, names in (
                 ("missing tensor", self.missing),
                 ("unknown tensor", self.unknown),
                 ("tensor of another shape", self.wrong_shape),
+                ("tensor of another type", self.wrong_type),
             )
             if names
         ]

@@ -14,7 +14,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .errors import CheckpointError, NotACheckpointError, TruncatedError, first_few
+from .errors import (
+    CheckpointError,
+    MismatchError,
+    NotACheckpointError,
+    TruncatedError,
+    first_few,
+)
+from .manifest import opened
 
 # A training loop may have stored the state dict beside its optimizer's, and a wrapper may have
 # prefixed every name. BrainRVQ's pretraining calls its encoder so; alone it needs no prefix.
@@ -25,15 +32,23 @@ _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80\x02"
 # What the format allows for the description of the tensors.
 _MAX_HEADER = 100_000_000
+# What may stand for what: precision is converted, another kind of number is another tensor.
+_KINDS = {
+    "floating point": (torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    "whole numbers": (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8),
+    "flags": (torch.bool,),
+}
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, digest: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors of a checkpoint and, if it has any, its metadata.
 
     Parameters
     ----------
     path : Path
         A file that ``safetensors`` or ``torch.save`` wrote; its content decides, not its suffix.
+    digest : str | None
+        Its sha256, if it must have a certain one.
 
     Returns
     -------
@@ -48,19 +63,27 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         If the file ends too early.
     NotACheckpointError
         If it is something else.
+    CheckpointError
+        If it has another digest.
     """
-    with path.open("rb") as file:
+    with opened(path, digest) as file:
         start = file.read(9)
-    if not start:
-        raise TruncatedError(f"{path} is empty: the download or copy was interrupted. Get it anew.")
-    if start.startswith((_ZIP, _PICKLE)):
-        return _plain_names(_read_torch(path), path), {}
-    if start[8:] == b"{":
-        tensors, metadata = _read_safetensors(path)
-        return _plain_names(tensors, path), metadata
-    raise NotACheckpointError(
-        f"{path} is not a checkpoint: neither torch.save nor safetensors wrote it."
-    )
+        if not start:
+            raise TruncatedError(
+                f"{path} is empty: the download or copy was interrupted. Get it anew."
+            )
+        metadata: dict[str, str] = {}
+        if start.startswith((_ZIP, _PICKLE)):
+            content = _read_torch(path)
+        elif start[8:] == b"{":
+            content, metadata = _read_safetensors(path)
+        else:
+            raise NotACheckpointError(
+                f"{path} is not a checkpoint: neither torch.save nor safetensors wrote it."
+            )
+    tensors = _plain_names(content, path)
+    _check_plain(tensors, path)
+    return tensors, metadata
 
 
 def _read_torch(path: Path) -> Any:
@@ -106,7 +129,7 @@ def _check_safetensors_length(path: Path) -> None:
         try:
             header = json.loads(file.read(header_size))
             ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise NotACheckpointError(f"{path} is not a checkpoint: {error}") from error
     if 8 + header_size + max(ends, default=0) > size:
         raise _truncated(path)
@@ -135,6 +158,55 @@ def _plain_names(content: Any, path: Path) -> dict[str, Tensor]:
         if all(name.startswith(prefix) for name in names):
             names = {name.removeprefix(prefix): old for name, old in names.items()}
     return {name: content[old] for name, old in names.items()}
+
+
+def _check_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are not numbers in a row, and those that claim more than is there."""
+    wrong = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.layout != torch.strided
+        or tensor.device.type != "cpu"
+        or tensor.is_quantized
+        or tensor.nbytes > tensor.untyped_storage().nbytes()
+    ]
+    if wrong:
+        raise NotACheckpointError(
+            f"{path} has tensors without numbers of their own (sparse, quantized, repeated, or "
+            f"only described): {first_few(wrong)}."
+        )
+
+
+def check_types(
+    wanted: Mapping[str, torch.dtype], found: Mapping[str, Tensor], source: str
+) -> None:
+    """Refuse tensors of another kind of number than those of a model.
+
+    Parameters
+    ----------
+    wanted : mapping of str to torch.dtype
+        Types of the model's tensors.
+    found : mapping of str to Tensor
+        Tensors of these names.
+    source : str
+        Name of the file.
+
+    Raises
+    ------
+    MismatchError
+        If one is not a floating point number, a whole number or a flag, as the model's.
+    """
+    wrong = [
+        f"{name} ({str(found[name].dtype).removeprefix('torch.')} instead of {kind})"
+        for name, dtype in wanted.items()
+        if found[name].dtype not in _KINDS[kind := _kind(dtype)]
+    ]
+    if wrong:
+        raise MismatchError(source, wrong_type=wrong)
+
+
+def _kind(dtype: torch.dtype) -> str:
+    return next(kind for kind, dtypes in _KINDS.items() if dtype in dtypes)
 
 
 def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:

@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 from ..models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTokenizer
 from .blueprint import Blueprint
-from .configs import CONFIG_FILE, config_of, read_config
+from .configs import CONFIG_FILE, config_from_json, config_of
 from .download import fetch
 from .errors import CheckpointError
-from .reading import read_model
+from .files import read_tensors
+from .manifest import Folder, OutdatedError, read_checked, read_together
+from .reading import Content, make_model
 from .registry import BUNDLED, Kind, Pretrained, SystemName, find_pretrained, list_pretrained
 from .systems import SYSTEMS, Config, Foundation, Model, Tokenizer
 from .untrained import build_untrained
 
 CARD_FILE = "README.md"
-_KINDS: tuple[Kind, ...] = ("tokenizer", "foundation")
+KINDS: tuple[Kind, ...] = ("tokenizer", "foundation")
 _NEEDS = {"tokenizer": "codes and reconstructions need", "foundation": "embeddings need"}
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 # What a tokenizer and a foundation model must share to be used on the same windows.
@@ -64,7 +68,7 @@ class LoadedModel:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """Which models there are."""
-        return tuple(kind for kind in _KINDS if getattr(self, kind) is not None)
+        return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def fingerprint(self) -> str | None:
@@ -159,10 +163,16 @@ def load_pretrained(
         If a file cannot be downloaded (:class:`~mne_neurorvq.weights.DownloadError` and its
         subclasses).
 
+    Warns
+    -----
+    UserWarning
+        If the model card is not the one that was saved with the models.
+
     Notes
     -----
-    Loading is strict: every tensor must be there, with its shape, and none may be unknown, but
-    for those of a foundation model that no output needs.
+    Loading is strict: every tensor must be there, with its shape, of its kind of number and
+    finite, and none may be unknown, but for those of a foundation model that no output needs.
+    Files that :func:`save_pretrained` wrote must be those that were saved together.
 
     Examples
     --------
@@ -174,9 +184,9 @@ def load_pretrained(
     ...
     ValueError: 'neurorvq-eeg-tyni-random' is neither a file or folder nor the name of a ...
     """
-    if only is not None and only not in _KINDS:
-        raise ValueError(f"only must be one of {_KINDS} or None, got {only!r}.")
-    kinds = _KINDS if only is None else (only,)
+    if only is not None and only not in KINDS:
+        raise ValueError(f"only must be one of {KINDS} or None, got {only!r}.")
+    kinds = KINDS if only is None else (only,)
     path = Path(pretrained).expanduser()
     if pretrained in [entry.name for entry in list_pretrained()]:
         return _load_named(find_pretrained(str(pretrained)), revision, kinds)
@@ -224,58 +234,115 @@ def _load_named(entry: Pretrained, revision: str | None, wanted: tuple[Kind, ...
             return _load_path(BUNDLED / entry.name, entry.name, kinds)
         config = config_of(entry)
         models = {
-            kind: build_untrained(Blueprint(kind, config), 2 * entry.seed + _KINDS.index(kind))
+            kind: build_untrained(Blueprint(kind, config), 2 * entry.seed + KINDS.index(kind))
             for kind in kinds
         }
         return _assemble(entry.name, models, card=entry.notes)
     revision = entry.revision if revision is None else revision
-    paths = {file.kind: fetch(entry, file, revision) for file in entry.files if file.kind in kinds}
-    return _assemble(entry.name, _read_models(paths, None), None, revision)
+    contents = {
+        file.kind: _Named(str(path := fetch(entry, file, revision)), read_tensors(path))
+        for file in entry.files
+        if file.kind in kinds
+    }
+    return _assemble(entry.name, _make_models(contents, None), None, revision)
 
 
 def _load_path(path: Path, name: str, kinds: tuple[Kind, ...]) -> LoadedModel:
     if path.is_file():
-        model = read_model(path)
+        model = make_model(read_tensors(path), str(path))
         if _kind_of(model) not in kinds:
             raise _lacks(kinds[0], name, _kind_of(model), model.config)
         return _assemble(name, {_kind_of(model): model})
-    found = {kind: file for kind in _KINDS if (file := _find_file(path, kind)) is not None}
+    return read_together(path, lambda folder: _load_folder(folder, name, kinds))()
+
+
+class _Named(NamedTuple):
+    """What a file holds, and its name for errors."""
+
+    source: str
+    content: Content
+
+
+def _load_folder(folder: Folder, name: str, kinds: tuple[Kind, ...]) -> Callable[[], LoadedModel]:
+    """Open the files of a folder, which takes little time; what is returned makes the models."""
+    found = {kind: file for kind in KINDS if (file := find_file(folder, kind)) is not None}
     if not found:
-        wanted = " nor ".join(f"{kind}.safetensors" for kind in _KINDS)
-        raise CheckpointError(f"the folder {path} holds no model: neither {wanted}.")
-    paths = {kind: file for kind, file in found.items() if kind in kinds}
-    if not paths:
+        wanted = " nor ".join(f"{kind}.safetensors" for kind in KINDS)
+        raise CheckpointError(f"the folder {folder.path} holds no model: neither {wanted}.")
+    names = {kind: file for kind, file in found.items() if kind in kinds}
+    if not names:
         raise _lacks(kinds[0], name, next(iter(found)), None)
-    config_path, card_path = path / CONFIG_FILE, path / CARD_FILE
-    config = read_config(config_path) if config_path.exists() else None
-    card = card_path.read_text(encoding="utf-8") if card_path.exists() else None
-    return _assemble(name, _read_models(paths, config), card)
+    config = None
+    if folder.has(CONFIG_FILE):
+        text = folder.read(CONFIG_FILE, read_checked)
+        config = config_from_json(text, str(folder.path / CONFIG_FILE))
+    contents = {
+        kind: _Named(str(folder.path / file), folder.read(file, read_tensors))
+        for kind, file in names.items()
+    }
+    card = _read_card(folder)
+    return lambda: _assemble(name, _make_models(contents, config), card)
 
 
-def _find_file(folder: Path, kind: Kind) -> Path | None:
-    """File of a kind: ours is ``tokenizer.safetensors``, the authors' have more in their names."""
-    found = sorted(
-        file for file in folder.glob(f"*{kind}*") if file.is_file() and file.suffix in _SUFFIXES
-    )
-    found = [file for file in found if file.stem == kind] or found
+def _read_card(folder: Folder) -> str | None:
+    """Read the card: no reason not to load a model, whatever it holds."""
+    try:
+        card = folder.read(CARD_FILE, read_checked) if folder.has(CARD_FILE) else None
+    except OutdatedError:
+        if not folder.is_current:
+            raise
+        path = folder.path / CARD_FILE
+        warnings.warn(
+            f"{path} is not the card that was saved with the models: it may be about others. If "
+            "you have changed it yourself, save the models with it, save_pretrained(..., card=).",
+            stacklevel=2,
+        )
+        card = path.read_bytes() if path.is_file() else None
+    return None if card is None else card.decode("utf-8", "replace")
+
+
+def find_file(folder: Folder, kind: Kind) -> str | None:
+    """Find the file of a kind of model.
+
+    Parameters
+    ----------
+    folder : Folder
+        The folder.
+    kind : "tokenizer" | "foundation"
+        Which model.
+
+    Returns
+    -------
+    str | None
+        Its name: ours is ``tokenizer.safetensors``, the authors' have more in their names.
+
+    Raises
+    ------
+    CheckpointError
+        If there are several.
+    """
+    names = {file.name for file in folder.path.glob(f"*{kind}*") if file.is_file()}
+    names |= {name for name in folder.digests if kind in name and "/" not in name}
+    found = sorted(name for name in names if Path(name).suffix in _SUFFIXES)
+    found = [name for name in found if Path(name).stem == kind] or found
     if len(found) > 1:
-        names = ", ".join(file.name for file in found)
         raise CheckpointError(
-            f"the folder {folder} holds several {kind} models ({names}): give the path of one."
+            f"the folder {folder.path} holds several {kind} models ({', '.join(found)}): give the "
+            "path of one."
         )
     return found[0] if found else None
 
 
-def _read_models(paths: dict[Kind, Path], config: Config | None) -> dict[Kind, Model]:
-    """Read the files of a pair, the tokenizer first: it settles what the other does not show."""
+def _make_models(contents: dict[Kind, _Named], config: Config | None) -> dict[Kind, Model]:
+    """Make the models of a pair, the tokenizer first: it settles what the other does not show."""
     models: dict[Kind, Model] = {}
-    for kind in (kind for kind in _KINDS if kind in paths):
+    for kind in (kind for kind in KINDS if kind in contents):
         like = models["tokenizer"].config if "tokenizer" in models else None
-        models[kind] = read_model(paths[kind], config, like)
+        source, content = contents.pop(kind)
+        models[kind] = make_model(content, source, config, like)
         if _kind_of(models[kind]) != kind:
             raise CheckpointError(
-                f"{paths[kind]} should hold a {kind} model but holds a {_kind_of(models[kind])} "
-                "model."
+                f"{source} should hold a {kind} model but holds a {_kind_of(models[kind])} model."
             )
     return models
 

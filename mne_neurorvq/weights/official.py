@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..models import BrainRVQ, BrainRVQTokenizer
 from .errors import MismatchError
+from .files import check_finite, check_types
 from .official_names import Naming, naming_of
 from .systems import SYSTEMS, Model, Tokenizer
 
@@ -182,7 +183,9 @@ def from_official_state_dict(
     Raises
     ------
     MismatchError
-        If a tensor is missing, unknown or of another shape.
+        If a tensor is missing, unknown, or of another shape or type.
+    CheckpointError
+        If a value is not finite.
     """
     wanted = model.state_dict()
     layout = official_layout(shapes_of(wanted))
@@ -194,6 +197,12 @@ def from_official_state_dict(
         unknown,
         source,
     )
+    types = {name: wanted[part.ours].dtype for name, part in layout.items()}
+    flags = [name for name, part in layout.items() if part.ours == _STARTED]
+    # Numbers in their files.
+    check_types(types | dict.fromkeys(flags, torch.float32), official, source)
+    # What no computation reads, too: it would tell of a spoilt file.
+    check_finite({name: official[name] for name in layout}, source)
     ours = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in wanted.items()}
     for name, part in layout.items():
         target = ours[part.ours]
@@ -201,8 +210,7 @@ def from_official_state_dict(
             target[part.at] = official[name].to(target.dtype).reshape(target[part.at].shape)
     if _STARTED in ours:
         ours["quantizer.gain"].fill_(1.0)
-        flags = [bool(official[name]) for name, part in layout.items() if part.ours == _STARTED]
-        ours[_STARTED].fill_(all(flags))
+        ours[_STARTED].fill_(all(bool(official[name]) for name in flags))
     return ours
 
 

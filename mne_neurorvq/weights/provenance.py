@@ -7,6 +7,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
+from .manifest import read_file
 from .registry import BUNDLED, list_pretrained
 
 TRAINING_FILE = "training.json"
@@ -45,13 +46,13 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
             if entry.seed is not None:
                 return {}
             folder = BUNDLED / entry.name
-    path = folder / TRAINING_FILE
-    return _read(path) if path.is_file() else None
+    content = read_file(folder, TRAINING_FILE)
+    return None if content is None else _subjects(content, folder / TRAINING_FILE)
 
 
-def _read(path: Path) -> dict[str, tuple[str, ...]] | None:
+def _subjects(content: bytes, path: Path) -> dict[str, tuple[str, ...]] | None:
     try:
-        subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
+        subjects = json.loads(content)["subjects"]
         if subjects is None:
             return None
         if not all(
@@ -59,7 +60,7 @@ def _read(path: Path) -> dict[str, tuple[str, ...]] | None:
             for names in subjects.values()
         ):
             raise TypeError("a data set has something else than a list of names")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} must hold {{'subjects': {{data set: [names]}}}}, but: "
             f"{type(error).__name__}: {error}"

@@ -15,7 +15,7 @@ from ..models.config import ResidualRule
 from .blueprint import Blueprint, infer_blueprint
 from .configs import config_from_json
 from .errors import CheckpointError
-from .files import check_finite, read_tensors
+from .files import check_finite, check_types, read_tensors
 from .official import check_tensors, from_official_state_dict, official_layout, shapes_of
 from .systems import Config, Model
 
@@ -23,17 +23,24 @@ from .systems import Config, Model
 METADATA_CONFIG = "mne_neurorvq.config"
 METADATA_KIND = "mne_neurorvq.kind"
 
+# Tensors and metadata of a file.
+Content = tuple[Mapping[str, Tensor], Mapping[str, str]]
+
 # How tensors of ours begin, and none of the authors'.
 _OURS = ("encoder.trunk.", "encoder.scales.", "quantizer.codebook")
 
 
-def read_model(path: Path, config: Config | None = None, like: Config | None = None) -> Model:
-    """Read a file of ours or of the authors' into a new model.
+def make_model(
+    content: Content, source: str, config: Config | None = None, like: Config | None = None
+) -> Model:
+    """Make a model of the tensors of a file of ours or of the authors'.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    content : tuple of dict of str to Tensor, dict of str to str
+        Tensors and metadata, as :func:`read_tensors` gives them.
+    source : str
+        The file, for errors.
     config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
         What the folder says that the file holds; None takes the file's word, or infers it.
     like : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
@@ -48,13 +55,12 @@ def read_model(path: Path, config: Config | None = None, like: Config | None = N
     Raises
     ------
     CheckpointError
-        If the file is not a checkpoint, is truncated or does not fit.
+        If the tensors do not fit.
     """
-    tensors, metadata = read_tensors(path)
-    source = str(path)
+    tensors, metadata = content
     if any(name.startswith(_OURS) for name in tensors):
         blueprint = _our_blueprint(tensors, metadata, config, like, source)
-        model = blueprint.build()
+        model = blueprint.build_for(shapes_of(tensors), source)
         state = _our_state(tensors, model, source)
     else:
         blueprint = infer_blueprint(shapes_of(tensors), source, config or like)
@@ -63,7 +69,8 @@ def read_model(path: Path, config: Config | None = None, like: Config | None = N
                 f"{source} holds a model of the system {blueprint.config.system!r}, but its "
                 f"folder's config.json is of {config.system!r}."
             )
-        model = replace(blueprint, config=config or blueprint.config).build()
+        blueprint = replace(blueprint, config=config or blueprint.config)
+        model = blueprint.build_for(shapes_of(tensors), source)
         state = from_official_state_dict(tensors, model, source)
     check_finite(state, source)
     model.load_state_dict(state, assign=True)
@@ -85,9 +92,14 @@ def read_state(path: Path, module: nn.Module) -> None:
     CheckpointError
         If the file is not a checkpoint, is truncated or does not fit.
     """
-    tensors, _ = read_tensors(path)
-    check_finite(tensors, str(path))
-    module.load_state_dict(_our_state(tensors, module, str(path)), assign=True)
+    fill(module, read_tensors(path)[0], str(path))
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Fill a module with the tensors of a file, strictly."""
+    state = _our_state(tensors, module, source)
+    check_finite(state, source)
+    module.load_state_dict(state, assign=True)
 
 
 def _our_blueprint(
@@ -150,15 +162,21 @@ def _residual_rule(tensors: Mapping[str, Tensor], published: ResidualRule) -> Re
     return published if bool(((lengths - 1).abs() < 5e-3).all()) else "euclidean"
 
 
-def _our_state(tensors: Mapping[str, Tensor], model: nn.Module, source: str) -> dict[str, Tensor]:
-    wanted = model.state_dict()
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Refuse the tensors of a file that are not those of a module, but for their values."""
+    wanted = module.state_dict()
     unknown = [name for name in tensors if name not in wanted]
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name in wanted}
     check_tensors(shapes_of(wanted), found, unknown, source)
+    check_types({name: value.dtype for name, value in wanted.items()}, tensors, source)
+
+
+def _our_state(tensors: Mapping[str, Tensor], model: nn.Module, source: str) -> dict[str, Tensor]:
+    check_fit(model, tensors, source)
     # Copies: the file stays free to be replaced while the model lives.
     return {
         name: torch.empty(value.shape, dtype=value.dtype).copy_(tensors[name])
-        for name, value in wanted.items()
+        for name, value in model.state_dict().items()
     }
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -11,11 +12,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from .._writing import write_bytes
 from .configs import CONFIG_FILE, config_to_json
 from .errors import first_few
 from .files import check_finite
-from .loading import CARD_FILE
+from .loading import CARD_FILE, KINDS, find_file, load_pretrained
+from .manifest import Folder, saving_together
 from .reading import METADATA_CONFIG, METADATA_KIND
+from .registry import Kind
 from .systems import Foundation, Model, Tokenizer
 
 
@@ -33,7 +37,8 @@ def save_pretrained(
     ----------
     directory : str | path-like
         Folder, made if absent. It receives ``config.json``, ``tokenizer.safetensors`` and
-        ``foundation.safetensors`` as given, and ``README.md``; files of these names are replaced.
+        ``foundation.safetensors`` as given, ``README.md``, and ``manifest.json``, which binds
+        them. Files of these names are replaced, all at once; what is not given stays as it was.
     tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer | None
         Tokenizer.
     foundation : NeuroRVQ | BrainRVQ | None
@@ -52,7 +57,16 @@ def save_pretrained(
     Raises
     ------
     ValueError
-        If there is no model, the two differ in configuration, or a value does not fit ``dtype``.
+        If there is no model, the two, or one and that which stays, differ in configuration, or a
+        value does not fit ``dtype``.
+    OSError
+        If the files cannot be written, as on a full disk: the folder is then as it was.
+
+    Notes
+    -----
+    At every moment, also if the process is killed, :func:`load_pretrained` finds the models that
+    were there or the new ones, never one of each. Of several processes that save in one folder,
+    one after the other has its turn. See :doc:`/promises`.
 
     Examples
     --------
@@ -67,11 +81,8 @@ def save_pretrained(
     """
     if dtype not in ("float16", "float32"):
         raise ValueError(f"dtype must be 'float16' or 'float32', got {dtype!r}.")
-    models = {
-        kind: model
-        for kind, model in (("tokenizer", tokenizer), ("foundation", foundation))
-        if model is not None
-    }
+    given: dict[Kind, Model | None] = {"tokenizer": tokenizer, "foundation": foundation}
+    models = {kind: model for kind, model in given.items() if model is not None}
     if not models:
         raise ValueError("there is nothing to save: give a tokenizer or a foundation model.")
     if tokenizer is not None and foundation is not None and tokenizer.config != foundation.config:
@@ -85,17 +96,36 @@ def save_pretrained(
             f"a classification head over {of} is not saved, only one over the mean: set "
             "final_layer to None first."
         )
-    states = {kind: _on_disk(model, kind, dtype) for kind, model in models.items()}
+    files = _model_files(models, dtype) | ({} if card is None else {CARD_FILE: card.encode()})
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = next(iter(models.values())).config
-    for kind, state in states.items():
-        metadata = {METADATA_CONFIG: config_to_json(config), METADATA_KIND: kind}
-        _write(folder / f"{kind}.safetensors", state, metadata)
-    (folder / CONFIG_FILE).write_text(config_to_json(config, indent=2) + "\n", encoding="utf-8")
-    if card is not None:
-        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    with saving_together(folder) as together:
+        staying = _others(folder, models)
+        for name, content in files.items():
+            together.add(name, content)
+        together.keep([*staying, *together.others])
     return folder
+
+
+def _model_files(models: Mapping[Kind, Model], dtype: str) -> dict[str, bytes]:
+    config = next(iter(models.values())).config
+    files = {CONFIG_FILE: f"{config_to_json(config, indent=2)}\n".encode()}
+    for kind, model in models.items():
+        metadata = {METADATA_CONFIG: config_to_json(config), METADATA_KIND: kind}
+        files[f"{kind}.safetensors"] = save(_on_disk(model, kind, dtype), metadata=metadata)
+    return files
+
+
+def _others(folder: Path, models: Mapping[Kind, Model]) -> list[str]:
+    """Name the file of the model of a folder that is not replaced, if it fits the new one."""
+    config = next(iter(models.values())).config
+    names = {kind: find_file(Folder.now(folder), kind) for kind in KINDS if kind not in models}
+    for kind, name in names.items():
+        if name is not None and load_pretrained(folder, only=kind).config != config:
+            raise ValueError(
+                f"{folder} holds a {kind} model of another configuration ({name}), which would "
+                "not go with the new model: save both together, or in another folder."
+            )
+    return [name for name in names.values() if name is not None]
 
 
 def write_state(path: Path, module: nn.Module) -> None:
@@ -113,14 +143,14 @@ def write_state(path: Path, module: nn.Module) -> None:
     CheckpointError
         If a value is not finite.
     """
+    write_bytes(path, state_bytes(module))
+
+
+def state_bytes(module: nn.Module) -> bytes:
+    """Give what :func:`write_state` writes."""
     state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     check_finite(state, "the model")
-    _write(path, {name: tensor.contiguous() for name, tensor in state.items()}, {})
-
-
-def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    # Not save_file: it makes files that only their owner can read.
-    path.write_bytes(save(state, metadata=metadata))
+    return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata={})
 
 
 def _on_disk(model: Model, kind: str, dtype: str) -> dict[str, Tensor]:

@@ -66,10 +66,14 @@ def _files(pretrained: str | PathLike[str], revision: str | None, only: Kind) ->
             return [fetch(entry, file, revision or entry.revision) for file in files]
         path = BUNDLED / entry.name
     if path.is_dir():
-        return sorted(path.iterdir())
+        # Hidden files are on their way to a name, or away.
+        return sorted(file for file in path.iterdir() if not file.name.startswith("."))
     return [path] if path.exists() else []
 
 
 def _state(file: Path) -> tuple[object, ...]:
-    stat = file.stat()
+    try:
+        stat = file.stat()
+    except FileNotFoundError:  # just being replaced
+        return (file,)
     return file.resolve(), stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from machine import facts, report
 
+from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
@@ -44,7 +45,6 @@ from mne_neurorvq.training.corpus.storage import (
     CorpusFolder,
     Entry,
     window_starts,
-    write_json,
 )
 from mne_neurorvq.training.corpus.summary import make_index
 

@@ -170,7 +170,10 @@ def _run(recordings, config, root, stages):
 
 @pytest.fixture(scope="session")
 def content_of():
-    """Everything in a folder of a model; of weights the tensors, whose header has no order."""
+    """Everything in a folder of a model; of weights the tensors, whose header has no order.
+
+    The manifest follows from their bytes: that it is right is seen when they are loaded.
+    """
 
     def read(folder):
         return {
@@ -178,6 +181,7 @@ def content_of():
             if file.suffix == ".safetensors"
             else file.read_bytes()
             for file in folder.iterdir()
+            if file.name != "manifest.json"
         }
 
     return read

@@ -235,6 +235,7 @@ def test_an_exported_folder_has_weights_configuration_and_card(run):
         "README.md",
         "config.json",
         "foundation.safetensors",
+        "manifest.json",
         "measures.json",
         "tokenizer.safetensors",
         "training.json",

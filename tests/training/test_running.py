@@ -406,6 +406,7 @@ def test_two_processes_train_one_model(run, config, tmp_path):
         "README.md",
         "config.json",
         "foundation.safetensors",
+        "manifest.json",
         "measures.json",
         "tokenizer.safetensors",
         "training.json",

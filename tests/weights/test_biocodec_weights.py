@@ -96,7 +96,7 @@ def test_missing_unknown_and_misshapen_tensors_are_listed_together(official, tmp
 def test_weights_that_are_not_numbers_are_refused(official, tmp_path):
     official["quantizer.vq.layers.2.project_out.bias"][0] = torch.nan
     torch.save(official, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=r"NaN or infinite values in quantizer\.from_code"):
+    with pytest.raises(CheckpointError, match=r"NaN or infinite values in quantizer\.vq.*_out"):
         load_pretrained(tmp_path / "model.pt")
 
 
@@ -202,6 +202,8 @@ def test_a_folder_whose_configuration_is_of_another_system_is_refused(
 ):
     ours = save_pretrained(tmp_path / "ours", codec.tokenizer)
     other = save_pretrained(tmp_path / "other", tiny.tokenizer)
+    for folder in (ours, other):
+        (folder / "manifest.json").unlink()
     (ours / "config.json").write_text((other / "config.json").read_text())
     with pytest.raises(CheckpointError, match=r"system is biocodec in the file and neurorvq in"):
         load_pretrained(ours)

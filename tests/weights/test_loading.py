@@ -37,6 +37,13 @@ def folder(tiny, tmp_path):
     )
 
 
+@pytest.fixture
+def loose(folder):
+    """Folder whose files nothing binds: each is judged by what it holds."""
+    (folder / "manifest.json").unlink()
+    return folder
+
+
 def test_a_folder_gives_both_models_the_configuration_and_the_card(folder, tiny):
     loaded = load_pretrained(folder)
     _same(loaded.tokenizer, tiny.tokenizer)
@@ -131,14 +138,14 @@ def test_one_of_two_models_can_be_loaded_alone(folder, kind):
     assert load_pretrained("neurorvq-eeg-tiny-random", only=kind).kinds == (kind,)
 
 
-def test_a_model_that_is_not_there_raises_and_names_where_to_find_one(folder):
-    (folder / "foundation.safetensors").unlink()
-    loaded = load_pretrained(folder)
+def test_a_model_that_is_not_there_raises_and_names_where_to_find_one(loose):
+    (loose / "foundation.safetensors").unlink()
+    loaded = load_pretrained(loose)
     assert loaded.foundation is None
     with pytest.raises(ValueError, match=r"embeddings need.*only a tokenizer.*neurorvq-eeg-small"):
         loaded.require("foundation")
     with pytest.raises(ValueError, match=r"embeddings need.*only a tokenizer.*neurorvq-eeg-small"):
-        load_pretrained(folder, only="foundation")
+        load_pretrained(loose, only="foundation")
     with pytest.raises(ValueError, match=r"'neurorvq-ppg' holds only a tokenizer model\.$"):
         load_pretrained("neurorvq-ppg", only="foundation")
     alone = load_pretrained("neurorvq-eeg-tiny-random", only="foundation")
@@ -146,12 +153,12 @@ def test_a_model_that_is_not_there_raises_and_names_where_to_find_one(folder):
         alone.require("tokenizer")
 
 
-def test_a_file_of_the_other_kind_is_refused(folder):
+def test_a_file_of_the_other_kind_is_refused(loose):
     with pytest.raises(ValueError, match=r"holds only a tokenizer model\..*neurorvq-eeg-small"):
-        load_pretrained(folder / "tokenizer.safetensors", only="foundation")
-    shutil.copy(folder / "tokenizer.safetensors", folder / "foundation.safetensors")
+        load_pretrained(loose / "tokenizer.safetensors", only="foundation")
+    shutil.copy(loose / "tokenizer.safetensors", loose / "foundation.safetensors")
     with pytest.raises(CheckpointError, match="should hold a foundation model but holds a token"):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
 def test_an_impossible_choice_is_refused():
@@ -159,63 +166,67 @@ def test_an_impossible_choice_is_refused():
         load_pretrained("neurorvq-eeg-tiny-random", only="decoder")
 
 
-def test_a_folder_without_models_and_one_with_too_many_are_refused(folder, tmp_path):
+def test_a_folder_without_models_and_one_with_too_many_are_refused(loose, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="holds no model"):
         load_pretrained(tmp_path / "empty")
-    (folder / "tokenizer.safetensors").rename(folder / "a_tokenizer.pt")
-    shutil.copy(folder / "a_tokenizer.pt", folder / "b_tokenizer.pt")
+    (loose / "tokenizer.safetensors").rename(loose / "a_tokenizer.pt")
+    shutil.copy(loose / "a_tokenizer.pt", loose / "b_tokenizer.pt")
     with pytest.raises(CheckpointError, match=r"a_tokenizer\.pt, b_tokenizer\.pt"):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
-def test_a_configuration_file_that_contradicts_the_weights_is_refused(folder, tiny):
-    path = folder / "config.json"
+def test_a_configuration_file_that_contradicts_the_weights_is_refused(loose, tiny):
+    path = loose / "config.json"
     text = path.read_text()
     path.write_text(text.replace('"rule": "unit"', '"rule": "gain"'))
     with pytest.raises(CheckpointError, match=r"quantizer\.rule is unit in the file and gain in"):
-        load_pretrained(folder)
+        load_pretrained(loose)
     path.write_text(text.replace('"neurorvq"', '"something else"'))
     with pytest.raises(CheckpointError, match=r"config\.json is no configuration"):
-        load_pretrained(folder)
+        load_pretrained(loose)
     path.write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json is no configuration"):
-        load_pretrained(folder)
+        load_pretrained(loose)
     path.write_text(text.replace('"depth"', '"height"'))
     with pytest.raises(CheckpointError, match="height"):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
-def test_a_configuration_file_settles_what_files_of_the_authors_do_not_show(folder, tiny):
+def test_a_configuration_file_settles_what_files_of_the_authors_do_not_show(loose, tiny):
     for kind in KINDS:
-        (folder / f"{kind}.safetensors").unlink()
-    torch.save(to_official_state_dict(tiny.foundation), folder / "foundation.pt")
-    assert load_pretrained(folder).config == tiny.config
-    text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(text.replace('"depth": 1', '"depth": 2'))
+        (loose / f"{kind}.safetensors").unlink()
+    torch.save(to_official_state_dict(tiny.foundation), loose / "foundation.pt")
+    assert load_pretrained(loose).config == tiny.config
+    text = (loose / "config.json").read_text()
+    (loose / "config.json").write_text(text.replace('"depth": 1', '"depth": 2'))
     with pytest.raises(MismatchError, match=r"missing tensors: blocks\.1\."):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
-def test_models_of_two_modalities_are_no_pair(folder, tiny):
+def test_models_of_two_modalities_are_no_pair(loose, tiny):
     config = replace(tiny.config, modality="emg")
-    save_pretrained(folder, tokenizer=NeuroRVQTokenizer(config=config))
-    (folder / "config.json").unlink()
+    other = save_pretrained(loose / "other", tokenizer=NeuroRVQTokenizer(config=config))
+    (loose / "config.json").unlink()
+    shutil.copy(other / "tokenizer.safetensors", loose)
     with pytest.raises(CheckpointError, match="modality is emg in the tokenizer and eeg in the f"):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
-def test_pretraining_heads_of_other_codebooks_are_no_pair(folder, tiny):
+def test_pretraining_heads_of_other_codebooks_are_no_pair(loose, tiny):
     more = replace(tiny.config, quantizer=replace(tiny.config.quantizer, n_levels=3))
-    save_pretrained(folder, foundation=NeuroRVQ(config=more, masked_token_heads=True))
-    (folder / "config.json").unlink()
+    other = save_pretrained(
+        loose / "other", foundation=NeuroRVQ(config=more, masked_token_heads=True)
+    )
+    (loose / "config.json").unlink()
+    shutil.copy(other / "foundation.safetensors", loose)
     with pytest.raises(CheckpointError, match="n_levels is 2 in the tokenizer and 3 in the f"):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown", "shape", "nan", "truncated"])
-def test_a_damaged_file_of_ours_is_refused(folder, tiny, change):
-    path = folder / "foundation.safetensors"
+def test_a_damaged_file_of_ours_is_refused(loose, tiny, change):
+    path = loose / "foundation.safetensors"
     state = dict(tiny.foundation.state_dict())
     error, match = MismatchError, r"encoder\.trunk\.pos_embed"
     if change == "missing":
@@ -235,7 +246,7 @@ def test_a_damaged_file_of_ours_is_refused(folder, tiny, change):
     if change != "truncated":
         save_file(state, path)
     with pytest.raises(error, match=match):
-        load_pretrained(folder)
+        load_pretrained(loose)
 
 
 def test_an_unknown_name_suggests_those_that_are_close():

@@ -68,6 +68,7 @@ def test_the_folder_says_what_it_holds(tiny, tmp_path):
         "README.md",
         "config.json",
         "foundation.safetensors",
+        "manifest.json",
         "tokenizer.safetensors",
     ]
     assert json.loads((folder / "config.json").read_text())["config"]["modality"] == "eeg"

@@ -30,6 +30,7 @@ from typing import Any, Literal, NamedTuple
 import fsspec
 from filelock import FileLock, Timeout
 
+from ..._writing import remove, write_json
 from .arrays import from_text, open_array, read_window, what_is_lost
 from .sealed import seal, unseal
 
@@ -342,7 +343,7 @@ class CorpusFolder:
             target = self.array(entry.id)
             target.parent.mkdir(exist_ok=True)
             # Signals that are there already: only the time of their file has changed.
-            _remove(target)
+            remove(target)
             # Not os.replace: the arrays may be a link to another disk.
             shutil.move(self.temporary(entry.path), target)
         with (self.path / JOURNAL).open("a", encoding="utf-8") as file:
@@ -379,26 +380,7 @@ class CorpusFolder:
                 foreign.append(found)
         return foreign
 
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
-    """Write a file that is there as a whole or as it was.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : object
-        JSON-able content.
-    indent : int | None
-        Indentation.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    def size(self, recording: str) -> int:
+        """Bytes of a recording's array."""
+        files = self.array(recording).rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,324 @@
+# License: BSD-3-Clause
+"""Files of a folder that belong together: replaced together, and checked when they are read.
+
+The list of the files with their digests, the manifest, is the last to be written and takes its
+place in one step. New files wait beside it under hidden names until then, and take their own names
+afterwards. Whoever reads in between, or after the writer was killed, finds those that the manifest
+means under one name or the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TypeVar
+
+from .._writing import Saver, flush, flush_folder, json_text, saving, short
+from .errors import CheckpointError
+
+MANIFEST_FILE = "manifest.json"
+_FORMAT = 1
+_DIGITS = frozenset("0123456789abcdef")
+# Each is as long as a reader takes to open some files; a writer needs longer for each save.
+_ATTEMPTS = 200
+
+Result = TypeVar("Result")
+
+
+class OutdatedError(CheckpointError):
+    """A file is not, or no more, the one that the manifest names."""
+
+
+class Folder:
+    """A folder as its manifest describes it at one moment.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    manifest : bytes | None
+        Content of its manifest, if it has one.
+    """
+
+    def __init__(self, path: Path, manifest: bytes | None) -> None:
+        self.path, self._manifest = path, manifest
+        self.digests = {} if manifest is None else _parse(manifest, path)
+
+    @classmethod
+    def now(cls, path: Path) -> Folder:
+        """Describe a folder as it is now."""
+        return cls(path, _bytes(path / MANIFEST_FILE))
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the manifest is still the same."""
+        return _bytes(self.path / MANIFEST_FILE) == self._manifest
+
+    def has(self, name: str) -> bool:
+        """Whether a file is named, or there without being named."""
+        return name in self.digests or (self.path / name).is_file()
+
+    def read(self, name: str, reader: Callable[[Path, str | None], Result]) -> Result:
+        """Read a file with a function of its path and its digest, None for one not named.
+
+        The function raises OutdatedError, see :func:`opened`.
+        """
+        path, digest = self.path / name, self.digests.get(name)
+        if digest is None:
+            return reader(path, None)
+        # It may be moved from the one to the other in just this moment.
+        for candidate in (path, _waiting(self.path, name, digest), path):
+            try:
+                return reader(candidate, digest)
+            except (FileNotFoundError, OutdatedError):
+                continue
+        what = "is not the file that was saved" if path.exists() else "is missing, but was saved"
+        raise OutdatedError(
+            f"{path} {what} with the others of {MANIFEST_FILE}: copy or save the whole folder "
+            f"anew. If you have changed it yourself, delete {MANIFEST_FILE}, which also gives up "
+            "the check of the others."
+        )
+
+
+def read_together(path: Path, reader: Callable[[Folder], Result]) -> Result:
+    """Read files of a folder that may be replaced at the same time, all from one moment.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    reader : callable
+        Opens the files of a :class:`Folder`.
+
+    Returns
+    -------
+    object
+        What the reader returned.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing or are not those that were saved together.
+    """
+    return read_unchanged(path / MANIFEST_FILE, lambda content: reader(Folder(path, content)))
+
+
+def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Result:
+    """Read what a file tells of, anew if it has been replaced in the meantime.
+
+    Parameters
+    ----------
+    file : Path
+        File that names others.
+    reader : callable
+        Opens the others; it is given the content of the file, None if it is not there.
+
+    Returns
+    -------
+    object
+        What the reader returned.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is replaced all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        content = _bytes(file)
+        try:
+            result = reader(content)
+        except (OSError, ValueError):
+            if _bytes(file) == content:
+                raise
+        else:
+            if _bytes(file) == content:
+                return result
+    raise CheckpointError(f"{file} is written again and again: wait for the end of that.")
+
+
+def read_file(path: Path, name: str) -> bytes | None:
+    """Read one file of a folder, None if there is none; as :func:`read_together`."""
+    return read_together(
+        path, lambda folder: folder.read(name, read_checked) if folder.has(name) else None
+    )
+
+
+def every_file(folder: Folder) -> dict[str, bytes]:
+    """Read all that is named, or, without a manifest, all that is there."""
+    names = list(folder.digests) or [
+        file.name
+        for file in folder.path.iterdir()
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    return {name: folder.read(name, read_checked) for name in names}
+
+
+def read_checked(path: Path, digest: str | None) -> bytes:
+    """Read a file and compare its digest, if one is given."""
+    content = path.read_bytes()
+    if digest is not None and sha256(content).hexdigest() != digest:
+        raise OutdatedError(f"{path} has another digest.")
+    return content
+
+
+@contextmanager
+def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
+    """Open a file; what was opened by its path in the meantime is the same file.
+
+    Raises
+    ------
+    OutdatedError
+        If it has another digest, or has been replaced since it was opened.
+    """
+    with path.open("rb") as file:
+        if digest is not None and file_digest(file, "sha256").hexdigest() != digest:
+            raise OutdatedError(f"{path} has another digest.")
+        file.seek(0)
+        yield file
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise OutdatedError(f"{path} has been replaced.")
+
+
+@contextmanager
+def saving_together(path: Path) -> Iterator[Together]:
+    """Save files of a folder together: all are replaced when the block ends, or none is.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, made if absent.
+
+    Yields
+    ------
+    Together
+        Takes the files.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with saving(path, MANIFEST_FILE) as saver:
+        together = Together(saver)
+        try:
+            yield together
+            together.commit()
+        except BaseException:
+            together.discard()
+            raise
+        together.move()
+
+
+class Together:
+    """What is about to be saved together.
+
+    Attributes
+    ----------
+    others : dict of str to str
+        Digests of the files that are there already.
+    """
+
+    def __init__(self, saver: Saver) -> None:
+        self._saver = saver
+        self._new: dict[str, str] = {}
+        self._committed = False
+        try:
+            self.others = Folder.now(saver.folder).digests
+        except CheckpointError:  # a damaged manifest is no reason not to write a new one
+            self.others = {}
+        # What a killed saver has left: it had come so far that its files count, or not.
+        _move(saver.folder, self.others)
+        saver.clean()
+
+    @property
+    def files(self) -> list[str]:
+        """Names of what is in the folder, but for what belongs to saving."""
+        own = f".{short(MANIFEST_FILE)}."
+        return sorted(f.name for f in self._saver.folder.iterdir() if not f.name.startswith(own))
+
+    def add(self, name: str, content: bytes) -> None:
+        """Take a file."""
+        digest = sha256(content).hexdigest()
+        part = self._saver.part(_mark(name, digest))
+        part.write_bytes(content)
+        flush(part)
+        self._new[name] = digest
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Take in files as they are in the folder, if they are."""
+        for name in names:
+            file = self._saver.folder / name
+            if name not in self._new and file.is_file():
+                self._new[name] = sha256(file.read_bytes()).hexdigest()
+
+    def commit(self) -> None:
+        """Put the new manifest in its place: from now on the new files count."""
+        folder = self._saver.folder
+        record = {
+            "format": _FORMAT,
+            "written_by": f"mne_neurorvq {version('mne_neurorvq')}",
+            "sha256": dict(sorted(self._new.items())),
+        }
+        part = self._saver.part()
+        part.write_text(json_text(record), encoding="utf-8")
+        flush_folder(folder)
+        flush(part)
+        os.replace(part, folder / MANIFEST_FILE)
+        self._committed = True
+        flush_folder(folder)
+
+    def discard(self) -> None:
+        """Remove the new files, unless they count already."""
+        if not self._committed:
+            self._saver.clean()
+
+    def move(self) -> None:
+        """Give the new files their own names."""
+        _move(self._saver.folder, self._new)
+
+
+def _move(folder: Path, digests: Mapping[str, str]) -> None:
+    for name, digest in digests.items():
+        part = _waiting(folder, name, digest)
+        if part.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, folder / name)
+            flush_folder((folder / name).parent)
+
+
+def _waiting(folder: Path, name: str, digest: str) -> Path:
+    """Path of a file before it gets its own name."""
+    return folder / f".{short(MANIFEST_FILE)}.{_mark(name, digest)}.part"
+
+
+def _mark(name: str, digest: str) -> str:
+    return short(f"{name} {digest}")
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _parse(manifest: bytes, folder: Path) -> dict[str, str]:
+    """Read names and digests, which may be anything: no name leads out of the folder."""
+    try:
+        record = json.loads(manifest.decode("utf-8"))
+        if record["format"] != _FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, this version reads {_FORMAT}")
+        digests: Mapping[str, str] = record["sha256"]
+        for name, digest in digests.items():
+            inside = PurePosixPath(name)
+            if inside.is_absolute() or ".." in inside.parts or set("\\:\0") & set(name) or not name:
+                raise ValueError(f"{name!r} is no name of a file in the folder")
+            if len(digest) != 64 or not set(digest) <= _DIGITS:
+                raise ValueError(f"{digest!r} is no digest")
+        return dict(digests)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{folder / MANIFEST_FILE} is no list of the files of this folder ({error}): copy or "
+            "save the folder anew, or delete it if you trust the files."
+        ) from error
