@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._warnings import warn
 from ..models import BioCodec
 from ..signals import (
     ChannelMatch,
@@ -170,11 +170,9 @@ class CodecEstimator(SignalEstimator):
         self.centre_, self.scale_ = (np.array(values) for values in zip(*pairs, strict=True))
         silent = [name for name, s in zip(inputs.ch_names, self.scale_, strict=True) if s == 0]
         if silent:
-            warnings.warn(
+            warn(
                 f"{', '.join(silent)} constant in all trials: scaling='fit' has no scale for them, "
-                "and takes them for silent. Mark such channels as bad.",
-                UserWarning,
-                stacklevel=3,
+                "and takes them for silent. Mark such channels as bad."
             )
         return replace(inputs, centre=self.centre_, scale=self.scale_)
 

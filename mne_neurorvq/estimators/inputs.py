@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from .._warnings import warn
 from ..models import BrainRVQConfig, NeuroRVQConfig
 from ..signals import (
     ChannelMatch,
@@ -229,11 +229,9 @@ def check_montage(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> N
         )
     bads = [name for name in used if name in trials.bads]
     if bads:
-        warnings.warn(
+        warn(
             f"{_short(bads)} marked bad in X, but good in what fit saw: used nevertheless. "
-            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again.",
-            UserWarning,
-            stacklevel=4,
+            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again."
         )
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .._warnings import warn
 from ..finetuning import make_trained_net
 from ..signals import ChannelMatch, Segmentation
 from ..weights import CheckpointError
@@ -157,11 +157,7 @@ def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:
         try:
             json.dumps(parameters[name], default=_plain)
         except TypeError:
-            warnings.warn(
-                f"{name}={parameters[name]!r} is not saved: give it again before a further fit.",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn(f"{name}={parameters[name]!r} is not saved: give it again before a further fit.")
             parameters[name] = None
     if isinstance(parameters.get("class_weight"), dict):
         # JSON would turn labels into strings.

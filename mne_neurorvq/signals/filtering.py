@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import iirnotch
 
+from .._warnings import warn
 from .trials import Trials
 from .units import unit_factor
 
@@ -205,13 +205,11 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> None:
         return
     highpass, lowpass = preprocessing.band(trials.sfreq)
     if trials.highpass > _HIGHPASS_FACTOR * highpass or trials.lowpass < _LOWPASS_FACTOR * lowpass:
-        warnings.warn(
+        warn(
             f"The Epochs were filtered to {trials.highpass:g}-{trials.lowpass:g} Hz, but the model "
             f"was trained on {highpass:g}-{lowpass:g} Hz: its codes and features mean little "
             "without the missing part. mne_neurorvq.preprocess(raw, pretrained) applies the "
-            "model's filters.",
-            UserWarning,
-            stacklevel=2,
+            "model's filters."
         )
 
 
