@@ -19,7 +19,6 @@ from ..signals import (
     ChannelMatch,
     Segmentation,
     Trials,
-    check_trials_scale,
     read_signals,
     resampled_length,
     robust_statistics,
@@ -105,6 +104,9 @@ class CodecInputs(Inputs):
         scaled = scale_by(data, centre, scale).astype(np.float32)
         return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
 
+    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
+        return ~batch[0].any(axis=(1, 2))
+
     def _check_silence(
         self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]
     ) -> None:
@@ -125,6 +127,8 @@ class CodecEstimator(SignalEstimator):
     """Base of BioCodec's estimators, with the parameters ``scaling`` and ``levels``."""
 
     _system = "biocodec"
+    # Each is coded alone, and its median is subtracted.
+    _joint = False
 
     def _match(self, X: Any, config: Config) -> Inputs:
         self._levels(config.quantizer.n_levels)  # raises if there are no such levels
@@ -140,15 +144,11 @@ class CodecEstimator(SignalEstimator):
 
     def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> CodecInputs:
         unit_factor(trials.unit, UNIT)  # raises where there are no volts
-        check_trials_scale(trials, self.channel_report_)
         n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
         n_patches = -(-n_times // config.patch_size)
         padding = n_patches * config.patch_size - n_times
         segmentation = Segmentation(n_times, config.patch_size, (n_patches,), padding=padding)
         return CodecInputs(trials, self.channel_report_, segmentation, config)
-
-    def _check_signals(self, trials: Trials) -> None:
-        """Accept any offset: the median is subtracted."""
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn the scale of each channel, unless every trial has its own."""

@@ -21,11 +21,11 @@ from ..signals import (
     Segmentation,
     Trials,
     as_trials,
-    check_trials_scale,
     plan_segments,
     prepare,
     resampled_length,
     used_channels,
+    warn_of_silence,
 )
 from ..weights.systems import Config
 
@@ -103,16 +103,29 @@ class Inputs:
         ------
         list of ndarray
             What :meth:`prepared` gives, of the trials that pass the sieve.
+
+        Warns
+        -----
+        UserWarning
+            At the end, if trials were constant in every channel.
         """
         starts: Sequence[int] = range(0, len(self.trials), n_trials)
         if self.sieve is not None:
             starts = self.sieve.order(starts)
         last = len(self.trials)
         read = ((start, self.prepared(start, min(start + n_trials, last))) for start in starts)
+        silent: list[int] = []
         for start, batch in read_ahead(read):
+            silent += (start + np.flatnonzero(self._is_silent(batch))).tolist()
             passed = batch if self.sieve is None else self.sieve.sift(start, batch)
             if len(passed[0]):
                 yield passed
+        warn_of_silence(self.trials, silent)
+
+    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
+        """Which trials of a batch are constant in every channel."""
+        constant = [(part == part[..., :1]).all(axis=(1, 2)) for part in batch]
+        return np.logical_and.reduce(constant)
 
     def prepared(self, start: int, stop: int) -> Batch:
         """Prepare some trials for the model.
@@ -277,13 +290,7 @@ def plan(
     -------
     Inputs
         Trials, matches and segments.
-
-    Raises
-    ------
-    ValueError
-        If the amplitude only makes sense in another unit.
     """
-    check_trials_scale(trials, matches)
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
     if known is None or known.n_times != n_times:
         n_channels = len(used_channels(matches)[0])
