@@ -103,7 +103,7 @@ def preprocess(
     Warns
     -----
     UserWarning
-        If more than 3 % of the samples of a channel are clipped.
+        If more than 5 % of the samples of a channel are clipped.
 
     Examples
     --------

@@ -14,14 +14,14 @@ from scipy.signal import iirnotch
 from .._warnings import warn
 from .scale import check_recording_scale
 from .trials import Trials
-from .units import unit_factor
+from .units import LARGEST_UV, too_large, unit_factor
 
 # A high-pass this many times above, or a low-pass this far below the model's band has removed
 # what the model was trained on; 1-40 Hz, a common choice, is still close to 0.5-44.5 Hz.
 _HIGHPASS_FACTOR = 4.0
 _LOWPASS_FACTOR = 0.8
 # Share of the samples of a channel beyond the clip limit: blinks and a few artifacts stay below.
-_MOST_CLIPPED = 0.03
+_MOST_CLIPPED = 0.05
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def preprocess(
     Warns
     -----
     UserWarning
-        If more than 3 % of the samples of a good channel are clipped.
+        If more than 5 % of the samples of a good channel are clipped.
 
     Examples
     --------
@@ -170,6 +170,7 @@ def preprocess(
     notches = [frequency for frequency in preprocessing.notch if frequency < sfreq / 2]
     raw = raw.copy().load_data(verbose="warning")
     good = mne.pick_types(raw.info, eeg=True)
+    _check_range(raw, good)
     check_recording_scale(raw, good)
     for frequency in notches:
         _notch(raw, picks, frequency, preprocessing.notch_width)
@@ -238,6 +239,14 @@ def _notch(raw: mne.io.BaseRaw, picks: NDArray[np.intp], frequency: float, width
         phase="zero",
         verbose="warning",
     )
+
+
+def _check_range(raw: mne.io.BaseRaw, picks: NDArray[np.intp]) -> None:
+    """Raise if a value of a loaded recording would overflow in the filters or the model."""
+    for pick in picks:
+        peak = np.abs(raw.get_data([pick])).max()
+        if peak > LARGEST_UV * unit_factor("uV", "V"):  # NaN is not
+            raise ValueError(too_large(f"Channel {raw.ch_names[pick]!r}", peak, "V"))
 
 
 def _warn_of_clipping(raw: mne.io.BaseRaw, picks: NDArray[np.intp], limit: float) -> None:

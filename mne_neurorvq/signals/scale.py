@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .units import LARGEST_UV, UNITLESS, VOLTS_PER_UNIT, check_unit, too_large, unit_factor
+from .units import UNITLESS, check_unit, unit_factor
 
 # All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
 # for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
@@ -31,10 +31,11 @@ PIECE = 2.0
 # Pieces of a recording that are judged.
 _TO_JUDGE = 64
 # Trials of another unit differ from the others by this factor, but among themselves by less. They
-# are this share of the trials, or several in a row: fewer may be an artifact, or flat.
+# are this share of the trials, or of a recording, where artifacts have not been rejected yet: fewer
+# may be artifacts, or flat.
 _OTHER_UNIT = 100.0
 _LEAST_SHARE = 0.1
-_LEAST_RUN = 3
+_LEAST_SHARE_OF_RECORDING = 0.2
 # Deviations this far below the others, or below so many roundings, are none.
 _DUST = 1e-9
 _ROUNDINGS = 100
@@ -60,7 +61,7 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     ------
     ValueError
         If that is less than 0.1 uV or more than 2 mV, with the unit that would be right or the
-        factor that is missing.
+        factor that is missing. Of signals of less than 50 samples only a level below 1 nV is told.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     Traceback (most recent call last):
         ...
     ValueError: The signals are said to be in 'uV' but their typical standard deviation would be
-    2e-05 uV, which looks like volts: pass unit='V'.
+    1.98e-05 uV, which looks like volts: pass unit='V'.
     """
     check_unit(unit)
     signals = np.atleast_1d(np.asarray(data, dtype=np.float64))
@@ -110,10 +111,8 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     >>> info = mne.create_info(["Cz"], 250.0, "eeg")
     >>> check_recording_scale(mne.io.RawArray(1e-6 * microvolts, info, verbose=False), [0])
     """
-    for pick in picks:
-        peak = np.abs(raw.get_data([pick], verbose="error")).max()
-        if peak > LARGEST_UV * VOLTS_PER_UNIT["uV"]:
-            raise ValueError(too_large(f"Channel {raw.ch_names[pick]!r}", peak, "V"))
+    if not len(picks):
+        return
     size = min(raw.n_times, max(1, round(PIECE * raw.info["sfreq"])))
     starts = np.unique(np.linspace(0, raw.n_times - size, _TO_JUDGE).round().astype(int))
     deviations = [
@@ -124,7 +123,7 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
         for start in starts.tolist()
     ]
     levels = levels_of(np.stack(deviations), "V")
-    wrong = misfits(levels, size)
+    wrong = misfits(levels, size, _LEAST_SHARE_OF_RECORDING)
     if not wrong.any():
         return
     who = "The signals of the recording"
@@ -140,7 +139,8 @@ def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float6
     count = max(1, n_times // piece)
     size = n_times // count
     pieces = signals[..., : count * size].reshape(*signals.shape[:-1], count, size)
-    deviations = np.nan_to_num(pieces.std(axis=-1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviations = np.nan_to_num(pieces.std(axis=-1), posinf=1e150)
     rounding = _ROUNDINGS * np.finfo(np.float64).eps * np.abs(pieces).max(axis=-1)
     return median_of_moving(np.where(deviations > rounding, deviations, 0.0))
 
@@ -162,11 +162,14 @@ def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]
 
 def outside(levels: Any, n_times: int) -> Any:
     """Which levels, of trials of some length, are not those of biosignals; 0 is one."""
-    smallest = _SMALLEST if n_times >= FEWEST_SAMPLES else _SMALLEST_OF_FEW
-    return (levels > _LARGEST) | ((levels > 0) & (levels < smallest))
+    if n_times < FEWEST_SAMPLES:
+        return (levels > 0) & (levels < _SMALLEST_OF_FEW)
+    return (levels > _LARGEST) | ((levels > 0) & (levels < _SMALLEST))
 
 
-def misfits(levels: NDArray[np.float64], n_times: int) -> NDArray[np.bool_]:
+def misfits(
+    levels: NDArray[np.float64], n_times: int, least_share: float = _LEAST_SHARE
+) -> NDArray[np.bool_]:
     """Which trials of a recording are in another unit: all, a group of them, or none."""
     moving = levels > _DUST * levels.max()
     if not moving.any():
@@ -175,21 +178,12 @@ def misfits(levels: NDArray[np.float64], n_times: int) -> NDArray[np.bool_]:
     wrong = moving & outside(levels, n_times)
     if outside(typical, n_times):
         return wrong if wrong.any() else moving
-    for side in (
-        wrong & (levels > typical * _OTHER_UNIT),
-        wrong & (levels < typical / _OTHER_UNIT),
-    ):
-        if _is_group(side[moving], levels[side]):
-            return side
-    return moving & (levels > _IMPOSSIBLE)
-
-
-def _is_group(side: NDArray[np.bool_], levels: NDArray[np.float64]) -> bool:
-    """Whether trials on one side of the others are more than an artifact or a gap."""
-    if side.sum() < 2 or levels.max() > _OTHER_UNIT * levels.min():
-        return False
-    in_a_row = np.convolve(side, np.ones(_LEAST_RUN)).max() >= _LEAST_RUN
-    return bool(side.mean() >= _LEAST_SHARE or in_a_row)
+    for apart in (levels > typical * _OTHER_UNIT, levels < typical / _OTHER_UNIT):
+        group = levels[wrong & apart]
+        enough = len(group) > 1 and len(group) >= least_share * moving.sum()
+        if enough and group.max() <= _OTHER_UNIT * group.min():
+            return wrong & apart
+    return wrong & (levels > _IMPOSSIBLE)
 
 
 def unit_error(
