@@ -105,7 +105,8 @@ class CodecInputs(Inputs):
         return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
 
     def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
-        return ~batch[0].any(axis=(1, 2))
+        silent: NDArray[np.bool_] = ~batch[0].any(axis=(1, 2))
+        return silent
 
     def _check_silence(
         self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]

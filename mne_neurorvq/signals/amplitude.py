@@ -49,7 +49,8 @@ def check_amplitude(
     Some trials, spread evenly over all, are read. The unit is judged for each item of a list of
     Epochs or datasets that has more than one trial, and within each of them, or an array, for
     groups of trials that differ from the others by orders of magnitude. A single trial may be an
-    artifact, or flat, and raises only where no amplifier could have recorded it.
+    artifact, or flat, and raises only in Epochs and datasets, if no amplifier could have recorded
+    it.
 
     Parameters
     ----------
@@ -96,8 +97,9 @@ def check_amplitude(
     members = [np.isin(chosen, indices) for _, indices in recordings]
     if trials.unit != UNITLESS:
         levels = levels_of(deviations, trials.unit)
+        recorded = trials.ch_types is not None
         for (number, indices), member in zip(recordings, members, strict=True):
-            wrong = misfits(levels[member], trials.n_times)
+            wrong = misfits(levels[member], trials.n_times, recorded=recorded)
             if wrong.any():
                 # All the trials of the recording are read only now, to name those that are wrong.
                 every = levels_of(_measure(trials, picks, indices)[0], trials.unit)

@@ -20,7 +20,7 @@ _SMALLEST = 0.1
 _LARGEST = 2e3
 # What signals are brought to.
 USUAL = 20.0
-# No amplifier reaches a volt, so that a single trial beyond needs no others to confirm it.
+# No amplifier reaches a volt.
 _IMPOSSIBLE = 1e6
 # Of windows so short, such as the tables of scikit-learn's checks, deviations say little.
 FEWEST_SAMPLES = 50
@@ -168,9 +168,16 @@ def outside(levels: Any, n_times: int) -> Any:
 
 
 def misfits(
-    levels: NDArray[np.float64], n_times: int, least_share: float = _LEAST_SHARE
+    levels: NDArray[np.float64],
+    n_times: int,
+    least_share: float = _LEAST_SHARE,
+    *,
+    recorded: bool = True,
 ) -> NDArray[np.bool_]:
-    """Which trials of a recording are in another unit: all, a group of them, or none."""
+    """Which trials of a recording are in another unit: all, a group of them, or none.
+
+    What was recorded by an amplifier cannot exceed its range, not even in a single trial.
+    """
     moving = levels > _DUST * levels.max()
     if not moving.any():
         return moving
@@ -183,7 +190,8 @@ def misfits(
         enough = len(group) > 1 and len(group) >= least_share * moving.sum()
         if enough and group.max() <= _OTHER_UNIT * group.min():
             return wrong & apart
-    return wrong & (levels > _IMPOSSIBLE)
+    impossible = wrong & (levels > _IMPOSSIBLE)
+    return impossible if recorded or impossible.sum() > 1 else np.zeros_like(moving)
 
 
 def unit_error(

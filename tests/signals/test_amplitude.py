@@ -96,12 +96,20 @@ def test_trials_of_a_recording_are_found_in_any_order():
     assert "by 1e6" in str(raised.value)
 
 
-@pytest.mark.parametrize("n_trials", [1, 40])
-def test_microvolts_stored_as_volts_are_found_in_a_single_trial(n_trials):
-    X = np.concatenate([microvolts(1.0, n_trials=n_trials), microvolts(1e6, n_trials=1)])
-    with pytest.raises(
-        ValueError, match=f"Trial {n_trials}: .* by 1e-6" if n_trials > 1 else "1e-6"
-    ):
+def test_microvolts_stored_as_volts_are_found_in_a_single_trial_of_a_recording():
+    joined = mne.concatenate_epochs([make(n_trials=40), make(1e6, n_trials=1)], verbose="error")
+    singles = [make(f, n_trials=1) for f in (1.0, 1.0, 1e6, 1.0)]
+    for given, place in ((joined, 40), (singles, 2)):
+        with pytest.raises(ValueError, match=rf"Trial {place}: .* by 1e-6"):
+            check(given)
+
+
+def test_few_trials_of_an_array_that_no_amplifier_records_are_found():
+    X = microvolts(1.0, n_trials=60)
+    X[7] *= 1e6
+    check(X, **ARRAY)  # one may be anything
+    X[8] *= 1e6
+    with pytest.raises(ValueError, match=r"Trials 7-8: .* multiply trials 7-8 by 1e-6"):
         check(X, **ARRAY)
 
 
