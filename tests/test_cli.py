@@ -384,3 +384,15 @@ def test_a_file_that_is_no_recording_is_named_with_what_mne_said(tmp_path, capsy
     notes.write_text("no recording")
     assert _run("tokenize", notes, "-o", tmp_path / "out", *TINY_MODEL) == 1
     assert f"{notes}: MNE cannot read it: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["tokenize", "embed", "reconstruct"])
+def test_a_recording_in_another_unit_is_refused_before_filters_hide_it(
+    command, recordings, tmp_path, capsys
+):
+    raw = mne.io.read_raw_fif(recordings[0], preload=True, verbose="error")
+    raw.apply_function(lambda x: 1e6 * x).save(tmp_path / "wrong_eeg.fif", verbose="error")
+    found = main([command, str(tmp_path / "wrong_eeg.fif"), "-o", str(tmp_path), *TINY_MODEL])
+    assert found == 1
+    assert "multiply the recording by 1e-6" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong_eeg.fif"]

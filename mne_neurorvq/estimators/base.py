@@ -14,7 +14,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
-from ..signals import ChannelMatch, Segmentation, Trials, check_band, check_offset, match_channels
+from ..signals import (
+    ChannelMatch,
+    Segmentation,
+    Trials,
+    check_amplitude,
+    check_band,
+    match_channels,
+)
 from ..weights.registry import SystemName
 from ..weights.systems import SYSTEMS, Config
 from .inference import resolve_batch_size, resolve_device, run_batches
@@ -33,6 +40,10 @@ class SignalEstimator(BaseEstimator):
 
     #: Whose architecture the model must have.
     _system: ClassVar[SystemName]
+    #: Whether the model sees all channels together, so that a broken one spoils the others.
+    _joint: ClassVar[bool] = True
+    #: What fit has warned of: it is not said again of other trials.
+    _told: frozenset[str] = frozenset()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -45,8 +56,8 @@ class SignalEstimator(BaseEstimator):
         trials = read_trials(self, X, config, reset=True)
         check_band(trials, preprocessing_of(config))
         self.channel_report_ = self._choose_channels(trials, config)
+        self._told = check_amplitude(trials, self.channel_report_, joint=self._joint)
         inputs = self._plan(trials, config)
-        self._check_signals(trials)
         self.config_ = config
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
@@ -57,6 +68,7 @@ class SignalEstimator(BaseEstimator):
         """Trials with the channels that fit saw."""
         trials = read_trials(self, X, self.config_, reset=False)
         check_montage(trials, self._fitted_names, self.ch_names_)
+        check_amplitude(trials, self.channel_report_, joint=self._joint, told=self._told)
         return self._plan(trials, self.config_, self.segmentation_)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
@@ -76,9 +88,6 @@ class SignalEstimator(BaseEstimator):
 
     def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> Inputs:
         return plan(trials, self.channel_report_, config, known)
-
-    def _check_signals(self, trials: Trials) -> None:
-        check_offset(trials, self.channel_report_)
 
     def _trials_per_pass(
         self, batch_size: int | str, n_channels: int, n_patches: int, device: torch.device

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -14,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._warnings import warn
 from ..models import BioCodec
 from ..signals import (
     ChannelMatch,
     Segmentation,
     Trials,
-    check_trials_scale,
     read_signals,
     resampled_length,
     robust_statistics,
@@ -105,6 +104,10 @@ class CodecInputs(Inputs):
         scaled = scale_by(data, centre, scale).astype(np.float32)
         return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
 
+    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
+        silent: NDArray[np.bool_] = ~batch[0].any(axis=(1, 2))
+        return silent
+
     def _check_silence(
         self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]
     ) -> None:
@@ -125,6 +128,8 @@ class CodecEstimator(SignalEstimator):
     """Base of BioCodec's estimators, with the parameters ``scaling`` and ``levels``."""
 
     _system = "biocodec"
+    # Each is coded alone, and its median is subtracted.
+    _joint = False
 
     def _match(self, X: Any, config: Config) -> Inputs:
         self._levels(config.quantizer.n_levels)  # raises if there are no such levels
@@ -140,15 +145,11 @@ class CodecEstimator(SignalEstimator):
 
     def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> CodecInputs:
         unit_factor(trials.unit, UNIT)  # raises where there are no volts
-        check_trials_scale(trials, self.channel_report_)
         n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
         n_patches = -(-n_times // config.patch_size)
         padding = n_patches * config.patch_size - n_times
         segmentation = Segmentation(n_times, config.patch_size, (n_patches,), padding=padding)
         return CodecInputs(trials, self.channel_report_, segmentation, config)
-
-    def _check_signals(self, trials: Trials) -> None:
-        """Accept any offset: the median is subtracted."""
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn the scale of each channel, unless every trial has its own."""
@@ -170,11 +171,9 @@ class CodecEstimator(SignalEstimator):
         self.centre_, self.scale_ = (np.array(values) for values in zip(*pairs, strict=True))
         silent = [name for name, s in zip(inputs.ch_names, self.scale_, strict=True) if s == 0]
         if silent:
-            warnings.warn(
+            warn(
                 f"{', '.join(silent)} constant in all trials: scaling='fit' has no scale for them, "
-                "and takes them for silent. Mark such channels as bad.",
-                UserWarning,
-                stacklevel=3,
+                "and takes them for silent. Mark such channels as bad."
             )
         return replace(inputs, centre=self.centre_, scale=self.scale_)
 

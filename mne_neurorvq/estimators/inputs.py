@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from .._warnings import warn
 from ..models import BrainRVQConfig, NeuroRVQConfig
 from ..signals import (
     ChannelMatch,
@@ -21,11 +21,11 @@ from ..signals import (
     Segmentation,
     Trials,
     as_trials,
-    check_trials_scale,
     plan_segments,
     prepare,
     resampled_length,
     used_channels,
+    warn_of_silence,
 )
 from ..weights.systems import Config
 
@@ -103,16 +103,29 @@ class Inputs:
         ------
         list of ndarray
             What :meth:`prepared` gives, of the trials that pass the sieve.
+
+        Warns
+        -----
+        UserWarning
+            At the end, if trials were constant in every channel.
         """
         starts: Sequence[int] = range(0, len(self.trials), n_trials)
         if self.sieve is not None:
             starts = self.sieve.order(starts)
         last = len(self.trials)
         read = ((start, self.prepared(start, min(start + n_trials, last))) for start in starts)
+        silent: list[int] = []
         for start, batch in read_ahead(read):
+            silent += (start + np.flatnonzero(self._is_silent(batch))).tolist()
             passed = batch if self.sieve is None else self.sieve.sift(start, batch)
             if len(passed[0]):
                 yield passed
+        warn_of_silence(self.trials, silent)
+
+    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
+        """Which trials of a batch are constant in every channel."""
+        constant = [(part == part[..., :1]).all(axis=(1, 2)) for part in batch]
+        return np.logical_and.reduce(constant)
 
     def prepared(self, start: int, stop: int) -> Batch:
         """Prepare some trials for the model.
@@ -229,11 +242,9 @@ def check_montage(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> N
         )
     bads = [name for name in used if name in trials.bads]
     if bads:
-        warnings.warn(
+        warn(
             f"{_short(bads)} marked bad in X, but good in what fit saw: used nevertheless. "
-            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again.",
-            UserWarning,
-            stacklevel=4,
+            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again."
         )
 
 
@@ -279,13 +290,7 @@ def plan(
     -------
     Inputs
         Trials, matches and segments.
-
-    Raises
-    ------
-    ValueError
-        If the amplitude only makes sense in another unit.
     """
-    check_trials_scale(trials, matches)
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
     if known is None or known.n_times != n_times:
         n_channels = len(used_channels(matches)[0])

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from .._warnings import warn
 
 T = TypeVar("T")
 
@@ -99,11 +100,9 @@ class Passes:
                 if self._size == 1:
                     raise
                 self._size //= 2
-                warnings.warn(
+                warn(
                     f"{part.stop - part.start} trials at a time do not fit into memory: going on "
-                    f"with {self._size}. Set batch_size={self._size} to begin with that.",
-                    UserWarning,
-                    stacklevel=2,
+                    f"with {self._size}. Set batch_size={self._size} to begin with that."
                 )
                 continue
             yield part, outputs

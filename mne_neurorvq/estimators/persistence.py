@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._warnings import warn
 from .._writing import json_text, saving
 from ..finetuning import make_trained_net
 from ..signals import ChannelMatch, Segmentation
@@ -78,6 +78,7 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "segmentation": asdict(estimator.segmentation_),
         "channel_report": [asdict(match) for match in estimator.channel_report_],
         "fitted_names": list(estimator._fitted_names),
+        "told": sorted(estimator._told),
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
         "history": estimator.history_,
@@ -134,6 +135,7 @@ def restore(
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
+    estimator._told = frozenset(record.get("told", ()))  # earlier versions did not write it
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
         estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
@@ -200,11 +202,7 @@ def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:
         try:
             json.dumps(parameters[name], default=_plain)
         except TypeError:
-            warnings.warn(
-                f"{name}={parameters[name]!r} is not saved: give it again before a further fit.",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn(f"{name}={parameters[name]!r} is not saved: give it again before a further fit.")
             parameters[name] = None
     if isinstance(parameters.get("class_weight"), dict):
         # JSON would turn labels into strings.

@@ -97,7 +97,13 @@ def preprocess(
     Raises
     ------
     ValueError
-        If the recording has no channel of the modality or too low a rate.
+        If the recording has no channel of the modality or too low a rate, or plainly another unit
+        than volts.
+
+    Warns
+    -----
+    UserWarning
+        If more than 5 % of the samples of a channel are clipped.
 
     Examples
     --------

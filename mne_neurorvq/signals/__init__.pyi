@@ -9,10 +9,10 @@ __all__ = [
     "Trials",
     "as_array_like",
     "as_trials",
+    "check_amplitude",
     "check_band",
-    "check_offset",
+    "check_recording_scale",
     "check_scale",
-    "check_trials_scale",
     "cut",
     "join",
     "match_channels",
@@ -29,8 +29,10 @@ __all__ = [
     "unit_factor",
     "use_channels",
     "used_channels",
+    "warn_of_silence",
 ]
 
+from .amplitude import check_amplitude, warn_of_silence
 from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
 from .channels import ChannelMatch, match_channels, used_channels
@@ -42,9 +44,10 @@ from .filtering import (
     check_band,
     preprocess,
 )
-from .preparation import check_offset, check_trials_scale, prepare, read_signals, restore
+from .preparation import prepare, read_signals, restore
 from .resampling import resample, resampled_length
+from .scale import check_recording_scale, check_scale
 from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
 from .trials import Trials, as_trials
-from .units import check_scale, unit_factor
+from .units import unit_factor

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
+from .._warnings import warn
 from .channels import (
     MARKED_BAD,
     TYPES,
@@ -87,10 +87,8 @@ def use_channels(
             "set_channel_types says what channels hold."
         )
     if left_out:
-        warnings.warn(
+        warn(
             f"{len(left_out)} of {len(matches)} channels are left out of the model: "
-            f"{list_by_reason(left_out)}.",
-            UserWarning,
-            stacklevel=2,
+            f"{list_by_reason(left_out)}."
         )
     return matches

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warnings import warn
 from .sites import MAX_DISTANCE_MM, nearest_sites
 
 ChannelMode = Literal["match", "strict", "interpolate"]
@@ -333,11 +333,9 @@ def _report(
             f"{list_by_reason(unmatched)}. Rename them, drop them, or pass channels='match'."
         )
     if mode != "strict" and left_out:
-        warnings.warn(
+        warn(
             f"{len(left_out)} of {len(matches)} channels are left out of the model: "
-            f"{list_by_reason(left_out)}.",
-            UserWarning,
-            stacklevel=3,
+            f"{list_by_reason(left_out)}."
         )
 
 

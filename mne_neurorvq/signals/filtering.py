@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import iirnotch
 
+from .._warnings import warn
+from .scale import check_recording_scale
 from .trials import Trials
-from .units import unit_factor
+from .units import LARGEST_UV, too_large, unit_factor
 
 # A high-pass this many times above, or a low-pass this far below the model's band has removed
 # what the model was trained on; 1-40 Hz, a common choice, is still close to 0.5-44.5 Hz.
 _HIGHPASS_FACTOR = 4.0
 _LOWPASS_FACTOR = 0.8
+# Share of the samples of a channel beyond the clip limit: blinks and a few artifacts stay below.
+_MOST_CLIPPED = 0.05
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,13 @@ def preprocess(
     TypeError
         If ``raw`` is not a continuous recording: trials are too short for these filters.
     ValueError
-        If it has no EEG channel or too low a rate.
+        If it has no EEG channel or too low a rate, or if its amplitude, judged before anything is
+        changed, only makes sense in another unit than volts (:func:`check_recording_scale`).
+
+    Warns
+    -----
+    UserWarning
+        If more than 5 % of the samples of a good channel are clipped.
 
     Examples
     --------
@@ -160,6 +169,9 @@ def preprocess(
     highpass, lowpass = preprocessing.band(sfreq)
     notches = [frequency for frequency in preprocessing.notch if frequency < sfreq / 2]
     raw = raw.copy().load_data(verbose="warning")
+    good = mne.pick_types(raw.info, eeg=True)
+    _check_range(raw, good)
+    check_recording_scale(raw, good)
     for frequency in notches:
         _notch(raw, picks, frequency, preprocessing.notch_width)
     raw.filter(
@@ -173,6 +185,7 @@ def preprocess(
     )
     if preprocessing.clip is not None:
         limit = preprocessing.clip * unit_factor(preprocessing.unit, "V")
+        _warn_of_clipping(raw, good, limit)
         raw.apply_function(_clip, picks=picks, limit=limit, verbose="warning")
     if average_reference:
         raw.set_eeg_reference("average", projection=False, verbose="warning")
@@ -205,13 +218,11 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> None:
         return
     highpass, lowpass = preprocessing.band(trials.sfreq)
     if trials.highpass > _HIGHPASS_FACTOR * highpass or trials.lowpass < _LOWPASS_FACTOR * lowpass:
-        warnings.warn(
+        warn(
             f"The Epochs were filtered to {trials.highpass:g}-{trials.lowpass:g} Hz, but the model "
             f"was trained on {highpass:g}-{lowpass:g} Hz: its codes and features mean little "
             "without the missing part. mne_neurorvq.preprocess(raw, pretrained) applies the "
-            "model's filters.",
-            UserWarning,
-            stacklevel=2,
+            "model's filters."
         )
 
 
@@ -228,6 +239,32 @@ def _notch(raw: mne.io.BaseRaw, picks: NDArray[np.intp], frequency: float, width
         phase="zero",
         verbose="warning",
     )
+
+
+def _check_range(raw: mne.io.BaseRaw, picks: NDArray[np.intp]) -> None:
+    """Raise if a value of a loaded recording would overflow in the filters or the model."""
+    for pick in picks:
+        peak = np.abs(raw.get_data([pick])).max()
+        if peak > LARGEST_UV * unit_factor("uV", "V"):  # NaN is not
+            raise ValueError(too_large(f"Channel {raw.ch_names[pick]!r}", peak, "V"))
+
+
+def _warn_of_clipping(raw: mne.io.BaseRaw, picks: NDArray[np.intp], limit: float) -> None:
+    """Name the channels, in the worst first, of which clipping changes more than a little."""
+    shares = {
+        raw.ch_names[pick]: float((np.abs(raw.get_data([pick])) > limit).mean()) for pick in picks
+    }
+    worst = sorted(
+        (name for name in shares if shares[name] > _MOST_CLIPPED), key=lambda n: -shares[n]
+    )
+    if worst:
+        named = ", ".join(f"{name!r} ({shares[name]:.0%})" for name in worst[:20])
+        more = f" and {len(worst) - 20} more channels" if len(worst) > 20 else ""
+        warn(
+            f"Clipping at {limit * unit_factor('V', 'uV'):g} uV, as the model expects, flattens "
+            f"many samples of {named}{more}. Mark broken channels as bad (raw.info['bads']) or "
+            "repair them (raw.interpolate_bads), and annotate artifacts as BAD before preprocess."
+        )
 
 
 def _clip(signal: NDArray[np.float64], limit: float) -> NDArray[np.float64]:

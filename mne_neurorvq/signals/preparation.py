@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,13 +13,7 @@ from .channels import ChannelMatch, used_channels
 from .resampling import resample
 from .segments import Segmentation, cut, join
 from .trials import Trials
-from .units import check_scale, typical_deviation, unit_factor
-
-_TRIALS_TO_JUDGE = 8
-# Offsets beyond this many standard deviations make reconstructions plainly worse.
-_LARGEST_OFFSET = 3.0
-# Models square and sum in single precision: beyond this their codes and features are nonsense.
-_LARGEST = 1e15
+from .units import unit_factor
 
 
 def prepare(
@@ -131,16 +124,7 @@ def read_signals(
     data: NDArray[Any] = trials.read(start, stop, picks)
     if factor != 1:
         data = data * factor
-    data = resample(data, trials.sfreq, sfreq)
-    peaks = np.abs(data).max(axis=-1)
-    if peaks.max() > _LARGEST:
-        trial, channel = np.argwhere(peaks > _LARGEST)[0]
-        raise ValueError(
-            f"Trial {start + trial}, channel {trials.ch_names[picks[channel]]!r} has values up to "
-            f"{peaks[trial, channel]:.3g} {unit}, too large for single precision: check the unit "
-            "and drop broken trials."
-        )
-    return data
+    return resample(data, trials.sfreq, sfreq)
 
 
 def restore(
@@ -193,79 +177,3 @@ def restore(
     joined = join(segments, segmentation).astype(np.float64)
     resampled = resample(joined, model_sfreq, sfreq, n_times=n_times)
     return resampled * unit_factor(model_unit, unit)
-
-
-def check_trials_scale(trials: Trials, matches: Sequence[ChannelMatch]) -> None:
-    """Raise if the amplitude of trials only makes sense in another unit.
-
-    A few trials, spread evenly over all, are read and judged together by :func:`check_scale`, so
-    the verdict depends neither on batches nor on a single flat trial.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials.
-    matches : sequence of ChannelMatch
-        What :func:`match_channels` said about their channels; only used ones are judged.
-
-    Raises
-    ------
-    ValueError
-        As in :func:`check_scale`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import as_trials, match_channels
-    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((5, 1, 200))
-    >>> trials = as_trials(volts, ch_names=["Cz"], sfreq=200.0, unit="V")
-    >>> check_trials_scale(trials, match_channels(["Cz"], ["cz"]))
-    """
-    check_scale(_some_trials(trials, matches), trials.unit)
-
-
-def check_offset(trials: Trials, matches: Sequence[ChannelMatch]) -> None:
-    """Warn if signals lie far from zero, as those of DC-coupled amplifiers do.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials; arrays, which need not be of a recording, always pass.
-    matches : sequence of ChannelMatch
-        What :func:`match_channels` said about their channels; only used ones are judged.
-
-    Warns
-    -----
-    UserWarning
-        If the mean of windows is more than 3 times their typical standard deviation.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import as_trials, check_offset, match_channels
-    >>> signals = 10 * np.random.default_rng(0).standard_normal((5, 1, 200))
-    >>> trials = as_trials(signals, ch_names=["Cz"], sfreq=200.0)
-    >>> check_offset(trials, match_channels(["Cz"], ["cz"]))
-    """
-    if trials.highpass is None:
-        return
-    data = _some_trials(trials, matches)
-    # The median over trials: an artifact is no offset. One channel spoils the others' codes.
-    means = np.median(np.abs(data.mean(axis=-1)), axis=0)
-    offset, typical = float(np.sqrt(np.mean(means**2))), typical_deviation(data)
-    if 0 < _LARGEST_OFFSET * typical < offset:
-        warnings.warn(
-            f"The signals lie {offset:.3g} {trials.unit} from zero, {offset / typical:.0f} times "
-            "their standard deviation, but models are trained on high-passed signals: codes and "
-            "features mean little. mne_neurorvq.preprocess(raw, pretrained) applies the model's "
-            "filters.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _some_trials(trials: Trials, matches: Sequence[ChannelMatch]) -> NDArray[np.float64]:
-    """Read a few trials, spread evenly over all, from which to judge them."""
-    picks, _ = used_channels(matches)
-    some = np.unique(np.linspace(0, len(trials) - 1, _TRIALS_TO_JUDGE).round().astype(int))
-    return np.concatenate([trials.read(int(i), int(i) + 1, picks) for i in some])

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .._warnings import warn
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,9 @@ def plan_segments(
         )
     padding = max(patch_size - n_times, 0)
     if padding:
-        warnings.warn(
+        warn(
             f"Windows of {n_times} samples (at the model's rate) are shorter than one patch of "
-            f"{patch_size} samples and are padded by reflection to one patch.",
-            UserWarning,
-            stacklevel=2,
+            f"{patch_size} samples and are padded by reflection to one patch."
         )
     n_patches = -(-n_times // patch_size)
     overlap = n_patches * patch_size - n_times - padding

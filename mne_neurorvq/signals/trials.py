@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .arrays import as_array, check_real, check_shape
 from .sources import Block, Reader, blocks_of, check_same, electrode_positions
-from .units import check_unit
+from .units import LARGEST_UV, UNITLESS, check_unit, too_large, unit_factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,8 @@ class Trials:
         Number of trials.
     reader : callable
         ``reader(start, stop, picks)``, used by :meth:`read`.
+    starts : tuple of int
+        The first trial of each item, where X was a list of Epochs or a dataset of several.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class Trials:
     lowpass: float | None
     n_trials: int
     reader: Reader = field(repr=False)
+    starts: tuple[int, ...] = (0,)
 
     def __len__(self) -> int:
         return self.n_trials
@@ -107,7 +110,8 @@ class Trials:
         Raises
         ------
         ValueError
-            If a sample is NaN or infinite (trial and channel are named), or data are complex.
+            If a sample is NaN, infinite or too large for a model that computes in single precision
+            (trial and channel are named), or data are complex.
 
         Examples
         --------
@@ -124,11 +128,16 @@ class Trials:
         data = self.reader(start, stop, None if picks is None else list(picks))
         check_real(data)
         data = np.asarray(data, dtype=np.float64)
-        if not np.isfinite(data).all():
-            trial, channel = np.argwhere(~np.isfinite(data).all(axis=-1))[0]
+        peaks = np.abs(data).max(axis=-1)
+        fine = peaks <= LARGEST_UV * (1 if self.unit == UNITLESS else unit_factor("uV", self.unit))
+        if not fine.all():  # neither is NaN
+            trial, channel = np.argwhere(~fine)[0]
+            where = f"Trial {start + trial}, channel {self.ch_names[indices[channel]]!r}"
+            if np.isfinite(peaks[trial, channel]):
+                raise ValueError(too_large(where, peaks[trial, channel], self.unit))
             raise ValueError(
-                f"Trial {start + trial}, channel {self.ch_names[indices[channel]]!r} contains NaN "
-                "or inf. Repair or drop the trial (epochs.drop), or mark the channel as bad."
+                f"{where} contains NaN or inf. Repair or drop the trial (epochs.drop), or mark the "
+                "channel as bad."
             )
         return data
 
@@ -234,6 +243,7 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
         lowpass=min(block.info["lowpass"] for block in blocks),
         n_trials=n_trials,
         reader=partial(_read_blocks, blocks, starts.tolist()),
+        starts=tuple(starts[:-1].tolist()),
     )
 
 

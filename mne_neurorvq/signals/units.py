@@ -1,23 +1,17 @@
 # License: BSD-3-Clause
-"""Units of signals: factors between them, and a check that a unit can be true."""
+"""Units of signals, the factors between them, and the largest values."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 #: Units in volts. ``"100uV"`` is BrainRVQ's (microvolts / 100); ``"au"`` has no volts.
 VOLTS_PER_UNIT = {"V": 1.0, "mV": 1e-3, "100uV": 1e-4, "uV": 1e-6}
 UNITLESS = "au"
 
-# Spontaneous biosignals measured with electrodes lie well between these, in microvolts: below the
-# first is what amplifiers add of themselves.
-_SMALLEST_UV = 0.1
-_LARGEST_UV = 1e4
-# Millivolts taken for microvolts lie above, volts below.
-_VOLTS_BELOW_UV = 1e-3
-# Of windows so short, such as the tables of scikit-learn's checks, small deviations say nothing.
-_FEWEST_SAMPLES = 50
+#: Models square and sum in single precision: beyond this many microvolts, or arbitrary units, their
+#: codes and features are nonsense.
+LARGEST_UV = 1e15
 
 
 def unit_factor(from_unit: str, to_unit: str) -> float:
@@ -82,68 +76,9 @@ def check_unit(unit: str) -> None:
         raise ValueError(f"unit={unit!r} is unknown: use one of {', '.join(map(repr, known))}.")
 
 
-def check_scale(data: NDArray[np.floating], unit: str) -> None:
-    """Raise if the amplitude of signals only makes sense in another unit.
-
-    The amplitude judged is the standard deviation around the median of each trial and channel,
-    of which the median over all that are not constant is taken: neither the offset of a
-    DC-coupled amplifier, nor a broken channel, nor an artifact decides. Zeros pass.
-
-    Parameters
-    ----------
-    data : array, shape (..., n_times)
-        Signals of the model's own channels (no trigger channels), in ``unit``.
-    unit : str
-        The unit that the data are said to be in.
-
-    Raises
-    ------
-    ValueError
-        If more than 10 mV is found in data said to be volts or millivolts (they are microvolts),
-        less than 1 nV in data said to be microvolts or millivolts (they are volts), or less than
-        0.1 uV in data said to be microvolts (they are millivolts).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import check_scale
-    >>> rng = np.random.default_rng(0)
-    >>> microvolts = 20 * rng.standard_normal((2, 3, 200))
-    >>> check_scale(microvolts, "uV")
-    >>> check_scale(1e-6 * microvolts, "uV")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    ValueError: The signals are said to be in 'uV' but ... looks like volts: pass unit='V'.
-    """
-    check_unit(unit)
-    if unit == UNITLESS:
-        return
-    typical = typical_deviation(np.asarray(data, dtype=np.float64)) * unit_factor(unit, "uV")
-    said = f"The signals are said to be in {unit!r} but their typical standard deviation would be "
-    if unit == "V" and typical > _LARGEST_UV:
-        raise ValueError(
-            f"{said}{typical * 1e-6:.3g} V, which looks like microvolts stored as volts: multiply "
-            "Epochs or Raw by 1e-6 (epochs.apply_function(lambda x: x * 1e-6)); for an array pass "
-            "unit='uV'."
-        )
-    if unit == "mV" and typical > _LARGEST_UV:
-        raise ValueError(
-            f"{said}{typical * 1e-3:.3g} mV, which looks like microvolts: pass unit='uV'."
-        )
-    if unit in ("mV", "100uV", "uV") and 0 < typical < _VOLTS_BELOW_UV:
-        raise ValueError(f"{said}{typical:.3g} uV, which looks like volts: pass unit='V'.")
-    if unit == "uV" and 0 < typical < _SMALLEST_UV and data.shape[-1] >= _FEWEST_SAMPLES:
-        raise ValueError(
-            f"{said}{typical:.3g} uV, less than amplifiers add of themselves, which looks like "
-            "millivolts: pass unit='mV'."
-        )
-
-
-def typical_deviation(data: NDArray[np.float64]) -> float:
-    """Median standard deviation of the signals that are not constant; 0 if all are."""
-    if data.size == 0:
-        return 0.0
-    centred = data - np.median(data, axis=-1, keepdims=True)
-    deviations = np.sqrt(np.mean(centred**2, axis=-1))
-    moving = deviations[deviations > 0]
-    return float(np.median(moving)) if moving.size else 0.0
+def too_large(where: str, peak: float, unit: str) -> str:
+    """Say that a value is beyond what models can hold."""
+    return (
+        f"{where} has values up to {peak:.3g} {unit}, too large for single precision: check the "
+        "unit and drop what is broken."
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from pathlib import Path
 
+from .._warnings import warn
 from .errors import DownloadError, HashError, NotOnHubError, OfflineError
 from .registry import Pretrained, WeightsFile, list_pretrained
 
@@ -72,10 +72,9 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
         _check_hash(path, file)
     if not entry.commercial and entry.name not in _told:
         _told.add(entry.name)
-        warnings.warn(
+        warn(
             f"The weights of {entry.name!r} are licensed {entry.licence}: not for commercial use. "
-            f"They are the work of {entry.citation}; see {entry.url}.",
-            stacklevel=2,
+            f"They are the work of {entry.citation}; see {entry.url}."
         )
     return path
 

@@ -7,6 +7,7 @@ import random
 import threading
 import tracemalloc
 import warnings
+from functools import partial
 
 import mne
 import numpy as np
@@ -16,7 +17,12 @@ import torch
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_neurorvq import NeuroRVQTransformer
+from mne_neurorvq import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQClassifier,
+    NeuroRVQTransformer,
+)
 from mne_neurorvq.datasets.montage import standard_montage
 from mne_neurorvq.estimators.inputs import read_ahead
 
@@ -377,8 +383,10 @@ def test_epochs_with_projections_and_baseline_are_read_as_mne_reads_them(proj):
 def test_a_flat_trial_stays_flat_and_finite(value):
     X = np.full((2, 4, 320), value)
     estimator = array_transformer()
-    assert np.isfinite(estimator.fit_transform(X)).all()
-    restored = 1e6 * estimator.reconstruct(X).get_data()
+    with pytest.warns(UserWarning, match="no signal: all 2 trials are constant"):
+        assert np.isfinite(estimator.fit_transform(X)).all()
+    with pytest.warns(UserWarning, match="no signal: all 2 trials are constant"):
+        restored = 1e6 * estimator.reconstruct(X).get_data()
     assert np.isfinite(restored).all()
     if value == 0:
         assert np.abs(restored).max() < 1e-3
@@ -391,6 +399,60 @@ def test_the_offset_of_an_amplifier_causes_one_warning(epochs):
         transformer = NeuroRVQTransformer(TINY).fit(shifted)
     assert len(caught) == 1
     transformer.transform(shifted)  # says it no more
+
+
+def test_arrays_far_from_zero_warn_as_epochs_do(epochs):
+    X = 1e6 * epochs.get_data() + 2e4
+    with pytest.warns(
+        UserWarning, match=r"uV from zero, .*preprocess\(raw, pretrained\)"
+    ) as caught:
+        array_transformer().fit(X).transform(X)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("kind", [NeuroRVQTransformer, BrainRVQTransformer])
+def test_a_loud_channel_is_named_once_by_fit_or_by_what_meets_it_first(kind, epochs):
+    model = kind(kind().pretrained.replace("small", "tiny-random"))
+    loud = epochs.copy()
+    loud._data[:, 2] *= 100
+    with pytest.warns(UserWarning, match=r"look broken: 'C4' \(\d+ times") as caught:
+        model.fit(loud).reconstruct(loud)
+    assert len(caught) == 1
+    model.fit(epochs)
+    with pytest.warns(UserWarning, match=r"look broken: 'C4' \(\d+ times"):
+        model.transform(loud)
+
+
+def test_a_loud_channel_spoils_no_other_code_of_a_codec_of_single_channels(epochs):
+    model = BioCodecTransformer("biocodec-eeg-tiny-random").fit(epochs)
+    loud = epochs.copy()
+    loud._data[:, 2] *= 128  # of the same bits
+    assert_array_equal(model.tokenize(loud).codes, model.tokenize(epochs).codes)
+
+
+def test_one_recording_of_four_in_another_unit_is_named(make_epochs):
+    items = [make_epochs(seed=i) for i in range(4)]
+    fitted = NeuroRVQTransformer(TINY).fit(items)
+    items[3].apply_function(lambda x: 1e3 * x)
+    for method in (NeuroRVQTransformer(TINY).fit, fitted.transform, fitted.reconstruct):
+        with pytest.raises(ValueError, match=r"Item 3: .* multiply item 3 by 1e-3"):
+            method(items)
+
+
+@pytest.mark.parametrize(
+    "kind", [NeuroRVQTransformer, BrainRVQTransformer, BioCodecTransformer, NeuroRVQClassifier]
+)
+def test_trials_without_signal_are_named(kind, make_epochs):
+    name = kind().pretrained.replace("small", "tiny-random")
+    epochs = make_epochs(n_trials=80)
+    epochs._data[[3, 40, 41]] = 0
+    if kind is NeuroRVQClassifier:
+        fit = partial(kind(name, max_epochs=1).fit, y=np.arange(80) % 2)
+    else:
+        fit = kind(name).fit_transform
+    with pytest.warns(UserWarning, match=r"Trials 3, 40-41 of 80 are constant.*drop") as caught:
+        fit(epochs)
+    assert len(caught) == 1
 
 
 def test_reading_runs_one_batch_ahead_and_no_further():

@@ -198,3 +198,49 @@ def test_one_narrow_item_of_a_list_is_enough() -> None:
 def test_arrays_say_nothing_about_filters() -> None:
     trials = as_trials(np.ones((1, 1, 200)), ch_names=["Cz"], sfreq=200.0)
     check_band(trials, NEURORVQ_EEG_PREPROCESSING)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e3, 1e-3, 1e-6])
+@pytest.mark.parametrize("preprocessing", [NEURORVQ_EEG_PREPROCESSING, BIOCODEC_EEG_PREPROCESSING])
+def test_another_unit_is_found_before_clipping_hides_it(preprocessing, factor: float) -> None:
+    raw = make_raw().apply_function(lambda x: factor * x, picks="eeg")
+    with pytest.raises(ValueError, match=f"multiply the recording by 1e{-round(np.log10(factor))}"):
+        preprocess(raw, preprocessing)
+
+
+def test_a_part_of_another_recording_is_found_by_its_time() -> None:
+    parts = [make_raw(), make_raw(), make_raw()]
+    parts[1].apply_function(lambda x: 1e3 * x, picks="eeg")
+    raw = mne.concatenate_raws(parts, verbose="error")
+    with pytest.raises(ValueError, match=r"from (39|40|41) s to (79|80|81) s of .* by 1e-3"):
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    raw.set_annotations(mne.Annotations(40.0, 40.0, "BAD_unit", orig_time=raw.info["meas_date"]))
+    preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+
+
+def test_bad_channels_and_artifacts_do_not_decide_about_the_unit() -> None:
+    raw = make_raw()
+    raw._data[:2] *= 1e6
+    raw.info["bads"] = ["C3", "Cz"]
+    raw._data[2, :1000] *= 1e3
+    preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+    raw.info["bads"] = ["C3", "Cz", "C4"]
+    preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+
+
+def test_channels_that_are_clipped_often_are_named_the_worst_first() -> None:
+    raw = make_raw()
+    raw.apply_function(lambda x: 20 * x, picks=["Cz"])
+    raw.apply_function(lambda x: 60 * x, picks=["C4"])
+    with pytest.warns(UserWarning, match=r"500 uV.*'C4' \(\d+%\), 'Cz' \(\d+%\)\.") as caught:
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    assert len(caught) == 1
+    raw.info["bads"] = ["Cz", "C4"]
+    preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+
+
+def test_a_value_beyond_single_precision_is_refused_with_its_channel() -> None:
+    raw = make_raw()
+    raw._data[1, 77] = 1e308
+    with pytest.raises(ValueError, match="Channel 'Cz' has values up to 1e"):
+        preprocess(raw, BIOCODEC_EEG_PREPROCESSING)

@@ -17,8 +17,8 @@ from mne_neurorvq.signals import (
     Segmentation,
     Trials,
     as_trials,
+    check_amplitude,
     check_band,
-    check_trials_scale,
     match_channels,
     plan_segments,
     prepare,
@@ -152,7 +152,7 @@ def test_epochs_that_hold_microvolts_are_found_out() -> None:
     epochs._data *= 1e6
     trials = as_trials(epochs)
     with pytest.raises(ValueError, match=r"microvolts stored as volts: multiply .* by 1e-6"):
-        check_trials_scale(trials, match_channels(NAMES, VOCABULARY))
+        check_amplitude(trials, match_channels(NAMES, VOCABULARY))
 
 
 def test_trigger_channels_do_not_look_like_microvolts() -> None:
@@ -163,16 +163,16 @@ def test_trigger_channels_do_not_look_like_microvolts() -> None:
     trials = as_trials(mne.EpochsArray(data, info, verbose="error"))
     with pytest.warns(UserWarning, match="'S1', 'S2' .type 'stim'"):
         matches = match_channels(trials.ch_names, VOCABULARY, ch_types=trials.ch_types)
-    check_trials_scale(trials, matches)
+    check_amplitude(trials, matches)
 
 
 def test_one_flat_trial_does_not_look_like_volts() -> None:
     data = 20 * np.random.default_rng(0).standard_normal((4, 1, 200))
     data[0] *= 1e-9
     trials = as_trials(data, ch_names=["Cz"], sfreq=200.0)
-    check_trials_scale(trials, (ChannelMatch("Cz", "cz", 2, "exact"),))
+    check_amplitude(trials, (ChannelMatch("Cz", "cz", 2, "exact"),))
     with pytest.raises(ValueError, match="looks like volts"):
-        check_trials_scale(
+        check_amplitude(
             as_trials(1e-6 * data, ch_names=["Cz"], sfreq=200.0), match_channels(["Cz"], ["cz"])
         )
 
@@ -187,7 +187,7 @@ def test_a_real_recording_goes_all_the_way_and_back(shared: Path) -> None:
     matches = match_channels(
         trials.ch_names, NEURORVQ_EEG.channels, mode="strict", ch_types=trials.ch_types
     )
-    check_trials_scale(trials, matches)
+    check_amplitude(trials, matches)
     plan = plan_for(trials, 64, max_patches=NEURORVQ_EEG.max_patches)
     segments = prepare(trials, matches, plan, **MODEL)
     assert [s.shape for s in segments] == [(6, 64, 800)]

@@ -104,3 +104,21 @@ def test_millivolts_said_to_be_microvolts_raise(gain: float) -> None:
 
 def test_quiet_signals_pass() -> None:
     check_scale(0.01 * eeg_in_microvolts(), "uV")
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor", "remedy"),
+    [
+        ("V", 1e-3, "looks like millivolts: pass unit='mV'"),
+        ("V", 1e-12, "multiply them by 1e6"),
+        ("mV", 1e-6, "looks like volts: pass unit='V'"),
+        ("uV", 1e3, "more than any EEG has: multiply them by 1e-3"),
+        ("uV", 1e-12, "less than amplifiers add of themselves: multiply them by 1e12"),
+        ("100uV", 1e-6, "looks like volts: pass unit='V'"),
+    ],
+)
+def test_the_remedy_is_the_unit_or_the_factor_that_is_missing(
+    unit: str, factor: float, remedy: str
+) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        check_scale(factor * eeg_in_microvolts(), unit)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...estimators.preprocessing import find_preprocessing, preprocessing_of
-from ...signals import ChannelMatch, unit_factor, used_channels
+from ...signals import ChannelMatch, check_recording_scale, unit_factor, used_channels
 from ...weights.systems import SYSTEMS, Config
 from ..inputs import corpus_patch, corpus_unit, vocabulary
 from ..recordings import model_signals, pick_matching
@@ -187,6 +187,7 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
     raw = _open(found)
     _check_length(raw, rules)
     raw, matches = _picked(raw, config)
+    _check_unit(raw)
     dropped = _by_reason((_why_unmatched(match), match.name) for match in matches if not match.used)
     rows = np.array(used_channels(matches)[1])
 
@@ -266,6 +267,14 @@ def _picked(raw: mne.io.BaseRaw, config: Config) -> tuple[mne.io.BaseRaw, tuple[
         raise Unusable(" ".join(str(error).partition(". ")[0].split())) from error
 
 
+def _check_unit(raw: mne.io.BaseRaw) -> None:
+    """Judge the unit before channels in another one are dropped as flat or saturated."""
+    try:
+        check_recording_scale(raw, range(len(raw.ch_names)))
+    except ValueError as error:
+        raise Unusable(" ".join(str(error).split())) from error
+
+
 def _why_unmatched(match: ChannelMatch) -> str:
     return "marked bad" if match.reason == "marked bad" else "no match"
 
@@ -284,7 +293,8 @@ def _merge(grouped: dict[str, list[str]], pairs: Iterable[tuple[str, str]]) -> N
 def _check_left(rows: NDArray[np.int_], dropped: dict[str, list[str]]) -> None:
     if not len(rows):
         told = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(dropped.items()))
-        raise Unusable(f"no channel is left: {told} (is the unit right?)")
+        hint = " (was the recording read whole?)" if set(dropped) == {"flat"} else ""
+        raise Unusable(f"no channel is left: {told}{hint}")
 
 
 def _bad_times(raw: mne.io.BaseRaw) -> list[tuple[float, float]]:

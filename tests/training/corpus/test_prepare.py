@@ -150,19 +150,21 @@ def test_what_cannot_be_used_is_reported_and_skipped(make_raw, save, tmp_path):
     save(make_raw(names=["up", "down"]), tmp_path / "unknown_raw.fif")
     save(make_raw(volts=10.0), tmp_path / "microvolts_raw.fif")
     save(make_raw(volts=1e-12), tmp_path / "quiet_raw.fif")
+    save(make_raw(volts=0.0), tmp_path / "zero_raw.fif")
     shutil.copy(good, tmp_path / "other_raw.fif")
     summary = prepare_corpus([tmp_path], tmp_path / "out", window=6)
     assert sum(summary[side]["recordings"] for side in ("train", "validation")) == 2
     told = reasons(summary)
-    assert len(told) == 11
+    assert len(told) == 12
     assert all(told.values())
     assert told["gone.edf"] == "there is no such file"
     assert "Number of records from the header does not match" in told["partly.edf"]
     assert told["short_raw.fif"] == "1.5 s are shorter than 2 s"
     assert told["other_raw.fif"] == f"the same signals as {good}"
     assert "None of the 2 channels matches" in told["unknown_raw.fif"]
-    assert told["microvolts_raw.fif"].startswith("no channel is left: 10 saturated")
-    assert told["quiet_raw.fif"].startswith("no channel is left: 10 flat")
+    assert "looks like microvolts stored as volts: multiply" in told["microvolts_raw.fif"]
+    assert "multiply the recording by 1e6" in told["quiet_raw.fif"]
+    assert told["zero_raw.fif"] == "no channel is left: 10 flat (was the recording read whole?)"
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
 
 

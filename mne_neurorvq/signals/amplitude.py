@@ -1,0 +1,260 @@
+# License: BSD-3-Clause
+"""What amplitudes tell: a wrong unit, an offset, a loud or flat channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._warnings import warn
+from .channels import ChannelMatch, used_channels
+from .scale import (
+    FEWEST_SAMPLES,
+    PIECE,
+    USUAL,
+    deviations_of,
+    levels_of,
+    median_of_moving,
+    misfits,
+    outside,
+    unit_error,
+)
+from .trials import Trials
+from .units import UNITLESS
+
+# Trials that are read of all, and at least of each recording.
+_TO_JUDGE = 64
+_OF_EACH = 4
+
+# Offsets beyond this many standard deviations make reconstructions plainly worse.
+_LARGEST_OFFSET = 3.0
+# Deviations from the median of the other channels that spoil the codes of these.
+_LOUD = 20.0
+_FLAT = 1e-3
+# In fewer trials it is an artifact.
+_LEAST_TRIALS = 0.1
+
+
+def check_amplitude(
+    trials: Trials,
+    matches: Sequence[ChannelMatch],
+    *,
+    joint: bool = True,
+    told: frozenset[str] = frozenset(),
+) -> frozenset[str]:
+    """Judge the amplitude of trials before anything is made of them.
+
+    Some trials, spread evenly over all, are read. The unit is judged for each item of a list of
+    Epochs or datasets that has more than one trial, and within each of them, or an array, for
+    groups of trials that differ from the others by orders of magnitude. A single trial may be an
+    artifact, or flat, and raises only in Epochs and datasets, if no amplifier could have recorded
+    it.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    matches : sequence of ChannelMatch
+        What :func:`match_channels` said about their channels; only used ones are judged.
+    joint : bool
+        Whether the model sees the channels together, so that one that is loud or far from zero
+        spoils the codes of the others. If not, only the unit is judged.
+    told : frozenset of str
+        What an earlier call has returned: it is not said again.
+
+    Returns
+    -------
+    frozenset of str
+        What there was to warn of: ``"offset"``, and names of channels.
+
+    Raises
+    ------
+    ValueError
+        If an amplitude only makes sense in another unit, with the item or trials and the factor.
+
+    Warns
+    -----
+    UserWarning
+        If the signals lie more than 3 times their standard deviation from zero (arbitrary units
+        may); if a channel is 20 times as loud as the median of the others, or flat, in more than a
+        tenth of the trials.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, check_amplitude, match_channels
+    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((5, 1, 200))
+    >>> trials = as_trials(volts, ch_names=["Cz"], sfreq=200.0, unit="V")
+    >>> check_amplitude(trials, match_channels(["Cz"], ["cz"]))
+    frozenset()
+    """
+    picks, _ = used_channels(matches)
+    recordings = _recordings(trials)
+    chosen = _spread(recordings)
+    deviations, means = _measure(trials, picks, chosen)
+    members = [np.isin(chosen, indices) for _, indices in recordings]
+    if trials.unit != UNITLESS:
+        levels = levels_of(deviations, trials.unit)
+        recorded = trials.ch_types is not None
+        for (number, indices), member in zip(recordings, members, strict=True):
+            wrong = misfits(levels[member], trials.n_times, recorded=recorded)
+            if wrong.any():
+                # All the trials of the recording are read only now, to name those that are wrong.
+                every = levels_of(_measure(trials, picks, indices)[0], trials.unit)
+                side = np.median(levels[member][wrong])
+                raise _error_of_trials(trials, number, indices, every, side)
+    if not joint or trials.n_times < FEWEST_SAMPLES:
+        return frozenset()
+    broken = _broken_channels([trials.ch_names[i] for i in picks], deviations)
+    new = [text for key, text in broken.items() if key not in told]
+    if new:
+        warn(
+            f"Channels that look broken: {', '.join(new)}. The model sees all channels together, "
+            "so that they spoil the codes of the others. Mark them as bad before fit "
+            "(epochs.info['bads']), drop them, or repair them (epochs.interpolate_bads)."
+        )
+    far = [] if trials.unit == UNITLESS else _offsets(means, deviations, members)
+    if far and "offset" not in told:
+        offset, times = max(far, key=lambda pair: pair[1])
+        warn(
+            f"The signals lie {_rounded(offset)} {trials.unit} from zero, {_rounded(times)} times "
+            "their standard deviation, but models are trained on high-passed signals: codes and "
+            "features mean little. mne_neurorvq.preprocess(raw, pretrained) applies the model's "
+            "filters."
+        )
+    return frozenset([*broken, *(["offset"] if far else [])])
+
+
+def _recordings(trials: Trials) -> list[tuple[int | None, NDArray[np.intp]]]:
+    """Trials of each recording with the number of its item, None where it has none of its own.
+
+    Items of one trial are what scikit-learn makes of a recording when it splits it.
+    """
+    bounds = zip(trials.starts, (*trials.starts[1:], len(trials)), strict=True)
+    items = [np.arange(start, stop) for start, stop in bounds]
+    if len(items) == 1:
+        return [(None, items[0])]
+    found: list[tuple[int | None, NDArray[np.intp]]] = [
+        (number, item) for number, item in enumerate(items) if len(item) > 1
+    ]
+    single = [item for item in items if len(item) == 1]
+    return [*found, (None, np.concatenate(single))] if single else found
+
+
+def _spread(recordings: Sequence[tuple[int | None, NDArray[np.intp]]]) -> NDArray[np.intp]:
+    """Choose the trials that are judged, evenly from all and from each recording."""
+    every = np.sort(np.concatenate([indices for _, indices in recordings]))
+    parts = [(every, _TO_JUDGE), *((indices, _OF_EACH) for _, indices in recordings)]
+    places = [
+        indices[np.linspace(0, len(indices) - 1, number).round().astype(int)]
+        for indices, number in parts
+    ]
+    return np.unique(np.concatenate(places))
+
+
+def _measure(
+    trials: Trials, picks: Sequence[int], indices: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Deviations and means of some trials, both ``(n_trials, n_channels)``, read one by one."""
+    piece = max(1, round(PIECE * trials.sfreq))
+    deviations, means = [], []
+    for index in indices.tolist():
+        (signals,) = trials.read(index, index + 1, picks)
+        deviations.append(deviations_of(signals, piece))
+        means.append(signals.mean(axis=-1))
+    return np.stack(deviations), np.stack(means)
+
+
+def _error_of_trials(
+    trials: Trials,
+    number: int | None,
+    indices: NDArray[np.intp],
+    levels: NDArray[np.float64],
+    level: float,
+) -> ValueError:
+    """Name the trials of a recording whose levels are as wrong as a certain one."""
+    alike = outside(levels, trials.n_times) & ((levels > USUAL) == (level > USUAL))
+    level = float(np.median(levels[alike])) if alike.any() else level
+    rest = (levels > 0) & ~alike
+    is_array = trials.ch_types is None
+    if not rest.any() and len(indices) == len(trials):
+        what = "" if is_array else "Epochs or Raw"
+        return unit_error("The signals", level, trials.unit, what)
+    if not rest.any() and number is not None:
+        return unit_error(f"Item {number}: the signals", level, trials.unit, f"item {number}")
+    named = name_trials(indices[alike]) + ("" if number is None else f" in item {number}")
+    return unit_error(
+        f"{named.capitalize()}: the signals",
+        level,
+        trials.unit,
+        named if is_array else "the recording that they come from",
+        others=f"{np.median(levels[rest]):.3g} uV" if rest.any() else "",
+        example=not is_array,
+    )
+
+
+def _broken_channels(names: Sequence[str], deviations: NDArray[np.float64]) -> dict[str, str]:
+    """Describe the channels that are loud or flat beside the others, by a key for each."""
+    if len(names) < 2:
+        return {}
+    typical = median_of_moving(deviations)[:, None]
+    # The median of the others, if one is above it.
+    others = median_of_moving(np.sort(deviations)[:, :-1])[:, None]
+    loud = (others > 0) & (deviations > _LOUD * others)
+    flat = (typical > 0) & (deviations < _FLAT * typical)
+    found = {}
+    for i, name in enumerate(names):
+        if loud[:, i].mean() > _LEAST_TRIALS:
+            times = _rounded(np.median((deviations[:, i] / others[:, 0])[loud[:, i]]))
+            found[f"loud {name}"] = f"{name!r} ({times} times the deviation of the others)"
+        elif flat[:, i].mean() > _LEAST_TRIALS:
+            found[f"flat {name}"] = f"{name!r} (flat)"
+    return found
+
+
+def _offsets(
+    means: NDArray[np.float64],
+    deviations: NDArray[np.float64],
+    members: Sequence[NDArray[np.bool_]],
+) -> list[tuple[float, float]]:
+    """Distances from zero, and how many deviations they are, of the recordings with too large."""
+    found = []
+    for member in members:
+        # The median over trials: an artifact is no offset. One channel spoils the others' codes.
+        offset = float(np.sqrt(np.mean(np.median(np.abs(means[member]), axis=0) ** 2)))
+        typical = float(median_of_moving(deviations[member].ravel()))
+        if 0 < _LARGEST_OFFSET * typical < offset:
+            found.append((offset, offset / typical))
+    return found
+
+
+def _rounded(value: float) -> str:
+    """One digit: folds of a recording say the same."""
+    return f"{float(f'{value:.1g}'):g}"
+
+
+def name_trials(numbers: NDArray[np.intp]) -> str:
+    """Name trials by ascending numbers, those that follow each other as a range."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    texts = [f"{part[0]}" if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts]
+    more = f" and {len(texts) - 10} more ranges" if len(texts) > 10 else ""
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(texts[:10])}{more}"
+
+
+def warn_of_silence(trials: Trials, silent: Sequence[int]) -> None:
+    """Warn of trials that are constant in every channel, ``silent`` by number, in any order."""
+    if not silent or trials.n_times < FEWEST_SAMPLES:
+        return
+    if len(silent) == len(trials):
+        found = f"X holds no signal: {'all' if len(trials) > 1 else 'the'} {len(trials)} trials are"
+        found = found if len(trials) > 1 else "X holds no signal: its only trial is"
+    else:
+        named = name_trials(np.sort(silent))
+        found = f"{named.capitalize()} of {len(trials)} {'are' if len(silent) > 1 else 'is'}"
+    warn(
+        f"{found} constant, mostly zero, in every channel that the model gets: their codes and "
+        "features mean nothing. Drop them (epochs.drop, or flat= when Epochs are made), and look "
+        "whether the recording was read whole."
+    )

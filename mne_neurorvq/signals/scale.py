@@ -1,0 +1,231 @@
+# License: BSD-3-Clause
+"""Whether the amplitude of signals is that of the unit they are said to be in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from .units import UNITLESS, check_unit, unit_factor
+
+# All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
+# for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
+# Below the first lies what amplifiers add of themselves; above the second, in more than half of
+# the channels, no EEG with or without filters.
+_SMALLEST = 0.1
+_LARGEST = 2e3
+# What signals are brought to.
+USUAL = 20.0
+# No amplifier reaches a volt.
+_IMPOSSIBLE = 1e6
+# Of windows so short, such as the tables of scikit-learn's checks, deviations say little.
+FEWEST_SAMPLES = 50
+_SMALLEST_OF_FEW = 1e-3
+
+# Seconds over which a deviation is taken: drifts are slower.
+PIECE = 2.0
+# Pieces of a recording that are judged.
+_TO_JUDGE = 64
+# Trials of another unit differ from the others by this factor, but among themselves by less. They
+# are this share of the trials, or of a recording, where artifacts have not been rejected yet: fewer
+# may be artifacts, or flat.
+_OTHER_UNIT = 100.0
+_LEAST_SHARE = 0.1
+_LEAST_SHARE_OF_RECORDING = 0.2
+# Deviations this far below the others, or below so many roundings, are none.
+_DUST = 1e-9
+_ROUNDINGS = 100
+
+_NAMES = {"V": "volts", "mV": "millivolts", "uV": "microvolts"}
+
+
+def check_scale(data: NDArray[np.floating], unit: str) -> None:
+    """Raise if the amplitude of signals only makes sense in another unit.
+
+    The amplitude judged is the standard deviation of each signal, of which the median over trials
+    and channels is taken: neither the offset of a DC-coupled amplifier, nor a broken channel, nor
+    an artifact decides. Constant signals pass.
+
+    Parameters
+    ----------
+    data : array, shape (..., n_times)
+        Signals of the model's own channels (no trigger channels), in ``unit``.
+    unit : "V" | "mV" | "100uV" | "uV" | "au"
+        The unit that the data are said to be in; arbitrary units are not judged.
+
+    Raises
+    ------
+    ValueError
+        If that is less than 0.1 uV or more than 2 mV, with the unit that would be right or the
+        factor that is missing. Of signals of less than 50 samples only a level below 1 nV is told.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import check_scale
+    >>> rng = np.random.default_rng(0)
+    >>> microvolts = 20 * rng.standard_normal((2, 3, 200))
+    >>> check_scale(microvolts, "uV")
+    >>> check_scale(1e-6 * microvolts, "uV")
+    Traceback (most recent call last):
+        ...
+    ValueError: The signals are said to be in 'uV' but their typical standard deviation would be
+    1.98e-05 uV, which looks like volts: pass unit='V'.
+    """
+    check_unit(unit)
+    signals = np.atleast_1d(np.asarray(data, dtype=np.float64))
+    n_times = signals.shape[-1]
+    if unit == UNITLESS or not signals.size:
+        return
+    deviations = deviations_of(signals.reshape(1, -1, n_times), n_times)
+    levels = levels_of(deviations, unit)
+    if misfits(levels, n_times).any():
+        raise unit_error("The signals", levels[0], unit)
+
+
+def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np.intp]) -> None:
+    """Raise if the amplitude of a recording only makes sense in another unit than volts.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording; what annotations mark as bad is not judged.
+    picks : sequence of int
+        The channels to judge.
+
+    Raises
+    ------
+    ValueError
+        If the amplitude of the whole, or of a part as of another recording that was appended, is
+        not that of signals in volts; with the factor that is missing.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from mne_neurorvq.signals import check_recording_scale
+    >>> microvolts = 20 * np.random.default_rng(0).standard_normal((1, 2000))
+    >>> info = mne.create_info(["Cz"], 250.0, "eeg")
+    >>> check_recording_scale(mne.io.RawArray(1e-6 * microvolts, info, verbose=False), [0])
+    """
+    if not len(picks):
+        return
+    size = min(raw.n_times, max(1, round(PIECE * raw.info["sfreq"])))
+    starts = np.unique(np.linspace(0, raw.n_times - size, _TO_JUDGE).round().astype(int))
+    deviations = [
+        deviations_of(
+            raw.get_data(picks, start, start + size, reject_by_annotation="NaN", verbose="error"),
+            size,
+        )
+        for start in starts.tolist()
+    ]
+    levels = levels_of(np.stack(deviations), "V")
+    wrong = misfits(levels, size, _LEAST_SHARE_OF_RECORDING)
+    if not wrong.any():
+        return
+    who = "The signals of the recording"
+    if not wrong[levels > 0].all():
+        first, last = starts[wrong][[0, -1]] / raw.info["sfreq"]
+        who = f"The signals from {first:.0f} s to {last + PIECE:.0f} s of the recording"
+    raise unit_error(who, float(np.median(levels[wrong])), "V", "the recording")
+
+
+def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float64]:
+    """Typical standard deviation of signals ``(..., n_times)`` within pieces; 0 if constant."""
+    n_times = signals.shape[-1]
+    count = max(1, n_times // piece)
+    size = n_times // count
+    pieces = signals[..., : count * size].reshape(*signals.shape[:-1], count, size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviations = np.nan_to_num(pieces.std(axis=-1), posinf=1e150)
+    rounding = _ROUNDINGS * np.finfo(np.float64).eps * np.abs(pieces).max(axis=-1)
+    return median_of_moving(np.where(deviations > rounding, deviations, 0.0))
+
+
+def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median over the last axis, zeros left out; 0 where there is nothing else."""
+    ordered = np.sort(values, axis=-1)
+    first = (ordered == 0).sum(axis=-1, keepdims=True)
+    last = ordered.shape[-1] - 1
+    pair = np.concatenate([(first + last) // 2, (first + last + 1) // 2], axis=-1)
+    medians: NDArray[np.float64] = np.take_along_axis(ordered, np.minimum(pair, last), -1).mean(-1)
+    return medians
+
+
+def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+    """Typical deviation of each trial in microvolts; 0 if it is constant."""
+    return median_of_moving(deviations) * unit_factor(unit, "uV")
+
+
+def outside(levels: Any, n_times: int) -> Any:
+    """Which levels, of trials of some length, are not those of biosignals; 0 is one."""
+    if n_times < FEWEST_SAMPLES:
+        return (levels > 0) & (levels < _SMALLEST_OF_FEW)
+    return (levels > _LARGEST) | ((levels > 0) & (levels < _SMALLEST))
+
+
+def misfits(
+    levels: NDArray[np.float64],
+    n_times: int,
+    least_share: float = _LEAST_SHARE,
+    *,
+    recorded: bool = True,
+) -> NDArray[np.bool_]:
+    """Which trials of a recording are in another unit: all, a group of them, or none.
+
+    What was recorded by an amplifier cannot exceed its range, not even in a single trial.
+    """
+    moving = levels > _DUST * levels.max()
+    if not moving.any():
+        return moving
+    typical = np.median(levels[moving])
+    wrong = moving & outside(levels, n_times)
+    if outside(typical, n_times):
+        return wrong if wrong.any() else moving
+    for apart in (levels > typical * _OTHER_UNIT, levels < typical / _OTHER_UNIT):
+        group = levels[wrong & apart]
+        enough = len(group) > 1 and len(group) >= least_share * moving.sum()
+        if enough and group.max() <= _OTHER_UNIT * group.min():
+            return wrong & apart
+    impossible = wrong & (levels > _IMPOSSIBLE)
+    return impossible if recorded or impossible.sum() > 1 else np.zeros_like(moving)
+
+
+def unit_error(
+    who: str, level: float, unit: str, what: str = "", *, others: str = "", example: bool = True
+) -> ValueError:
+    """Say in which unit signals of a level in microvolts are, and how to mend it.
+
+    ``what`` is to be multiplied; without it, this is an array, and its unit may be changed.
+    """
+    true_unit, factor = _true_unit(level, unit)
+    remedy = f"multiply {what or 'them'} by {factor}"
+    if true_unit is not None:
+        looks = f"which looks like {_NAMES[true_unit]}"
+        if what:
+            looks += f" stored as {_NAMES.get(unit, unit)}"
+        else:
+            remedy = f"pass unit={true_unit!r}"
+    elif level < USUAL:
+        looks = "less than amplifiers add of themselves"
+    else:
+        looks = "more than any EEG has"
+    if what and example:
+        remedy += f", for example with load_data().apply_function(lambda x: x * {factor})"
+    beside = f" (others: {others})" if others else ""
+    return ValueError(
+        f"{who} are said to be in {unit!r} but their typical standard deviation would be "
+        f"{level * unit_factor('uV', unit):.3g} {unit}{beside}, {looks}: {remedy}."
+    )
+
+
+def _true_unit(level: float, unit: str) -> tuple[str | None, str]:
+    """Find the unit in which signals of a level are usual, and the factor that makes them so."""
+    for other in _NAMES:
+        exponent = round(np.log10(unit_factor(other, unit)))
+        if abs(np.log10(level / USUAL) + exponent) <= 1.5:
+            return other, f"1e{exponent}"
+    return None, f"1e{3 * round(np.log10(USUAL / level) / 3)}"
