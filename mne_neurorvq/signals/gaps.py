@@ -176,7 +176,7 @@ def _runs(mask: NDArray[np.bool_]) -> Runs:
 
 
 def _marked(raw: mne.io.BaseRaw, kind: str, ch_name: str | None = None) -> NDArray[np.bool_]:
-    """Samples within annotations of a kind, of one channel or of any."""
+    """Mark samples within annotations of a kind, of one channel or of any."""
     marked = np.zeros(raw.n_times, bool)
     notes = raw.annotations
     for onset, duration, text, ch_names in zip(

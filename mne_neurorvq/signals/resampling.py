@@ -146,7 +146,7 @@ def resample(
 
 
 def _ratio(sfreq: float, target_sfreq: float) -> Fraction:
-    """Samples that take the place of one: a simple fraction where there is one, else the exact."""
+    """Give the ratio of rates: a simple fraction where there is one, otherwise the exact one."""
     for rate in (sfreq, target_sfreq):
         if not (np.isfinite(rate) and rate > 0):
             raise ValueError(f"The sampling rate {rate} must be a positive number of Hz.")
@@ -194,7 +194,7 @@ def _interpolate(
 
 @lru_cache(maxsize=16)
 def _kernel(up: int, widest: int) -> NDArray[np.float64]:
-    """Sinc of so many phases ``up``, cut off at one part in ``widest`` of their Nyquist frequency."""
+    """Make a sinc of ``up`` phases, cut off at one part in ``widest`` of its Nyquist frequency."""
     taps = 2 * _ZERO_CROSSINGS * widest + 1
     kernel: NDArray[np.float64] = firwin(taps, 1 / widest, window=("kaiser", _KAISER_BETA))
     for phase in range(up):

@@ -152,10 +152,10 @@ class Trials:
             drop = f"epochs.drop_bad().drop({trial})"
         if broken.all():
             return (
-                f"{what} throughout. Drop the trial ({drop}) or, if all are so, the channel. If the "
-                "recording had a gap when it was filtered, the filter has spread it: filter with "
-                "mne_neurorvq.preprocess, which says where gaps are, or mark them before with the "
-                "annotation BAD_ACQ_SKIP."
+                f"{what} throughout. Drop the trial ({drop}) or, if all are so, the channel. If "
+                "the recording had a gap when it was filtered, the filter has spread it: filter "
+                "with mne_neurorvq.preprocess, which says where gaps are, or mark them before with "
+                "the annotation BAD_ACQ_SKIP."
             )
         first = self.tmin + np.flatnonzero(broken)[0] / self.sfreq
         return (

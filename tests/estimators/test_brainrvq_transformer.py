@@ -34,6 +34,11 @@ def make(pretrained=TINY, **parameters):
     )
 
 
+@pytest.fixture
+def band():
+    return 0.1, 75.0
+
+
 @pytest.fixture(scope="module")
 def brain():
     """Both models themselves; not to be changed."""
