@@ -84,8 +84,9 @@ def blocks_of(X: Any) -> list[Block] | None:
         return [_from_view(as_array_like(X))]
     if _is_from(X, "mne"):
         raise TypeError(
-            f"X is {type(X).__name__}: trials are needed. Cut a recording into Epochs, for example "
-            "with mne.make_fixed_length_epochs(raw, duration=4.0)."
+            f"X is {type(X).__name__}: trials are needed. Filter a recording "
+            "(mne_neurorvq.preprocess) and cut it into Epochs, for example with "
+            "mne.make_fixed_length_epochs(raw, duration=4.0)."
         )
     if _is_braindecode(X):
         return _from_braindecode(X)
