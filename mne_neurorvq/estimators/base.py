@@ -52,12 +52,16 @@ class SignalEstimator(BaseEstimator):
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
         self._fitted_names = trials.ch_names
+        self._fitted_bands = trials.bands
         return inputs
 
     def _seen(self, X: Any) -> Inputs:
         """Trials with the channels that fit saw."""
         trials = read_trials(self, X, self.config_, reset=False)
         check_montage(trials, self._fitted_names, self.ch_names_)
+        # What fit saw it has judged; a loaded estimator does not know.
+        if not set(trials.bands) <= set(getattr(self, "_fitted_bands", ())):
+            check_band(trials, preprocessing_of(self.config_))
         return self._plan(trials, self.config_, self.segmentation_)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:

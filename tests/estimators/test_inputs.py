@@ -373,7 +373,10 @@ def test_unfiltered_epochs_cause_one_warning_and_preprocess_ends_it(offset):
     ) as caught:
         NeuroRVQTransformer(TINY).fit(epochs).transform(epochs)
     assert len(caught) == 1
-    NeuroRVQTransformer(TINY).fit(filtered).transform(filtered)
+    fitted = NeuroRVQTransformer(TINY).fit(filtered)
+    fitted.transform(filtered)
+    with pytest.warns(UserWarning, match="hold 0-100 Hz"):
+        fitted.transform(epochs)
 
 
 @pytest.mark.parametrize("sfreq", [199.99, 200.01, 249.99, 249.87])

@@ -83,8 +83,8 @@ def stuck_channels(raw: mne.io.BaseRaw, limits: ArtefactLimits) -> dict[str, str
         stop = min(start + step, raw.n_times)
         data = raw.get_data(start=start, stop=stop, verbose="error")
         there = np.isfinite(data)
-        for i in np.flatnonzero(finite & ~there.all(axis=1)):
-            finite[i] = marked_bad(raw, raw.ch_names[i])[start:stop][~there[i]].all()
+        for row in np.flatnonzero(finite & ~there.all(axis=1)):
+            finite[row] = marked_bad(raw, raw.ch_names[row])[start:stop][~there[row]].all()
         low, n_low = _count_least(np.where(there, data, np.inf), low, n_low)
         negative, n_high = _count_least(np.where(there, -data, np.inf), -high, n_high)
         high = -negative
