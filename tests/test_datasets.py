@@ -310,6 +310,19 @@ class TestEpochsFromRecordings:
         assert_allclose(data[3:], data[:3], atol=2e-8)  # seconds, in microvolts: up to 20 ms
         assert several[1].info["sfreq"] == 200
 
+    @pytest.mark.parametrize("first", [(8.0, 30.0), (0.5, 30.0)])
+    def test_recordings_filtered_differently_cause_one_warning(
+        self, first: tuple[float, float]
+    ) -> None:
+        several = [recording(subject=name) for name in ("anna", "ben", "cleo")]
+        for raw, band in zip(several, (first, (0.5, 44.5), (8.0, 44.5)), strict=True):
+            with raw.info._unlock():
+                raw.info["highpass"], raw.info["lowpass"] = band
+        with pytest.warns(UserWarning, match="recording 0 was .*-30 Hz, others to 0.5-44.5") as got:
+            epochs = epochs_from_recordings(several, 0.0, 1.0)
+        assert len(got) == 1
+        assert (epochs.info["highpass"], epochs.info["lowpass"]) == (0.5, 44.5)
+
     def test_rates_that_are_one_need_no_resampling(self) -> None:
         several = [recording(), recording(subject="ben", sfreq=100.00005)]
         epochs = epochs_from_recordings(several, 0.0, 1.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from mne.utils import logger
 
 from .._rates import same_rate
-from ..signals.bands import stated_band, widest_band
+from ..signals.bands import clearly_narrower, stated_band, widest_band
 from ..signals.gaps import resample_recording
 
 
@@ -168,7 +169,18 @@ def _merged(infos: list[mne.Info]) -> mne.Info:
     if len({(other["subject_info"] or {}).get("his_id") for other in infos}) > 1:
         info["subject_info"] = None
     with info._unlock():
-        info["highpass"], info["lowpass"] = widest_band(map(stated_band, infos))
+        info["highpass"], info["lowpass"] = widest = widest_band(map(stated_band, infos))
         if len(infos) > 1:
             info["meas_date"] = None
+    for number, other in enumerate(infos):
+        band = stated_band(other)
+        if clearly_narrower(band, widest):
+            warnings.warn(
+                f"recording {number} was filtered to {band[0]:g}-{band[1]:g} Hz, others to "
+                f"{widest[0]:g}-{widest[1]:g} Hz, which is all that the info of the trials says: "
+                "filter all alike, for example with mne_neurorvq.preprocess",
+                UserWarning,
+                stacklevel=5,
+            )
+            break
     return info

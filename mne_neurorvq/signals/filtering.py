@@ -13,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import iirnotch
 
-from .bands import Band
+from .bands import Band, clearly_narrower
 from .gaps import around_gaps
 from .trials import Trials
 from .units import unit_factor
 
-# A high-pass this many times above, or a low-pass this far below the model's band has removed
-# what the model was trained on; 1-40 Hz, a common choice, is still close to 0.5-44.5 Hz.
-_HIGHPASS_FACTOR = 4.0
-_LOWPASS_FACTOR = 0.8
 # A high-pass this far below, or a low-pass this many times above has left what it never saw. Of
 # three people of eegmmidb, neurorvq-eeg-small restores with an error of .03 to .07 after 0.5-44.5
 # Hz or 0.25-44.5 Hz, .03 to .08 up to 50 Hz, .05 to .15 up to 60 Hz; with drifts below 0.1 Hz it
@@ -226,11 +222,7 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
     if not trials.bands:
         return False
     highpass, lowpass = preprocessing.band(trials.sfreq)
-    narrow = [
-        band
-        for band in trials.bands
-        if band[0] > _HIGHPASS_FACTOR * highpass or band[1] < _LOWPASS_FACTOR * lowpass
-    ]
+    narrow = [band for band in trials.bands if clearly_narrower(band, (highpass, lowpass))]
     wide = [
         band
         for band in trials.bands
