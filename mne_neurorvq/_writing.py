@@ -10,12 +10,13 @@ import shutil
 import sys
 import time
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from ._warnings import warn
 
 _LOCK_SECONDS = 600.0
 _POLL_SECONDS = 0.02
@@ -159,10 +160,7 @@ def _locked(lock: Path, target: Path) -> Iterator[bool]:
         if error.errno not in _UNSUPPORTED:
             raise OSError(error.errno, error.strerror, str(target)) from error
         lock.unlink(missing_ok=True)
-        warnings.warn(
-            f"the file system of {target} has no locks: let one process at a time save there.",
-            stacklevel=5,
-        )
+        warn(f"the file system of {target} has no locks: let one process at a time save there.")
         yield False
         return
     try:

@@ -127,6 +127,8 @@ def test_the_small_codec_bears_noise_at_frequencies_its_recordings_did_not_have(
     noise = mne.filter.filter_data(noise, 250.0, low, high, verbose=False)
     signals += 0.125 * signals.std(-1, keepdims=True) * noise / noise.std(-1, keepdims=True)
     info = mne.create_info(clean.ch_names, 250.0, "eeg")
+    with info._unlock():
+        info["highpass"], info["lowpass"] = 0.5, 100.0
     noisy = mne.EpochsArray(signals, info, verbose=False)
     codec = BioCodecTransformer("biocodec-eeg-small", verbose=False).fit(noisy)
     rebuilt = codec.reconstruct(noisy).get_data()

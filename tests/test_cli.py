@@ -135,10 +135,26 @@ def test_tokenize_writes_the_tokens_of_the_filtered_windows(recordings, tmp_path
 
 
 def test_without_filters_the_recording_is_taken_as_it_is(recordings, tmp_path):
-    assert _run("tokenize", recordings[2], "-o", tmp_path, "--no-filter", *TINY_MODEL) == 0
-    epochs = _windows(recordings[2], filtered=False)
+    filtered = tmp_path / "filtered_raw.fif"
+    preprocess(mne.io.read_raw(recordings[2], verbose=False)).save(filtered, verbose=False)
+    assert _run("tokenize", filtered, "-o", tmp_path, "--no-filter", *TINY_MODEL) == 0
+    epochs = _windows(filtered, filtered=False)
     expected = NeuroRVQTransformer(TINY).fit(epochs).tokenize(epochs)
-    assert Tokens.load(tmp_path / "person2_eeg-tokens.h5") == expected
+    assert Tokens.load(tmp_path / "filtered_raw-tokens.h5") == expected
+
+
+def test_a_recording_with_a_gap_is_named_with_the_remedy(recordings, tmp_path, capsys):
+    raw = mne.io.read_raw(recordings[0], preload=True, verbose=False)
+    raw._data[2, 1000:1100] = np.nan
+    raw.save(tmp_path / "gap_raw.fif", verbose=False)
+    assert _run("tokenize", tmp_path / "gap_raw.fif", "-o", tmp_path, *TINY_MODEL) == 1
+    said = capsys.readouterr().err.splitlines()[0]
+    assert "'F7' is NaN or infinite from 5.000 to 5.500 s" in said
+    assert "'BAD_gap'" in said
+    raw.annotations.append(5.0, 0.5, "BAD_gap")
+    raw.save(tmp_path / "gap_raw.fif", overwrite=True, verbose=False)
+    assert _run("tokenize", tmp_path / "gap_raw.fif", "-o", tmp_path, *TINY_MODEL) == 0
+    assert "1 windows overlap a BAD annotation" in capsys.readouterr().out
 
 
 def test_reconstruct_writes_epochs_in_volts(recordings, tmp_path):

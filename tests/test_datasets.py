@@ -310,6 +310,38 @@ class TestEpochsFromRecordings:
         assert_allclose(data[3:], data[:3], atol=2e-8)  # seconds, in microvolts: up to 20 ms
         assert several[1].info["sfreq"] == 200
 
+    @pytest.mark.parametrize("first", [(8.0, 30.0), (0.5, 30.0)])
+    def test_recordings_filtered_differently_cause_one_warning(
+        self, first: tuple[float, float]
+    ) -> None:
+        several = [recording(subject=name) for name in ("anna", "ben", "cleo")]
+        for raw, band in zip(several, (first, (0.5, 44.5), (8.0, 44.5)), strict=True):
+            with raw.info._unlock():
+                raw.info["highpass"], raw.info["lowpass"] = band
+        with pytest.warns(UserWarning, match="recording 0 was .*-30 Hz, others to 0.5-44.5") as got:
+            epochs = epochs_from_recordings(several, 0.0, 1.0)
+        assert len(got) == 1
+        assert (epochs.info["highpass"], epochs.info["lowpass"]) == (0.5, 44.5)
+
+    def test_rates_that_are_one_need_no_resampling(self) -> None:
+        several = [recording(), recording(subject="ben", sfreq=100.00005)]
+        epochs = epochs_from_recordings(several, 0.0, 1.0)
+        assert_allclose(epochs[3].get_data(copy=False), epochs[0].get_data(copy=False))
+        with pytest.raises(ValueError, match=r"rates of \[100.0, 100.01\] Hz: pass sfreq="):
+            epochs_from_recordings([recording(), recording(sfreq=100.01)], 0.0, 1.0)
+
+    def test_resampling_leaves_a_marked_gap_where_it_is(self) -> None:
+        raw = recording(sfreq=200.0, onsets=(1.0, 5.0), descriptions=("a", "b"))
+        raw._data[1, 700:760] = np.nan
+        with pytest.raises(ValueError, match=r"'Cz' .* from 3\.500 to 3\.800 s"):
+            epochs_from_recordings([raw], 0.0, 1.0, sfreq=100.0)
+        raw.annotations.append(3.5, 0.3, "BAD_gap")
+        epochs = epochs_from_recordings([raw], 0.0, 1.0, sfreq=100.0)
+        whole = recording(sfreq=200.0, onsets=(1.0, 5.0), descriptions=("a", "b"))
+        expected = epochs_from_recordings([whole], 0.0, 1.0, sfreq=100.0)
+        data, truth = epochs.get_data(copy=False), expected.get_data(copy=False)
+        assert_allclose(data, truth, atol=2e-9)
+
     @pytest.mark.parametrize(
         ("several", "arguments", "message"),
         [

@@ -10,6 +10,11 @@ import mne
 import numpy as np
 from mne.utils import logger
 
+from .._rates import same_rate
+from .._warnings import warn
+from ..signals.bands import clearly_narrower, stated_band, widest_band
+from ..signals.gaps import resample_recording
+
 
 def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
     """Whose each recording is."""
@@ -51,10 +56,11 @@ def common_channels(recordings: Sequence[mne.io.BaseRaw], picks: str | Sequence[
 
 def common_rate(recordings: Sequence[mne.io.BaseRaw]) -> float:
     """Return the sampling rate that all recordings share."""
-    rates = sorted({float(raw.info["sfreq"]) for raw in recordings})
-    if len(rates) > 1:
+    rates = [float(raw.info["sfreq"]) for raw in recordings]
+    if not all(same_rate(rates[0], rate) for rate in rates):
         raise ValueError(
-            f"the recordings have sampling rates of {rates} Hz: pass sfreq= to resample them"
+            f"the recordings have sampling rates of {sorted(set(rates))} Hz: pass sfreq= to "
+            "resample them"
         )
     return rates[0]
 
@@ -135,8 +141,8 @@ def _cut(
     names: list[str],
     sfreq: float,
 ) -> mne.Epochs:
-    if raw.info["sfreq"] != sfreq:
-        raw = raw.copy().pick(names).load_data(verbose="error").resample(sfreq, verbose="error")
+    if not same_rate(raw.info["sfreq"], sfreq):
+        raw = resample_recording(raw.copy().pick(names).load_data(verbose="error"), sfreq)
     events, _ = mne.events_from_annotations(raw, event_id, verbose="error")
     return mne.Epochs(
         raw,
@@ -163,8 +169,16 @@ def _merged(infos: list[mne.Info]) -> mne.Info:
     if len({(other["subject_info"] or {}).get("his_id") for other in infos}) > 1:
         info["subject_info"] = None
     with info._unlock():
-        info["highpass"] = min(other["highpass"] for other in infos)
-        info["lowpass"] = max(other["lowpass"] for other in infos)
+        info["highpass"], info["lowpass"] = widest = widest_band(map(stated_band, infos))
         if len(infos) > 1:
             info["meas_date"] = None
+    for number, other in enumerate(infos):
+        band = stated_band(other)
+        if clearly_narrower(band, widest):
+            warn(
+                f"recording {number} was filtered to {band[0]:g}-{band[1]:g} Hz, others to "
+                f"{widest[0]:g}-{widest[1]:g} Hz, which is all that the info of the trials says: "
+                "filter all alike, for example with mne_neurorvq.preprocess"
+            )
+            break
     return info

@@ -54,14 +54,21 @@ class SignalEstimator(BaseEstimator):
     def _match(self, X: Any, config: Config) -> Inputs:
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
-        check_band(trials, preprocessing_of(config))
+        filters_differ = check_band(trials, preprocessing_of(config))
         self.channel_report_ = self._choose_channels(trials, config)
-        self._told = check_amplitude(trials, self.channel_report_, joint=self._joint)
+        # An offset is of the same cause as a wide band and has the same remedy.
+        self._told = check_amplitude(
+            trials,
+            self.channel_report_,
+            joint=self._joint,
+            told=frozenset(["offset"] if filters_differ else ()),
+        )
         inputs = self._plan(trials, config)
         self.config_ = config
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
         self._fitted_names = trials.ch_names
+        self._fitted_bands = trials.bands
         return inputs
 
     def _seen(self, X: Any) -> Inputs:
@@ -69,6 +76,9 @@ class SignalEstimator(BaseEstimator):
         trials = read_trials(self, X, self.config_, reset=False)
         check_montage(trials, self._fitted_names, self.ch_names_)
         check_amplitude(trials, self.channel_report_, joint=self._joint, told=self._told)
+        # What fit saw it has judged; a loaded estimator does not know.
+        if not set(trials.bands) <= set(getattr(self, "_fitted_bands", ())):
+            check_band(trials, preprocessing_of(self.config_))
         return self._plan(trials, self.config_, self.segmentation_)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import stat
-import warnings
 from collections import OrderedDict
 from hashlib import sha256
 from io import BytesIO
@@ -152,7 +151,7 @@ class FolderStore:
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(message, UserWarning, stacklevel=2)
+            warn(message)
 
 
 def _pack(key: str, values: Values) -> bytes:

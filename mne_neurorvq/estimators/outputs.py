@@ -12,6 +12,7 @@ from mne.utils import logger
 from numpy.typing import NDArray
 
 from ..signals import EpochsView
+from ..signals.bands import stated_band, widest_band
 from ..tokens import Tokens
 from ..weights import LoadedModel
 
@@ -153,10 +154,13 @@ def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:
     Returns
     -------
     mne.Info | None
-        Of the first Epochs; None if X is something else.
+        Of the first Epochs, with the widest band of all; None if X is something else.
     """
-    if isinstance(X, (list, tuple)) and len(X):
-        X = X[0]
-    if not isinstance(X, (mne.BaseEpochs, EpochsView)):
+    items = X if isinstance(X, (list, tuple)) and len(X) else [X]
+    if not isinstance(items[0], (mne.BaseEpochs, EpochsView)):
         return None
-    return mne.pick_info(X.info, [X.info["ch_names"].index(name) for name in ch_names])
+    first = items[0].info
+    info = mne.pick_info(first, [first["ch_names"].index(name) for name in ch_names])
+    with info._unlock():
+        info["highpass"], info["lowpass"] = widest_band(stated_band(item.info) for item in items)
+    return info

@@ -92,13 +92,14 @@ def preprocess(
         Filtered copy. For EEG models of NeuroRVQ: notches at 50, 60 and 100 Hz, a band-pass of
         0.5-44.5 Hz and clipping at 500 µV; of BioCodec: the same notches and a band-pass of
         0.5-100 Hz; of BrainRVQ: notches at 50 and 60 Hz and a band-pass of 0.1-75 Hz. The rate
-        stays: the estimators resample.
+        stays: the estimators resample. Gaps (NaN, infinity) that annotations beginning with BAD
+        mark stay as they are: filters stop before them and start anew after them.
 
     Raises
     ------
     ValueError
-        If the recording has no channel of the modality or too low a rate, or plainly another unit
-        than volts.
+        If the recording has no channel of the modality or too low a rate, plainly another unit
+        than volts, or a gap that no annotation marks.
 
     Warns
     -----

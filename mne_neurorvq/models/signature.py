@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._rates import same_rate
 from .config import QuantizerConfig
 from .transformer_config import TransformerConfig
 
@@ -104,7 +105,7 @@ def window_samples(
     ValueError
         If the rate is not the model's or the arguments contradict each other.
     """
-    if sfreq is not None and sfreq != model_sfreq:
+    if sfreq is not None and not same_rate(sfreq, model_sfreq):
         raise ValueError(
             f"sfreq={sfreq} but the model works at {model_sfreq} Hz: resample the signal."
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .._rates import same_rate
 from .array_like import EpochsView, as_array_like
 
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
@@ -54,7 +56,7 @@ class Block:
         return {
             "ch_names": list(self.info["ch_names"]),
             "channel kinds": [int(ch["kind"]) for ch in self.info["chs"]],
-            "sfreq": round(float(self.info["sfreq"]), 6),
+            "sfreq": float(self.info["sfreq"]),
             "n_times": self.n_times,
             "tmin": round(self.tmin, 6),
         }
@@ -82,8 +84,9 @@ def blocks_of(X: Any) -> list[Block] | None:
         return [_from_view(as_array_like(X))]
     if _is_from(X, "mne"):
         raise TypeError(
-            f"X is {type(X).__name__}: trials are needed. Cut a recording into Epochs, for example "
-            "with mne.make_fixed_length_epochs(raw, duration=4.0)."
+            f"X is {type(X).__name__}: trials are needed. Filter a recording "
+            "(mne_neurorvq.preprocess) and cut it into Epochs, for example with "
+            "mne.make_fixed_length_epochs(raw, duration=4.0)."
         )
     if _is_braindecode(X):
         return _from_braindecode(X)
@@ -123,7 +126,8 @@ def check_same(blocks: Sequence[Block]) -> None:
         if block.info is blocks[0].info and block.n_times == blocks[0].n_times:
             continue
         for what, value in block.signature.items():
-            if value != first[what]:
+            same = same_rate if what == "sfreq" else eq
+            if not same(value, first[what]):
                 raise ValueError(
                     f"Item {i} of X has {what} {_short(value)}, but item 0 has "
                     f"{_short(first[what])}. Bring all to the same channels in the same order "

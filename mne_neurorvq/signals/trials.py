@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import as_array, check_real, check_shape
+from .bands import stated_band, widest_band
 from .sources import Block, Reader, blocks_of, check_same, electrode_positions
 from .units import LARGEST_UV, UNITLESS, check_unit, too_large, unit_factor
 
@@ -47,8 +48,9 @@ class Trials:
         Names of the event codes.
     metadata : DataFrame | None
         One row per trial.
-    highpass, lowpass : float | None
-        Filter settings in Hz that the recording states; None for arrays.
+    bands : tuple of (float, float)
+        High-pass and low-pass in Hz that the recordings state, each pair once: one, or several of
+        a list whose items were filtered differently; empty for arrays.
     n_trials : int
         Number of trials.
     reader : callable
@@ -78,14 +80,23 @@ class Trials:
     events: NDArray[np.integer] | None
     event_id: dict[str, int] | None
     metadata: Any
-    highpass: float | None
-    lowpass: float | None
+    bands: tuple[tuple[float, float], ...]
     n_trials: int
     reader: Reader = field(repr=False)
     starts: tuple[int, ...] = (0,)
 
     def __len__(self) -> int:
         return self.n_trials
+
+    @property
+    def highpass(self) -> float | None:
+        """High-pass in Hz of the widest band; None for arrays."""
+        return widest_band(self.bands)[0] if self.bands else None
+
+    @property
+    def lowpass(self) -> float | None:
+        """Low-pass in Hz of the widest band; None for arrays."""
+        return widest_band(self.bands)[1] if self.bands else None
 
     def read(
         self, start: int = 0, stop: int | None = None, picks: Sequence[int] | None = None
@@ -128,18 +139,40 @@ class Trials:
         data = self.reader(start, stop, None if picks is None else list(picks))
         check_real(data)
         data = np.asarray(data, dtype=np.float64)
+        broken = ~np.isfinite(data)
+        if broken.any():
+            trial, channel = np.argwhere(broken.any(axis=-1))[0]
+            name = self.ch_names[indices[channel]]
+            raise ValueError(self._about_gap(int(start + trial), name, broken[trial, channel]))
         peaks = np.abs(data).max(axis=-1)
-        fine = peaks <= LARGEST_UV * (1 if self.unit == UNITLESS else unit_factor("uV", self.unit))
-        if not fine.all():  # neither is NaN
-            trial, channel = np.argwhere(~fine)[0]
+        limit = LARGEST_UV * (1 if self.unit == UNITLESS else unit_factor("uV", self.unit))
+        if (peaks > limit).any():
+            trial, channel = np.argwhere(peaks > limit)[0]
             where = f"Trial {start + trial}, channel {self.ch_names[indices[channel]]!r}"
-            if np.isfinite(peaks[trial, channel]):
-                raise ValueError(too_large(where, peaks[trial, channel], self.unit))
-            raise ValueError(
-                f"{where} contains NaN or inf. Repair or drop the trial (epochs.drop), or mark the "
-                "channel as bad."
-            )
+            raise ValueError(too_large(where, peaks[trial, channel], self.unit))
         return data
+
+    def _about_gap(self, trial: int, ch_name: str, broken: NDArray[np.bool_]) -> str:
+        """Say where a trial has samples that are not finite, and what helps."""
+        what = f"Trial {trial}, channel {ch_name!r} contains NaN or inf"
+        if self.events is None:
+            drop = f"np.delete(X, {trial}, axis=0)"
+        else:
+            what += f" (its event is at sample {self.events[trial, 0]})"
+            drop = f"epochs.drop_bad().drop({trial})"
+        if broken.all():
+            return (
+                f"{what} throughout. Drop the trial ({drop}) or, if all are so, the channel. If "
+                "the recording had a gap when it was filtered, the filter has spread it: filter "
+                "with mne_neurorvq.preprocess, which says where gaps are, or mark them before with "
+                "the annotation BAD_ACQ_SKIP."
+            )
+        first = self.tmin + np.flatnonzero(broken)[0] / self.sfreq
+        return (
+            f"{what} from {first:.3f} s on. Drop the trial ({drop}), mark the channel as bad, or "
+            "mark the gap in the recording with an annotation that begins with BAD: Epochs leave "
+            "it out."
+        )
 
 
 def as_trials(
@@ -239,8 +272,7 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
         events=np.concatenate([block.events for block in blocks]),
         event_id=_join_event_ids(blocks),
         metadata=_join_metadata(blocks),
-        highpass=max(block.info["highpass"] for block in blocks),
-        lowpass=min(block.info["lowpass"] for block in blocks),
+        bands=tuple(dict.fromkeys(stated_band(block.info) for block in blocks)),
         n_trials=n_trials,
         reader=partial(_read_blocks, blocks, starts.tolist()),
         starts=tuple(starts[:-1].tolist()),
@@ -325,8 +357,7 @@ def _from_array(
         events=None,
         event_id=None,
         metadata=None,
-        highpass=None,
-        lowpass=None,
+        bands=(),
         n_trials=data.shape[0],
         reader=read,
     )

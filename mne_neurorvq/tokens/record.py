@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .._rates import RATE_TOLERANCE
 from . import checks, file
 from .metadata import (
     Metadata,
@@ -186,7 +187,7 @@ class Tokens:
                 )
         covered = self.codes.shape[2] * self.patch_size - self.overlap - self.padding
         expected = self.n_times / self.sfreq * self.model_sfreq
-        if abs(covered - expected) > 1:
+        if abs(covered - expected) > 1 + RATE_TOLERANCE * expected:
             raise ValueError(
                 f"the patches cover {covered} samples at model_sfreq={self.model_sfreq:g} Hz, but "
                 f"n_times={self.n_times} at sfreq={self.sfreq:g} Hz are {expected:g}"

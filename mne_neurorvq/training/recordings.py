@@ -21,6 +21,7 @@ from ..signals import (
     use_channels,
     used_channels,
 )
+from ..signals.gaps import bridged
 from ..weights.systems import Config
 from .inputs import corpus_unit, vocabulary
 
@@ -99,6 +100,7 @@ def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:
     data = np.empty((len(raw.ch_names), n_times), np.float32)
     # One channel at a time: of a long recording, a second copy in double precision is too much.
     for channel, row in enumerate(data):
-        signal = filtered.get_data(picks=[channel], verbose="error")[0]
+        # What lies in gaps is not used; what lies around them must not become NaN.
+        signal = bridged(filtered.get_data(picks=[channel], verbose="error")[0])
         row[:] = resample(signal * factor, sfreq, config.sfreq)
     return data

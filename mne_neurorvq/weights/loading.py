@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple, overload
 
+from .._warnings import warn
 from ..models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTokenizer
 from .blueprint import Blueprint
 from .configs import CONFIG_FILE, config_from_json, config_of
@@ -292,10 +292,9 @@ def _read_card(folder: Folder) -> str | None:
         if not folder.is_current:
             raise
         path = folder.path / CARD_FILE
-        warnings.warn(
+        warn(
             f"{path} is not the card that was saved with the models: it may be about others. If "
-            "you have changed it yourself, save the models with it, save_pretrained(..., card=).",
-            stacklevel=2,
+            "you have changed it yourself, save the models with it, save_pretrained(..., card=)."
         )
         card = path.read_bytes() if path.is_file() else None
     return None if card is None else card.decode("utf-8", "replace")

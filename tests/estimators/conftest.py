@@ -44,7 +44,13 @@ def _compute_everything() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_epochs() -> Callable[..., mne.EpochsArray]:
+def band() -> tuple[float, float]:
+    """High-pass and low-pass that Epochs state: those of the model's preprocessing."""
+    return 0.5, 44.5
+
+
+@pytest.fixture
+def make_epochs(band: tuple[float, float]) -> Callable[..., mne.EpochsArray]:
     """Epochs with positions, events of two kinds, and metadata."""
 
     def make(
@@ -59,6 +65,8 @@ def make_epochs() -> Callable[..., mne.EpochsArray]:
     ) -> mne.EpochsArray:
         microvolts = make_signals(n_trials, len(ch_names), n_times, seed)
         info = mne.create_info(list(ch_names), sfreq, ch_types, verbose="error")
+        with info._unlock():
+            info["highpass"], info["lowpass"] = band[0], min(band[1], sfreq / 2)
         known = {
             name: POSITIONS[name]
             for name, kind in zip(ch_names, info.get_channel_types(), strict=True)

@@ -38,6 +38,11 @@ def make(pretrained=TINY, **parameters):
     return BioCodecClassifier(pretrained, **(given | parameters))
 
 
+@pytest.fixture
+def band():
+    return 0.5, 100.0
+
+
 @pytest.fixture(scope="module")
 def y():
     return np.tile(["slow", "fast"], N // 2)

@@ -34,6 +34,11 @@ def make(**parameters):
 FITTED = {size: make(batch_size=size) for size in ("auto", 1, 2, 5)}
 
 
+@pytest.fixture
+def band():
+    return 0.5, 100.0
+
+
 @pytest.fixture(scope="module")
 def everything():
     """Fit once, and compute all trials together."""

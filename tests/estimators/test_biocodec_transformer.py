@@ -27,6 +27,11 @@ def make(pretrained=TINY, **parameters):
     return BioCodecTransformer(pretrained, **({"ch_names": NAMES, "sfreq": RATE} | parameters))
 
 
+@pytest.fixture
+def band():
+    return 0.5, 100.0
+
+
 @pytest.fixture(scope="module")
 def model():
     """The codec itself; not to be changed."""

@@ -32,6 +32,11 @@ def make(pretrained=TINY, **parameters):
 
 
 @pytest.fixture
+def band():
+    return 0.1, 75.0
+
+
+@pytest.fixture
 def X(y):
     """Trials of 1 s whose classes differ in amplitude over C4."""
     trials = np.random.default_rng(0).normal(0, 20, (12, 4, 200))

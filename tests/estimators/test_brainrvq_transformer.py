@@ -34,6 +34,11 @@ def make(pretrained=TINY, **parameters):
     )
 
 
+@pytest.fixture
+def band():
+    return 0.1, 75.0
+
+
 @pytest.fixture(scope="module")
 def brain():
     """Both models themselves; not to be changed."""
@@ -285,7 +290,7 @@ def test_unknown_names_take_the_nearest_electrode_never_a_derivation(make_epochs
 def test_a_band_too_narrow_is_named(make_epochs):
     epochs = make_epochs(n_times=400, sfreq=200.0)
     with epochs.info._unlock():
-        epochs.info["lowpass"] = 44.5
+        epochs.info["highpass"], epochs.info["lowpass"] = 0.5, 44.5
     NeuroRVQTransformer("neurorvq-eeg-tiny-random").fit(epochs)
     with pytest.warns(UserWarning, match=r"44\.5.*75"):
         BrainRVQTransformer(TINY).fit(epochs)

@@ -22,6 +22,7 @@ from mne_neurorvq import (
     BrainRVQTransformer,
     NeuroRVQClassifier,
     NeuroRVQTransformer,
+    preprocess,
 )
 from mne_neurorvq.datasets.montage import standard_montage
 from mne_neurorvq.estimators.inputs import read_ahead
@@ -137,6 +138,7 @@ def on_disk(tmp_path):
     rng = np.random.default_rng(0)
     info = mne.create_info(NAMES, 200.0, "eeg")
     raw = mne.io.RawArray(2e-5 * rng.standard_normal((4, 200 * 130)), info, verbose="error")
+    raw.filter(0.5, 44.5, verbose="error")
     raw.save(tmp_path / "some_raw.fif", verbose="error")
     raw = mne.io.read_raw_fif(tmp_path / "some_raw.fif", verbose="error")
     events = np.column_stack([200 * np.arange(128), np.zeros(128, int), np.ones(128, int)])
@@ -364,11 +366,45 @@ def test_epochs_of_another_band_cause_one_warning(make_epochs):
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e-3])
+def test_unfiltered_epochs_cause_one_warning_and_preprocess_ends_it(offset):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(NAMES, 200.0, "eeg")
+    raw = mne.io.RawArray(2e-5 * rng.standard_normal((4, 4000)) + offset, info, verbose="error")
+    epochs, filtered = (
+        mne.make_fixed_length_epochs(recording, 2.0, preload=True, verbose="error")
+        for recording in (raw, preprocess(raw, TINY))
+    )
+    with pytest.warns(
+        UserWarning, match=r"hold 0-100 Hz.*trained on 0\.5-44\.5 Hz.*preprocess\(raw, pretrained\)"
+    ) as caught:
+        NeuroRVQTransformer(TINY).fit(epochs).transform(epochs)
+    assert len(caught) == 1
+    fitted = NeuroRVQTransformer(TINY).fit(filtered)
+    fitted.transform(filtered)
+    with pytest.warns(UserWarning, match="hold 0-100 Hz"):
+        fitted.transform(epochs)
+
+
+@pytest.mark.parametrize("sfreq", [199.99, 200.01, 249.99, 249.87])
+def test_windows_of_minutes_at_a_rate_near_the_models_have_its_patches(make_epochs, sfreq):
+    epochs = make_epochs(2, round(300 * sfreq), sfreq, ("Cz",))
+    transformer = NeuroRVQTransformer(TINY).fit(epochs)
+    tokens = transformer.tokenize(epochs)
+    assert tokens.shape[2] == 300
+    assert tokens.overlap == 0
+    assert tokens.patch_times[-1] == 299
+    restored = transformer.reconstruct(epochs)
+    assert restored.get_data().shape == epochs.get_data().shape
+    assert restored.info["sfreq"] == sfreq
+
+
 @pytest.mark.parametrize("proj", [True, False, "delayed"])
 def test_epochs_with_projections_and_baseline_are_read_as_mne_reads_them(proj):
     rng = np.random.default_rng(0)
     info = mne.create_info(NAMES, 200.0, "eeg")
     raw = mne.io.RawArray(2e-5 * rng.standard_normal((4, 4000)), info, verbose="error")
+    raw.filter(0.5, 44.5, verbose="error")
     raw.set_eeg_reference("average", projection=True, verbose="error")
     events = np.array([[400, 0, 1], [1200, 0, 1], [2000, 0, 1]])
     lazy = mne.Epochs(

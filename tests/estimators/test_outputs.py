@@ -102,11 +102,20 @@ def test_a_first_sample_between_two_ticks_stays_there(epochs):
     assert_allclose(restored.times, shifted.times, rtol=0, atol=1e-12)
 
 
+def test_what_comes_back_of_a_list_states_the_widest_band(make_epochs):
+    first, second = make_epochs(), make_epochs(seed=1)
+    with second.info._unlock():
+        second.info["highpass"], second.info["lowpass"] = 0.25, 50.0
+    restored = fit([first, second]).reconstruct([first, second])
+    assert (restored.info["highpass"], restored.info["lowpass"]) == (0.25, 50.0)
+    assert (first.info["highpass"], first.info["lowpass"]) == (0.5, 44.5)
+
+
 def test_decimated_epochs_keep_their_times():
     rng = np.random.default_rng(0)
     info = mne.create_info(["C3", "C4"], 1000.0, "eeg")
     raw = mne.io.RawArray(2e-5 * rng.standard_normal((2, 9000)), info, verbose="error")
-    raw.filter(None, 60.0, verbose="error")
+    raw.filter(0.5, 44.5, verbose="error")
     events = np.array([[1001, 0, 1], [5003, 0, 1]])
     epochs = mne.Epochs(
         raw, events, tmin=-0.2, tmax=1.5, decim=3, baseline=None, verbose="error", preload=True

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mne
@@ -16,6 +17,7 @@ from mne_neurorvq.signals import (
     BRAINRVQ_EEG_PREPROCESSING,
     NEURORVQ_EEG_PREPROCESSING,
     Preprocessing,
+    Trials,
     as_trials,
     check_band,
     preprocess,
@@ -133,6 +135,142 @@ def test_recordings_at_too_low_a_rate_raise() -> None:
         preprocess(make_raw(2.0, 100), NEURORVQ_EEG_PREPROCESSING)
 
 
+@pytest.mark.parametrize("sfreq", [100.01, 101.0, 120.01, 121.5, 199.99, 200.01, 201.0])
+@pytest.mark.parametrize(
+    "facts",
+    [NEURORVQ_EEG_PREPROCESSING, BIOCODEC_EEG_PREPROCESSING, BRAINRVQ_EEG_PREPROCESSING],
+)
+def test_a_notch_just_below_half_the_rate_is_no_obstacle(
+    sfreq: float, facts: Preprocessing
+) -> None:
+    data = preprocess(make_raw(sfreq), facts).get_data(picks=["Cz"])
+    assert 1e-6 < np.abs(data).max() < 1e-3
+
+
+# Gaps: NaN and infinite samples
+
+
+def with_gap(
+    start: int, stop: int, value: float = np.nan, *, first_samp: int = 0, dated: bool = False
+) -> mne.io.RawArray:
+    """A recording of 40 s at 250 Hz with a gap in one channel."""
+    raw = make_raw()
+    raw = mne.io.RawArray(raw.get_data(), raw.info, first_samp=first_samp, verbose="error")
+    if dated:
+        raw.set_meas_date(1_600_000_000)
+    raw._data[1, start:stop] = value
+    return raw
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_gap_that_nobody_marked_raises_with_channel_time_and_remedy(value: float) -> None:
+    with pytest.raises(ValueError, match=r"'Cz' .* from 30\.000 to 30\.400 s: .*BAD_gap"):
+        preprocess(with_gap(7500, 7600, value), NEURORVQ_EEG_PREPROCESSING)
+
+
+@pytest.mark.parametrize("dated", [False, True])
+@pytest.mark.parametrize("first_samp", [0, 333])
+@pytest.mark.parametrize(
+    ("start", "stop"), [(7500, 7600), (0, 77), (9990, 10000), (4321, 4322), (1, 9999)]
+)
+def test_the_remedy_in_the_error_is_what_helps(
+    start: int, stop: int, first_samp: int, dated: bool
+) -> None:
+    raw = with_gap(start, stop, first_samp=first_samp, dated=dated)
+    with pytest.raises(ValueError, match="Mark the gap") as caught:
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    remedy = re.search(r"raw\.annotations\.append\(.*?\)", str(caught.value))
+    assert remedy is not None
+    eval(remedy[0], {"raw": raw})
+    onsets = raw.annotations.onset.copy()
+    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    broken = ~np.isfinite(filtered.get_data())
+    assert broken.sum() == broken[1, start:stop].sum() == stop - start
+    assert_array_equal(filtered.annotations.onset, onsets)
+    assert filtered.annotations.description.tolist() == ["BAD_gap"]
+    if stop < 9000:
+        epochs = mne.make_fixed_length_epochs(filtered, 2.0, preload=True, verbose="error")
+        assert len(epochs) == 19
+        assert np.isfinite(epochs.get_data(picks="eeg")).all()
+
+
+@pytest.mark.parametrize("description", ["BAD_gap", "bad", "BAD_ACQ_SKIP", "Bad data"])
+def test_each_stretch_between_gaps_is_filtered_as_if_it_were_alone(description: str) -> None:
+    raw = with_gap(7500, 7600)
+    raw.set_annotations(mne.Annotations(30.0, 0.4, description))
+    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
+    for first, last in ((0, 7499), (7600, 9999)):
+        part = raw.copy().crop(first / 250, last / 250).set_annotations(None)
+        alone = preprocess(part, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
+        assert_allclose(data[:, first : last + 1], alone, atol=1e-12)
+
+
+def test_an_infinite_gap_is_not_clipped_to_a_plateau() -> None:
+    raw = with_gap(7500, 7600, np.inf)
+    raw.set_annotations(mne.Annotations(30.0, 0.4, "BAD_gap"))
+    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks=["Cz"])[0]
+    assert np.isinf(data[7500:7600]).all()
+
+
+def test_a_bad_annotation_without_a_gap_changes_nothing() -> None:
+    raw = make_raw()
+    plain = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
+    raw.set_annotations(mne.Annotations(10.0, 2.0, "BAD_muscle"))
+    assert_array_equal(preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(), plain)
+
+
+def test_annotations_of_one_channel_mark_gaps_of_that_channel_only() -> None:
+    raw = with_gap(7500, 7600)
+    raw.set_annotations(mne.preprocessing.annotate_nan(raw))
+    assert np.isnan(preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data()).sum() == 100
+    raw._data[0, 7500:7600] = np.nan
+    with pytest.raises(ValueError, match="'C3' is NaN"):
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+
+
+def test_stretches_shorter_than_any_filter_stay_finite() -> None:
+    raw = with_gap(7500, 7600)
+    raw._data[1, [7510, 7520, 7521]] = 1e-5
+    raw.set_annotations(mne.Annotations(30.0, 0.4, "BAD_gap"))
+    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks=["Cz"])[0]
+    assert np.isnan(data).sum() == 97
+    assert np.nanmax(np.abs(data[7500:7600])) < 1e-4
+
+
+def test_a_channel_that_is_nothing_but_a_gap_is_named_and_passes_when_marked_bad() -> None:
+    raw = with_gap(0, 10_000)
+    with pytest.raises(ValueError, match=r"throughout: 'Cz'.*info\['bads'\] \+= \['Cz'\]"):
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    raw.info["bads"] += ["Cz"]
+    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
+    others = preprocess(raw.copy().drop_channels(["Cz"]), NEURORVQ_EEG_PREPROCESSING)
+    others.set_eeg_reference("average", verbose="error")
+    assert np.isnan(filtered.get_data(picks=["Cz"])).all()
+    assert_allclose(filtered.get_data(picks=["C3", "C4"]), others.get_data(picks="eeg"), atol=1e-18)
+    assert filtered.info["lowpass"] == 44.5
+
+
+def test_a_bad_channel_with_a_gap_keeps_it_to_itself() -> None:
+    raw = with_gap(7500, 7600)
+    raw.info["bads"] = ["Cz"]
+    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
+    assert np.isnan(data).sum() == np.isnan(data[1, 7500:7600]).sum() == 100
+    plain = preprocess(make_raw(), NEURORVQ_EEG_PREPROCESSING).get_data()
+    assert_array_equal(data[[0, 2]], plain[[0, 2]])
+
+
+def test_gaps_of_channels_that_are_not_filtered_do_not_matter() -> None:
+    raw = make_raw()
+    raw._data[3, 100:200] = np.nan
+    assert np.isfinite(preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")).all()
+
+
+def test_a_recording_that_is_one_gap_raises() -> None:
+    raw = make_raw().set_annotations(mne.Annotations(0.0, 40.0, "BAD_ACQ_SKIP"))
+    with pytest.raises(ValueError, match="raw is one gap"):
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+
+
 # What Epochs say about their filters
 
 
@@ -151,15 +289,50 @@ def test_a_narrower_band_warns_once(highpass: float | None, lowpass: float | Non
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize(
-    ("highpass", "lowpass"), [(None, None), (1.0, 40.0), (0.1, 100.0), (0.5, 44.5)]
-)
+@pytest.mark.parametrize(("highpass", "lowpass"), [(1.0, 40.0), (0.25, 50.0), (0.5, 44.5)])
 def test_a_band_near_the_models_passes(highpass: float | None, lowpass: float | None) -> None:
-    check_band(as_trials(epochs_filtered(highpass, lowpass)), NEURORVQ_EEG_PREPROCESSING)
+    assert not check_band(as_trials(epochs_filtered(highpass, lowpass)), NEURORVQ_EEG_PREPROCESSING)
+
+
+@pytest.mark.parametrize(
+    ("highpass", "lowpass", "band"),
+    [(None, None, "0-125"), (0.1, 40.0, "0.1-40"), (0.5, 100.0, "0.5-100"), (None, 45.0, "0-45")],
+)
+def test_a_wider_band_warns_once_and_names_preprocess(
+    highpass: float | None, lowpass: float | None, band: str
+) -> None:
+    trials = as_trials(epochs_filtered(highpass, lowpass))
+    with pytest.warns(UserWarning, match=rf"hold {band} Hz.*preprocess\(raw, pre") as caught:
+        assert check_band(trials, NEURORVQ_EEG_PREPROCESSING)
+    assert len(caught) == 1
+    assert "raw.pick" not in str(caught[0].message)
+
+
+@pytest.mark.parametrize("sfreq", [64.0, 100.0, 250.0])
+@pytest.mark.parametrize(
+    "facts",
+    [NEURORVQ_EEG_PREPROCESSING, BIOCODEC_EEG_PREPROCESSING, BRAINRVQ_EEG_PREPROCESSING],
+)
+def test_what_a_model_s_own_filters_leave_passes(sfreq: float, facts: Preprocessing) -> None:
+    filtered = preprocess(make_raw(sfreq), facts)
+    epochs = mne.make_fixed_length_epochs(filtered, 2.0, preload=True, verbose="error")
+    assert not check_band(as_trials(epochs), facts)
+
+
+def test_beside_other_sensors_the_remedy_is_to_pick_eeg_first() -> None:
+    raw = make_raw().set_channel_types({"ECG": "seeg"}, on_unit_change="ignore", verbose="error")
+
+    def trials(raw: mne.io.BaseRaw) -> Trials:
+        filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        return as_trials(mne.make_fixed_length_epochs(filtered, 2.0, verbose="error"))
+
+    with pytest.warns(UserWarning, match=r"to EEG only: raw\.pick\('eeg'\) before"):
+        check_band(trials(raw), NEURORVQ_EEG_PREPROCESSING)
+    assert not check_band(trials(raw.copy().pick("eeg")), NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_the_nyquist_frequency_of_a_slow_recording_is_no_contradiction() -> None:
-    raw = make_raw(64.0)
+    raw = make_raw(64.0).filter(0.5, None, verbose="error")
     epochs = mne.make_fixed_length_epochs(raw, 2.0, preload=True, verbose="error")
     check_band(as_trials(epochs), NEURORVQ_EEG_PREPROCESSING)
 
@@ -189,10 +362,25 @@ def test_other_systems_lose_the_hum_but_keep_gamma_and_artifacts(facts: Preproce
     assert np.abs(filtered.get_data(picks=["C3"])).max() > 1e-3
 
 
-def test_one_narrow_item_of_a_list_is_enough() -> None:
-    items = [epochs_filtered(None, None), epochs_filtered(None, 12.0)]
-    with pytest.warns(UserWarning, match="filtered to 0-12 Hz"):
+@pytest.mark.parametrize(
+    ("highpass", "lowpass", "message"),
+    [(0.5, 12.0, "filtered to 0.5-12 Hz,"), (None, None, "hold 0-125 Hz,")],
+)
+def test_one_item_of_a_list_is_enough_be_it_narrow_or_wide(
+    highpass: float | None, lowpass: float | None, message: str
+) -> None:
+    items = [epochs_filtered(0.5, 44.5), epochs_filtered(highpass, lowpass)]
+    for order in (items, items[::-1]):
+        with pytest.warns(UserWarning, match=message) as caught:
+            check_band(as_trials(order), NEURORVQ_EEG_PREPROCESSING)
+        assert len(caught) == 1
+
+
+def test_narrow_and_wide_items_are_told_in_one_warning() -> None:
+    items = [epochs_filtered(None, None), epochs_filtered(8.0, 12.0)]
+    with pytest.warns(UserWarning, match="filtered to 8-12 Hz.*hold 0-125 Hz") as caught:
         check_band(as_trials(items), NEURORVQ_EEG_PREPROCESSING)
+    assert len(caught) == 1
 
 
 def test_arrays_say_nothing_about_filters() -> None:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_neurorvq._rates import same_rate
 from mne_neurorvq.signals import resample, resampled_length
 
 RATES = [100.0, 128.0, 160.0, 250.0, 256.0, 1000 / 3, 500.0, 512.0, 1000.0, 2048.0]
@@ -91,6 +94,56 @@ def test_awkward_rates_do_not_drift() -> None:
     there = resample(sines(n_times, 200.05, (10.0,)), 200.05, 200.0)
     truth = sines(there.shape[-1], 200.0, (10.0,))
     assert_allclose(there[:, 50:-50], truth[:, 50:-50], atol=2e-3)
+
+
+# As devices state or streams measure them.
+NEAR = [199.99, 200.01, 249.99, 249.87, 159.99, 255.998, 1000.01]
+
+
+@pytest.mark.parametrize("sfreq", NEAR)
+def test_five_minutes_at_a_rate_near_a_round_one_do_not_drift(sfreq: float) -> None:
+    n_times = round(300 * sfreq)
+    signal = sines(n_times, sfreq, (10.0, 43.0))
+    there = resample(signal, sfreq, 200.0)
+    assert there.shape[-1] == resampled_length(n_times, sfreq, 200.0) == 60_000
+    assert_allclose(there[:, 50:-50], sines(60_000, 200.0, (10.0, 43.0))[:, 50:-50], atol=2e-3)
+    back = resample(there, 200.0, sfreq, n_times=n_times)
+    edge = round(EDGE * sfreq)
+    assert_allclose(back[:, edge:-edge], signal[:, edge:-edge], atol=2e-3)
+
+
+@pytest.mark.parametrize("sfreq", NEAR)
+def test_at_a_rate_near_a_round_one_a_trial_is_the_same_alone_and_an_offset_passes(
+    sfreq: float,
+) -> None:
+    data = np.random.default_rng(0).standard_normal((3, 5, 700))
+    together = resample(data, sfreq, 200.0)
+    for i in range(3):
+        assert_array_equal(resample(data[i : i + 1], sfreq, 200.0)[0], together[i])
+        assert_array_equal(resample(data[i, 2], sfreq, 200.0), together[i, 2])
+    assert_allclose(resample(np.full(500, 50_000.0), sfreq, 200.0), 50_000.0, rtol=1e-12)
+
+
+def test_a_rate_near_a_round_one_needs_no_long_kernel() -> None:
+    tracemalloc.start()
+    resample(np.zeros(60_000), 249.87654321, 200.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6
+
+
+@pytest.mark.parametrize("sfreq", [200.0001, 1 / 0.005000001])
+def test_rates_that_are_one_leave_samples_alone(sfreq: float) -> None:
+    assert same_rate(sfreq, 200.0)
+    data = np.random.default_rng(0).standard_normal((2, 60_000))
+    assert resample(data, sfreq, 200.0) is data
+    assert resampled_length(60_000, 200.0, sfreq) == 60_000
+
+
+def test_a_sample_more_or_less_may_be_asked_for_at_the_same_rate() -> None:
+    ramp = np.arange(100.0)
+    assert_allclose(resample(ramp, 200.0, 200.0, n_times=99), np.arange(99.0), atol=1e-9)
+    assert_allclose(resample(ramp, 200.0, 200.0, n_times=101), np.arange(101.0), atol=1e-9)
 
 
 def test_the_input_is_not_changed() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -345,6 +346,50 @@ def test_samples_that_are_not_finite_raise_with_trial_and_channel(value: float) 
         trials.read(0, 4)
         with pytest.raises(ValueError, match="Trial 4, channel 'C4' contains NaN or inf"):
             trials.read(3, 6)
+
+
+def test_the_error_says_when_the_event_was_and_a_remedy_that_helps() -> None:
+    epochs = make_epochs()
+    epochs._data[4, 2, 17:] = np.nan
+    sample = epochs.events[4, 0]
+    with pytest.raises(ValueError, match=rf"at sample {sample}\) from 0\.106 s on") as caught:
+        as_trials(epochs).read()
+    remedy = re.search(r"epochs\.drop_bad\(\)\.drop\(4\)", str(caught.value))
+    assert remedy is not None
+    eval(remedy[0], {"epochs": epochs})
+    assert np.isfinite(as_trials(epochs).read()).all()
+
+
+def test_a_trial_that_is_nan_throughout_points_at_the_filter() -> None:
+    epochs = make_epochs()
+    epochs._data[4, 2] = np.nan
+    with pytest.raises(ValueError, match=r"Trial 4.* throughout.*preprocess.* BAD_ACQ_SKIP"):
+        as_trials(epochs).read()
+    X = epochs.get_data()
+    with pytest.raises(ValueError, match=r"Trial 4, .*np\.delete\(X, 4, axis=0\)"):
+        as_trials(X, ch_names=NAMES, sfreq=SFREQ, unit="V").read()
+
+
+def test_joined_trials_state_each_band_and_the_widest() -> None:
+    first, second = make_epochs(), make_epochs()
+    for epochs, band in ((first, (0.5, 40.0)), (second, (0.1, 30.0))):
+        with epochs.info._unlock():
+            epochs.info["highpass"], epochs.info["lowpass"] = band
+    trials = as_trials([first, second, first])
+    assert trials.bands == ((0.5, 40.0), (0.1, 30.0))
+    assert (trials.highpass, trials.lowpass) == (0.1, 40.0)
+
+
+@pytest.mark.parametrize(("sfreq", "one"), [(SFREQ * (1 + 5e-7), True), (SFREQ - 0.01, False)])
+def test_items_of_rates_that_are_one_belong_together(sfreq: float, one: bool) -> None:
+    first, second = make_epochs(), make_epochs()
+    with second.info._unlock():
+        second.info["sfreq"] = sfreq
+    if one:
+        assert len(as_trials([first, second])) == 2 * N_TRIALS
+    else:
+        with pytest.raises(ValueError, match=r"Item 1 of X has sfreq 159\.99.*resample"):
+            as_trials([first, second])
 
 
 def test_channels_that_are_not_read_are_not_checked() -> None:

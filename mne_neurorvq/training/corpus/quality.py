@@ -10,6 +10,8 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from ...signals.gaps import marked_bad
+
 # Seconds that are read at once to look for stuck samples.
 _BLOCK = 60.0
 
@@ -69,7 +71,8 @@ def stuck_channels(raw: mne.io.BaseRaw, limits: ArtefactLimits) -> dict[str, str
     Returns
     -------
     dict of str to str
-        Reason for each channel to drop: "non-finite", "flat" (constant) or "saturated".
+        Reason for each channel to drop: "non-finite" (outside of what annotations mark as bad),
+        "flat" (constant) or "saturated".
     """
     n_channels = len(raw.ch_names)
     finite = np.ones(n_channels, bool)
@@ -79,9 +82,11 @@ def stuck_channels(raw: mne.io.BaseRaw, limits: ArtefactLimits) -> dict[str, str
     for start in range(0, raw.n_times, step):
         stop = min(start + step, raw.n_times)
         data = raw.get_data(start=start, stop=stop, verbose="error")
-        finite &= np.isfinite(data).all(axis=1)
-        low, n_low = _count_least(data, low, n_low)
-        negative, n_high = _count_least(-data, -high, n_high)
+        there = np.isfinite(data)
+        for row in np.flatnonzero(finite & ~there.all(axis=1)):
+            finite[row] = marked_bad(raw, raw.ch_names[row])[start:stop][~there[row]].all()
+        low, n_low = _count_least(np.where(there, data, np.inf), low, n_low)
+        negative, n_high = _count_least(np.where(there, -data, np.inf), -high, n_high)
         high = -negative
     reasons = {}
     for i, name in enumerate(raw.ch_names):

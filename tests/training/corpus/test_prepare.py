@@ -112,6 +112,19 @@ def test_channels_and_windows_are_left_out_with_their_reasons(make_raw, save, tm
     assert (zarr.open_array(array, mode="r")[:, 1200:2400] == np.iinfo(np.int16).min).all()
 
 
+def test_a_gap_that_is_marked_costs_its_windows_only(make_raw, save, tmp_path):
+    raw = make_raw(40.0, sfreq=250.0)
+    raw._data[:, 250 * 12 : 250 * 18] = np.nan  # the third window, to its last sample
+    raw.set_annotations(mne.Annotations([12.0], [6.0 - 1 / 250], ["BAD_gap"]))
+    save(raw, tmp_path / "a_raw.fif")
+    summary = prepare_corpus([tmp_path], tmp_path / "out", window=6)
+    assert summary["rejected"]["channels"] == {}
+    assert summary["rejected"]["windows"] == {"marked bad": 1}
+    windows = list(CorpusDataset(tmp_path / "out", "train"))
+    assert [w.id.rpartition(":")[2] for w in windows] == ["0", "6", "18", "24", "30", "36"]
+    assert all(w.data.std(axis=-1).min() > 1 for w in windows)
+
+
 @pytest.mark.parametrize("measured", [None, datetime(2020, 1, 1, tzinfo=UTC)])
 def test_bad_times_count_from_the_start_of_what_is_left_of_a_recording(
     make_raw, save, tmp_path, measured

@@ -84,6 +84,19 @@ def test_channels_are_judged_before_filtering(make_raw, monkeypatch, spoil, reas
     assert stuck_channels(raw, EEG) == ({raw.ch_names[4]: reason} if reason else {})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_no_reason_where_they_are_marked(
+    make_raw, monkeypatch, value
+):
+    monkeypatch.setattr("mne_neurorvq.training.corpus.quality._BLOCK", 3.0)
+    raw = make_raw(20.0)
+    raw._data[:, 500:1500] = value  # a whole block and parts of two
+    raw.annotations.append(2.5, 5.0, "BAD_gap")
+    assert stuck_channels(raw, EEG) == {}
+    raw._data[4, 499 - 5] = value
+    assert stuck_channels(raw, EEG) == {raw.ch_names[4]: "non-finite"}
+
+
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1, max_size=5))
 def test_the_least_value_is_counted_over_blocks(blocks):
     least, count = np.array([np.inf]), np.array([0])

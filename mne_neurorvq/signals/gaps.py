@@ -1,0 +1,208 @@
+# License: BSD-3-Clause
+"""Gaps in recordings: NaN and infinite samples, which filters would spread over all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import ceil, floor
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+Runs = list[tuple[int, int]]
+# What MNE's filters leave out; other annotations that begin with BAD they filter across.
+_LEFT_OUT = "BAD_ACQ_SKIP"
+_HERE = f"{_LEFT_OUT} found by mne_neurorvq"
+
+
+def marked_bad(raw: mne.io.BaseRaw, ch_name: str) -> NDArray[np.bool_]:
+    """Say which samples of a channel are marked by annotations that begin with BAD.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording.
+    ch_name : str
+        Channel; annotations of other channels do not count.
+
+    Returns
+    -------
+    array of bool, shape (n_times,)
+        Whether each sample is marked; the first and last sample of an annotation are.
+    """
+    return _marked(raw, "BAD", ch_name)
+
+
+def find_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> dict[int, Runs]:
+    """Find NaN and infinite samples, and raise where no annotation says that they are.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording.
+    picks : sequence of int
+        Channels to look at.
+
+    Returns
+    -------
+    dict of int to list of (start, stop)
+        Runs of samples of each channel that has any. Channels marked bad may have them anywhere.
+
+    Raises
+    ------
+    ValueError
+        Naming channel, time and remedy.
+    """
+    gaps, dead, unmarked = {}, [], {}
+    for pick in picks:
+        name = raw.ch_names[pick]
+        broken = ~np.isfinite(raw.get_data(picks=[pick], verbose="error")[0])
+        if not broken.any():
+            continue
+        gaps[int(pick)] = _runs(broken)
+        if name in raw.info["bads"]:
+            continue
+        if broken.all():
+            dead.append(name)
+        elif runs := _runs(broken & ~marked_bad(raw, name)):
+            unmarked[name] = runs
+    if dead:
+        raise ValueError(
+            f"NaN or infinite throughout: {', '.join(map(repr, dead))}. Drop such channels "
+            f"(raw.drop_channels({dead})), or mark them as bad (raw.info['bads'] += {dead})."
+        )
+    if unmarked:
+        raise ValueError(_unmarked(raw, unmarked))
+    return gaps
+
+
+@contextmanager
+def around_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> Iterator[None]:
+    """Have MNE's filters stop before gaps and start anew after them, for a while.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording in memory. Its annotations are as before in the end, and its gaps as they were.
+    picks : sequence of int
+        Channels to be filtered.
+
+    Raises
+    ------
+    ValueError
+        As :func:`find_gaps`, or if nothing but gaps is left.
+    """
+    gaps = find_gaps(raw, picks)
+    # All channels stop where one that is good does: what annotations mark is not used anyway.
+    # A channel marked bad does not interrupt the others.
+    bad = {pick: runs for pick, runs in gaps.items() if raw.ch_names[pick] in raw.info["bads"]}
+    shared = sorted({run for pick, runs in gaps.items() if pick not in bad for run in runs})
+    kept = {pick: raw[pick][0] for pick in bad}
+    starts, stops = np.array(shared, float).reshape(-1, 2).T / raw.info["sfreq"]
+    raw.annotations.append(raw.first_time + starts, stops - starts, [_HERE] * len(shared))
+    try:
+        if _marked(raw, _LEFT_OUT).all():
+            raise ValueError(
+                "raw is one gap: annotations and samples that are not finite leave nothing of it "
+                "to filter."
+            )
+        for pick, signal in kept.items():
+            raw[pick] = np.where(np.isfinite(signal), signal, 0.0)
+        yield
+    finally:
+        raw.annotations.delete(np.flatnonzero(raw.annotations.description == _HERE))
+        for pick, signal in kept.items():
+            raw[pick] = np.where(np.isfinite(signal), raw[pick][0], signal)
+
+
+def bridged(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draw straight lines across gaps, for what would spread them.
+
+    Parameters
+    ----------
+    signal : array, shape (n_times,)
+        One channel.
+
+    Returns
+    -------
+    array, shape (n_times,)
+        The very signal if it has no gap; zeros if it is nothing else.
+    """
+    finite = np.isfinite(signal)
+    if finite.all():
+        return signal
+    if not finite.any():
+        return np.zeros_like(signal)
+    at = np.arange(len(signal))
+    return np.interp(at, at[finite], signal[finite])
+
+
+def resample_recording(raw: mne.io.BaseRaw, sfreq: float) -> mne.io.BaseRaw:
+    """Resample a recording with MNE; gaps stay where and what they are.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording in memory; changed in place.
+    sfreq : float
+        New rate in Hz.
+
+    Returns
+    -------
+    mne.io.Raw
+        The same object.
+
+    Raises
+    ------
+    ValueError
+        As :func:`find_gaps`.
+    """
+    gaps = find_gaps(raw, range(len(raw.ch_names)))
+    for pick in gaps:
+        raw[pick] = bridged(raw[pick][0][0])
+    ratio = sfreq / raw.info["sfreq"]
+    raw.resample(sfreq, verbose="error")
+    for pick, runs in gaps.items():
+        for start, stop in runs:
+            raw[pick, floor(start * ratio) : min(raw.n_times, ceil(stop * ratio))] = np.nan
+    return raw
+
+
+def _runs(mask: NDArray[np.bool_]) -> Runs:
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _marked(raw: mne.io.BaseRaw, kind: str, ch_name: str | None = None) -> NDArray[np.bool_]:
+    """Mark samples within annotations of a kind, of one channel or of any."""
+    marked = np.zeros(raw.n_times, bool)
+    notes = raw.annotations
+    for onset, duration, text, ch_names in zip(
+        notes.onset - raw.first_time, notes.duration, notes.description, notes.ch_names, strict=True
+    ):
+        of_others = ch_name is not None and ch_names and ch_name not in ch_names
+        if text.upper().startswith(kind) and not of_others:
+            # A little leeway: annotations are written with so many decimals.
+            first, last = np.array([onset, onset + duration]) * raw.info["sfreq"] + 1e-3
+            marked[max(0, floor(first)) : max(0, floor(last) + 1)] = True
+    return marked
+
+
+def _unmarked(raw: mne.io.BaseRaw, unmarked: dict[str, Runs]) -> str:
+    """Say where the first gap is, and how to mark it."""
+    sfreq = raw.info["sfreq"]
+    name, runs = min(unmarked.items(), key=lambda item: item[1][0])
+    start, stop = runs[0]
+    onset = floor(1e3 * (raw.first_time + start / sfreq)) / 1e3
+    duration = ceil(1e3 * (raw.first_time + stop / sfreq)) / 1e3 - onset
+    n_others = sum(len(runs) for runs in unmarked.values()) - 1
+    others = f" ({n_others} more gaps in {len(unmarked)} channels)" if n_others else ""
+    return (
+        f"Channel {name!r} is NaN or infinite from {start / sfreq:.3f} to {stop / sfreq:.3f} s"
+        f"{others}: filtering and resampling would spread it over the whole recording. Mark the "
+        f"gap first, with raw.annotations.append({onset:.3f}, {duration:.3f}, 'BAD_gap') "
+        "(mne.preprocessing.annotate_nan finds all that are NaN): it is then left as it is, and "
+        "Epochs leave it out. Or crop the recording, or drop the channel."
+    )
