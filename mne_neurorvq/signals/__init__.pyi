@@ -3,9 +3,11 @@ __all__ = [
     "BRAINRVQ_EEG_PREPROCESSING",
     "NEURORVQ_EEG_PREPROCESSING",
     "ChannelMatch",
+    "ChannelReport",
     "EpochsView",
     "Preprocessing",
     "Segmentation",
+    "Splines",
     "Trials",
     "as_array_like",
     "as_trials",
@@ -15,7 +17,9 @@ __all__ = [
     "check_trials_scale",
     "cut",
     "join",
+    "match_and_interpolate",
     "match_channels",
+    "order_by_name",
     "plan_segments",
     "prepare",
     "preprocess",
@@ -25,15 +29,18 @@ __all__ = [
     "restore",
     "robust_scale",
     "robust_statistics",
+    "say_difference",
     "scale_by",
+    "shorten",
     "unit_factor",
     "use_channels",
     "used_channels",
+    "with_sites",
 ]
 
 from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
-from .channels import ChannelMatch, match_channels, used_channels
+from .channels import match_and_interpolate, match_channels
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
     BRAINRVQ_EEG_PREPROCESSING,
@@ -42,9 +49,12 @@ from .filtering import (
     check_band,
     preprocess,
 )
+from .names import order_by_name, say_difference, shorten
 from .preparation import check_offset, check_trials_scale, prepare, read_signals, restore
+from .report import ChannelMatch, ChannelReport, used_channels
 from .resampling import resample, resampled_length
 from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
+from .splines import Splines, with_sites
 from .trials import Trials, as_trials
 from .units import check_scale, unit_factor

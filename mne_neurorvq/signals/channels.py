@@ -4,23 +4,32 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .sites import MAX_DISTANCE_MM, nearest_sites
+from .contacts import amplifier_labels, depth_contacts, in_the_brain
+from .names import OLDER_NAMES, is_derivation, name_key, pair_names, same_site
+from .nets import published_sites
+from .report import (
+    COMPUTED_FROM,
+    MARKED_BAD,
+    ChannelMatch,
+    ChannelReport,
+    enumerate_names,
+    list_by_reason,
+    remedy,
+    warn_of_left_out,
+    wrong_type,
+)
+from .sites import MAX_DISTANCE_MM, Placement, nearest_sites
+from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_weights
 
-ChannelMode = Literal["match", "strict", "interpolate"]
-_MODES = ("match", "strict", "interpolate")
-
-# Names of one and the same site; used only where a vocabulary lacks the name itself.
-_ALIASES = (("t3", "t7"), ("t4", "t8"), ("t5", "p7"), ("t6", "p8"), ("m1", "a1"), ("m2", "a2"))
-_NEWER_NAME = dict(_ALIASES[:4])
-_OTHER_NAME = {a: b for pair in _ALIASES for a, b in (pair, pair[::-1])}
+ChannelMode = Literal["match", "strict", "nearest", "interpolate"]
+_MODES = ("match", "strict", "nearest", "interpolate")
 
 # MNE channel types that can hold signals of a modality. EDF readers call everything "eeg" and MNE
 # has no type for photoplethysmograms, so types only rule out; the name decides.
@@ -31,54 +40,16 @@ TYPES = {
     "ppg": {"bio", "misc", "eeg"},
 }
 
-# BioSemi's large caps and depth electrodes are labelled A1, A2, ..., B1, ...: their C3 is no C3.
-# No 10-20 montage has names like A3 or B1.
-_LABEL = re.compile(r"[a-h]\d{1,2}")
-_LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
-_MIN_LABELS = 4
-
-MARKED_BAD = "marked bad"
-_IS_LABEL = "a label of the amplifier (A1, A2, ..., B1, ...), not the name of a site"
+_IS_LABEL = (
+    "a label of the amplifier or of a depth electrode (A1, A2, ..., B1, ...), not the name of a "
+    "site"
+)
+_IN_THE_BRAIN = "a contact of a depth electrode or grid, not on the scalp"
+_BELOW = "on the face, a cheek or the neck"
 _TOO_FAR = f"no free site of the model within {MAX_DISTANCE_MM:g} mm"
-
-
-@dataclass(frozen=True)
-class ChannelMatch:
-    """What happened to one channel of a recording.
-
-    Parameters
-    ----------
-    name : str
-        The channel's name in the recording.
-    target : str | None
-        The model's name for it; None if it is left out.
-    row : int | None
-        Index of ``target`` in the model's vocabulary; in the recording if it has none.
-    how : "exact" | "alias" | "interpolated" | "any" | None
-        By the same name, by another name of the same site, or by position; "any" if the model
-        takes whatever channel there is.
-    reason : str
-        Why the channel is left out; empty if it is used.
-    distance_mm : float | None
-        Distance to the model's site, for channels matched by position.
-
-    Examples
-    --------
-    >>> ChannelMatch("Fz", target="fz", row=55, how="exact").used
-    True
-    """
-
-    name: str
-    target: str | None = None
-    row: int | None = None
-    how: Literal["exact", "alias", "interpolated", "any"] | None = None
-    reason: str = ""
-    distance_mm: float | None = None
-
-    @property
-    def used(self) -> bool:
-        """Whether the model gets this channel."""
-        return self.row is not None
+_NOT_IN_TABLE = "without a site in the table of the net's maker"
+# Names that count channels: E11, EEG 001, EXG Channel 0, Ch1.
+_COUNTED = re.compile(r"(e|eeg|ch|chan|channel|exgchannel|exg|unicorn)?[-_]?\d+")
 
 
 def match_channels(
@@ -90,16 +61,19 @@ def match_channels(
     ch_types: Sequence[str] | None = None,
     bads: Sequence[str] = (),
     modality: str = "eeg",
-) -> tuple[ChannelMatch, ...]:
+) -> ChannelReport:
     """Match the channels of a recording to a model's vocabulary.
 
-    Names are compared without case, dots and spaces, without a leading ``"EEG "`` (the modality)
-    and a trailing ``"-REF"`` or ``"-LE"``. The same name comes first; only if the vocabulary
-    lacks it, another name of the same site is tried (T3 = T7, T4 = T8, T5 = P7, T6 = P8,
-    M1 = A1, M2 = A2). Bipolar names match bipolar names only (T3-T5 is T7-P7). Where electrodes
-    are labelled A1 to A32, B1 to B32 and so on, as on BioSemi's large caps, these labels match no
-    name. Of several channels with one match the first is used. Channels marked bad and channels
-    of types that cannot hold the modality's signals (triggers, for example) are left out.
+    Names are compared without case, dots and spaces, without a leading ``"EEG "``, ``"EEG-"``,
+    ``"RAW_"``, ``"POL "`` (or the modality), and without the name of a reference that all
+    channels share (``"-REF"``, ``"-LE"``, ``"-AVG"``, ``"-A1A2"``). The same name comes
+    first; only if the vocabulary lacks it, another name of the same site is tried (T3 = T7,
+    T4 = T8, T5 = P7, T6 = P8, M1 = A1, M2 = A2). Bipolar names match bipolar names only (T3-T5 is
+    T7-P7, and C3-A2 is no C3). Labels of an amplifier or of depth electrodes match no name: A1 to
+    A32, B1 to B32 and so on, as on BioSemi's large caps, and names numbered from 1 without a gap
+    that cannot all be sites (O1 to O8), or that stand beside such or alone (P1 to P10). Of several
+    channels with one match the first is used. Channels marked bad and channels of types that
+    cannot hold the modality's signals (triggers, for example) are left out.
 
     Parameters
     ----------
@@ -107,14 +81,18 @@ def match_channels(
         Channels of the recording.
     vocabulary : sequence of str
         Channels of the model, in the order of its rows.
-    mode : "match" | "strict" | "interpolate"
-        ``"match"`` uses what matches. ``"strict"`` raises unless every channel matches that is of
-        the modality and not marked bad. ``"interpolate"`` puts the remaining EEG channels on the
-        nearest free sites of the vocabulary, one channel to a site, after bringing
-        the head to the size of the template's.
+    mode : "match" | "strict" | "nearest" | "interpolate"
+        ``"match"`` uses what matches by name. ``"strict"`` raises unless every channel matches
+        that is of the modality and not marked bad. ``"nearest"`` gives free sites of the
+        vocabulary to the remaining EEG channels: those of the maker's table to a net that has
+        one (EGI's HydroCel nets), otherwise to the nearest electrode, the nearest pair first, after
+        bringing the head to the size of the template's. ``"interpolate"`` computes free sites of
+        the 10-10 system (of the 10-20 system where there are fewer than 64 electrodes) from all
+        good electrodes.
     positions : array, shape (n_channels, 3) | None
         Electrode positions in metres in MNE's head frame, NaN where unknown. Unknown positions are
-        taken from the 10-05 template if it has the name. Used by ``"interpolate"`` only.
+        taken from the 10-05 template if it has the name. Used by ``"nearest"`` and
+        ``"interpolate"`` only.
     ch_types : sequence of str | None
         MNE channel types. None if nothing is known: no channel is left out for its type.
     bads : sequence of str
@@ -124,8 +102,9 @@ def match_channels(
 
     Returns
     -------
-    matches : tuple of ChannelMatch
-        One per channel, in the order of ``ch_names``.
+    matches : ChannelReport
+        One :class:`ChannelMatch` per channel, in the order of ``ch_names``, then one for each site
+        that is computed.
 
     Raises
     ------
@@ -145,144 +124,260 @@ def match_channels(
     >>> [(m.target, m.row, m.how) for m in matches]
     [('t3', 1, 'alias'), ('cz', 0, 'exact')]
     """
-    _check_arguments(ch_names, mode, positions, ch_types, modality)
-    keys = [_key(name, modality) for name in ch_names]
-    labels = _amplifier_labels(keys) if modality == "eeg" else set()
-    # A key with a space in it is no name of a site.
-    keys = [f"label {key}" if i in labels else key for i, key in enumerate(keys)]
-    rows: dict[str, int] = {}
-    for row, name in enumerate(vocabulary):
-        rows.setdefault(_key(name, modality), row)
-
-    found: dict[int, ChannelMatch] = {}
-    for i, name in enumerate(ch_names):
-        if name in bads:
-            found[i] = ChannelMatch(name, reason=MARKED_BAD)
-        elif ch_types is not None and ch_types[i] not in TYPES[modality]:
-            found[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality))
-    excluded = set(found)
-    taken: dict[int, str] = {}
-    for how in ("exact", "alias"):
-        for i, name in enumerate(ch_names):
-            key = _find(keys[i], rows, how)
-            if i in found or key is None:
-                continue
-            row = rows[key]
-            if row in taken:
-                reason = f"{vocabulary[row]!r} is already used by {taken[row]!r}"
-                found[i] = ChannelMatch(name, reason=reason)
-            else:
-                taken[row] = name
-                found[i] = ChannelMatch(name, vocabulary[row], row, how)
-    if mode == "interpolate" and modality == "eeg":
-        _match_positions(found, keys, ch_names, vocabulary, rows, positions, ch_types)
-    matches = tuple(
-        found.get(
-            i, ChannelMatch(name, reason=_IS_LABEL if i in labels else _no_match(key, vocabulary))
-        )
-        for i, (name, key) in enumerate(zip(ch_names, keys, strict=True))
+    matches, _ = match_and_interpolate(
+        ch_names,
+        vocabulary,
+        mode=mode,
+        positions=positions,
+        ch_types=ch_types,
+        bads=bads,
+        modality=modality,
+        stacklevel=3,
     )
-    _report(matches, vocabulary, mode, excluded)
     return matches
 
 
-def used_channels(matches: Sequence[ChannelMatch]) -> tuple[list[int], list[int]]:
-    """Give the indices of the used channels in the recording and in the vocabulary.
+def match_and_interpolate(
+    ch_names: Sequence[str],
+    vocabulary: Sequence[str],
+    *,
+    mode: ChannelMode = "match",
+    positions: NDArray[np.floating] | None = None,
+    ch_types: Sequence[str] | None = None,
+    bads: Sequence[str] = (),
+    modality: str = "eeg",
+    stacklevel: int = 2,
+) -> tuple[ChannelReport, Splines | None]:
+    """Match channels as :func:`match_channels`, and give the weights of the sites computed.
 
     Parameters
     ----------
-    matches : sequence of ChannelMatch
-        Report of :func:`match_channels`.
+    ch_names, vocabulary, mode, positions, ch_types, bads, modality
+        As in :func:`match_channels`.
+    stacklevel : int
+        Whose line warnings point at.
 
     Returns
     -------
-    picks : list of int
-        Index in the recording of every channel that is used, ascending.
-    rows : list of int
-        Its row in the vocabulary.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.signals import match_channels, used_channels
-    >>> used_channels(match_channels(["Cz", "Fz"], ["fz", "pz", "cz"]))
-    ([0, 1], [2, 0])
+    matches : ChannelReport
+        What :func:`match_channels` gives.
+    splines : Splines | None
+        Weights of the sites; None if none is computed.
     """
-    pairs = [(i, m.row) for i, m in enumerate(matches) if m.row is not None]
-    return [i for i, _ in pairs], [row for _, row in pairs]
+    _check_arguments(ch_names, mode, positions, ch_types, modality)
+    recording = _Recording(ch_names, vocabulary, positions, ch_types, modality)
+    recording.leave_out(bads)
+    excluded = set(recording.found)
+    recording.match_names()
+    splines = None
+    if modality == "eeg" and mode == "nearest":
+        recording.match_positions()
+    elif modality == "eeg" and mode == "interpolate":
+        splines = recording.interpolate()
+    matches = recording.report()
+    _check_some(matches, vocabulary, mode, recording.has_positions)
+    unmatched = [m for i, m in enumerate(matches) if not m.used and i not in excluded]
+    if mode == "strict" and unmatched:
+        raise ValueError(
+            f"channels='strict', but {len(unmatched)} of {len(matches)} channels have no match: "
+            f"{list_by_reason(unmatched)}. Rename them, drop them, or pass channels='match'."
+        )
+    if mode != "strict":
+        warn_of_left_out(matches, stacklevel=stacklevel)
+    return matches, splines
 
 
-def _key(name: str, modality: str) -> str:
-    key = re.sub(rf"^{modality}\s+", "", name.strip().lower())
-    key = re.sub(r"[.\s]", "", key)
-    # MNE tells derivations of one name apart by "-0", "-1": "T8-P8-0" is T8-P8.
-    key = re.sub(r"^([^-]+-[^-]*[a-z][^-]*)-\d+$", r"\1", key)
-    return re.sub(r"-(ref|le)$", "", key)
+@dataclass
+class _Recording:
+    """Channels on their way to a model; what is found of them, and the sites that are computed."""
 
+    ch_names: Sequence[str]
+    vocabulary: Sequence[str]
+    positions: NDArray[np.floating] | None
+    ch_types: Sequence[str] | None
+    modality: str
+    found: dict[int, ChannelMatch] = field(default_factory=dict)
+    sites: list[ChannelMatch] = field(default_factory=list)
 
-def _amplifier_labels(keys: Sequence[str]) -> set[int]:
-    """Find labels of an amplifier, if so many are there that they cannot be names of sites."""
-    if sum(_LABEL_ONLY.fullmatch(key) is not None for key in keys) < _MIN_LABELS:
-        return set()
-    return {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
+    def __post_init__(self) -> None:
+        self.keys = [name_key(name, self.modality) for name in self.ch_names]
+        is_eeg = self.modality == "eeg"
+        # Triggers and other inputs are numbered as well.
+        named = [key if self._may_be_eeg(i) else "" for i, key in enumerate(self.keys)]
+        contacts = depth_contacts(named) if is_eeg else set()
+        self.labels = contacts | (amplifier_labels(named) if is_eeg else set())
+        n_channels = len(self.keys)
+        known = np.full((n_channels, 3), np.nan) if self.positions is None else self.positions
+        self.known = np.asarray(known, float)
+        self.inside = in_the_brain(named, self.known, contacts)
+        # A key with a space in it is no name of a site.
+        for i in self.labels:
+            self.keys[i] = f"label {self.keys[i]}"
+        self.rows: dict[str, int] = {}
+        for row, name in enumerate(self.vocabulary):
+            self.rows.setdefault(name_key(name, self.modality), row)
 
+    @property
+    def has_positions(self) -> bool:
+        return bool(np.isfinite(self.known).all(axis=1).any())
 
-def _find(key: str, rows: dict[str, int], how: str) -> str | None:
-    wanted = key if how == "exact" else _other_name(key)
-    return wanted if wanted in rows else None
+    def leave_out(self, bads: Sequence[str]) -> None:
+        """Note the channels that are bad or of another type."""
+        for i, name in enumerate(self.ch_names):
+            if name in bads:
+                self.found[i] = ChannelMatch(name, reason=MARKED_BAD)
+            elif self.ch_types is not None and self.ch_types[i] not in TYPES[self.modality]:
+                reason = wrong_type(self.ch_types[i], self.modality)
+                self.found[i] = ChannelMatch(name, reason=reason)
 
+    def match_names(self) -> None:
+        """Find names of the vocabulary."""
+        keys = {i: key for i, key in enumerate(self.keys) if i not in self.found}
+        for i, pair in pair_names(keys, self.vocabulary, self.modality).items():
+            name, target = self.ch_names[i], self.vocabulary[pair.index]
+            if pair.rival is None:
+                self.found[i] = ChannelMatch(name, target, pair.index, pair.how)
+            else:
+                rival = self.ch_names[pair.rival]
+                reason = f"{target!r} is already used by {rival!r}"
+                self.found[i] = ChannelMatch(name, reason=reason)
 
-def _other_name(key: str) -> str:
-    """Give the other name of a site; of a derivation, with the newer names of its sites."""
-    if _is_bipolar(key):
-        return "-".join(_NEWER_NAME.get(site, site) for site in key.split("-"))
-    return _OTHER_NAME.get(key, key)
+    def match_positions(self) -> None:
+        """Put the channels that are not found yet on free sites."""
+        homeless = [i for i in range(len(self.keys)) if self._is_electrode(i)]
+        assigned, placement = nearest_sites(homeless, self.keys, self.known, self._free())
+        table = published_sites(self.keys, self.known)
+        if table is not None:
+            free = set(self._free()) & set(placement.template)
+            chosen = [i for i in homeless if table.get(i) in free]
+            for i in chosen:
+                distance = placement.distances([i], [table[i]])[0, 0]
+                self._use(i, table[i], "table", round(float(distance), 1))
+        else:
+            for i, (site, distance) in assigned.items():
+                self._use(i, site, "nearest", distance)
+        below = placement.below()
+        owners = {m.row: m.name for m in self.found.values() if m.used}
+        for i in homeless:
+            if i not in self.found and not np.isnan(placement.positions[i]).any():
+                reason = _BELOW if i in below else self._why_not(i, placement, owners, table)
+                self.found[i] = ChannelMatch(self.ch_names[i], reason=reason)
 
+    def interpolate(self) -> Splines | None:
+        """Compute free sites from the electrodes."""
+        used = [i for i, match in self.found.items() if match.used]
+        electrodes = {
+            i
+            for i in range(len(self.keys))
+            if self._is_electrode(i) or (i in used and self._may_be_eeg(i, strictly=True))
+        }
+        bad = [i for i, match in self.found.items() if match.reason == MARKED_BAD]
+        most = len(electrodes) + len(bad) - len(used)
+        sites, located, placement = covered_sites(
+            sorted(electrodes), self.keys, self.known, self._free(), most
+        )
+        if not sites:
+            for i in electrodes - set(used):
+                if i in located:
+                    reason = f"{self._no_match(i)}, and no site to compute from it"
+                    if len(located) < FEWEST_ELECTRODES:
+                        reason = (
+                            f"{self._no_match(i)}; splines need {FEWEST_ELECTRODES} electrodes "
+                            f"with positions, here are {len(located)}"
+                        )
+                    self.found[i] = ChannelMatch(self.ch_names[i], reason=reason)
+            return None
+        for i in set(located) - set(used):
+            self.found[i] = ChannelMatch(self.ch_names[i], how="source", reason=COMPUTED_FROM)
+        below = placement.below()
+        for i in electrodes - set(used) - set(located):
+            if i in below:
+                self.found[i] = ChannelMatch(self.ch_names[i], reason=_BELOW)
+        for i in bad:
+            if self.keys[i] in sites or same_site(self.keys[i]) in sites:
+                reason = f"{MARKED_BAD}: its site is computed from the others"
+                self.found[i] = ChannelMatch(self.ch_names[i], how="replaced", reason=reason)
+        for site, distance in sites.items():
+            row = self.rows[site]
+            target = self.vocabulary[row]
+            self.sites.append(
+                ChannelMatch(spelled(site), target, row, "spline", distance_mm=distance)
+            )
+        return spline_weights(located, list(sites), placement)
 
-def _is_bipolar(key: str) -> bool:
-    # MNE tells channels of one name apart by "-0", "-1": those are not bipolar.
-    return re.fullmatch(r"[^-]+-[^-]*[a-z][^-]*", key) is not None
+    def report(self) -> ChannelReport:
+        recorded = (
+            self.found.get(i) or ChannelMatch(name, reason=self._no_match(i))
+            for i, name in enumerate(self.ch_names)
+        )
+        return ChannelReport((*recorded, *self.sites))
 
+    def _may_be_eeg(self, i: int, strictly: bool = False) -> bool:
+        allowed = {"eeg"} if strictly else TYPES["eeg"]
+        return self.ch_types is None or self.ch_types[i] in allowed
 
-def _match_positions(
-    found: dict[int, ChannelMatch],
-    keys: Sequence[str],
-    ch_names: Sequence[str],
-    vocabulary: Sequence[str],
-    rows: dict[str, int],
-    positions: NDArray[np.floating] | None,
-    ch_types: Sequence[str] | None,
-) -> None:
-    """Put the channels that are not found yet on the nearest free sites."""
-    homeless = [
-        i
-        for i, key in enumerate(keys)
-        if i not in found and not _is_bipolar(key) and (ch_types is None or ch_types[i] == "eeg")
-    ]
-    used = {match.row for match in found.values()}
-    # Where a vocabulary has both names of a site, models have mostly seen the newer one.
-    outdated = {old for old, new in _ALIASES if new in rows}
-    free = [key for key, row in rows.items() if row not in used and key not in outdated]
-    known = np.full((len(keys), 3), np.nan) if positions is None else np.asarray(positions, float)
-    for i, (site, distance) in nearest_sites(homeless, keys, known, free).items():
-        if site is None:
-            if not np.isnan(distance):
-                found[i] = ChannelMatch(ch_names[i], reason=_TOO_FAR)
-            continue
-        row = rows[site]
-        found[i] = ChannelMatch(
-            ch_names[i], vocabulary[row], row, "interpolated", distance_mm=distance
+    def _is_electrode(self, i: int) -> bool:
+        """Whether this is an electrode on the scalp that is not found by its name."""
+        return (
+            i not in self.found
+            and i not in self.inside
+            and not is_derivation(self.keys[i])
+            and self._may_be_eeg(i, strictly=True)
         )
 
+    def _free(self) -> list[str]:
+        """Sites of the vocabulary that nobody has, under any of their names."""
+        used = {match.row for match in self.found.values()}
+        taken = {key for key, row in self.rows.items() if row in used}
+        taken |= {same_site(key) for key in taken}
+        # Where a vocabulary has both names of a site, models have mostly seen the newer one.
+        outdated = {old for old, new in OLDER_NAMES.items() if new in self.rows}
+        return [key for key in self.rows if key not in taken | outdated]
 
-def wrong_type(ch_type: str, modality: str) -> str:
-    """Say why a channel of another type is left out."""
-    return f"type {ch_type!r} holds no {modality.upper()}"
+    def _use(
+        self, i: int, site: str, how: Literal["table", "nearest"], distance: float
+    ) -> None:
+        row = self.rows[site]
+        self.found[i] = ChannelMatch(
+            self.ch_names[i], self.vocabulary[row], row, how, distance_mm=distance
+        )
+
+    def _why_not(
+        self,
+        i: int,
+        placement: Placement,
+        owners: dict[int | None, str],
+        table: dict[int, str] | None,
+    ) -> str:
+        sites = [site for site in self.rows if site in placement.template]
+        distances = placement.distances([i], sites)[0]
+        site = sites[int(distances.argmin())]
+        for name in (site, same_site(site)):
+            owner = owners.get(self.rows.get(name, -1))
+            if owner is not None and distances.min() <= MAX_DISTANCE_MM:
+                return f"its nearest site {site!r} is taken by {owner!r}"
+        return _TOO_FAR if table is None else _NOT_IN_TABLE
+
+    def _no_match(self, i: int) -> str:
+        if i in self.inside and self.has_positions:
+            return _IN_THE_BRAIN
+        if i in self.labels:
+            return _IS_LABEL
+        if is_derivation(self.keys[i]):
+            return "bipolar: not matched to a single electrode"
+        if _COUNTED.fullmatch(self.keys[i]) and self.modality == "eeg":
+            return f"a number, not among the model's {len(self.vocabulary)} channels"
+        return f"not among the model's {len(self.vocabulary)} channels"
 
 
-def _no_match(key: str, vocabulary: Sequence[str]) -> str:
-    if _is_bipolar(key):
-        return "bipolar: not matched to a single electrode"
-    return f"not among the model's {len(vocabulary)} channels"
+def check_channel_types(
+    ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str
+) -> None:
+    """Raise unless the modality is known and there is a type for every channel."""
+    if modality not in TYPES:
+        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
+    if ch_types is not None and len(ch_types) != len(ch_names):
+        raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
 
 
 def _check_arguments(
@@ -302,53 +397,36 @@ def _check_arguments(
         )
 
 
-def check_channel_types(
-    ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str
+def _check_some(
+    matches: Iterable[ChannelMatch], vocabulary: Sequence[str], mode: str, has_positions: bool
 ) -> None:
-    """Raise unless the modality is known and there is a type for every channel."""
-    if modality not in TYPES:
-        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
-    if ch_types is not None and len(ch_types) != len(ch_names):
-        raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
-
-
-def _report(
-    matches: Sequence[ChannelMatch],
-    vocabulary: Sequence[str],
-    mode: str,
-    excluded: set[int],
-) -> None:
-    left_out = [match for match in matches if not match.used]
-    if len(left_out) == len(matches):
-        raise ValueError(
-            f"None of the {len(matches)} channels matches one of the model's: "
-            f"{list_by_reason(left_out)}. The model knows {_enumerate(vocabulary)}. Rename the "
-            "channels (rename_channels), or pass channels='interpolate' if the electrodes have "
-            "positions (set_montage)."
+    """Raise if the model would get no channel, and say what helps."""
+    left_out = list(matches)
+    if any(match.used for match in left_out):
+        return
+    by_position = "channels='nearest' or 'interpolate' (on the command line --channels nearest)"
+    if mode in ("nearest", "interpolate"):
+        advice = "check them" if has_positions else "set_montage gives them"
+        otherwise = (
+            f"Rename the channels to their sites (rename_channels). channels={mode!r} goes by the "
+            f"positions of electrodes: {advice}."
         )
-    unmatched = [m for i, m in enumerate(matches) if not m.used and i not in excluded]
-    if mode == "strict" and unmatched:
-        raise ValueError(
-            f"channels='strict', but {len(unmatched)} of {len(matches)} channels have no match: "
-            f"{list_by_reason(unmatched)}. Rename them, drop them, or pass channels='match'."
+    elif has_positions:
+        otherwise = (
+            "Rename the channels to their sites (rename_channels), or let the positions of the "
+            f"electrodes decide: {by_position}."
         )
-    if mode != "strict" and left_out:
-        warnings.warn(
-            f"{len(left_out)} of {len(matches)} channels are left out of the model: "
-            f"{list_by_reason(left_out)}.",
-            UserWarning,
-            stacklevel=3,
+    else:
+        otherwise = (
+            "Rename the channels to their sites (rename_channels), or give the electrodes "
+            f"positions (set_montage) and let those decide: {by_position}."
         )
-
-
-def list_by_reason(left_out: Sequence[ChannelMatch]) -> str:
-    """List channels that are left out, those with one reason together."""
-    names: dict[str, list[str]] = {}
-    for match in left_out:
-        names.setdefault(match.reason, []).append(match.name)
-    return "; ".join(f"{_enumerate(group)} ({reason})" for reason, group in names.items())
-
-
-def _enumerate(names: Sequence[str], most: int = 20) -> str:
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    advice = remedy(left_out, otherwise)
+    if advice == otherwise:
+        otherwise = f"The model knows {enumerate_names(vocabulary)}. {otherwise}"
+    else:
+        otherwise = advice
+    raise ValueError(
+        f"None of the {len(left_out)} channels matches one of the model's: "
+        f"{list_by_reason(left_out)}. {otherwise}"
+    )

@@ -48,7 +48,7 @@ def test_caps_on_a_spherical_head_find_their_own_names(name: str) -> None:
     matches = match_channels(
         [f"E{i}" for i in named],
         NEURORVQ_EEG.channels,
-        mode="interpolate",
+        mode="nearest",
         positions=positions[named],
     )
     right = [m.target == ch_names[i].lower() for m, i in zip(matches, named, strict=True)]
@@ -63,11 +63,11 @@ def test_electrodes_of_a_geodesic_net_land_near_their_published_equivalents() ->
     ch_names, positions = montage_in_head_frame("GSN-HydroCel-129")
     with pytest.warns(UserWarning, match="left out"):
         matches = match_channels(
-            ch_names, NEURORVQ_EEG.channels, mode="interpolate", positions=positions
+            ch_names, NEURORVQ_EEG.channels, mode="nearest", positions=positions
         )
     found = {m.name: m for m in matches}
     assert {name: found[name].target for name in equivalents} == equivalents
-    used = [m for m in matches if m.how == "interpolated"]
+    used = [m for m in matches if m.how == "nearest"]
     assert len(used) > 60
     assert max(m.distance_mm for m in used) <= MAX_DISTANCE_MM
 
