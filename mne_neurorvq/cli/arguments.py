@@ -99,9 +99,12 @@ def add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> N
     )
     parser.add_argument(
         "--channels",
-        choices=("match", "strict", "interpolate"),
+        choices=("match", "strict", "nearest", "interpolate"),
         default="match",
-        help="channels that the model does not know: leave out, fail, or use the nearest site",
+        help=(
+            "channels that the model does not know: leave out, fail, use at the nearest site, or "
+            "compute the model's sites from them (default: match)"
+        ),
     )
     if embedding:
         parser.add_argument(

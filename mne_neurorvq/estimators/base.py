@@ -14,11 +14,20 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
-from ..signals import ChannelMatch, Segmentation, Trials, check_band, check_offset, match_channels
+from ..signals import (
+    ChannelReport,
+    Segmentation,
+    Splines,
+    Trials,
+    check_band,
+    check_offset,
+    match_and_interpolate,
+    with_sites,
+)
 from ..weights.registry import SystemName
 from ..weights.systems import SYSTEMS, Config
 from .inference import resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, check_montage, plan, read_trials
+from .inputs import Inputs, as_fitted, plan, read_trials
 from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
@@ -33,6 +42,8 @@ class SignalEstimator(BaseEstimator):
 
     #: Whose architecture the model must have.
     _system: ClassVar[SystemName]
+    #: Weights of the sites that channels="interpolate" computes.
+    _splines: Splines | None = None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -44,27 +55,34 @@ class SignalEstimator(BaseEstimator):
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
         check_band(trials, preprocessing_of(config))
-        self.channel_report_ = self._choose_channels(trials, config)
+        self.channel_report_, self._splines = self._choose_channels(trials, config)
+        self._fitted_names = trials.ch_names
+        trials = with_sites(trials, self._splines)
         inputs = self._plan(trials, config)
         self._check_signals(trials)
         self.config_ = config
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
-        self._fitted_names = trials.ch_names
         return inputs
 
     def _seen(self, X: Any) -> Inputs:
         """Trials with the channels that fit saw."""
         trials = read_trials(self, X, self.config_, reset=False)
-        check_montage(trials, self._fitted_names, self.ch_names_)
+        read = {i for i, match in enumerate(self.channel_report_) if match.used}
+        if self._splines is not None:
+            read.update(self._splines.sources)
+        names = [name for i, name in enumerate(self._fitted_names) if i in read]
+        trials = with_sites(as_fitted(trials, self._fitted_names, names), self._splines)
         return self._plan(trials, self.config_, self.segmentation_)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn from trials, by their weights, how to prepare them."""
         return inputs
 
-    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelMatch, ...]:
-        return match_channels(
+    def _choose_channels(
+        self, trials: Trials, config: Any
+    ) -> tuple[ChannelReport, Splines | None]:
+        return match_and_interpolate(
             trials.ch_names,
             config.channels,
             mode=self.channels,
@@ -72,6 +90,7 @@ class SignalEstimator(BaseEstimator):
             ch_types=trials.ch_types,
             bads=trials.bads,
             modality=config.modality,
+            stacklevel=5,
         )
 
     def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> Inputs:

@@ -152,7 +152,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         validation_groups: Sequence[Any] | None = None,
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
-        channels: Literal["match", "strict", "interpolate"] = "match",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

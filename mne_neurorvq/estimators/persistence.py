@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..finetuning import make_trained_net
-from ..signals import ChannelMatch, Segmentation
+from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
 from ..weights import CheckpointError
 from ..weights.reading import read_state
 from ..weights.saving import write_state
@@ -70,6 +70,7 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "config": estimator.config_.to_dict(),
         "segmentation": asdict(estimator.segmentation_),
         "channel_report": [asdict(match) for match in estimator.channel_report_],
+        "splines": None if estimator._splines is None else estimator._splines.to_dict(),
         "fitted_names": list(estimator._fitted_names),
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
@@ -112,7 +113,11 @@ def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -
     """
     segmentation = record["segmentation"] | {"segments": tuple(record["segmentation"]["segments"])}
     estimator.segmentation_ = Segmentation(**segmentation)
-    estimator.channel_report_ = tuple(ChannelMatch(**match) for match in record["channel_report"])
+    estimator.channel_report_ = ChannelReport(
+        ChannelMatch(**match) for match in record["channel_report"]
+    )
+    splines = record.get("splines")
+    estimator._splines = None if splines is None else Splines.from_dict(splines)
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])

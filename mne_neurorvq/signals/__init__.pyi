@@ -16,6 +16,7 @@ __all__ = [
     "check_scale",
     "check_trials_scale",
     "cut",
+    "in_order",
     "join",
     "match_and_interpolate",
     "match_channels",
@@ -56,5 +57,5 @@ from .resampling import resample, resampled_length
 from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
 from .splines import Splines, with_sites
-from .trials import Trials, as_trials
+from .trials import Trials, as_trials, in_order
 from .units import check_scale, unit_factor

@@ -25,7 +25,7 @@ from .report import (
     warn_of_left_out,
     wrong_type,
 )
-from .sites import MAX_DISTANCE_MM, Placement, nearest_sites
+from .sites import MAX_DISTANCE_MM, Placement, best_placement, nearest_sites
 from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_weights
 
 ChannelMode = Literal["match", "strict", "nearest", "interpolate"]
@@ -245,17 +245,18 @@ class _Recording:
     def match_positions(self) -> None:
         """Put the channels that are not found yet on free sites."""
         homeless = [i for i in range(len(self.keys)) if self._is_electrode(i)]
-        assigned, placement = nearest_sites(homeless, self.keys, self.known, self._free())
         table = published_sites(self.keys, self.known)
-        if table is not None:
-            free = set(self._free()) & set(placement.template)
-            chosen = [i for i in homeless if table.get(i) in free]
-            for i in chosen:
-                distance = placement.distances([i], [table[i]])[0, 0]
-                self._use(i, table[i], "table", round(float(distance), 1))
-        else:
+        if table is None:
+            assigned, placement = nearest_sites(homeless, self.keys, self.known, self._free())
             for i, (site, distance) in assigned.items():
                 self._use(i, site, "nearest", distance)
+        else:
+            placement = best_placement(self.keys, self.known, table)
+            free = set(self._free())
+            for i in homeless:
+                if table.get(i) in free:
+                    distance = placement.distances([i], [table[i]])[0, 0]
+                    self._use(i, table[i], "table", round(float(distance), 1))
         below = placement.below()
         owners = {m.row: m.name for m in self.found.values() if m.used}
         for i in homeless:
@@ -349,7 +350,10 @@ class _Recording:
         owners: dict[int | None, str],
         table: dict[int, str] | None,
     ) -> str:
+        if table is not None and i in table and table[i] not in self.rows:
+            return f"{spelled(table[i])}, not among the model's {len(self.vocabulary)} channels"
         sites = [site for site in self.rows if site in placement.template]
+        sites = [site for site in sites if OLDER_NAMES.get(site) not in self.rows]
         distances = placement.distances([i], sites)[0]
         site = sites[int(distances.argmin())]
         for name in (site, same_site(site)):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -139,6 +139,32 @@ def nearest_sites(
             best = cost, assigned, placement
     assert best is not None
     return best[1], best[2]
+
+
+def best_placement(
+    names: Sequence[str], positions: NDArray[np.floating], known: Mapping[int, str]
+) -> Placement:
+    """Place electrodes so that those whose sites are known lie nearest to them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Lower-case names of all electrodes.
+    positions : array, shape (n_electrodes, 3)
+        Positions in metres in MNE's head frame, NaN where unknown.
+    known : mapping of int to str
+        Sites of some electrodes.
+
+    Returns
+    -------
+    Placement
+        One of :func:`placements`.
+    """
+    electrodes, sites = list(known), list(known.values())
+    return min(
+        placements(names, positions),
+        key=lambda placement: np.nanmean(np.diagonal(placement.distances(electrodes, sites))),
+    )
 
 
 @cache

@@ -52,6 +52,25 @@ class Splines:
     positions: NDArray[np.float64]
     weights: NDArray[np.float64]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data, for a file."""
+        return {
+            "sources": list(self.sources),
+            "sites": list(self.sites),
+            "positions": self.positions.tolist(),
+            "weights": self.weights.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Splines:
+        """Take up what :meth:`to_dict` gave."""
+        return cls(
+            tuple(plain["sources"]),
+            tuple(plain["sites"]),
+            np.array(plain["positions"]),
+            np.array(plain["weights"]),
+        )
+
 
 def covered_sites(
     sources: Sequence[int],
@@ -129,7 +148,7 @@ def spline_weights(located: Sequence[int], sites: Sequence[str], placement: Plac
     impulses = mne.EvokedArray(np.eye(len(here)), info, verbose="error")
     montage = mne.channels.make_dig_montage(there, coord_frame="head")
     # The head is centred: before MNE 1.13 only the electrodes were moved by the origin.
-    mapped = impulses.interpolate_to(montage, origin=(0.0, 0.0, 0.0))
+    mapped = impulses.interpolate_to(montage, origin=(0.0, 0.0, 0.0), method="spline")
     names = tuple(spelled(site) for site in sites)
     positions = np.array([placement.template[site] for site in sites])
     return Splines(tuple(located), names, positions, mapped.get_data(picks=list(sites)))
