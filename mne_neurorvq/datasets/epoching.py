@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mne
 import numpy as np
 from mne.utils import logger
+
+from ..signals import order_by_name, shorten
 
 
 def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
@@ -25,28 +28,47 @@ def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
     return subjects
 
 
-def common_channels(recordings: Sequence[mne.io.BaseRaw], picks: str | Sequence[str]) -> list[str]:
-    """Names of the channels that all recordings have, in the order of the first (or of picks)."""
+def common_channels(
+    recordings: Sequence[mne.io.BaseRaw], picks: str | Sequence[str]
+) -> list[list[str]]:
+    """Names of the channels that all recordings have, as each recording spells them.
+
+    They are in the order of the first recording, or of picks.
+    """
     if isinstance(picks, str):
         available = [
             [n for n, t in zip(raw.ch_names, raw.get_channel_types(), strict=True) if t == picks]
             for raw in recordings
         ]
-        names = [name for name in available[0] if all(name in other for other in available)]
-        left_out = {name for other in available for name in other} - set(names)
-        if not names:
-            raise ValueError(f"the recordings have no channel of type {picks!r} in common")
+        wanted = available[0]
+    else:
+        available = [list(raw.ch_names) for raw in recordings]
+        wanted = list(picks)
+    places = [order_by_name(names, wanted)[0] for names in available]
+    if not isinstance(picks, str):
+        for number, found in enumerate(places):
+            missing = [name for name, i in zip(wanted, found, strict=True) if i is None]
+            if missing:
+                raise ValueError(f"recording {number} has no channels {missing}: change picks=")
+    shared = [column for column in zip(*places, strict=True) if None not in column]
+    if not shared:
+        raise ValueError(f"the recordings have no channel of type {picks!r} in common")
+    chosen = [
+        [names[column[k]] for column in shared] for k, names in enumerate(available)
+    ]
+    if isinstance(picks, str):
+        left_out = dict.fromkeys(
+            name for names, kept in zip(available, chosen, strict=True)
+            for name in names if name not in kept
+        )
         if left_out:
-            logger.info(
-                f"{len(names)} channels are in all recordings; left out: "
-                f"{', '.join(sorted(left_out))}"
+            warnings.warn(
+                f"{len(shared)} channels are in all recordings; left out: "
+                f"{shorten(list(left_out), 20)}. picks= names the channels to take.",
+                UserWarning,
+                stacklevel=4,
             )
-        return names
-    for number, raw in enumerate(recordings):
-        missing = [name for name in picks if name not in raw.ch_names]
-        if missing:
-            raise ValueError(f"recording {number} has no channels {missing}: change picks=")
-    return list(picks)
+    return chosen
 
 
 def common_rate(recordings: Sequence[mne.io.BaseRaw]) -> float:
@@ -84,18 +106,23 @@ def stack_trials(
     tmin: float,
     tmax: float,
     event_id: dict[str, int],
-    names: list[str],
+    names: list[list[str]],
     sfreq: float,
 ) -> tuple[mne.EpochsArray, np.ndarray]:
-    """Cut all recordings: the trials, and the position of the recording of each."""
+    """Cut all recordings: the trials, and the position of the recording of each.
+
+    ``names`` are those of the same channels in each recording.
+    """
     # An upper bound is allocated and filled, so that no second copy of all trials is ever held.
     most = sum(np.isin(raw.annotations.description, list(event_id)).sum() for raw in recordings)
     data, events, origins, infos = np.empty(0), [], [], []
     n, offset = 0, 0
     for number, raw in enumerate(recordings):
-        epochs = _cut(raw, tmin, tmax, event_id, names, sfreq)
+        epochs = _cut(raw, tmin, tmax, event_id, names[number], sfreq)
+        spelled = dict(zip(names[number], names[0], strict=True))
+        epochs.reorder_channels(names[number]).rename_channels(spelled, verbose="error")
         if not data.size:
-            data = np.empty((most, len(names), len(epochs.times)))
+            data = np.empty((most, len(names[0]), len(epochs.times)))
         if len(epochs):
             data[n : n + len(epochs)] = epochs.get_data(copy=False)
         n += len(epochs)

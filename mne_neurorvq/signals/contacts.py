@@ -38,13 +38,19 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
     Returns
     -------
     set of int
-        Indices of the labels; empty if there are not so many that they cannot be names of sites.
+        Indices of the labels; empty if there are so few that they can be names of sites.
     """
     has_midline = {key[0] for key in keys if len(key) == 2 and key.endswith("z")}
     certain = [key for key in keys if _LABEL_ONLY.fullmatch(key) and key[0] not in has_midline]
     if len(certain) < _MIN_LABELS:
         return set()
-    return {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
+    labels = {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
+    if not has_midline:
+        return labels
+    # A few electrodes on the scalp beside: C3 and C4 are what they say, C1 to C32 are not.
+    sites = site_names()
+    strange = {keys[i][0] for i in labels if keys[i] not in sites}
+    return {i for i in labels if keys[i][0] in strange}
 
 
 def depth_contacts(keys: Sequence[str]) -> set[int]:
