@@ -25,7 +25,7 @@ from .report import (
     warn_of_left_out,
     wrong_type,
 )
-from .sites import MAX_DISTANCE_MM, Placement, best_placement, nearest_sites
+from .sites import MAX_DISTANCE_MM, Placement, nearest_sites, placed_by_sites
 from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_weights
 
 ChannelMode = Literal["match", "strict", "nearest", "interpolate"]
@@ -46,8 +46,12 @@ _IS_LABEL = (
 )
 _IN_THE_BRAIN = "a contact of a depth electrode or grid, not on the scalp"
 _BELOW = "on the face, a cheek or the neck"
-_TOO_FAR = f"no free site of the model within {MAX_DISTANCE_MM:g} mm"
-_NOT_IN_TABLE = "without a site in the table of the net's maker"
+_NUMBER = (
+    "a number, not the name of a site: rename it (rename_channels), or give it a position "
+    "(set_montage) and pass channels='nearest'"
+)
+# Electrodes that a net's maker gives no site get one only where it is plainly theirs.
+_BESIDE_TABLE_MM = 20.0
 # Names that count channels: E11, EEG 001, EXG Channel 0, Ch1.
 _COUNTED = re.compile(r"(e|eeg|ch|chan|channel|exgchannel|exg|unicorn)?[-_]?\d+")
 
@@ -246,22 +250,31 @@ class _Recording:
         """Put the channels that are not found yet on free sites."""
         homeless = [i for i in range(len(self.keys)) if self._is_electrode(i)]
         table = published_sites(self.keys, self.known)
-        if table is None:
-            assigned, placement = nearest_sites(homeless, self.keys, self.known, self._free())
-            for i, (site, distance) in assigned.items():
-                self._use(i, site, "nearest", distance)
-        else:
-            placement = best_placement(self.keys, self.known, table)
+        ways = self._ways(table)
+        reach = MAX_DISTANCE_MM if table is None else _BESIDE_TABLE_MM
+        if table is not None and ways is not None:
             free = set(self._free())
             for i in homeless:
                 if table.get(i) in free:
-                    distance = placement.distances([i], [table[i]])[0, 0]
+                    distance = ways[0].distances([i], [table[i]])[0, 0]
                     self._use(i, table[i], "table", round(float(distance), 1))
+        others = [i for i in homeless if i not in self.found and i not in (table or {})]
+        assigned, placement = nearest_sites(
+            others, self.keys, self.known, self._free(), ways, reach
+        )
+        for i, (site, distance) in assigned.items():
+            self._use(i, site, "nearest", distance)
         below = placement.below()
         owners = {m.row: m.name for m in self.found.values() if m.used}
         for i in homeless:
             if i not in self.found and not np.isnan(placement.positions[i]).any():
-                reason = _BELOW if i in below else self._why_not(i, placement, owners, table)
+                site = None if table is None else table.get(i)
+                if site is not None and site not in self.rows:
+                    reason = f"{spelled(site)}, {self._not_among}"
+                elif i in below:
+                    reason = _BELOW
+                else:
+                    reason = self._why_not(i, placement, owners, site, reach)
                 self.found[i] = ChannelMatch(self.ch_names[i], reason=reason)
 
     def interpolate(self) -> Splines | None:
@@ -274,8 +287,9 @@ class _Recording:
         }
         bad = [i for i, match in self.found.items() if match.reason == MARKED_BAD]
         most = len(electrodes) + len(bad) - len(used)
+        ways = self._ways(published_sites(self.keys, self.known))
         sites, located, placement = covered_sites(
-            sorted(electrodes), self.keys, self.known, self._free(), most
+            sorted(electrodes), self.keys, self.known, self._free(), most, ways
         )
         if not sites:
             for i in electrodes - set(used):
@@ -326,6 +340,14 @@ class _Recording:
             and self._may_be_eeg(i, strictly=True)
         )
 
+    def _ways(self, table: dict[int, str] | None) -> list[Placement] | None:
+        """How the electrodes of a known net lie on a head."""
+        return None if table is None else [placed_by_sites(self.keys, self.known, table)]
+
+    @property
+    def _not_among(self) -> str:
+        return f"not among the model's {len(self.vocabulary)} channels"
+
     def _free(self) -> list[str]:
         """Sites of the vocabulary that nobody has, under any of their names."""
         used = {match.row for match in self.found.values()}
@@ -348,19 +370,20 @@ class _Recording:
         i: int,
         placement: Placement,
         owners: dict[int | None, str],
-        table: dict[int, str] | None,
+        site: str | None,
+        reach: float,
     ) -> str:
-        if table is not None and i in table and table[i] not in self.rows:
-            return f"{spelled(table[i])}, not among the model's {len(self.vocabulary)} channels"
+        """Say who has the site that the net's maker names, or the nearest one."""
         sites = [site for site in self.rows if site in placement.template]
         sites = [site for site in sites if OLDER_NAMES.get(site) not in self.rows]
         distances = placement.distances([i], sites)[0]
-        site = sites[int(distances.argmin())]
-        for name in (site, same_site(site)):
+        if site is None and distances.min() <= MAX_DISTANCE_MM:
+            site = sites[int(distances.argmin())]
+        for name in (site, same_site(site)) if site else ():
             owner = owners.get(self.rows.get(name, -1))
-            if owner is not None and distances.min() <= MAX_DISTANCE_MM:
+            if owner is not None:
                 return f"its nearest site {site!r} is taken by {owner!r}"
-        return _TOO_FAR if table is None else _NOT_IN_TABLE
+        return f"no free site of the model within {reach:g} mm"
 
     def _no_match(self, i: int) -> str:
         if i in self.inside and self.has_positions:
@@ -370,8 +393,8 @@ class _Recording:
         if is_derivation(self.keys[i]):
             return "bipolar: not matched to a single electrode"
         if _COUNTED.fullmatch(self.keys[i]) and self.modality == "eeg":
-            return f"a number, not among the model's {len(self.vocabulary)} channels"
-        return f"not among the model's {len(self.vocabulary)} channels"
+            return _NUMBER
+        return self._not_among
 
 
 def check_channel_types(

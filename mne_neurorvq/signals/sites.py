@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -94,6 +94,8 @@ def nearest_sites(
     names: Sequence[str],
     positions: NDArray[np.floating],
     free: Sequence[str],
+    ways: Iterable[Placement] | None = None,
+    reach: float = MAX_DISTANCE_MM,
 ) -> tuple[dict[int, tuple[str, float]], Placement]:
     """Give free sites to the nearest electrodes, the nearest pair first.
 
@@ -110,6 +112,10 @@ def nearest_sites(
         Positions in metres in MNE's head frame, NaN where unknown.
     free : sequence of str
         Lower-case names of sites that may be taken.
+    ways : iterable of Placement | None
+        How the electrodes may be placed; None stands for :func:`placements`.
+    reach : float
+        Farthest site of an electrode in mm.
 
     Returns
     -------
@@ -126,14 +132,14 @@ def nearest_sites(
     {0: ('cz', 0.0)}
     """
     best: tuple[float, dict[int, tuple[str, float]], Placement] | None = None
-    for placement in placements(names, positions):
+    for placement in ways or placements(names, positions):
         sites = [site for site in free if site in placement.template]
         below = placement.below()
         located = [
             i for i in wanted if i not in below and not np.isnan(placement.positions[i]).any()
         ]
         distances = placement.distances(located, sites) if sites and located else np.empty((0, 0))
-        cost, pairs = _assign(distances)
+        cost, pairs = _assign(distances, reach)
         if best is None or cost < best[0]:
             assigned = {located[i]: (sites[j], distance) for i, j, distance in pairs}
             best = cost, assigned, placement
@@ -141,30 +147,37 @@ def nearest_sites(
     return best[1], best[2]
 
 
-def best_placement(
+def placed_by_sites(
     names: Sequence[str], positions: NDArray[np.floating], known: Mapping[int, str]
 ) -> Placement:
-    """Place electrodes so that those whose sites are known lie nearest to them.
+    """Move, turn and scale electrodes so that those whose sites are known lie nearest to them.
 
     Parameters
     ----------
     names : sequence of str
-        Lower-case names of all electrodes.
+        Lower-case names of all electrodes; a name of the template gives an unknown position.
     positions : array, shape (n_electrodes, 3)
         Positions in metres in MNE's head frame, NaN where unknown.
     known : mapping of int to str
-        Sites of some electrodes.
+        Sites of some electrodes that have positions.
 
     Returns
     -------
     Placement
-        One of :func:`placements`.
+        On the template head that fits better.
     """
-    electrodes, sites = list(known), list(known.values())
-    return min(
-        placements(names, positions),
-        key=lambda placement: np.nanmean(np.diagonal(placement.distances(electrodes, sites))),
-    )
+    electrodes = list(known)
+    best: tuple[float, Placement] | None = None
+    for template in template_positions():
+        targets = np.array([template[known[i]] for i in electrodes])
+        moved = _similarity(positions[electrodes], targets)(positions)
+        misfit = float(np.linalg.norm(moved[electrodes] - targets, axis=1).mean())
+        for i in np.flatnonzero(np.isnan(moved).any(axis=1)).tolist():
+            moved[i] = template.get(names[i], np.nan)
+        if best is None or misfit < best[0]:
+            best = misfit, Placement(template, moved)
+    assert best is not None
+    return best[1]
 
 
 @cache
@@ -226,6 +239,23 @@ def fit_sphere(points: NDArray[np.float64]) -> _Sphere:
     return centre, float(np.sqrt(solution[3] + centre @ centre))
 
 
+def _similarity(
+    points: NDArray[np.floating], targets: NDArray[np.float64]
+) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+    """Least squares by rotation, scale and shift (Umeyama, 1991)."""
+    middle, their_middle = points.mean(axis=0), targets.mean(axis=0)
+    left, values, right = np.linalg.svd((points - middle).T @ (targets - their_middle))
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    turn = left @ np.diag(signs) @ right
+    scale = (values * signs).sum() / ((points - middle) ** 2).sum()
+
+    def moved(other: NDArray[np.floating]) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = (other - middle) @ turn * scale + their_middle
+        return result
+
+    return moved
+
+
 def _alignments(
     positions: NDArray[np.floating], template: NDArray[np.float64]
 ) -> list[NDArray[np.float64]]:
@@ -235,13 +265,13 @@ def _alignments(
     return [unchanged] if moved is None else [unchanged, moved]
 
 
-def _assign(distances: NDArray[np.float64]) -> tuple[float, list[tuple[int, int, float]]]:
+def _assign(distances: NDArray[np.float64], reach: float) -> tuple[float, list[tuple[int, int, float]]]:
     """Pair electrodes with sites within reach, the nearest pair first; mean cost first."""
     pairs: list[tuple[int, int, float]] = []
     taken: tuple[set[int], set[int]] = set(), set()
     for flat in np.argsort(distances, axis=None, kind="stable").tolist():
         i, j = divmod(flat, distances.shape[1])
-        if distances[i, j] > MAX_DISTANCE_MM:
+        if distances[i, j] > reach:
             break
         if i not in taken[0] and j not in taken[1]:
             taken[0].add(i)

@@ -78,6 +78,7 @@ def covered_sites(
     positions: NDArray[np.floating],
     free: Sequence[str],
     most: int,
+    ways: Sequence[Placement] | None = None,
 ) -> tuple[dict[str, float], list[int], Placement]:
     """Choose the sites that electrodes can tell about.
 
@@ -93,6 +94,8 @@ def covered_sites(
         Lower-case names of the model's sites that no electrode has by name.
     most : int
         Sites at most.
+    ways : sequence of Placement | None
+        How the electrodes may lie on a head, if that is known.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def covered_sites(
     placement : Placement
         How the electrodes lie on the template head.
     """
-    _, placement = nearest_sites(sources, names, positions, _DENSE)
+    _, placement = nearest_sites(sources, names, positions, _DENSE, ways)
     below = placement.below()
     located = [
         i for i in sources if i not in below and not np.isnan(placement.positions[i]).any()
