@@ -119,18 +119,16 @@ def stack_trials(
     n, offset = 0, 0
     for number, raw in enumerate(recordings):
         epochs = _cut(raw, tmin, tmax, event_id, names[number], sfreq)
-        spelled = dict(zip(names[number], names[0], strict=True))
-        epochs.reorder_channels(names[number]).rename_channels(spelled, verbose="error")
         if not data.size:
             data = np.empty((most, len(names[0]), len(epochs.times)))
         if len(epochs):
-            data[n : n + len(epochs)] = epochs.get_data(copy=False)
+            data[n : n + len(epochs)] = epochs.get_data(picks=names[number], copy=False)
         n += len(epochs)
         # Sample numbers go on from recording to recording: MNE wants each to occur once.
         events.append(epochs.events + [offset - round(raw.first_time * sfreq), 0, 0])
         offset += round(raw.n_times / raw.info["sfreq"] * sfreq) + 1
         origins.append(np.full(len(epochs), number))
-        infos.append(epochs.info)
+        infos.append(_spelled(epochs.info, names[number], names[0]))
     if not n:
         raise ValueError(f"no trial from {tmin:g} to {tmax:g} s lies within its recording")
     if n < most:
@@ -178,6 +176,13 @@ def _cut(
         on_missing="ignore",
         verbose="error",
     )
+
+
+def _spelled(info: mne.Info, own: list[str], common: list[str]) -> mne.Info:
+    """Info of channels in the order, and with the names, that all recordings get."""
+    info = mne.pick_info(info, [info["ch_names"].index(name) for name in own])
+    mne.rename_channels(info, dict(zip(own, common, strict=True)), verbose="error")
+    return info
 
 
 def _merged(infos: list[mne.Info]) -> mne.Info:

@@ -55,9 +55,10 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         the weights with the lowest.
     callbacks : list of skorch callbacks | None
         Further callbacks of the net; copies of them are used.
-    channels : "match" | "strict" | "interpolate"
+    channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
-        raise, or use the nearest free site that it knows.
+        raise, take each for the nearest free site, or compute free sites from all electrodes by
+        MNE's splines; see :doc:`/signals`.
     unit : "uV" | "mV" | "V"
         Unit of arrays. Epochs are in volts.
     ch_names : list of str | None

@@ -28,9 +28,10 @@ class NeuroRVQTransformer(FoundationTransformer):
     pool : "mean" | "channel" | "time" | "none"
         What embeddings and histograms are averaged over: channels and patches, channels, patches,
         or nothing. Tokens are not pooled.
-    channels : "match" | "strict" | "interpolate"
+    channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
-        raise, or use the nearest free site that it knows.
+        raise, take each for the nearest free site, or compute free sites from all electrodes by
+        MNE's splines; see :doc:`/signals`.
     unit : "uV" | "mV" | "V"
         Unit of arrays. Epochs are in volts.
     ch_names : list of str | None

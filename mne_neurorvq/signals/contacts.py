@@ -58,10 +58,11 @@ def depth_contacts(keys: Sequence[str]) -> set[int]:
 
     Contacts of a shaft are numbered from 1 without a gap. Such a run is one of contacts
 
-    - if one of its numbers is no site (O3, A5, C9), or it has both names of a site (T3 and T7);
-    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap: no site
-      stands outside such runs, and the run is long or there is a shaft beside it; or sites stand
-      there, but only those of the 10-20 system, and beside at least two shafts.
+    - if one of its numbers is no site (O3, A5, C9);
+    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of
+      10-10 rows with two letters (FC3, PO8) always do. Without them it is one of contacts if it is
+      long and two shafts are beside it, or has both names of a site (T3 and T7); and, where no site
+      at all stands outside such runs, if it is long or a shaft is beside it.
 
     Parameters
     ----------
@@ -90,11 +91,10 @@ def depth_contacts(keys: Sequence[str]) -> set[int]:
 
     def is_contact(prefix: str) -> bool:
         long = len(runs[prefix]) >= _LONG_RUN
-        if not outside:
-            return not intermediate and (long or bool(shafts))
-        return not intermediate and long and len(shafts) > 1
+        twice = {"t3", "t7"} <= {keys[i] for i in runs[prefix]}
+        return twice or (long and len(shafts) > 1) or (not outside and (long or bool(shafts)))
 
-    found = shafts | {prefix for prefix in doubtful if is_contact(prefix)}
+    found = shafts | {p for p in doubtful if not intermediate and is_contact(p)}
     return {i for prefix in found for i in runs[prefix]}
 
 
@@ -149,4 +149,4 @@ def _is_shaft(prefix: str, members: set[str], sites: set[str], midline: set[str]
         return False
     if not members & sites:
         return prefix not in midline
-    return not members <= sites or {"t3", "t7"} <= members
+    return not members <= sites
