@@ -22,7 +22,7 @@ _OTHER_INPUTS = {"e", "ex", "exg", "ext", "eeg", "emg", "ecg", "ekg", "eog", "bi
 # BioSemi's large caps are labelled A1, A2, ..., B1, ...: their C3 is no C3.
 _LABEL = re.compile(r"[a-h]\d{1,2}")
 _LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
-_MIN_LABELS = 4
+_MIN_LABELS = 3
 # Contacts lie 2 to 10 mm apart, electrodes of the densest nets more than 13 mm.
 _CLOSEST_ELECTRODES_MM = 12.0
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,8 @@ _TEMPLATES_BEFORE_MNE_1_13 = ("standard_1005",)
 _OTHER_NAMES = {f"cfc{i}": f"fcc{i}" for i in range(1, 7)}
 # Sites that the templates lack.
 _MORE_NAMES = "t1 t2 sp1 sp2 cb1 cb2 ccp7 ccp8 cfc7 cfc8 o9 o10 m1 m2 a1 a2 t3 t4 t5 t6"
+# 10-05 sites between those of the 10-10 system.
+_BETWEEN = re.compile(r"[a-z]{3}\d+h?|[a-z]+\d+h|[a-z]{3}z")
 # A sphere through fewer electrodes, or of a size that no head has, says nothing about the head.
 _MIN_ON_SPHERE = 8
 _HEAD_RADIUS = (0.06, 0.14)
@@ -99,6 +102,9 @@ def nearest_sites(
 ) -> tuple[dict[int, tuple[str, float]], Placement]:
     """Give free sites to the nearest electrodes, the nearest pair first.
 
+    Sites between those of the 10-10 system, such as CCP3, come last: the electrode nearest to C3
+    is C3's even if it lies nearer to them.
+
     Of the ways to place the electrodes (:func:`placements`) the one counts whose pairs lie
     nearest to each other.
 
@@ -139,7 +145,8 @@ def nearest_sites(
             i for i in wanted if i not in below and not np.isnan(placement.positions[i]).any()
         ]
         distances = placement.distances(located, sites) if sites and located else np.empty((0, 0))
-        cost, pairs = _assign(distances, reach)
+        between = np.array([_BETWEEN.fullmatch(site) is not None for site in sites], bool)
+        cost, pairs = _assign(distances, between, reach)
         if best is None or cost < best[0]:
             assigned = {located[i]: (sites[j], distance) for i, j, distance in pairs}
             best = cost, assigned, placement
@@ -265,21 +272,25 @@ def _alignments(
     return [unchanged] if moved is None else [unchanged, moved]
 
 
-def _assign(distances: NDArray[np.float64], reach: float) -> tuple[float, list[tuple[int, int, float]]]:
-    """Pair electrodes with sites within reach, the nearest pair first; mean cost first."""
+def _assign(
+    distances: NDArray[np.float64], last: NDArray[np.bool_], reach: float
+) -> tuple[float, list[tuple[int, int, float]]]:
+    """Pair electrodes with sites within reach, the nearest pair first; mean cost first.
+
+    The sites marked by ``last`` are given away after the others.
+    """
     pairs: list[tuple[int, int, float]] = []
     taken: tuple[set[int], set[int]] = set(), set()
-    for flat in np.argsort(distances, axis=None, kind="stable").tolist():
+    order = distances + np.where(last, 1e6, 0.0) if distances.size else distances
+    for flat in np.argsort(order, axis=None, kind="stable").tolist():
         i, j = divmod(flat, distances.shape[1])
-        if distances[i, j] > reach:
-            break
-        if i not in taken[0] and j not in taken[1]:
+        if distances[i, j] <= reach and i not in taken[0] and j not in taken[1]:
             taken[0].add(i)
             taken[1].add(j)
             pairs.append((i, j, round(float(distances[i, j]), 1)))
     possible = min(distances.shape)
     if not possible:
         return np.inf, []
-    unreachable = 1e3 * MAX_DISTANCE_MM
-    total = sum(distance for *_, distance in pairs) + unreachable * (possible - len(pairs))
+    # Not more: a part of a cap is better placed where it belongs than where it finds more sites.
+    total = sum(distance for *_, distance in pairs) + reach * (possible - len(pairs))
     return total / possible, pairs
