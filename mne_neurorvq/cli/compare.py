@@ -30,7 +30,7 @@ from ..benchmarks import (
     untrained_twin,
 )
 from ..benchmarks.report import name_ranges
-from ..signals import order_by_name
+from ..signals.names import order_by_name
 from .arguments import ROWS
 from .seen import seen_sentence, seen_subjects
 from .studies import Study, make_study

@@ -11,7 +11,7 @@ import mne
 import numpy as np
 from mne.utils import logger
 
-from ..signals import order_by_name, shorten
+from ..signals.names import order_by_name, shorten
 
 
 def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
@@ -53,13 +53,13 @@ def common_channels(
     shared = [column for column in zip(*places, strict=True) if None not in column]
     if not shared:
         raise ValueError(f"the recordings have no channel of type {picks!r} in common")
-    chosen = [
-        [names[column[k]] for column in shared] for k, names in enumerate(available)
-    ]
+    chosen = [[names[column[k]] for column in shared] for k, names in enumerate(available)]
     if isinstance(picks, str):
         left_out = dict.fromkeys(
-            name for names, kept in zip(available, chosen, strict=True)
-            for name in names if name not in kept
+            name
+            for names, kept in zip(available, chosen, strict=True)
+            for name in names
+            if name not in kept
         )
         if left_out:
             warnings.warn(

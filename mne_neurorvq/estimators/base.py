@@ -79,9 +79,7 @@ class SignalEstimator(BaseEstimator):
         """Learn from trials, by their weights, how to prepare them."""
         return inputs
 
-    def _choose_channels(
-        self, trials: Trials, config: Any
-    ) -> tuple[ChannelReport, Splines | None]:
+    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelReport, Splines | None]:
         return match_and_interpolate(
             trials.ch_names,
             config.channels,

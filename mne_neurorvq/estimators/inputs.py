@@ -22,15 +22,13 @@ from ..signals import (
     Trials,
     as_trials,
     check_trials_scale,
-    in_order,
-    order_by_name,
     plan_segments,
     prepare,
     resampled_length,
-    say_difference,
-    shorten,
     used_channels,
 )
+from ..signals.names import order_by_name, say_difference, shorten
+from ..signals.trials import in_order
 from ..weights.systems import Config
 
 #: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
@@ -239,8 +237,11 @@ def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trial
             "of fit, in any order, or fit again."
         )
     trials = in_order(trials, [place for place in order if place is not None])
-    bads = [name for name, seen_as in zip(trials.ch_names, seen, strict=True) if seen_as in used
-            and name in trials.bads]
+    bads = [
+        name
+        for name, seen_as in zip(trials.ch_names, seen, strict=True)
+        if seen_as in used and name in trials.bads
+    ]
     if bads:
         warnings.warn(
             f"{shorten(bads, 6)} marked bad in X, but good in what fit saw: used nevertheless. "

@@ -56,10 +56,10 @@ class NeuroRVQTransformer(FoundationTransformer):
 
     Attributes
     ----------
-    channel_report_ : tuple of ChannelMatch
-        What happened to each channel of the data given to :meth:`fit`.
+    channel_report_ : ChannelReport
+        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
-        Channels of those data that the model uses.
+        Channels of those data that the model uses, and sites computed from them.
     config_ : NeuroRVQConfig
         Structure of the model.
     segmentation_ : Segmentation

@@ -12,7 +12,8 @@ import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
 
-from ..signals import EpochsView, Splines, order_by_name
+from ..signals import EpochsView, Splines
+from ..signals.names import order_by_name
 from ..tokens import Tokens
 from ..weights import LoadedModel
 
@@ -147,9 +148,7 @@ def _as_table(metadata: Any) -> Any:
     return pd.DataFrame(metadata)
 
 
-def first_info(
-    X: Any, ch_names: Sequence[str], splines: Splines | None = None
-) -> mne.Info | None:
+def first_info(X: Any, ch_names: Sequence[str], splines: Splines | None = None) -> mne.Info | None:
     """Measurement information of some channels of Epochs, and of sites computed from them.
 
     Parameters

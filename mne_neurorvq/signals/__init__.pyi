@@ -16,11 +16,9 @@ __all__ = [
     "check_scale",
     "check_trials_scale",
     "cut",
-    "in_order",
     "join",
     "match_and_interpolate",
     "match_channels",
-    "order_by_name",
     "plan_segments",
     "prepare",
     "preprocess",
@@ -30,9 +28,7 @@ __all__ = [
     "restore",
     "robust_scale",
     "robust_statistics",
-    "say_difference",
     "scale_by",
-    "shorten",
     "unit_factor",
     "use_channels",
     "used_channels",
@@ -50,12 +46,11 @@ from .filtering import (
     check_band,
     preprocess,
 )
-from .names import order_by_name, say_difference, shorten
 from .preparation import check_offset, check_trials_scale, prepare, read_signals, restore
 from .report import ChannelMatch, ChannelReport, used_channels
 from .resampling import resample, resampled_length
 from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
 from .splines import Splines, with_sites
-from .trials import Trials, as_trials, in_order
+from .trials import Trials, as_trials
 from .units import check_scale, unit_factor

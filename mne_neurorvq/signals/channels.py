@@ -91,8 +91,8 @@ def match_channels(
         vocabulary to the remaining EEG channels: those of the maker's table to a net that has
         one (EGI's HydroCel nets), otherwise to the nearest electrode, the nearest pair first, after
         bringing the head to the size of the template's. ``"interpolate"`` computes free sites of
-        the 10-10 system (of the 10-20 system where there are fewer than 64 electrodes) from all
-        good electrodes.
+        the 10-10 system (of the 10-20 system where there are fewer than 62 electrodes) from all
+        good electrodes, as far as these cover them.
     positions : array, shape (n_channels, 3) | None
         Electrode positions in metres in MNE's head frame, NaN where unknown. Unknown positions are
         taken from the 10-05 template if it has the name. Used by ``"nearest"`` and
@@ -357,9 +357,7 @@ class _Recording:
         outdated = {old for old, new in OLDER_NAMES.items() if new in self.rows}
         return [key for key in self.rows if key not in taken | outdated]
 
-    def _use(
-        self, i: int, site: str, how: Literal["table", "nearest"], distance: float
-    ) -> None:
+    def _use(self, i: int, site: str, how: Literal["table", "nearest"], distance: float) -> None:
         row = self.rows[site]
         self.found[i] = ChannelMatch(
             self.ch_names[i], self.vocabulary[row], row, how, distance_mm=distance

@@ -75,9 +75,7 @@ NETS = (
 )
 
 
-def published_sites(
-    keys: Sequence[str], positions: NDArray[np.floating]
-) -> dict[int, str] | None:
+def published_sites(keys: Sequence[str], positions: NDArray[np.floating]) -> dict[int, str] | None:
     """Find the 10-10 sites that the maker of a net gives to its electrodes.
 
     Parameters

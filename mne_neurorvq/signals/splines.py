@@ -110,9 +110,7 @@ def covered_sites(
     """
     _, placement = nearest_sites(sources, names, positions, _DENSE, ways)
     below = placement.below()
-    located = [
-        i for i in sources if i not in below and not np.isnan(placement.positions[i]).any()
-    ]
+    located = [i for i in sources if i not in below and not np.isnan(placement.positions[i]).any()]
     if len(located) < FEWEST_ELECTRODES:
         return {}, located, placement
     standard = _DENSE if len(located) >= len(_DENSE) else _SPARSE
@@ -207,7 +205,9 @@ def _read(
     return data
 
 
-def _within(placement: Placement, located: Sequence[int], sites: Sequence[str]) -> NDArray[np.bool_]:
+def _within(
+    placement: Placement, located: Sequence[int], sites: Sequence[str]
+) -> NDArray[np.bool_]:
     """Whether sites lie in the area that electrodes cover, or just beyond its edge."""
     centre, radius = fit_sphere(np.array(list(placement.template.values())))
     here = _flattened(placement.positions[list(located)] - centre)

@@ -158,15 +158,17 @@ def test_output_and_pool_may_change_without_another_fit(X):
 
 def test_channels_of_fit_are_taken_by_name_in_any_order(make_epochs):
     epochs = make_epochs()
-    fitted = NeuroRVQTransformer(TINY, pool="channel").fit(epochs)
+    fitted = NeuroRVQTransformer(TINY, pool="time").fit(epochs)
     other = epochs.copy().reorder_channels(["Pz", "C4", "Cz", "C3"])
     other.rename_channels({"C4": "EEG C4-REF"})
     assert_array_equal(fitted.transform(other), fitted.transform(epochs))
-    assert_array_equal(fitted.tokenize([other[0], epochs[1]]).codes, fitted.tokenize(epochs[:2]).codes)
+    assert_array_equal(
+        fitted.tokenize([other[0], epochs[1]]).codes, fitted.tokenize(epochs[:2]).codes
+    )
     restored = fitted.reconstruct(other)
     assert restored.ch_names == ["C3", "Cz", "EEG C4-REF", "Pz"]
     assert_array_equal(restored.get_data(), fitted.reconstruct(epochs).get_data())
-    array = make(ch_names=epochs.ch_names, sfreq=160.0, pool="channel").fit(1e6 * epochs.get_data())
+    array = make(ch_names=epochs.ch_names, sfreq=160.0, pool="time").fit(1e6 * epochs.get_data())
     turned = array.set_params(ch_names=other.ch_names).transform(1e6 * other.get_data())
     assert_allclose(turned, fitted.transform(epochs), atol=1e-6)
 
