@@ -246,9 +246,9 @@ def epochs_from_recordings(
     -----
     With differing montages only the channels that all recordings have are kept, with the names and
     in the order of the first; one warning tells what is left out. Names are compared as in
-    :func:`~mne_neurorvq.signals.match_channels`. A channel that is bad in one recording is marked bad.
-    Trials that overlap an annotation beginning with ``BAD`` or reach beyond their recording are
-    left out and logged. No filter, baseline or reference is applied.
+    :func:`~mne_neurorvq.signals.match_channels`. A channel that is bad in one recording is marked
+    bad. Trials that overlap an annotation beginning with ``BAD`` or reach beyond their recording
+    are left out and logged. No filter, baseline or reference is applied.
 
     Examples
     --------

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .channels import TYPES, check_channel_types
+from .assignment import TYPES
+from .channels import check_channel_types
 from .report import (
     MARKED_BAD,
     ChannelMatch,
@@ -44,8 +45,8 @@ def use_channels(
     Returns
     -------
     matches : ChannelReport
-        One :class:`ChannelMatch` per channel, in the order of ``ch_names``. A used channel is its own target, and its
-        row is its place in the recording.
+        One :class:`ChannelMatch` per channel, in the order of ``ch_names``. A used channel is its
+        own target, and its row is its place in the recording.
 
     Raises
     ------

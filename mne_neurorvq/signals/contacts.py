@@ -17,8 +17,9 @@ _SHORTEST_RUN = 4
 # Rows of the 10-10 system end at 10, those between C and its neighbours at 6.
 _LONG_RUN = 7
 # Inputs that caps have beside their electrodes, and the electrodes of geodesic nets.
-_OTHER_INPUTS = {"e", "ex", "exg", "ext", "eeg", "emg", "ecg", "ekg", "eog", "bip", "aux", "ch", "x",
-                 "dc", "din", "ref", "gsr", "acc", "gyr", "erg"}  # fmt: skip
+_OTHER_INPUTS = set(
+    "e ex exg ext eeg emg ecg ekg eog bip aux ch x dc din ref gsr acc gyr erg".split()
+)
 # BioSemi's large caps are labelled A1, A2, ..., B1, ...: their C3 is no C3.
 _LABEL = re.compile(r"[a-h]\d{1,2}")
 _LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
@@ -127,7 +128,7 @@ def in_the_brain(
 
 
 def _numbered(keys: Sequence[str]) -> dict[str, dict[int, int]]:
-    """Indices of names by what they begin with, and by their numbers in ascending order."""
+    """Group names by what they begin with: indices by their numbers, in ascending order."""
     numbered: dict[str, dict[int, int]] = {}
     for i, key in enumerate(keys):
         if found := _NUMBERED.fullmatch(key):
@@ -136,7 +137,7 @@ def _numbered(keys: Sequence[str]) -> dict[str, dict[int, int]]:
 
 
 def _runs(keys: Sequence[str]) -> dict[str, list[int]]:
-    """Indices of names that are numbered from 1 without a gap, in the order of their numbers."""
+    """Find names that are numbered from 1 without a gap, in the order of their numbers."""
     return {
         prefix: list(members.values())
         for prefix, members in _numbered(keys).items()

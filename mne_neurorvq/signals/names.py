@@ -32,7 +32,7 @@ class Pairing(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    place : int
         Index among the known names.
     how : "exact" | "alias"
         By the same name or by another name of the same site.
@@ -40,7 +40,7 @@ class Pairing(NamedTuple):
         Index of the name that has taken this one already; None if it is free.
     """
 
-    index: int
+    place: int
     how: How
     rival: int | None = None
 
@@ -105,19 +105,19 @@ def pair_names(
         For every index whose name is known. The same name comes first; only where the known
         lack it, another name of the same site is tried.
     """
-    rows: dict[str, int] = {}
-    for row, name in enumerate(known):
-        rows.setdefault(name_key(name, modality), row)
+    places: dict[str, int] = {}
+    for place, name in enumerate(known):
+        places.setdefault(name_key(name, modality), place)
     found: dict[int, Pairing] = {}
     taken: dict[int, int] = {}
     hows: tuple[How, ...] = ("exact", "alias")
     for how in hows:
         for i, key in keys.items():
-            row = rows.get(key if how == "exact" else same_site(key))
-            if i in found or row is None:
+            index = places.get(key if how == "exact" else same_site(key))
+            if i in found or index is None:
                 continue
-            found[i] = Pairing(row, how, taken.get(row))
-            taken.setdefault(row, i)
+            found[i] = Pairing(index, how, taken.get(index))
+            taken.setdefault(index, i)
     return found
 
 
@@ -154,7 +154,7 @@ def order_by_name(
         pairs = pair_names(free, [wanted[j] for j in left])
         for i, pair in pairs.items():
             if pair.rival is None:
-                order[left[pair.index]] = i
+                order[left[pair.place]] = i
     used = set(order)
     return order, [name for i, name in enumerate(names) if i not in used]
 

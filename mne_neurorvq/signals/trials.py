@@ -177,8 +177,8 @@ def as_trials(
         - :class:`mne.Epochs` of any kind, in volts, or a view of them (:func:`as_array_like`). If
           they are not preloaded, they are read in batches; if bad epochs are not dropped yet,
           they are dropped from a copy first.
-        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels (in any order),
-          rate and window in all. A channel marked bad in one of them is marked bad in all.
+        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels (in any
+          order), rate and window in all. A channel marked bad in one of them is marked bad in all.
         - An array (n_trials, n_channels, n_times), or what converts to one, in ``unit``.
         - An array (n_trials, n_times), taken as trials of one channel.
         - braindecode's ``WindowsDataset``, ``EEGWindowsDataset`` or a ``BaseConcatDataset`` of

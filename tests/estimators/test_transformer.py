@@ -179,7 +179,7 @@ def test_channels_that_are_missing_or_new_are_named(make_epochs):
     with pytest.raises(ValueError, match="C4, Pz are missing"):
         fitted.tokenize(epochs.copy().pick(["C3", "Cz"]))
     renamed = epochs.copy().rename_channels({"Cz": "EXTRA"})
-    with pytest.raises(ValueError, match="saw: Cz is missing; EXTRA is new. Pass the channels of"):
+    with pytest.raises(ValueError, match=r"saw: Cz is missing; EXTRA is new\. Pass the"):
         fitted.transform(renamed)
 
 

@@ -73,7 +73,7 @@ def test_choices_of_a_cap_are_no_contacts(names):
 def test_shafts_are_contacts(names):
     assert found(names) == set(names)
     for config in (NEURORVQ_EEG, BRAINRVQ_EEG):
-        with pytest.raises(ValueError, match="None of the .*a depth electrode"):
+        with pytest.raises(ValueError, match=r"None of the .*a depth electrode"):
             match_channels(names, config.channels, ch_types=["eeg"] * len(names))
 
 
@@ -116,5 +116,5 @@ def test_contacts_are_not_placed_by_position_but_labels_of_a_cap_are():
 
 
 def test_labels_of_a_cap_match_no_ear():
-    with pytest.raises(ValueError, match="None of the 32 channels.*a label of the amplifier"):
+    with pytest.raises(ValueError, match=r"None of the 32 channels.*a label of the amplifier"):
         match_channels(run("A", 32), NEURORVQ_EEG.channels)

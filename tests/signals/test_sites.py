@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mne_neurorvq.models import NEURORVQ_EEG
-from mne_neurorvq.signals import channels, match_channels
+from mne_neurorvq.signals import assignment, match_channels
 from mne_neurorvq.signals.sites import MAX_DISTANCE_MM, nearest_sites, template_positions
 from mne_neurorvq.signals.sources import electrode_positions
 
@@ -62,7 +62,7 @@ def test_electrodes_of_a_geodesic_net_land_near_their_published_equivalents(
     # Without the table: some of Luu and Ferree (2005), HydroCel GSN to 10-10.
     equivalents = {"E24": "f3", "E124": "f4", "E36": "c3", "E104": "c4", "E62": "pz", "E70": "o1",
                    "E83": "o2", "E75": "oz", "E22": "fp1", "E9": "fp2"}  # fmt: skip
-    monkeypatch.setattr(channels, "published_sites", lambda keys, positions: None)
+    monkeypatch.setattr(assignment, "published_sites", lambda keys, positions: None)
     ch_names, positions = montage_in_head_frame("GSN-HydroCel-129")
     with pytest.warns(UserWarning, match="left out"):
         matches = match_channels(

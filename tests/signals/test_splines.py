@@ -116,7 +116,7 @@ def test_an_electrode_that_is_not_finite_is_named_itself():
 def test_what_electrodes_do_not_cover_is_not_computed():
     info = cap("biosemi128")
     front = [i for i, p in enumerate(electrode_positions(info)) if p[1] > 0.03]
-    report, splines = interpolated(mne.pick_info(info, front))
+    _, splines = interpolated(mne.pick_info(info, front))
     assert {"Fp1", "Fz", "F3"} <= set(splines.sites)
     assert not {"Pz", "O1", "Oz", "Cz", "P3"} & set(splines.sites)
 
