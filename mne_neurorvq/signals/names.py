@@ -12,7 +12,7 @@ _PREFIXES = ("eeg", "raw", "pol")
 # References that all channels of a recording have in common: their names add nothing. A single
 # ear or mastoid is no such name: C3-A2 is a derivation.
 _REFERENCES = (
-    r"ref\d*|reference|common|vref|cms|le|re|ler|cle|cre|lre|linked ?ears|"
+    r"ref\d*|reference|common|[cv]ref|cms|g\d+|le|re|ler|cle|cre|lre|linked ?ears|"
     r"avg|ave?|average|car|ar|a1 ?\+? ?a2|a12|m1 ?\+? ?m2|m12"
 )
 _REFERENCE = re.compile(rf"(?<=[a-z\d])[\s._]*[-:_/\s][\s._]*\(?({_REFERENCES})\)?[\s._]*$")
@@ -67,14 +67,13 @@ def name_key(name: str, modality: str = "eeg") -> str:
     """
     key = re.sub("[‐-―−]", "-", name.strip().lower())
     key = re.sub(rf"^({'|'.join((*_PREFIXES, modality))})[\s:._-]+(?=\S)", "", key)
-    key = _REFERENCE.sub("", key)
-    key = re.sub(r"[.\s]", "", key)
-    return _NUMBERED.sub(r"\1", key)
+    key = _REFERENCE.sub("", _NUMBERED.sub(r"\1", key))
+    return re.sub(r"[.\s]", "", key)
 
 
 def is_derivation(key: str) -> bool:
     """Whether a key names the difference of two electrodes."""
-    # MNE tells channels of one name apart by "-0", "-1": those are not bipolar.
+    # What MNE appends to the second channel of a name, "-1", is no electrode.
     return re.fullmatch(r"[^-]+-[^-]*[a-z][^-]*", key) is not None
 
 

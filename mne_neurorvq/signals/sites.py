@@ -87,9 +87,7 @@ def placements(names: Sequence[str], positions: NDArray[np.floating]) -> Iterato
     """
     for template in template_positions():
         for aligned in _alignments(positions, np.array(list(template.values()))):
-            for i in np.flatnonzero(np.isnan(aligned).any(axis=1)).tolist():
-                aligned[i] = template.get(names[i], np.nan)
-            yield Placement(template, aligned)
+            yield _completed(template, aligned, names)
 
 
 def nearest_sites(
@@ -179,10 +177,8 @@ def placed_by_sites(
         targets = np.array([template[known[i]] for i in electrodes])
         moved = _similarity(positions[electrodes], targets)(positions)
         misfit = float(np.linalg.norm(moved[electrodes] - targets, axis=1).mean())
-        for i in np.flatnonzero(np.isnan(moved).any(axis=1)).tolist():
-            moved[i] = template.get(names[i], np.nan)
         if best is None or misfit < best[0]:
-            best = misfit, Placement(template, moved)
+            best = misfit, _completed(template, moved, names)
     assert best is not None
     return best[1]
 
@@ -244,6 +240,15 @@ def fit_sphere(points: NDArray[np.float64]) -> _Sphere:
     solution = np.linalg.lstsq(design, (points**2).sum(axis=1), rcond=None)[0]
     centre = solution[:3]
     return centre, float(np.sqrt(solution[3] + centre @ centre))
+
+
+def _completed(
+    template: Positions, positions: NDArray[np.float64], names: Sequence[str]
+) -> Placement:
+    """Take unknown positions from the template if it has the name."""
+    for i in np.flatnonzero(np.isnan(positions).any(axis=1)).tolist():
+        positions[i] = template.get(names[i], np.nan)
+    return Placement(template, positions)
 
 
 def _similarity(
