@@ -86,7 +86,7 @@ def use_channels(
     if len(left_out) == len(matches):
         raise ValueError(
             f"None of the {len(matches)} channels can be used: {list_by_reason(left_out)}. "
-            f"{remedy(left_out, 'set_channel_types says what channels hold.')}"
+            f"{remedy(left_out)}"
         )
     warn_of_left_out(matches, stacklevel=2)
     return matches

@@ -193,29 +193,23 @@ def _check_some(
     left_out = list(matches)
     if any(match.used for match in left_out):
         return
-    by_position = "channels='nearest' or 'interpolate' (on the command line --channels nearest)"
-    if mode in ("nearest", "interpolate"):
-        advice = "check them" if has_positions else "set_montage gives them"
-        otherwise = (
-            f"Rename the channels to their sites (rename_channels). channels={mode!r} goes by the "
-            f"positions of electrodes: {advice}."
-        )
-    elif has_positions:
-        otherwise = (
-            "Rename the channels to their sites (rename_channels), or let the positions of the "
-            f"electrodes decide: {by_position}."
-        )
-    else:
-        otherwise = (
-            "Rename the channels to their sites (rename_channels), or give the electrodes "
-            f"positions (set_montage) and let those decide: {by_position}."
-        )
-    advice = remedy(left_out, otherwise)
-    if advice == otherwise:
-        otherwise = f"The model knows {enumerate_names(vocabulary)}. {otherwise}"
-    else:
-        otherwise = advice
     raise ValueError(
         f"None of the {len(left_out)} channels matches one of the model's: "
-        f"{list_by_reason(left_out)}. {otherwise}"
+        f"{list_by_reason(left_out)}. "
+        f"{remedy(left_out) or _how_to_match(vocabulary, mode, has_positions)}"
+    )
+
+
+def _how_to_match(vocabulary: Sequence[str], mode: str, has_positions: bool) -> str:
+    known = f"The model knows {enumerate_names(vocabulary)}. Rename the channels to their sites"
+    if mode in ("nearest", "interpolate"):
+        advice = "check them" if has_positions else "set_montage gives them"
+        return (
+            f"{known} (rename_channels). channels={mode!r} goes by the positions of electrodes: "
+            f"{advice}."
+        )
+    positions = "" if has_positions else "give the electrodes positions (set_montage) and "
+    return (
+        f"{known} (rename_channels), or {positions}let positions decide: channels='nearest' or "
+        "'interpolate' (on the command line --channels nearest)."
     )

@@ -130,20 +130,18 @@ def wrong_type(ch_type: str, modality: str) -> str:
     return f"type {ch_type!r} holds no {modality.upper()}"
 
 
-def remedy(left_out: Sequence[ChannelMatch], otherwise: str) -> str:
+def remedy(left_out: Sequence[ChannelMatch]) -> str:
     """Say what helps where no channel can be used.
 
     Parameters
     ----------
     left_out : sequence of ChannelMatch
         The channels, with the reasons.
-    otherwise : str
-        What helps unless all are marked bad or of another type.
 
     Returns
     -------
     str
-        Sentences.
+        A sentence; empty unless all are marked bad or of another type.
     """
     reasons = {match.reason for match in left_out}
     if any("'csd'" in reason for reason in reasons):
@@ -157,7 +155,7 @@ def remedy(left_out: Sequence[ChannelMatch], otherwise: str) -> str:
         )
     if all(reason == MARKED_BAD or reason.startswith("type ") for reason in reasons):
         return "If a type is wrong, say what the channels hold (set_channel_types)."
-    return otherwise
+    return ""
 
 
 def warn_of_left_out(matches: Sequence[ChannelMatch], *, stacklevel: int) -> None:
