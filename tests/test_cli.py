@@ -201,6 +201,26 @@ def test_every_system_is_served_with_its_own_filters(command, kind, recordings, 
         np.testing.assert_allclose(rebuilt, model.reconstruct(windows).get_data(), rtol=1e-6)
 
 
+def test_names_where_a_rule_for_channels_belongs_are_told(recordings, tmp_path, capsys):
+    assert _run("embed", recordings[0], "-o", tmp_path / "out", "--channels", "C3", "C4") == 2
+    said = capsys.readouterr().err
+    assert "'C3' is none of match, strict, nearest, interpolate" in said
+    assert "raw.pick" in said
+
+
+def test_unknown_electrodes_with_positions_are_used_by_a_rule_for_channels(
+    recordings, tmp_path, capsys
+):
+    raw = mne.io.read_raw(recordings[2], preload=True, verbose=False)
+    raw.rename_channels({name: f"X{i}" for i, name in enumerate(raw.ch_names)})
+    raw.save(tmp_path / "x_raw.fif", verbose=False)
+    run = ("embed", tmp_path / "x_raw.fif", "-o", tmp_path / "out", *TINY_MODEL)
+    assert _run(*run) == 1
+    assert "on the command line --channels nearest" in capsys.readouterr().err
+    assert _run(*run, "--channels", "nearest") == 0
+    assert "8 windows × 19 channels" in capsys.readouterr().out
+
+
 def test_a_codec_has_no_rule_for_channels_and_says_so_before_the_first_file(
     recordings, tmp_path, capsys
 ):

@@ -122,6 +122,7 @@ def test_people_that_the_model_never_saw_stand_in_a_column_of_their_own(
         (("--subjects", "1"), "at least two subjects"),
         ((*FEW, "--rows", "random-head"), f"{TINY} has no twin with random weights"),
         ((*FEW, "--rows", "csp", "--channels", "Cz", "X1"), "have no X1, only Fp1"),
+        ((*FEW, "--rows", "csp", "--channels", "nearest"), "compare takes names of channels here"),
         ((*FEW, "--rows", "csp", "--reference", "eegnet"), "eegnet is not among --rows"),
         ((*FEW, "--rows", "csp", "--splits", "4"), r"n_splits=4 must be from 2 to"),
     ],

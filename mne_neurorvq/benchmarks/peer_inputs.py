@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from ..estimators.inputs import check_montage
+from ..estimators.inputs import as_fitted
 from ..signals import EpochsView, Trials, as_trials, unit_factor
 from .features import picked
 
@@ -27,11 +27,11 @@ def read_epochs(estimator: BaseEstimator, X: Any, *, reset: bool) -> Trials:
         estimator.n_features_in_ = len(trials.ch_names)
         estimator._fitted_names = trials.ch_names
     else:
-        check_montage(trials, estimator._fitted_names, estimator.ch_names_)
+        trials = as_fitted(trials, estimator._fitted_names, estimator.ch_names_)
     return trials
 
 
 def microvolts(estimator: BaseEstimator, trials: Trials) -> NDArray[np.float64]:
     """Signals (n_trials, n_channels, n_times) of the channels that fit learned."""
-    picks = [trials.ch_names.index(name) for name in estimator.ch_names_]
+    picks = [estimator._fitted_names.index(name) for name in estimator.ch_names_]
     return trials.read(picks=picks) * unit_factor(trials.unit, "uV")

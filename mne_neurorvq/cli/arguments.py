@@ -13,6 +13,8 @@ ROWS = (
     *("eegnet", "shallow", "csp", "chance"),
 )
 
+_RULES_FOR_CHANNELS = ("match", "strict", "nearest", "interpolate")
+
 
 def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``demo``."""
@@ -99,9 +101,13 @@ def add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> N
     )
     parser.add_argument(
         "--channels",
-        choices=("match", "strict", "interpolate"),
+        type=_rule_for_channels,
         default="match",
-        help="channels that the model does not know: leave out, fail, or use the nearest site",
+        metavar="RULE",
+        help=(
+            f"{', '.join(_RULES_FOR_CHANNELS)}: leave out channels that the model does not know, "
+            "fail, take them for the nearest site, or compute sites from them (default: match)"
+        ),
     )
     if embedding:
         parser.add_argument(
@@ -192,6 +198,16 @@ def _batch_size(text: str) -> int | str:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be 'auto' or a number from 1 upwards")
     return int(text)
+
+
+def _rule_for_channels(text: str) -> str:
+    if text not in _RULES_FOR_CHANNELS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of {', '.join(_RULES_FOR_CHANNELS)}, which say what becomes of "
+            "channels that the model does not know; to use some channels only, save those "
+            "(raw.pick) and give that file"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:

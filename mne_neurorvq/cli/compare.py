@@ -31,6 +31,7 @@ from ..benchmarks import (
     untrained_twin,
 )
 from ..benchmarks.report import name_ranges
+from ..signals.names import order_by_name
 from .arguments import ROWS
 from .seen import seen_sentence, seen_subjects
 from .studies import Study, make_study
@@ -157,13 +158,18 @@ def _trials(
     task = study.tasks[-1]
     epochs = study.epochs[task.trials]
     if channels is None:
-        channels = list(_STRIP) if set(_STRIP) <= set(epochs.ch_names) else epochs.ch_names
-    absent = [name for name in channels if name not in epochs.ch_names]
+        found, _ = order_by_name(epochs.ch_names, _STRIP)
+        channels = epochs.ch_names if None in found else list(_STRIP)
+    order, _ = order_by_name(epochs.ch_names, channels)
+    absent = [name for name, place in zip(channels, order, strict=True) if place is None]
     if absent:
+        modes = set(absent) & {"match", "strict", "nearest", "interpolate"}
         raise ValueError(
-            f"--channels: the recordings have no {', '.join(absent)}, only "
+            f"--channels {' '.join(channels)}: the recordings have no {', '.join(absent)}, only "
             f"{', '.join(epochs.ch_names)}."
+            + (" compare takes names of channels here." if modes else "")
         )
+    channels = [epochs.ch_names[place] for place in order if place is not None]
     title = task.title[0].upper() + task.title[1:]
     return epochs.pick(channels), task.y, study.subjects[task.trials], title
 

@@ -143,7 +143,7 @@ def _process(args: argparse.Namespace, system: str, source: Path, target: Path) 
     model = _transformer(args, system).fit(windows.epochs)
     with replacing(target) as temporary:
         _WRITERS[args.command](model, windows, temporary)
-    left_out = [match.name for match in model.channel_report_ if not match.used]
+    left_out = [match.name for match in model.channel_report_ if match.left_out]
     notes = [*windows.notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
     remarks = f" ({'; '.join(notes)})" if notes else ""
     return f"{len(windows.epochs)} windows × {len(model.ch_names_)} channels{remarks}"

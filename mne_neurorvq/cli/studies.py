@@ -19,6 +19,7 @@ from ..datasets import (
     simulate_recordings,
     trial_column,
 )
+from ..datasets.simulation import TEN_TWENTY
 from ..estimators import preprocess
 
 _WINDOW = 4.0  # s
@@ -131,7 +132,7 @@ def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:
     """
     recordings = simulate_recordings(max(subjects), _SIMULATED_TRIALS, trial_duration=_WINDOW)
     recordings = [preprocess(recordings[number - 1], pretrained) for number in subjects]
-    epochs = _cut(recordings, recordings[0].info["sfreq"])
+    epochs = _cut(recordings, recordings[0].info["sfreq"], picks=TEN_TWENTY)
     return _study(
         f"SIMULATED recordings, no measurements, of {len(subjects)} people",
         epochs,
@@ -233,11 +234,14 @@ def _tasks(conditions: NDArray[np.str_], others: str) -> tuple[Task, ...]:
 
 
 def _cut(
-    recordings: Sequence[mne.io.BaseRaw], sfreq: float, event_id: dict[str, int] | None = None
+    recordings: Sequence[mne.io.BaseRaw],
+    sfreq: float,
+    event_id: dict[str, int] | None = None,
+    picks: str | list[str] = "eeg",
 ) -> mne.EpochsArray:
     # MNE includes the sample at tmax: without this a trial would have one sample too many.
     tmax = _WINDOW - 1 / sfreq
-    return epochs_from_recordings(recordings, 0.0, tmax, event_id, sfreq=sfreq)
+    return epochs_from_recordings(recordings, 0.0, tmax, event_id, picks=picks, sfreq=sfreq)
 
 
 def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:

@@ -14,6 +14,7 @@ from .._rates import same_rate
 from .._warnings import warn
 from ..signals.bands import clearly_narrower, stated_band, widest_band
 from ..signals.gaps import resample_recording
+from ..signals.names import order_by_name, shorten
 
 
 def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
@@ -30,28 +31,45 @@ def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
     return subjects
 
 
-def common_channels(recordings: Sequence[mne.io.BaseRaw], picks: str | Sequence[str]) -> list[str]:
-    """Names of the channels that all recordings have, in the order of the first (or of picks)."""
+def common_channels(
+    recordings: Sequence[mne.io.BaseRaw], picks: str | Sequence[str]
+) -> list[list[str]]:
+    """Names of the channels that all recordings have, as each recording spells them.
+
+    They are in the order of the first recording, or of picks.
+    """
     if isinstance(picks, str):
         available = [
             [n for n, t in zip(raw.ch_names, raw.get_channel_types(), strict=True) if t == picks]
             for raw in recordings
         ]
-        names = [name for name in available[0] if all(name in other for other in available)]
-        left_out = {name for other in available for name in other} - set(names)
-        if not names:
-            raise ValueError(f"the recordings have no channel of type {picks!r} in common")
+        wanted = available[0]
+    else:
+        available = [list(raw.ch_names) for raw in recordings]
+        wanted = list(picks)
+    places = [order_by_name(names, wanted)[0] for names in available]
+    if not isinstance(picks, str):
+        for number, found in enumerate(places):
+            missing = [name for name, i in zip(wanted, found, strict=True) if i is None]
+            if missing:
+                raise ValueError(f"recording {number} has no channels {missing}: change picks=")
+    shared = [column for column in zip(*places, strict=True) if None not in column]
+    if not shared:
+        raise ValueError(f"the recordings have no channel of type {picks!r} in common")
+    chosen = [[names[column[k]] for column in shared] for k, names in enumerate(available)]
+    if isinstance(picks, str):
+        left_out = dict.fromkeys(
+            name
+            for names, kept in zip(available, chosen, strict=True)
+            for name in names
+            if name not in kept
+        )
         if left_out:
-            logger.info(
-                f"{len(names)} channels are in all recordings; left out: "
-                f"{', '.join(sorted(left_out))}"
+            warn(
+                f"{len(shared)} channels are in all recordings; left out: "
+                f"{shorten(list(left_out), 20)}. picks= names the channels to take."
             )
-        return names
-    for number, raw in enumerate(recordings):
-        missing = [name for name in picks if name not in raw.ch_names]
-        if missing:
-            raise ValueError(f"recording {number} has no channels {missing}: change picks=")
-    return list(picks)
+    return chosen
 
 
 def common_rate(recordings: Sequence[mne.io.BaseRaw]) -> float:
@@ -90,26 +108,29 @@ def stack_trials(
     tmin: float,
     tmax: float,
     event_id: dict[str, int],
-    names: list[str],
+    names: list[list[str]],
     sfreq: float,
 ) -> tuple[mne.EpochsArray, np.ndarray]:
-    """Cut all recordings: the trials, and the position of the recording of each."""
+    """Cut all recordings: the trials, and the position of the recording of each.
+
+    ``names`` are those of the same channels in each recording.
+    """
     # An upper bound is allocated and filled, so that no second copy of all trials is ever held.
     most = sum(np.isin(raw.annotations.description, list(event_id)).sum() for raw in recordings)
     data, events, origins, infos = np.empty(0), [], [], []
     n, offset = 0, 0
     for number, raw in enumerate(recordings):
-        epochs = _cut(raw, tmin, tmax, event_id, names, sfreq)
+        epochs = _cut(raw, tmin, tmax, event_id, names[number], sfreq)
         if not data.size:
-            data = np.empty((most, len(names), len(epochs.times)))
+            data = np.empty((most, len(names[0]), len(epochs.times)))
         if len(epochs):
-            data[n : n + len(epochs)] = epochs.get_data(copy=False)
+            data[n : n + len(epochs)] = epochs.get_data(picks=names[number], copy=False)
         n += len(epochs)
         # Sample numbers go on from recording to recording: MNE wants each to occur once.
         events.append(epochs.events + [offset - round(raw.first_time * sfreq), 0, 0])
         offset += round(raw.n_times / raw.info["sfreq"] * sfreq) + 1
         origins.append(np.full(len(epochs), number))
-        infos.append(epochs.info)
+        infos.append(_spelled(epochs.info, names[number], names[0]))
     if not n:
         raise ValueError(f"no trial from {tmin:g} to {tmax:g} s lies within its recording")
     if n < most:
@@ -157,6 +178,13 @@ def _cut(
         on_missing="ignore",
         verbose="error",
     )
+
+
+def _spelled(info: mne.Info, own: list[str], common: list[str]) -> mne.Info:
+    """Info of channels in the order, and with the names, that all recordings get."""
+    info = mne.pick_info(info, [info["ch_names"].index(name) for name in own])
+    mne.rename_channels(info, dict(zip(own, common, strict=True)), verbose="error")
+    return info
 
 
 def _merged(infos: list[mne.Info]) -> mne.Info:

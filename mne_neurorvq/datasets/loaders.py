@@ -138,7 +138,11 @@ def simulate_epochs(
     event_id = {name: code for code, name in enumerate(conditions, start=1)}
     filtered = [preprocess(raw, NEURORVQ_EEG_PREPROCESSING) for raw in recordings]
     return epochs_from_recordings(
-        filtered, tmin=0.0, tmax=trial_duration - 1 / sfreq, event_id=event_id
+        filtered,
+        tmin=0.0,
+        tmax=trial_duration - 1 / sfreq,
+        event_id=event_id,
+        picks=simulation.TEN_TWENTY,
     )
 
 
@@ -220,7 +224,7 @@ def epochs_from_recordings(
         Event code of each annotation to cut at. By default all annotations but those that begin
         with ``BAD`` or ``EDGE``, numbered from 1 in alphabetical order.
     picks : str | sequence of str
-        Type of the channels to take, or their names.
+        Type of the channels to take, or their names, which every recording must have.
     sfreq : float | None
         Rate in Hz to resample to; by default the recordings' own, which they must share.
     verbose : bool | str | int | None
@@ -240,18 +244,20 @@ def epochs_from_recordings(
 
     Notes
     -----
-    With differing montages only the channels that all recordings have are kept, in the order of
-    the first; what is left out is logged. A channel that is bad in one recording is marked bad.
-    Trials that overlap an annotation beginning with ``BAD`` or reach beyond their recording are
-    left out and logged. No filter, baseline or reference is applied.
+    With differing montages only the channels that all recordings have are kept, with the names and
+    in the order of the first; one warning tells what is left out. Names are compared as in
+    :func:`~mne_neurorvq.signals.match_channels`. A channel that is bad in one recording is marked
+    bad. Trials that overlap an annotation beginning with ``BAD`` or reach beyond their recording
+    are left out and logged. No filter, baseline or reference is applied.
 
     Examples
     --------
     >>> recordings = simulate_recordings(n_subjects=3, n_trials=4, verbose=False)
     >>> epochs = epochs_from_recordings(
-    ...     recordings, tmin=0.0, tmax=3.995, event_id={"left": 1, "right": 2}, verbose=False)
+    ...     recordings, tmin=0.0, tmax=3.995, event_id={"left": 1, "right": 2},
+    ...     picks=["C3", "Cz", "C4"], verbose=False)
     >>> len(epochs), len(epochs.ch_names)
-    (12, 19)
+    (12, 3)
     >>> sorted(set(trial_column(epochs, "subject").tolist()))
     ['sim-01', 'sim-02', 'sim-03']
     """

@@ -16,12 +16,13 @@ CONDITIONS = ("rest", "left", "right")
 LOWEST_FREQUENCY = 0.5
 GAP = 0.2  # s between trials
 
-_CORE = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+#: Electrodes of the 10-20 system, which all simulated recordings have.
+TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 #: Montages of 32, 21 and 19 channels; the last is part of the others.
 MONTAGES = (
-    (*_CORE, *"AF3 AF4 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 PO3 PO4 Oz".split()),
-    (*_CORE, "Fpz", "Oz"),
-    tuple(_CORE),
+    (*TEN_TWENTY, *"AF3 AF4 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 PO3 PO4 Oz".split()),
+    (*TEN_TWENTY, "Fpz", "Oz"),
+    tuple(TEN_TWENTY),
 )
 
 _N_BACKGROUND = 40
@@ -91,7 +92,7 @@ class _Head:
 
     def __init__(self, names: Sequence[str]) -> None:
         positions = standard_montage().get_positions()["ch_pos"]
-        self._core = _directions([positions[name] for name in _CORE])
+        self._core = _directions([positions[name] for name in TEN_TWENTY])
         self._electrodes = _directions([positions[name] for name in names])
 
     def topography(

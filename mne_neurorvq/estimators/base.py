@@ -15,17 +15,19 @@ from sklearn.utils import Tags
 from torch import Tensor, nn
 
 from ..signals import (
-    ChannelMatch,
+    ChannelReport,
     Segmentation,
+    Splines,
     Trials,
     check_amplitude,
     check_band,
-    match_channels,
+    match_and_interpolate,
+    with_sites,
 )
 from ..weights.registry import SystemName
 from ..weights.systems import SYSTEMS, Config
 from .inference import resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, check_montage, plan, read_trials
+from .inputs import Inputs, as_fitted, plan, read_trials
 from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
@@ -44,6 +46,8 @@ class SignalEstimator(BaseEstimator):
     _joint: ClassVar[bool] = True
     #: What fit has warned of: it is not said again of other trials.
     _told: frozenset[str] = frozenset()
+    #: Weights of the sites that channels="interpolate" computes.
+    _splines: Splines | None = None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -55,7 +59,7 @@ class SignalEstimator(BaseEstimator):
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
         filters_differ = check_band(trials, preprocessing_of(config))
-        self.channel_report_ = self._choose_channels(trials, config)
+        self.channel_report_, self._splines = self._choose_channels(trials, config)
         # An offset is of the same cause as a wide band and has the same remedy.
         self._told = check_amplitude(
             trials,
@@ -63,30 +67,35 @@ class SignalEstimator(BaseEstimator):
             joint=self._joint,
             told=frozenset(["offset"] if filters_differ else ()),
         )
+        self._fitted_names, self._fitted_bands = trials.ch_names, trials.bands
+        trials = with_sites(trials, self._splines)
         inputs = self._plan(trials, config)
         self.config_ = config
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
-        self._fitted_names = trials.ch_names
-        self._fitted_bands = trials.bands
         return inputs
 
     def _seen(self, X: Any) -> Inputs:
         """Trials with the channels that fit saw."""
         trials = read_trials(self, X, self.config_, reset=False)
-        check_montage(trials, self._fitted_names, self.ch_names_)
+        read = {i for i, match in enumerate(self.channel_report_) if match.used}
+        if self._splines is not None:
+            read.update(self._splines.sources)
+        names = [name for i, name in enumerate(self._fitted_names) if i in read]
+        trials = as_fitted(trials, self._fitted_names, names)
         check_amplitude(trials, self.channel_report_, joint=self._joint, told=self._told)
         # What fit saw it has judged; a loaded estimator does not know.
         if not set(trials.bands) <= set(getattr(self, "_fitted_bands", ())):
             check_band(trials, preprocessing_of(self.config_))
+        trials = with_sites(trials, self._splines)
         return self._plan(trials, self.config_, self.segmentation_)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn from trials, by their weights, how to prepare them."""
         return inputs
 
-    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelMatch, ...]:
-        return match_channels(
+    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelReport, Splines | None]:
+        return match_and_interpolate(
             trials.ch_names,
             config.channels,
             mode=self.channels,

@@ -100,8 +100,8 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
         ``valid_loss`` and ``valid_balanced_accuracy``.
     n_trainable_parameters_ : int
         Numbers that were trained.
-    channel_report_ : tuple of ChannelMatch
-        What happened to each channel of the data given to :meth:`fit`.
+    channel_report_ : ChannelReport
+        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
         Channels of those data that are used.
     config_ : BioCodecConfig

@@ -70,8 +70,8 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
 
     Attributes
     ----------
-    channel_report_ : tuple of ChannelMatch
-        What happened to each channel of the data given to :meth:`fit`.
+    channel_report_ : ChannelReport
+        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
         Channels of those data that are used.
     config_ : BioCodecConfig

@@ -97,7 +97,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         validation_groups: Sequence[Any] | None = None,
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
-        channels: Literal["match", "strict", "interpolate"] = "match",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

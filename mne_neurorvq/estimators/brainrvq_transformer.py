@@ -75,7 +75,7 @@ class BrainRVQTransformer(FoundationTransformer):
         revision: str | None = None,
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
         pool: Pool = "mean",
-        channels: Literal["match", "strict", "interpolate"] = "match",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

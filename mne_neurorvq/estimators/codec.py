@@ -16,7 +16,7 @@ from torch import Tensor
 from .._warnings import warn
 from ..models import BioCodec
 from ..signals import (
-    ChannelMatch,
+    ChannelReport,
     Segmentation,
     Trials,
     read_signals,
@@ -135,13 +135,14 @@ class CodecEstimator(SignalEstimator):
         self._levels(config.quantizer.n_levels)  # raises if there are no such levels
         return super()._match(X, config)
 
-    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelMatch, ...]:
-        return use_channels(
+    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelReport, None]:
+        report = use_channels(
             trials.ch_names,
             ch_types=trials.ch_types,
             bads=trials.bads,
             modality=config.modality,
         )
+        return report, None
 
     def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> CodecInputs:
         unit_factor(trials.unit, UNIT)  # raises where there are no volts

@@ -53,7 +53,7 @@ class FineTunedEstimator(TrainedEstimator):
         validation_groups: Sequence[Any] | None = None,
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
-        channels: Literal["match", "strict", "interpolate"] = "match",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

@@ -27,6 +27,8 @@ from ..signals import (
     used_channels,
     warn_of_silence,
 )
+from ..signals.names import order_by_name, say_difference, shorten
+from ..signals.trials import in_order
 from ..weights.systems import Config
 
 #: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
@@ -79,7 +81,7 @@ class Inputs:
     @property
     def left_out(self) -> tuple[str, ...]:
         """The user's names of the other channels."""
-        return tuple(match.name for match in self.matches if not match.used)
+        return tuple(match.name for match in self.matches if match.left_out)
 
     @property
     def picks(self) -> list[int]:
@@ -213,8 +215,8 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
     return trials
 
 
-def check_montage(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> None:
-    """Raise unless trials have the channels of :meth:`fit`, and warn of used ones that are bad.
+def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trials:
+    """Bring trials to the channels of :meth:`fit`, by name, and warn of used ones that are bad.
 
     Parameters
     ----------
@@ -225,32 +227,40 @@ def check_montage(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> N
     used : sequence of str
         Those of them that the model uses.
 
+    Returns
+    -------
+    Trials
+        The trials with their channels in the order of fit.
+
     Raises
     ------
     ValueError
-        If names or order differ.
+        If channels are missing or new.
 
     Warns
     -----
     UserWarning
         If a channel that the model uses is marked bad in these trials.
     """
-    if list(trials.ch_names) != list(seen):
+    order, new = order_by_name(trials.ch_names, seen)
+    missing = [name for name, place in zip(seen, order, strict=True) if place is None]
+    if missing or new:
         raise ValueError(
-            f"X has the channels {_short(trials.ch_names)}, but fit saw {_short(seen)}: fit again, "
-            "or pick and reorder the channels."
+            f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the channels "
+            "of fit, in any order, or fit again."
         )
-    bads = [name for name in used if name in trials.bads]
+    trials = in_order(trials, [place for place in order if place is not None])
+    bads = [
+        name
+        for name, seen_as in zip(trials.ch_names, seen, strict=True)
+        if seen_as in used and name in trials.bads
+    ]
     if bads:
         warn(
-            f"{_short(bads)} marked bad in X, but good in what fit saw: used nevertheless. "
+            f"{shorten(bads, 6)} marked bad in X, but good in what fit saw: used nevertheless. "
             "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again."
         )
-
-
-def _short(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
+    return trials
 
 
 def _is_plain(X: Any) -> bool:

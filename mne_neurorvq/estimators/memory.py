@@ -17,6 +17,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warnings import warn
+
 #: The parameter ``memory`` of transformers.
 Memory = str | PathLike[str] | joblib.Memory | None
 #: What is kept of one trial.

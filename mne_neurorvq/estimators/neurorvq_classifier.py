@@ -55,9 +55,10 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         the weights with the lowest.
     callbacks : list of skorch callbacks | None
         Further callbacks of the net; copies of them are used.
-    channels : "match" | "strict" | "interpolate"
+    channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
-        raise, or use the nearest free site that it knows.
+        raise, take each for the nearest free site, or compute free sites from all electrodes by
+        MNE's splines; see :doc:`/signals`.
     unit : "uV" | "mV" | "V"
         Unit of arrays. Epochs are in volts.
     ch_names : list of str | None
@@ -89,10 +90,10 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         ``valid_loss`` and ``valid_balanced_accuracy``.
     n_trainable_parameters_ : int
         Numbers that were trained.
-    channel_report_ : tuple of ChannelMatch
-        What happened to each channel of the data given to :meth:`fit`.
+    channel_report_ : ChannelReport
+        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
-        Channels of those data that the model uses.
+        Channels of those data that the model uses, and sites computed from them.
     config_ : NeuroRVQConfig
         Structure of the model.
     segmentation_ : Segmentation
@@ -152,7 +153,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         validation_groups: Sequence[Any] | None = None,
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
-        channels: Literal["match", "strict", "interpolate"] = "match",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

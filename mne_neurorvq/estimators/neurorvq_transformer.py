@@ -28,9 +28,10 @@ class NeuroRVQTransformer(FoundationTransformer):
     pool : "mean" | "channel" | "time" | "none"
         What embeddings and histograms are averaged over: channels and patches, channels, patches,
         or nothing. Tokens are not pooled.
-    channels : "match" | "strict" | "interpolate"
+    channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
-        raise, or use the nearest free site that it knows.
+        raise, take each for the nearest free site, or compute free sites from all electrodes by
+        MNE's splines; see :doc:`/signals`.
     unit : "uV" | "mV" | "V"
         Unit of arrays. Epochs are in volts.
     ch_names : list of str | None
@@ -55,10 +56,10 @@ class NeuroRVQTransformer(FoundationTransformer):
 
     Attributes
     ----------
-    channel_report_ : tuple of ChannelMatch
-        What happened to each channel of the data given to :meth:`fit`.
+    channel_report_ : ChannelReport
+        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
-        Channels of those data that the model uses.
+        Channels of those data that the model uses, and sites computed from them.
     config_ : NeuroRVQConfig
         Structure of the model.
     segmentation_ : Segmentation

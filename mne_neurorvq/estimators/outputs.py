@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import mne
@@ -11,10 +12,17 @@ import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
 
-from ..signals import EpochsView
+from ..signals import EpochsView, Splines
 from ..signals.bands import stated_band, widest_band
+from ..signals.names import order_by_name
 from ..tokens import Tokens
 from ..weights import LoadedModel
+
+# What is true of sites that are computed as well as of the recording.
+_KEPT = (
+    *("highpass", "lowpass", "line_freq", "meas_date", "subject_info", "description"),
+    *("experimenter", "custom_ref_applied"),
+)
 
 
 def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
@@ -141,15 +149,17 @@ def _as_table(metadata: Any) -> Any:
     return pd.DataFrame(metadata)
 
 
-def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:
-    """Measurement information of some channels of Epochs.
+def first_info(X: Any, ch_names: Sequence[str], splines: Splines | None = None) -> mne.Info | None:
+    """Measurement information of some channels of Epochs, and of sites computed from them.
 
     Parameters
     ----------
     X : object
         Epochs, a view of them, a list of either, or anything else.
     ch_names : sequence of str
-        Channels to keep.
+        Channels to keep, as fit saw them, and sites.
+    splines : Splines | None
+        Which of them are computed, and where they are.
 
     Returns
     -------
@@ -160,7 +170,21 @@ def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:
     if not isinstance(items[0], (mne.BaseEpochs, EpochsView)):
         return None
     first = items[0].info
-    info = mne.pick_info(first, [first["ch_names"].index(name) for name in ch_names])
+    computed = {} if splines is None else dict(zip(splines.sites, splines.positions, strict=True))
+    recorded = [name for name in ch_names if name not in computed]
+    order, _ = order_by_name(first["ch_names"], recorded)
+    picks = [place for place in order if place is not None]
+    if computed:
+        info = mne.create_info(list(ch_names), first["sfreq"], "eeg", verbose="error")
+        montage = mne.channels.make_dig_montage(computed, coord_frame="head")
+        info.set_montage(montage, on_missing="ignore", verbose="error")
+    else:
+        info = mne.pick_info(first, picks)
     with info._unlock():
         info["highpass"], info["lowpass"] = widest_band(stated_band(item.info) for item in items)
+        if computed:
+            for key in _KEPT:
+                info[key] = deepcopy(first[key])
+            for name, place in zip(recorded, picks, strict=True):
+                info["chs"][ch_names.index(name)] = first["chs"][place] | {"ch_name": name}
     return info

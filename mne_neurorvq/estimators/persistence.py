@@ -20,7 +20,7 @@ from torch import Tensor
 from .._warnings import warn
 from .._writing import json_text, saving
 from ..finetuning import make_trained_net
-from ..signals import ChannelMatch, Segmentation
+from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
 from ..weights import CheckpointError
 from ..weights.blueprint import check_parts
 from ..weights.files import read_tensors
@@ -77,6 +77,7 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "config": estimator.config_.to_dict(),
         "segmentation": asdict(estimator.segmentation_),
         "channel_report": [asdict(match) for match in estimator.channel_report_],
+        "splines": None if estimator._splines is None else estimator._splines.to_dict(),
         "fitted_names": list(estimator._fitted_names),
         "told": sorted(estimator._told),
         "n_features_in": estimator.n_features_in_,
@@ -131,7 +132,11 @@ def restore(
     """
     segmentation = record["segmentation"] | {"segments": tuple(record["segmentation"]["segments"])}
     estimator.segmentation_ = Segmentation(**segmentation)
-    estimator.channel_report_ = tuple(ChannelMatch(**match) for match in record["channel_report"])
+    estimator.channel_report_ = ChannelReport(
+        ChannelMatch(**match) for match in record["channel_report"]
+    )
+    splines = record.get("splines")
+    estimator._splines = None if splines is None else Splines.from_dict(splines)
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])

@@ -236,7 +236,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         -------
         mne.EpochsArray
             Signals in volts with the channels that the model uses, same times, events and
-            metadata. ``channel_report_`` names the channels left out.
+            metadata; with ``channels="interpolate"`` also the sites that were computed, at their
+            places on a template head. ``channel_report_`` names the channels left out.
 
         Raises
         ------
@@ -244,7 +245,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
         tokens = self.tokenize(X)
-        info = first_info(X, tokens.ch_names)
+        info = first_info(X, tokens.ch_names, self._splines)
         return as_epochs(self._decode(tokens), tokens, ch_type=self.config_.modality, info=info)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

@@ -3,9 +3,11 @@ __all__ = [
     "BRAINRVQ_EEG_PREPROCESSING",
     "NEURORVQ_EEG_PREPROCESSING",
     "ChannelMatch",
+    "ChannelReport",
     "EpochsView",
     "Preprocessing",
     "Segmentation",
+    "Splines",
     "Trials",
     "as_array_like",
     "as_trials",
@@ -15,6 +17,7 @@ __all__ = [
     "check_scale",
     "cut",
     "join",
+    "match_and_interpolate",
     "match_channels",
     "plan_segments",
     "prepare",
@@ -30,12 +33,13 @@ __all__ = [
     "use_channels",
     "used_channels",
     "warn_of_silence",
+    "with_sites",
 ]
 
 from .amplitude import check_amplitude, warn_of_silence
 from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
-from .channels import ChannelMatch, match_channels, used_channels
+from .channels import match_and_interpolate, match_channels
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
     BRAINRVQ_EEG_PREPROCESSING,
@@ -45,9 +49,11 @@ from .filtering import (
     preprocess,
 )
 from .preparation import prepare, read_signals, restore
+from .report import ChannelMatch, ChannelReport, used_channels
 from .resampling import resample, resampled_length
 from .scale import check_recording_scale, check_scale
 from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
+from .splines import Splines, with_sites
 from .trials import Trials, as_trials
 from .units import unit_factor

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
-from .channels import ChannelMatch, used_channels
+from .report import ChannelMatch
 from .scale import (
     FEWEST_SAMPLES,
     PIECE,
@@ -57,7 +57,7 @@ def check_amplitude(
     trials : Trials
         The trials.
     matches : sequence of ChannelMatch
-        What :func:`match_channels` said about their channels; only used ones are judged.
+        What :func:`match_channels` said about their channels; only those that take part are judged.
     joint : bool
         Whether the model sees the channels together, so that one that is loud or far from zero
         spoils the codes of the others. If not, only the unit is judged.
@@ -90,7 +90,9 @@ def check_amplitude(
     >>> check_amplitude(trials, match_channels(["Cz"], ["cz"]))
     frozenset()
     """
-    picks, _ = used_channels(matches)
+    # Channels of the recording, those included that sites are computed from.
+    recorded_matches = matches[: len(trials.ch_names)]
+    picks = [i for i, m in enumerate(recorded_matches) if m.used or m.how == "source"]
     recordings = _recordings(trials)
     chosen = _spread(recordings)
     deviations, means = _measure(trials, picks, chosen)

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._warnings import warn
-from .channels import (
+from .assignment import TYPES
+from .channels import check_channel_types
+from .report import (
     MARKED_BAD,
-    TYPES,
     ChannelMatch,
-    check_channel_types,
+    ChannelReport,
     list_by_reason,
+    remedy,
+    warn_of_left_out,
     wrong_type,
 )
 
@@ -22,7 +24,7 @@ def use_channels(
     ch_types: Sequence[str] | None = None,
     bads: Sequence[str] = (),
     modality: str = "eeg",
-) -> tuple[ChannelMatch, ...]:
+) -> ChannelReport:
     """Choose the channels of a recording that a model without a vocabulary is given.
 
     That is every channel of the modality that is not marked bad. Where channels have the
@@ -42,9 +44,9 @@ def use_channels(
 
     Returns
     -------
-    matches : tuple of ChannelMatch
-        One per channel, in the order of ``ch_names``. A used channel is its own target, and its
-        row is its place in the recording.
+    matches : ChannelReport
+        One :class:`ChannelMatch` per channel, in the order of ``ch_names``. A used channel is its
+        own target, and its row is its place in the recording.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def use_channels(
         return ""
 
     reasons = [reason(i) for i in range(len(ch_names))]
-    matches = tuple(
+    matches = ChannelReport(
         ChannelMatch(name, reason=why) if why else ChannelMatch(name, name, i, "any")
         for i, (name, why) in enumerate(zip(ch_names, reasons, strict=True))
     )
@@ -84,11 +86,7 @@ def use_channels(
     if len(left_out) == len(matches):
         raise ValueError(
             f"None of the {len(matches)} channels can be used: {list_by_reason(left_out)}. "
-            "set_channel_types says what channels hold."
+            f"{remedy(left_out)}"
         )
-    if left_out:
-        warn(
-            f"{len(left_out)} of {len(matches)} channels are left out of the model: "
-            f"{list_by_reason(left_out)}."
-        )
+    warn_of_left_out(matches)
     return matches

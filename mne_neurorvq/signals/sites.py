@@ -1,15 +1,16 @@
 # License: BSD-3-Clause
-"""Positions of 10-05 sites, and the nearest sites to electrodes of unknown name."""
+"""Positions of 10-05 sites, and how electrodes of unknown name lie among them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 #: Electrodes farther than this from every free site are left out; neighbours lie 20-40 mm apart.
@@ -20,11 +21,73 @@ _TEMPLATES = ("colin27_1005", "fsaverage_1005")
 _TEMPLATES_BEFORE_MNE_1_13 = ("standard_1005",)
 # The older 10-05 names of the row between FC and C.
 _OTHER_NAMES = {f"cfc{i}": f"fcc{i}" for i in range(1, 7)}
+# Sites that the templates lack.
+_MORE_NAMES = "t1 t2 sp1 sp2 cb1 cb2 ccp7 ccp8 cfc7 cfc8 o9 o10 m1 m2 a1 a2 t3 t4 t5 t6"
+# 10-05 sites between those of the 10-10 system.
+_BETWEEN = re.compile(r"[a-z]{3}\d+h?|[a-z]+\d+h|[a-z]{3}z")
 # A sphere through fewer electrodes, or of a size that no head has, says nothing about the head.
 _MIN_ON_SPHERE = 8
 _HEAD_RADIUS = (0.06, 0.14)
+# The lowest row of the 10-10 system. Electrodes that lie lower are on the face or neck.
+_LOWEST_ROW = "f9 f10 ft9 ft10 t9 t10 tp9 tp10 p9 p10 iz".split()
+_BELOW_MM = 10.0
 
 _Sphere = tuple[NDArray[np.float64], float]
+Positions = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Electrodes on a template head.
+
+    Attributes
+    ----------
+    template : dict of str to array, shape (3,)
+        Sites of the template in metres.
+    positions : array, shape (n_electrodes, 3)
+        Electrodes, NaN where unknown.
+    """
+
+    template: Positions
+    positions: NDArray[np.float64]
+
+    def distances(self, electrodes: Sequence[int], sites: Sequence[str]) -> NDArray[np.float64]:
+        """Distances in mm, ``(n_electrodes, n_sites)``."""
+        targets = np.array([self.template[site] for site in sites])
+        distances: NDArray[np.float64] = 1e3 * cdist(self.positions[list(electrodes)], targets)
+        return distances
+
+    def below(self) -> set[int]:
+        """Electrodes on the face, the cheeks or the neck."""
+        row = np.array([self.template[site] for site in _LOWEST_ROW])
+        design = np.column_stack([row[:, :2], np.ones(len(row))])
+        slope = np.linalg.lstsq(design, row[:, 2], rcond=None)[0]
+        heights = self.positions[:, 2] - self.positions[:, :2] @ slope[:2] - slope[2]
+        return set(np.flatnonzero(1e3 * heights < -_BELOW_MM).tolist())
+
+
+def placements(names: Sequence[str], positions: NDArray[np.floating]) -> Iterator[Placement]:
+    """Put electrodes on each template head in each way that makes sense.
+
+    Head models differ: the same cap lies up to 3 cm apart on MNE's spherical and realistic
+    templates, more than the distance between neighbours. The electrodes are therefore placed on
+    two templates, as they are and after fitting the sphere through them to the template's.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Lower-case names of the electrodes; a name of the template gives an unknown position.
+    positions : array, shape (n_electrodes, 3)
+        Positions in metres in MNE's head frame, NaN where unknown.
+
+    Yields
+    ------
+    Placement
+        One way.
+    """
+    for template in template_positions():
+        for aligned in _alignments(positions, np.array(list(template.values()))):
+            yield _completed(template, aligned, names)
 
 
 def nearest_sites(
@@ -32,61 +95,102 @@ def nearest_sites(
     names: Sequence[str],
     positions: NDArray[np.floating],
     free: Sequence[str],
-) -> dict[int, tuple[str | None, float]]:
-    """Assign electrodes to the nearest 10-05 sites, one electrode to a site.
+    ways: Iterable[Placement] | None = None,
+    reach: float = MAX_DISTANCE_MM,
+) -> tuple[dict[int, tuple[str, float]], Placement]:
+    """Give free sites to the nearest electrodes, the nearest pair first.
 
-    Head models differ: the same cap lies up to 3 cm apart on MNE's spherical and realistic
-    templates, more than the distance between neighbours. The electrodes are therefore compared
-    with two templates, as they are and after fitting the sphere through them to
-    the template's, and the comparison with the smallest mean distance counts.
+    Sites between those of the 10-10 system, such as CCP3, come last: the electrode nearest to C3
+    is C3's even if it lies nearer to them.
+
+    Of the ways to place the electrodes (:func:`placements`) the one counts whose pairs lie
+    nearest to each other.
 
     Parameters
     ----------
     wanted : sequence of int
         Indices of the electrodes to be assigned.
     names : sequence of str
-        Lower-case names of all electrodes; a name of the template gives an unknown position.
+        Lower-case names of all electrodes.
     positions : array, shape (n_electrodes, 3)
         Positions in metres in MNE's head frame, NaN where unknown.
     free : sequence of str
         Lower-case names of sites that may be taken.
+    ways : iterable of Placement | None
+        How the electrodes may be placed; None stands for :func:`placements`.
+    reach : float
+        Farthest site of an electrode in mm.
 
     Returns
     -------
     assigned : dict
-        For each of ``wanted``: site and distance in mm; site None and distance inf if it is too
-        far from all free sites; site None and distance NaN if it has no position.
+        Site and distance in mm of those of ``wanted`` that have one within reach. Electrodes on
+        face and neck have none.
+    placement : Placement
+        How the electrodes were placed.
 
     Examples
     --------
     >>> cz = template_positions()[0]["cz"]
-    >>> nearest_sites([0], ["e1"], cz[None], ["fz", "cz"])
+    >>> nearest_sites([0], ["e1"], cz[None], ["fz", "cz"])[0]
     {0: ('cz', 0.0)}
     """
-    best: dict[int, tuple[str | None, float]] = dict.fromkeys(wanted, (None, np.nan))
-    lowest = np.inf
+    best: tuple[float, dict[int, tuple[str, float]], Placement] | None = None
+    for placement in ways or placements(names, positions):
+        sites = [site for site in free if site in placement.template]
+        below = placement.below()
+        located = [
+            i for i in wanted if i not in below and not np.isnan(placement.positions[i]).any()
+        ]
+        distances = placement.distances(located, sites) if sites and located else np.empty((0, 0))
+        between = np.array([_BETWEEN.fullmatch(site) is not None for site in sites], bool)
+        cost, pairs = _assign(distances, between, reach)
+        if best is None or cost < best[0]:
+            assigned = {located[i]: (sites[j], distance) for i, j, distance in pairs}
+            best = cost, assigned, placement
+    assert best is not None
+    return best[1], best[2]
+
+
+def placed_by_sites(
+    names: Sequence[str], positions: NDArray[np.floating], known: Mapping[int, str]
+) -> Placement:
+    """Move, turn and scale electrodes so that those whose sites are known lie nearest to them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Lower-case names of all electrodes; a name of the template gives an unknown position.
+    positions : array, shape (n_electrodes, 3)
+        Positions in metres in MNE's head frame, NaN where unknown.
+    known : mapping of int to str
+        Sites of some electrodes that have positions.
+
+    Returns
+    -------
+    Placement
+        On the template head that fits better.
+    """
+    electrodes = list(known)
+    best: tuple[float, Placement] | None = None
     for template in template_positions():
-        sites = [site for site in free if site in template]
-        if not sites:
-            continue
-        targets = np.array([template[site] for site in sites])
-        for aligned in _alignments(positions, np.array(list(template.values()))):
-            for i in np.flatnonzero(np.isnan(aligned).any(axis=1)).tolist():
-                aligned[i] = template.get(names[i], np.nan)
-            located = [i for i in wanted if not np.isnan(aligned[i]).any()]
-            if not located:
-                continue
-            distances = 1e3 * cdist(aligned[located], targets)
-            cost, pairs = _assign(distances)
-            if cost < lowest:
-                lowest = cost
-                best |= dict.fromkeys(located, (None, np.inf))
-                best |= {located[k]: (sites[j], distance) for k, j, distance in pairs}
-    return best
+        targets = np.array([template[known[i]] for i in electrodes])
+        moved = _similarity(positions[electrodes], targets)(positions)
+        misfit = float(np.linalg.norm(moved[electrodes] - targets, axis=1).mean())
+        if best is None or misfit < best[0]:
+            best = misfit, _completed(template, moved, names)
+    assert best is not None
+    return best[1]
 
 
-@lru_cache(maxsize=1)
-def template_positions() -> tuple[dict[str, NDArray[np.float64]], ...]:
+@cache
+def site_names() -> set[str]:
+    """Lower-case names of all 10-05 sites, older ones among them."""
+    return {*template_positions()[0], *_MORE_NAMES.split()}
+
+
+@cache
+def template_positions() -> tuple[Positions, ...]:
     """Positions of all 10-05 sites in MNE's head frame, on each template head.
 
     Returns
@@ -101,37 +205,36 @@ def template_positions() -> tuple[dict[str, NDArray[np.float64]], ...]:
     """
     builtin = mne.channels.get_builtin_montages()
     names = [name for name in _TEMPLATES if name in builtin] or _TEMPLATES_BEFORE_MNE_1_13
-    return tuple(_head_positions(name) for name in names)
+    return tuple(montage_positions(name) for name in names)
 
 
-def _head_positions(montage_name: str) -> dict[str, NDArray[np.float64]]:
+@cache
+def montage_positions(montage_name: str) -> Positions:
+    """Positions of a montage in MNE's head frame, by lower-case names."""
     montage = mne.channels.make_standard_montage(montage_name)
     # Only an Info brings a montage into the head frame, in which recordings store positions.
     info = mne.create_info(montage.ch_names, 1.0, "eeg", verbose="error")
     info.set_montage(montage, verbose="error")
     sites = {ch["ch_name"].lower(): np.array(ch["loc"][:3], float) for ch in info["chs"]}
     for other, name in _OTHER_NAMES.items():
-        sites.setdefault(other, sites[name])
+        if name in sites:
+            sites.setdefault(other, sites[name])
     return sites
 
 
-def _alignments(
-    positions: NDArray[np.floating], template: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
-    """Give the positions as they are and, if a sphere fits them, on the template's sphere."""
-    unchanged = np.array(positions, dtype=np.float64)
-    known = unchanged[~np.isnan(unchanged).any(axis=1)]
+def on_sphere(positions: NDArray[np.floating], sphere: _Sphere) -> NDArray[np.float64] | None:
+    """Move electrodes so that the sphere through them becomes another; None if none fits them."""
+    known = positions[~np.isnan(positions).any(axis=1)]
     if len(known) < _MIN_ON_SPHERE:
-        return [unchanged]
-    centre, radius = _fit_sphere(known)
+        return None
+    centre, radius = fit_sphere(known)
     if not _HEAD_RADIUS[0] < radius < _HEAD_RADIUS[1]:
-        return [unchanged]
-    template_centre, template_radius = _fit_sphere(template)
-    moved = (unchanged - centre) * (template_radius / radius) + template_centre
-    return [unchanged, moved]
+        return None
+    moved: NDArray[np.float64] = (positions - centre) * (sphere[1] / radius) + sphere[0]
+    return moved
 
 
-def _fit_sphere(points: NDArray[np.float64]) -> _Sphere:
+def fit_sphere(points: NDArray[np.float64]) -> _Sphere:
     """Least squares on ``|p|^2 = 2 p.c + (r^2 - |c|^2)``, which is linear in c and the bracket."""
     design = np.column_stack([2 * points, np.ones(len(points))])
     solution = np.linalg.lstsq(design, (points**2).sum(axis=1), rcond=None)[0]
@@ -139,15 +242,60 @@ def _fit_sphere(points: NDArray[np.float64]) -> _Sphere:
     return centre, float(np.sqrt(solution[3] + centre @ centre))
 
 
-def _assign(distances: NDArray[np.float64]) -> tuple[float, list[tuple[int, int, float]]]:
-    """Pair electrodes with sites within reach, as many and as near as possible; mean cost first."""
-    unreachable = 1e3 * MAX_DISTANCE_MM
-    cost = np.where(distances > MAX_DISTANCE_MM, unreachable, distances)
-    electrodes, sites = linear_sum_assignment(cost)
-    chosen = cost[electrodes, sites]
-    pairs = [
-        (int(i), int(j), round(float(c), 1))
-        for i, j, c in zip(electrodes, sites, chosen, strict=True)
-        if c < unreachable
-    ]
-    return float(chosen.mean()), pairs
+def _completed(
+    template: Positions, positions: NDArray[np.float64], names: Sequence[str]
+) -> Placement:
+    """Take unknown positions from the template if it has the name."""
+    for i in np.flatnonzero(np.isnan(positions).any(axis=1)).tolist():
+        positions[i] = template.get(names[i], np.nan)
+    return Placement(template, positions)
+
+
+def _similarity(
+    points: NDArray[np.floating], targets: NDArray[np.float64]
+) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+    """Least squares by rotation, scale and shift (Umeyama, 1991)."""
+    middle, their_middle = points.mean(axis=0), targets.mean(axis=0)
+    left, values, right = np.linalg.svd((points - middle).T @ (targets - their_middle))
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    turn = left @ np.diag(signs) @ right
+    scale = (values * signs).sum() / ((points - middle) ** 2).sum()
+
+    def moved(other: NDArray[np.floating]) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = (other - middle) @ turn * scale + their_middle
+        return result
+
+    return moved
+
+
+def _alignments(
+    positions: NDArray[np.floating], template: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Give the positions as they are and, if a sphere fits them, on the template's sphere."""
+    unchanged = np.array(positions, dtype=np.float64)
+    moved = on_sphere(unchanged, fit_sphere(template))
+    return [unchanged] if moved is None else [unchanged, moved]
+
+
+def _assign(
+    distances: NDArray[np.float64], last: NDArray[np.bool_], reach: float
+) -> tuple[float, list[tuple[int, int, float]]]:
+    """Pair electrodes with sites within reach, the nearest pair first; mean cost first.
+
+    The sites marked by ``last`` are given away after the others.
+    """
+    pairs: list[tuple[int, int, float]] = []
+    taken: tuple[set[int], set[int]] = set(), set()
+    order = distances + np.where(last, 1e6, 0.0) if distances.size else distances
+    for flat in np.argsort(order, axis=None, kind="stable").tolist():
+        i, j = divmod(flat, distances.shape[1])
+        if distances[i, j] <= reach and i not in taken[0] and j not in taken[1]:
+            taken[0].add(i)
+            taken[1].add(j)
+            pairs.append((i, j, round(float(distances[i, j]), 1)))
+    possible = min(distances.shape)
+    if not possible:
+        return np.inf, []
+    # Not more: a part of a cap is better placed where it belongs than where it finds more sites.
+    total = sum(distance for *_, distance in pairs) + reach * (possible - len(pairs))
+    return total / possible, pairs

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from operator import eq
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._rates import same_rate
 from .array_like import EpochsView, as_array_like
+from .names import order_by_name, say_difference
 
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
 _HEAD_FRAME = 4  # FIFFV_COORD_HEAD
@@ -108,19 +110,27 @@ def blocks_of(X: Any) -> list[Block] | None:
     return None
 
 
-def check_same(blocks: Sequence[Block]) -> None:
-    """Raise unless blocks have the same channels, rate, length and time of the first sample.
+def with_same_channels(blocks: Sequence[Block]) -> list[Block]:
+    """Bring blocks to the channels of the first, by name, and check that they belong together.
 
     Parameters
     ----------
     blocks : sequence of Block
         At least one block.
 
+    Returns
+    -------
+    list of Block
+        Blocks with the same names, in the same order.
+
     Raises
     ------
     ValueError
-        Naming the first block that differs, what differs, and the remedy.
+        If they have other channels, rate, length or time of the first sample: naming the first
+        block that differs, what differs, and the remedy.
     """
+    wanted = list(blocks[0].info["ch_names"])
+    blocks = [_in_order(block, i, wanted) for i, block in enumerate(blocks)]
     first = blocks[0].signature
     for i, block in enumerate(blocks[1:], start=1):
         if block.info is blocks[0].info and block.n_times == blocks[0].n_times:
@@ -130,9 +140,37 @@ def check_same(blocks: Sequence[Block]) -> None:
             if not same(value, first[what]):
                 raise ValueError(
                     f"Item {i} of X has {what} {_short(value)}, but item 0 has "
-                    f"{_short(first[what])}. Bring all to the same channels in the same order "
-                    "(mne.channels.equalize_channels), rate (resample) and window (crop)."
+                    f"{_short(first[what])}. Bring all to the same channel types "
+                    "(set_channel_types), rate (resample) and window (crop)."
                 )
+    return list(blocks)
+
+
+def _in_order(block: Block, i: int, wanted: list[str]) -> Block:
+    """Give a block the names and the order that are wanted."""
+    names = list(block.info["ch_names"])
+    if names == wanted:
+        return block
+    order, new = order_by_name(names, wanted)
+    picks = [place for place in order if place is not None]
+    if new or len(picks) < len(wanted):
+        missing = [name for name, place in zip(wanted, order, strict=True) if place is None]
+        raise ValueError(
+            f"Item {i} of X has other channels than item 0: {say_difference(missing, new)}. Keep "
+            "those that all have (mne.channels.equalize_channels)."
+        )
+    info = mne.pick_info(block.info, picks)
+    spelled = {names[place]: name for place, name in zip(picks, wanted, strict=True)}
+    if any(old != name for old, name in spelled.items()):
+        mne.rename_channels(info, spelled)
+    return replace(block, info=info, read=partial(read_picked, block.read, picks))
+
+
+def read_picked(
+    read: Reader, order: list[int], start: int, stop: int, picks: list[int] | None
+) -> NDArray[Any]:
+    """Read channels by their places in another order."""
+    return read(start, stop, order if picks is None else [order[i] for i in picks])
 
 
 def electrode_positions(info: mne.Info) -> NDArray[np.float64]:

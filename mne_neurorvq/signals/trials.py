@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .arrays import as_array, check_real, check_shape
 from .bands import stated_band, widest_band
-from .sources import Block, Reader, blocks_of, check_same, electrode_positions
+from .sources import Block, Reader, blocks_of, electrode_positions, read_picked, with_same_channels
 from .units import LARGEST_UV, UNITLESS, check_unit, too_large, unit_factor
 
 
@@ -175,6 +175,33 @@ class Trials:
         )
 
 
+def in_order(trials: Trials, order: Sequence[int]) -> Trials:
+    """Give trials their channels in another order.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    order : sequence of int
+        Index of every channel that is wanted.
+
+    Returns
+    -------
+    Trials
+        The same trials with these channels.
+    """
+    if list(order) == list(range(len(trials.ch_names))):
+        return trials
+    types, positions = trials.ch_types, trials.positions
+    return replace(
+        trials,
+        ch_names=tuple(trials.ch_names[i] for i in order),
+        ch_types=None if types is None else tuple(types[i] for i in order),
+        positions=None if positions is None else positions[list(order)],
+        reader=partial(read_picked, trials.reader, list(order)),
+    )
+
+
 def as_trials(
     X: Any,
     *,
@@ -192,8 +219,8 @@ def as_trials(
         - :class:`mne.Epochs` of any kind, in volts, or a view of them (:func:`as_array_like`). If
           they are not preloaded, they are read in batches; if bad epochs are not dropped yet,
           they are dropped from a copy first.
-        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels, rate and
-          window in all. A channel marked bad in one of them is marked bad in all.
+        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels (in any
+          order), rate and window in all. A channel marked bad in one of them is marked bad in all.
         - An array (n_trials, n_channels, n_times), or what converts to one, in ``unit``.
         - An array (n_trials, n_times), taken as trials of one channel.
         - braindecode's ``WindowsDataset``, ``EEGWindowsDataset`` or a ``BaseConcatDataset`` of
@@ -254,7 +281,7 @@ def as_trials(
 
 
 def _from_blocks(blocks: Sequence[Block]) -> Trials:
-    check_same(blocks)
+    blocks = with_same_channels(blocks)
     info = blocks[0].info
     starts = np.cumsum([0, *(block.n_trials for block in blocks)])
     n_trials = int(starts[-1])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..estimators.preprocessing import preprocessing_of
 from ..signals import (
-    ChannelMatch,
+    ChannelReport,
     match_channels,
     preprocess,
     resample,
@@ -29,9 +29,7 @@ from .inputs import corpus_unit, vocabulary
 _KIND = re.compile(r"\s*(eeg|ecg|emg|eog)\b", re.I)
 
 
-def pick_matching(
-    raw: mne.io.BaseRaw, config: Config
-) -> tuple[mne.io.BaseRaw, tuple[ChannelMatch, ...]]:
+def pick_matching(raw: mne.io.BaseRaw, config: Config) -> tuple[mne.io.BaseRaw, ChannelReport]:
     """Keep the channels that the model takes, in place; from here on all are of its type.
 
     Parameters
@@ -45,7 +43,7 @@ def pick_matching(
     -------
     raw : mne.io.Raw
         The same recording with the used channels only.
-    matches : tuple of ChannelMatch
+    matches : ChannelReport
         What happened to each channel that it had.
 
     Raises

@@ -305,7 +305,7 @@ def test_channels_do_not_see_each_other(fitted, X):
 
 def test_another_montage_after_fit_is_refused(make_epochs):
     fitted = BioCodecTransformer(TINY).fit(make_epochs())
-    with pytest.raises(ValueError, match=r"X has the channels C3, Cz, but fit saw C3, Cz, C4, Pz"):
+    with pytest.raises(ValueError, match="C4, Pz are missing"):
         fitted.transform(make_epochs().pick(["C3", "Cz"]))
 
 

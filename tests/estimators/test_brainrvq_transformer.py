@@ -281,7 +281,7 @@ def test_bipolar_channels_are_kept_apart_from_their_electrodes():
 def test_unknown_names_take_the_nearest_electrode_never_a_derivation(make_epochs):
     unknown = make_epochs(n_times=200, sfreq=200.0)
     unknown.rename_channels({"C3": "E1", "C4": "E2"})
-    fitted = BrainRVQTransformer(TINY, channels="interpolate").fit(unknown)
+    fitted = BrainRVQTransformer(TINY, channels="nearest").fit(unknown)
     targets = [match.target for match in fitted.channel_report_]
     assert [targets[1], targets[3]] == ["cz", "pz"]
     assert all(match.used and "-" not in match.target for match in fitted.channel_report_)

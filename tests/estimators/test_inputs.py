@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import threading
 import tracemalloc
@@ -24,8 +25,10 @@ from mne_neurorvq import (
     NeuroRVQTransformer,
     preprocess,
 )
+from mne_neurorvq.datasets import simulate_epochs
 from mne_neurorvq.datasets.montage import standard_montage
 from mne_neurorvq.estimators.inputs import read_ahead
+from mne_neurorvq.signals import as_trials, with_sites
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4", "Pz"]
@@ -326,9 +329,92 @@ def test_strict_channels_let_none_be_left_out(make_epochs):
 def test_unknown_names_take_the_nearest_known_sites(make_epochs):
     known = make_epochs(ch_names=("C3", "C4", "Cz", "Pz")).set_montage(standard_montage())
     unknown = known.copy().rename_channels({"C3": "E1", "C4": "E2"})
-    fitted = NeuroRVQTransformer(TINY, channels="interpolate").fit(unknown)
+    fitted = NeuroRVQTransformer(TINY, channels="nearest").fit(unknown)
     assert [match.target for match in fitted.channel_report_] == ["c3", "c4", "cz", "pz"]
     assert_array_equal(fitted.transform(unknown), NeuroRVQTransformer(TINY).fit_transform(known))
+
+
+@pytest.fixture
+def labelled_cap():
+    """Trials of a cap whose electrodes have labels, not names of sites."""
+    montage = mne.channels.make_standard_montage("biosemi128")
+    info = mne.create_info(montage.ch_names, 160.0, "eeg")
+    rng = np.random.default_rng(0)
+    # Neighbours have much in common, as on a head.
+    sources = 2e-5 * rng.standard_normal((6, 4, 320))
+    mixing = np.array(list(montage.get_positions()["ch_pos"].values())) @ rng.normal(size=(3, 4))
+    signals = 10 * mixing @ sources + 1e-6 * rng.standard_normal((6, 128, 320))
+    events = np.column_stack([np.arange(6), np.zeros(6, int), [1, 2] * 3])
+    return mne.EpochsArray(signals, info, events, verbose="error").set_montage(montage)
+
+
+def test_sites_are_computed_wherever_trials_are_read(labelled_cap):
+    fitted = NeuroRVQTransformer(TINY, channels="interpolate", pool="time").fit(labelled_cap)
+    assert fitted.ch_names_[:3] == ("Fp1", "Fpz", "Fp2")
+    assert len(fitted.ch_names_) == 62
+    features = fitted.transform(labelled_cap)
+    assert features.shape == (6, 62 * 800)
+    assert fitted.get_feature_names_out()[0].startswith("Fp1_")
+    singles = [labelled_cap[i] for i in range(6)]
+    assert_array_equal(fitted.transform(singles), features)
+    assert_array_equal(pickle.loads(pickle.dumps(fitted)).transform(labelled_cap), features)
+    turned = labelled_cap.copy().reorder_channels(labelled_cap.ch_names[::-1])
+    assert_allclose(fitted.transform(turned), features, atol=1e-5)
+    # The same as computing the sites before.
+    by_hand = with_sites(as_trials(labelled_cap), fitted._splines).read(picks=range(128, 190))
+    as_named = array_transformer(ch_names=fitted.ch_names_, unit="V", pool="time")
+    assert_allclose(as_named.fit_transform(by_hand), features, atol=1e-5)
+
+
+def test_a_reconstruction_has_the_sites_that_were_computed(labelled_cap):
+    labelled_cap.info["description"] = "somebody"
+    fitted = NeuroRVQTransformer(TINY, channels="interpolate").fit(labelled_cap)
+    restored = fitted.reconstruct(labelled_cap)
+    assert tuple(restored.ch_names) == fitted.ch_names_
+    assert restored.info["description"] == "somebody"
+    assert restored.get_data().shape == (6, 62, 320)
+    assert_array_equal(restored.events, labelled_cap.events)
+    where = restored.get_montage().get_positions()["ch_pos"]
+    assert where["O1"][1] < -0.05 < 0.05 < where["Fp1"][1]
+    assert fitted.tokenize(labelled_cap).left_out == ()
+
+
+def test_a_bad_channel_is_computed_from_the_others():
+    montage = mne.channels.make_standard_montage("biosemi64")
+    info = mne.create_info(montage.ch_names, 160.0, "eeg")
+    signals = 2e-5 * np.random.default_rng(0).standard_normal((2, 64, 320))
+    signals[:, montage.ch_names.index("Cz")] = np.nan
+    epochs = mne.EpochsArray(signals, info, verbose="error").set_montage(montage)
+    epochs.info["bads"] = ["Cz"]
+    fitted = NeuroRVQTransformer(TINY, channels="interpolate").fit(epochs)
+    assert fitted.ch_names_[-1] == "Cz"
+    restored = fitted.reconstruct(epochs)
+    assert restored.info["bads"] == []
+    assert np.isfinite(restored.get_data()).all()
+    assert_allclose(
+        restored.get_montage().get_positions()["ch_pos"]["F3"],
+        epochs.get_montage().get_positions()["ch_pos"]["F3"],
+        atol=1e-6,
+    )
+    epochs.info["bads"] = ["Cz", "FC1"]
+    with pytest.warns(UserWarning, match="FC1 marked bad in X"):
+        fitted.transform(epochs)
+
+
+def test_only_current_source_density_or_only_bad_channels_get_advice_that_helps():
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    density = mne.preprocessing.compute_current_source_density(epochs)
+    for model in (NeuroRVQTransformer(TINY), BioCodecTransformer("biocodec-eeg-tiny-random")):
+        with pytest.raises(ValueError, match="before compute_current_source_density") as error:
+            model.fit(density)
+        assert "ename" not in str(error.value)
+    epochs.info["bads"] = epochs.ch_names
+    for mode in ("match", "strict", "nearest", "interpolate"):
+        with pytest.raises(ValueError, match=r"marked bad\)\. Take those that are good") as error:
+            NeuroRVQTransformer(TINY, channels=mode).fit(epochs)
+        assert "ename" not in str(error.value)
+    with pytest.raises(ValueError, match=r"marked bad\)\. Take those that are good"):
+        BioCodecTransformer("biocodec-eeg-tiny-random").fit(epochs)
 
 
 @pytest.mark.parametrize(

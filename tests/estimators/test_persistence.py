@@ -11,6 +11,7 @@ import warnings
 from hashlib import sha256
 from pathlib import Path
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -392,7 +393,28 @@ def test_a_record_with_a_part_missing_or_wrong_is_named(saved, key):
 
 def test_every_part_of_a_record_is_known_here(saved):
     record = json.loads((saved[0] / RECORD).read_text())
-    assert set(record) == {*KEYS, "written_by"}
+    assert set(record) == {*KEYS, "splines", "written_by"}
+
+
+@pytest.mark.parametrize("spoilt", ["text", -1, [1], {"a": 1}])
+def test_weights_of_sites_that_are_none_are_named(saved, spoilt):
+    file = saved[0] / RECORD
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"splines": spoilt}))
+    with pytest.raises(ValueError, match=r"estimator\.json is not the record of an estimator"):
+        load_estimator(saved[0])
+
+
+def test_sites_that_are_computed_are_the_same_after_loading(tmp_path, y):
+    montage = mne.channels.make_standard_montage("biosemi128")
+    info = mne.create_info(montage.ch_names, 200.0, "eeg")
+    signals = 2e-5 * np.random.default_rng(0).standard_normal((N, 128, 200))
+    epochs = mne.EpochsArray(signals, info, verbose="error").set_montage(montage)
+    fitted = make(channels="interpolate", ch_names=None, sfreq=None, max_epochs=1).fit(epochs, y)
+    loaded = load_estimator(fitted.save(tmp_path))
+    assert loaded.ch_names_ == fitted.ch_names_
+    assert_array_equal(loaded.predict_proba(epochs), fitted.predict_proba(epochs))
+    assert repr(loaded.channel_report_) == repr(fitted.channel_report_)
 
 
 def test_a_newer_format_says_to_update(saved):

@@ -36,7 +36,7 @@ def make(pretrained=TINY, **parameters):
         ("pool", "max", "'mean', 'channel', 'time', 'none'"),
         ("precision", "fp16", "'auto', 'float32', 'bf16'"),
         ("verbose", "error", "None, True, False"),
-        ("channels", "nearest", "'match', 'strict', 'interpolate'"),
+        ("channels", "fuzzy", "'match', 'strict', 'nearest', 'interpolate'"),
         ("unit", "µV", "'V', 'mV', '100uV', 'uV'"),
         ("device", "gpu", "'auto' or a torch device"),
         ("batch_size", 0, "at least 1"),
@@ -156,14 +156,31 @@ def test_output_and_pool_may_change_without_another_fit(X):
         assert found.shape[1] == len(fitted.get_feature_names_out())
 
 
-def test_channels_in_another_order_or_number_are_refused(make_epochs):
+def test_channels_of_fit_are_taken_by_name_in_any_order(make_epochs):
+    epochs = make_epochs()
+    fitted = NeuroRVQTransformer(TINY, pool="time").fit(epochs)
+    other = epochs.copy().reorder_channels(["Pz", "C4", "Cz", "C3"])
+    other.rename_channels({"C4": "EEG C4-REF"})
+    assert_array_equal(fitted.transform(other), fitted.transform(epochs))
+    assert_array_equal(
+        fitted.tokenize([other[0], epochs[1]]).codes, fitted.tokenize(epochs[:2]).codes
+    )
+    restored = fitted.reconstruct(other)
+    assert restored.ch_names == ["C3", "Cz", "EEG C4-REF", "Pz"]
+    assert_array_equal(restored.get_data(), fitted.reconstruct(epochs).get_data())
+    array = make(ch_names=epochs.ch_names, sfreq=160.0, pool="time").fit(1e6 * epochs.get_data())
+    turned = array.set_params(ch_names=other.ch_names).transform(1e6 * other.get_data())
+    assert_allclose(turned, fitted.transform(epochs), atol=1e-6)
+
+
+def test_channels_that_are_missing_or_new_are_named(make_epochs):
     epochs = make_epochs()
     fitted = NeuroRVQTransformer(TINY).fit(epochs)
-    other = epochs.copy().reorder_channels(["Pz", "C4", "Cz", "C3"])
-    with pytest.raises(ValueError, match="X has the channels Pz, C4, Cz, C3, but fit saw C3, Cz"):
-        fitted.transform(other)
-    with pytest.raises(ValueError, match="X has the channels C3, Cz, but fit saw C3, Cz, C4, Pz"):
+    with pytest.raises(ValueError, match="C4, Pz are missing"):
         fitted.tokenize(epochs.copy().pick(["C3", "Cz"]))
+    renamed = epochs.copy().rename_channels({"Cz": "EXTRA"})
+    with pytest.raises(ValueError, match=r"saw: Cz is missing; EXTRA is new\. Pass the"):
+        fitted.transform(renamed)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_duplicate_of_a_bad_channel_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", ["Fp1-F7", "EEG A2-A1", "C3-M2", "Cz-Pz-REF"])
-@pytest.mark.parametrize("mode", ["match", "interpolate"])
+@pytest.mark.parametrize("mode", ["match", "nearest", "interpolate"])
 def test_bipolar_names_are_never_one_electrode(name: str, mode: str) -> None:
     positions = np.array([template_positions()[0]["f7"], template_positions()[0]["cz"]])
     with pytest.warns(UserWarning, match="bipolar: not matched to a single electrode"):
@@ -181,9 +181,9 @@ def test_strict_accepts_triggers_and_bad_channels() -> None:
     assert [m.used for m in matches] == [True, False, False]
 
 
-@pytest.mark.parametrize("mode", ["match", "strict", "interpolate"])
+@pytest.mark.parametrize("mode", ["match", "strict", "nearest", "interpolate"])
 def test_no_match_at_all_raises_with_remedies(mode: str) -> None:
-    with pytest.raises(ValueError, match=r"None of the 2 channels .* Rename .*='interpolate'"):
+    with pytest.raises(ValueError, match=r"None of the 2 channels .* Rename .*channels='"):
         match_channels(["E1", "E2"], EEG, mode=mode)
 
 
@@ -201,57 +201,57 @@ def test_arguments_of_other_lengths_raise() -> None:
         match_channels(["Cz", "Fz"], EEG, positions=np.zeros((1, 3)))
 
 
-def test_interpolate_puts_unknown_names_on_the_nearest_free_sites() -> None:
+def test_nearest_puts_unknown_names_on_the_nearest_free_sites() -> None:
     template = template_positions()[0]
     positions = np.array([template["fz"], template["cz"] + 0.002, template["oz"]])
-    matches = match_channels(["E11", "E129", "Oz"], EEG, mode="interpolate", positions=positions)
+    matches = match_channels(["E11", "E129", "Oz"], EEG, mode="nearest", positions=positions)
     assert [m.target for m in matches] == ["fz", "cz", "oz"]
-    assert [m.how for m in matches] == ["interpolated", "interpolated", "exact"]
+    assert [m.how for m in matches] == ["nearest", "nearest", "exact"]
     assert matches[0].distance_mm == pytest.approx(0, abs=0.1)
     assert matches[1].distance_mm == pytest.approx(2 * np.sqrt(3), abs=0.1)
     assert matches[2].distance_mm is None
 
 
-def test_interpolate_never_takes_a_site_twice() -> None:
+def test_nearest_never_takes_a_site_twice() -> None:
     template = template_positions()[0]
     midway = (template["o1"] + template["oz"]) / 2
     positions = np.array([template["oz"], midway, midway])
-    with pytest.warns(UserWarning, match="'E2' .no free site of the model within 30 mm"):
+    with pytest.warns(UserWarning, match="'E2' .its nearest site 'o1' is taken by 'E1'"):
         matches = match_channels(
-            ["Oz", "E1", "E2"], ["o1", "oz"], mode="interpolate", positions=positions
+            ["Oz", "E1", "E2"], ["o1", "oz"], mode="nearest", positions=positions
         )
     assert [m.target for m in matches] == ["oz", "o1", None]
 
 
-def test_interpolate_prefers_the_newer_of_two_names_of_a_site() -> None:
+def test_nearest_prefers_the_newer_of_two_names_of_a_site() -> None:
     positions = template_positions()[0]["t7"][None]
-    (match,) = match_channels(["E45"], EEG, mode="interpolate", positions=positions)
+    (match,) = match_channels(["E45"], EEG, mode="nearest", positions=positions)
     assert match.target == "t7"
 
 
-def test_interpolate_leaves_out_what_is_far_away_or_nowhere() -> None:
+def test_nearest_leaves_out_what_is_far_away_or_nowhere() -> None:
     template = template_positions()[0]
-    positions = np.array([template["cz"], template["iz"] - [0, 0.05, 0.1], [np.nan] * 3])
+    positions = np.array([template["cz"], template["iz"] - [0, 0.05, 0], [np.nan] * 3])
     with pytest.warns(UserWarning, match="'E2' .no free site of the model within 30 mm"):
-        matches = match_channels(["E1", "E2", "E3"], EEG, mode="interpolate", positions=positions)
+        matches = match_channels(["E1", "E2", "E3"], EEG, mode="nearest", positions=positions)
     assert [m.used for m in matches] == [True, False, False]
-    assert "not among" in matches[2].reason
+    assert "give it a position" in matches[2].reason
 
 
-def test_interpolate_takes_positions_of_known_names_from_the_template() -> None:
-    (match,) = match_channels(["FT9"], ["ft7", "f9", "t9"], mode="interpolate")
-    assert match.how == "interpolated"
+def test_nearest_takes_positions_of_known_names_from_the_template() -> None:
+    (match,) = match_channels(["FT9"], ["ft7", "f9", "t9"], mode="nearest")
+    assert match.how == "nearest"
     assert match.target in ("ft7", "f9", "t9")
     assert 0 < match.distance_mm < 30
 
 
-def test_interpolate_moves_only_good_eeg_channels() -> None:
+def test_nearest_moves_only_good_eeg_channels() -> None:
     positions = np.array([template_positions()[0][name] for name in ("cz", "fz", "pz")])
     with pytest.warns(UserWarning, match="left out"):
         matches = match_channels(
             ["E1", "VEOG", "E3"],
             EEG,
-            mode="interpolate",
+            mode="nearest",
             positions=positions,
             ch_types=["eeg", "eog", "eeg"],
             bads=["E3"],
@@ -278,12 +278,12 @@ def test_labels_of_a_large_cap_are_placed_by_position():
     positions = np.array(list(montage.get_positions()["ch_pos"].values()))
     with pytest.warns(UserWarning, match="of 128 channels are left out"):
         matches = match_channels(
-            montage.ch_names, NEURORVQ_EEG.channels, mode="interpolate", positions=positions
+            montage.ch_names, NEURORVQ_EEG.channels, mode="nearest", positions=positions
         )
     found = {match.name: match for match in matches}
     # A1 is the vertex of this cap, C3 lies over the right frontal cortex.
     assert found["A1"].target == "cz"
-    assert all(match.how == "interpolated" for match in matches if match.used)
+    assert all(match.how == "nearest" for match in matches if match.used)
 
 
 def test_a_few_letters_with_numbers_beside_sites_are_no_labels():
@@ -301,6 +301,6 @@ def test_of_derivations_that_mne_has_numbered_the_first_is_used() -> None:
     positions = np.tile(template_positions()[0]["t8"], (2, 1))
     with pytest.warns(UserWarning, match="bipolar: not matched to a single electrode"):
         matches = match_channels(
-            ["Cz", "T8-P8-0"], ["cz", "t8"], mode="interpolate", positions=positions
+            ["Cz", "T8-P8-0"], ["cz", "t8"], mode="nearest", positions=positions
         )
     assert [m.target for m in matches] == ["cz", None]

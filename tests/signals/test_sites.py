@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mne_neurorvq.models import NEURORVQ_EEG
-from mne_neurorvq.signals.channels import match_channels
+from mne_neurorvq.signals import assignment, match_channels
 from mne_neurorvq.signals.sites import MAX_DISTANCE_MM, nearest_sites, template_positions
 from mne_neurorvq.signals.sources import electrode_positions
 
@@ -48,7 +48,7 @@ def test_caps_on_a_spherical_head_find_their_own_names(name: str) -> None:
     matches = match_channels(
         [f"E{i}" for i in named],
         NEURORVQ_EEG.channels,
-        mode="interpolate",
+        mode="nearest",
         positions=positions[named],
     )
     right = [m.target == ch_names[i].lower() for m, i in zip(matches, named, strict=True)]
@@ -56,18 +56,21 @@ def test_caps_on_a_spherical_head_find_their_own_names(name: str) -> None:
 
 
 @needs_mne_1_13
-def test_electrodes_of_a_geodesic_net_land_near_their_published_equivalents() -> None:
-    # Luu and Ferree (2005), HydroCel GSN to 10-10.
+def test_electrodes_of_a_geodesic_net_land_near_their_published_equivalents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Without the table: some of Luu and Ferree (2005), HydroCel GSN to 10-10.
     equivalents = {"E24": "f3", "E124": "f4", "E36": "c3", "E104": "c4", "E62": "pz", "E70": "o1",
                    "E83": "o2", "E75": "oz", "E22": "fp1", "E9": "fp2"}  # fmt: skip
+    monkeypatch.setattr(assignment, "published_sites", lambda keys, positions: None)
     ch_names, positions = montage_in_head_frame("GSN-HydroCel-129")
     with pytest.warns(UserWarning, match="left out"):
         matches = match_channels(
-            ch_names, NEURORVQ_EEG.channels, mode="interpolate", positions=positions
+            ch_names, NEURORVQ_EEG.channels, mode="nearest", positions=positions
         )
     found = {m.name: m for m in matches}
     assert {name: found[name].target for name in equivalents} == equivalents
-    used = [m for m in matches if m.how == "interpolated"]
+    used = [m for m in matches if m.how == "nearest"]
     assert len(used) > 60
     assert max(m.distance_mm for m in used) <= MAX_DISTANCE_MM
 
@@ -79,18 +82,39 @@ def test_positions_of_the_template_itself_give_their_names(n_electrodes: int) ->
     for template in template_positions():
         positions = np.array([template[site] for site in sites[:n_electrodes]])
         names = [f"e{i}" for i in range(n_electrodes)]
-        assigned = nearest_sites(range(n_electrodes), names, positions, free)
+        assigned, _ = nearest_sites(range(n_electrodes), names, positions, free)
         assert [assigned[i][0] for i in range(n_electrodes)] == sites[:n_electrodes]
         assert max(distance for _, distance in assigned.values()) == 0
 
 
-def test_electrodes_without_position_are_told_from_those_too_far_away() -> None:
+def test_electrodes_without_position_or_too_far_away_get_no_site() -> None:
     positions = np.array([[np.nan] * 3, [0.0, 0.0, 1.0]])
-    assigned = nearest_sites([0, 1], ["e1", "e2"], positions, ["cz"])
-    assert assigned[0][0] is assigned[1][0] is None
-    assert np.isnan(assigned[0][1])
-    assert np.isinf(assigned[1][1])
+    assert nearest_sites([0, 1], ["e1", "e2"], positions, ["cz"])[0] == {}
 
 
 def test_no_free_site_leaves_everything_unassigned() -> None:
-    assert nearest_sites([0], ["cz"], np.full((1, 3), np.nan), [])[0][0] is None
+    assert nearest_sites([0], ["cz"], np.full((1, 3), np.nan), [])[0] == {}
+
+
+def test_the_nearest_pair_comes_first_though_others_go_without() -> None:
+    # Minimising the sum would move e1 to fz, so that e2 gets cz.
+    template = template_positions()[0]
+    towards = template["fz"] - template["cz"]
+    positions = np.array([template["cz"] + 0.1 * towards, template["cz"] - 0.3 * towards])
+    assigned, _ = nearest_sites([0, 1], ["e1", "e2"], positions, ["fz", "cz"])
+    assert assigned == {0: ("cz", pytest.approx(6.0, abs=2.0))}
+
+
+@pytest.mark.parametrize("name", ["GSN-HydroCel-65_1.0", "GSN-HydroCel-129", "GSN-HydroCel-257"])
+@pytest.mark.parametrize("mode", ["nearest", "interpolate"])
+def test_electrodes_on_face_and_neck_are_never_used(name: str, mode: str) -> None:
+    ch_names, positions = montage_in_head_frame(name)
+    # On the cheeks, as the net's map shows them.
+    cheeks = {"GSN-HydroCel-65_1.0": "E62 E63", "GSN-HydroCel-129": "E48 E119 E126 E127",
+              "GSN-HydroCel-257": "E237 E240 E241 E242 E243 E247"}[name].split()  # fmt: skip
+    # Under other names no table says where they belong.
+    for names in (ch_names, [f"X{ch_name}" for ch_name in ch_names]):
+        with pytest.warns(UserWarning, match="on the face, a cheek or the neck"):
+            matches = match_channels(names, NEURORVQ_EEG.channels, mode=mode, positions=positions)
+        for ch_name, match in zip(ch_names, matches, strict=False):
+            assert ch_name not in cheeks or match.left_out

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...estimators.preprocessing import find_preprocessing, preprocessing_of
-from ...signals import ChannelMatch, check_recording_scale, unit_factor, used_channels
+from ...signals import (
+    ChannelMatch,
+    ChannelReport,
+    check_recording_scale,
+    unit_factor,
+    used_channels,
+)
 from ...weights.systems import SYSTEMS, Config
 from ..inputs import corpus_patch, corpus_unit, vocabulary
 from ..recordings import model_signals, pick_matching
@@ -260,7 +266,7 @@ def _check_length(raw: mne.io.BaseRaw, rules: Rules) -> None:
         raise Unusable(f"{seconds:.3g} s are shorter than {least:g} s")
 
 
-def _picked(raw: mne.io.BaseRaw, config: Config) -> tuple[mne.io.BaseRaw, tuple[ChannelMatch, ...]]:
+def _picked(raw: mne.io.BaseRaw, config: Config) -> tuple[mne.io.BaseRaw, ChannelReport]:
     try:
         return pick_matching(raw, config)
     except ValueError as error:

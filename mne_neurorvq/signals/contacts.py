@@ -1,0 +1,153 @@
+# License: BSD-3-Clause
+"""Labels that look like names of sites: of an amplifier's sockets, or of contacts in the brain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sites import site_names
+
+_NUMBERED = re.compile(r"([a-z]{1,3}'?)(\d{1,2})")
+# So many numbers in a row make a shaft; those of 10-20 rows with fewer are no evidence.
+_SHORTEST_RUN = 4
+# Rows of the 10-10 system end at 10, those between C and its neighbours at 6.
+_LONG_RUN = 7
+# Inputs that caps have beside their electrodes, and the electrodes of geodesic nets.
+_OTHER_INPUTS = set(
+    "e ex exg ext eeg emg ecg ekg eog bip aux ch x dc din ref gsr acc gyr erg".split()
+)
+# BioSemi's large caps are labelled A1, A2, ..., B1, ...: their C3 is no C3.
+_LABEL = re.compile(r"[a-h]\d{1,2}")
+_LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
+_MIN_LABELS = 3
+# Contacts lie 2 to 10 mm apart, electrodes of the densest nets more than 13 mm.
+_CLOSEST_ELECTRODES_MM = 12.0
+
+
+def amplifier_labels(keys: Sequence[str]) -> set[int]:
+    """Find labels of an amplifier: A1 to A32, B1 to B32 and so on.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Channels, as :func:`~mne_neurorvq.signals.names.name_key` gives them.
+
+    Returns
+    -------
+    set of int
+        Indices of the labels; empty if there are so few that they can be names of sites.
+    """
+    has_midline = {key[0] for key in keys if len(key) == 2 and key.endswith("z")}
+    certain = [key for key in keys if _LABEL_ONLY.fullmatch(key) and key[0] not in has_midline]
+    if len(certain) < _MIN_LABELS:
+        return set()
+    labels = {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
+    if not has_midline:
+        return labels
+    # A few electrodes on the scalp beside: C3 and C4 are what they say, C1 to C32 are not.
+    sites = site_names()
+    strange = {keys[i][0] for i in labels if keys[i] not in sites}
+    return {i for i in labels if keys[i][0] in strange}
+
+
+def depth_contacts(keys: Sequence[str]) -> set[int]:
+    """Find contacts of depth electrodes and grids among names that could be sites.
+
+    Contacts of a shaft are numbered from 1 without a gap. Such a run is one of contacts
+
+    - if one of its numbers is no site (O3, A5, C9);
+    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of
+      10-10 rows with two letters (FC3, PO8) always do. Without them it is one of contacts if it is
+      long and two shafts are beside it, or has both names of a site (T3 and T7); and, where no site
+      at all stands outside such runs, if it is long or a shaft is beside it.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Channels, as :func:`~mne_neurorvq.signals.names.name_key` gives them.
+
+    Returns
+    -------
+    set of int
+        Indices of the contacts.
+    """
+    runs = _runs(keys)
+    sites = site_names()
+    midline = {key[:-1] for key in keys if key.endswith("z")}
+    shafts = {
+        prefix
+        for prefix, members in runs.items()
+        if _is_shaft(prefix, {keys[i] for i in members}, sites, midline)
+    }
+    doubtful = set(runs) - shafts - _OTHER_INPUTS
+    in_runs = {i for prefix in shafts | doubtful for i in runs[prefix]}
+    outside = {key for i, key in enumerate(keys) if i not in in_runs and key in sites}
+    # FC, CP, PO and other names of two letters: no 10-20 system has them, every 10-10 cap does.
+    intermediate = {key for key in outside if re.match("(?!fp)[a-z]{2}[z0-9]", key)}
+    intermediate |= {p for p in doubtful if len(p) > 1}
+
+    def is_contact(prefix: str) -> bool:
+        long = len(runs[prefix]) >= _LONG_RUN
+        twice = {"t3", "t7"} <= {keys[i] for i in runs[prefix]}
+        return twice or (long and len(shafts) > 1) or (not outside and (long or bool(shafts)))
+
+    found = shafts | {p for p in doubtful if not intermediate and is_contact(p)}
+    return {i for prefix in found for i in runs[prefix]}
+
+
+def in_the_brain(
+    keys: Sequence[str], positions: NDArray[np.floating], contacts: set[int]
+) -> set[int]:
+    """Find those contacts whose positions lie too close together for electrodes on a scalp.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Channels.
+    positions : array, shape (n_channels, 3)
+        Positions in metres, NaN where unknown.
+    contacts : set of int
+        What :func:`depth_contacts` found: labels of a cap look the same.
+
+    Returns
+    -------
+    set of int
+        Indices of contacts; those without a position among them.
+    """
+    inside: set[int] = set()
+    for members in _runs([key if i in contacts else "" for i, key in enumerate(keys)]).values():
+        steps = 1e3 * np.linalg.norm(np.diff(positions[members], axis=0), axis=1)
+        known = steps[np.isfinite(steps)]
+        if not len(known) or np.median(known) < _CLOSEST_ELECTRODES_MM:
+            inside.update(members)
+    return inside
+
+
+def _numbered(keys: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Group names by what they begin with: indices by their numbers, in ascending order."""
+    numbered: dict[str, dict[int, int]] = {}
+    for i, key in enumerate(keys):
+        if found := _NUMBERED.fullmatch(key):
+            numbered.setdefault(found[1], {})[int(found[2])] = i
+    return {prefix: dict(sorted(members.items())) for prefix, members in numbered.items()}
+
+
+def _runs(keys: Sequence[str]) -> dict[str, list[int]]:
+    """Find names that are numbered from 1 without a gap, in the order of their numbers."""
+    return {
+        prefix: list(members.values())
+        for prefix, members in _numbered(keys).items()
+        if len(members) >= _SHORTEST_RUN and max(members) == len(members) and 0 not in members
+    }
+
+
+def _is_shaft(prefix: str, members: set[str], sites: set[str], midline: set[str]) -> bool:
+    if prefix in _OTHER_INPUTS:
+        return False
+    if not members & sites:
+        return prefix not in midline
+    return not members <= sites

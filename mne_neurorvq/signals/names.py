@@ -1,0 +1,174 @@
+# License: BSD-3-Clause
+"""Names of channels: which of them mean the same channel. The only place that compares them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+# What readers and amplifiers put before the name of a channel, besides the modality.
+_PREFIXES = ("eeg", "raw", "pol")
+# References that all channels of a recording have in common: their names add nothing. A single
+# ear or mastoid is no such name: C3-A2 is a derivation.
+_REFERENCES = (
+    r"ref\d*|reference|common|[cv]ref|cms|g\d+|le|re|ler|cle|cre|lre|linked ?ears|"
+    r"avg|ave?|average|car|ar|a1 ?\+? ?a2|a12|m1 ?\+? ?m2|m12"
+)
+_REFERENCE = re.compile(rf"(?<=[a-z\d])[\s._]*[-:_/\s][\s._]*\(?({_REFERENCES})\)?[\s._]*$")
+# MNE tells derivations of one name apart by "-0", "-1": "T8-P8-0" is T8-P8.
+_NUMBERED = re.compile(r"^([^-]+-[^-]*[a-z][^-]*)-\d+$")
+
+#: Names of one and the same site, the older one first, and names of the ears.
+OLDER_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
+_SAME_SITES = (*OLDER_NAMES.items(), ("m1", "a1"), ("m2", "a2"))
+_OTHER_NAME = {a: b for pair in _SAME_SITES for a, b in (pair, pair[::-1])}
+
+How = Literal["exact", "alias"]
+
+
+class Pairing(NamedTuple):
+    """Which of the known names a name means.
+
+    Attributes
+    ----------
+    place : int
+        Index among the known names.
+    how : "exact" | "alias"
+        By the same name or by another name of the same site.
+    rival : int | None
+        Index of the name that has taken this one already; None if it is free.
+    """
+
+    place: int
+    how: How
+    rival: int | None = None
+
+
+def name_key(name: str, modality: str = "eeg") -> str:
+    """Reduce a name to what tells it from others.
+
+    Parameters
+    ----------
+    name : str
+        Name of a channel.
+    modality : str
+        A prefix that says no more than this is dropped.
+
+    Returns
+    -------
+    str
+        Lower case, without dots, spaces, prefixes and the name of a common reference.
+
+    Examples
+    --------
+    >>> [name_key(name) for name in ("EEG Fp1-REF", "EEG-C3", "RAW_TP9", "C4-LER", "Fp1-F7")]
+    ['fp1', 'c3', 'tp9', 'c4', 'fp1-f7']
+    """
+    key = re.sub("[‐-―−]", "-", name.strip().lower())
+    key = re.sub(rf"^({'|'.join((*_PREFIXES, modality))})[\s:._-]+(?=\S)", "", key)
+    key = _REFERENCE.sub("", _NUMBERED.sub(r"\1", key))
+    return re.sub(r"[.\s]", "", key)
+
+
+def is_derivation(key: str) -> bool:
+    """Whether a key names the difference of two electrodes."""
+    # What MNE appends to the second channel of a name, "-1", is no electrode.
+    return re.fullmatch(r"[^-]+-[^-]*[a-z][^-]*", key) is not None
+
+
+def same_site(key: str) -> str:
+    """Give the other name of a site; of a derivation, with the newer names of its sites."""
+    if is_derivation(key):
+        return "-".join(OLDER_NAMES.get(site, site) for site in key.split("-"))
+    return _OTHER_NAME.get(key, key)
+
+
+def pair_names(
+    keys: Mapping[int, str], known: Sequence[str], modality: str = "eeg"
+) -> dict[int, Pairing]:
+    """Find names among those that are known, each of which is given away once.
+
+    Parameters
+    ----------
+    keys : mapping of int to str
+        Keys of the names to find, by what is their index for the caller.
+    known : sequence of str
+        Known names.
+    modality : str
+        As in :func:`name_key`.
+
+    Returns
+    -------
+    dict of int to Pairing
+        For every index whose name is known. The same name comes first; only where the known
+        lack it, another name of the same site is tried.
+    """
+    places: dict[str, int] = {}
+    for place, name in enumerate(known):
+        places.setdefault(name_key(name, modality), place)
+    found: dict[int, Pairing] = {}
+    taken: dict[int, int] = {}
+    hows: tuple[How, ...] = ("exact", "alias")
+    for how in hows:
+        for i, key in keys.items():
+            index = places.get(key if how == "exact" else same_site(key))
+            if i in found or index is None:
+                continue
+            found[i] = Pairing(index, how, taken.get(index))
+            taken.setdefault(index, i)
+    return found
+
+
+def order_by_name(
+    names: Sequence[str], wanted: Sequence[str]
+) -> tuple[list[int | None], list[str]]:
+    """Find the channels of one recording in another, by name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Channels of a recording.
+    wanted : sequence of str
+        Channels of another.
+
+    Returns
+    -------
+    order : list of int | None
+        Index in ``names`` of each that is wanted; None if it is missing.
+    new : list of str
+        Names that nobody wants.
+
+    Examples
+    --------
+    >>> order_by_name(["EEG C4-REF", "Cz", "EXTRA"], ["Cz", "C3", "C4"])
+    ([1, None, 0], ['EXTRA'])
+    """
+    # Names that are equal to the letter may mean anything, and are never mixed up.
+    places = {name: i for i, name in enumerate(names)}
+    order = [places.get(name) for name in wanted]
+    left = [j for j, i in enumerate(order) if i is None]
+    if left:
+        free = {i: name_key(name) for i, name in enumerate(names) if i not in set(order)}
+        pairs = pair_names(free, [wanted[j] for j in left])
+        for i, pair in pairs.items():
+            if pair.rival is None:
+                order[left[pair.place]] = i
+    used = set(order)
+    return order, [name for i, name in enumerate(names) if i not in used]
+
+
+def say_difference(missing: Iterable[str], new: Iterable[str], most: int = 10) -> str:
+    """Say which channels are missing or new: ``"Cz is missing; EXTRA is new"``."""
+    parts = []
+    for names, what in ((list(missing), "missing"), (list(new), "new")):
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            parts.append(f"{shorten(names, most)} {verb} {what}")
+    return "; ".join(parts)
+
+
+def shorten(names: Sequence[str], most: int) -> str:
+    """List names, but not too many."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,183 @@
+# License: BSD-3-Clause
+"""What happened to the channels of a recording, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .._table import markdown_table
+from .._warnings import warn
+
+MARKED_BAD = "marked bad"
+COMPUTED_FROM = "one of the electrodes that sites are computed from"
+
+
+@dataclass(frozen=True)
+class ChannelMatch:
+    """What happened to one channel of a recording.
+
+    Parameters
+    ----------
+    name : str
+        The channel's name in the recording; of a computed site, its name.
+    target : str | None
+        The model's name for it; None if the model does not get it.
+    row : int | None
+        Index of ``target`` in the model's vocabulary; in the recording if it has none.
+    how : "exact" | "alias" | "table" | "nearest" | "spline" | "source" | "replaced" | "any" | None
+        By the same name, by another name of the same site, by the table of the net's maker, or by
+        position; ``"spline"`` marks a site that is computed, ``"source"`` an electrode that only
+        takes part in that, ``"replaced"`` a bad one whose site is computed; ``"any"`` if the model
+        takes whatever channel there is.
+    reason : str
+        Why the model does not get the channel; empty if it does.
+    distance_mm : float | None
+        For channels matched by position, distance to the model's site; for a site that is
+        computed, distance to the nearest electrode.
+
+    Examples
+    --------
+    >>> ChannelMatch("Fz", target="fz", row=55, how="exact").used
+    True
+    """
+
+    name: str
+    target: str | None = None
+    row: int | None = None
+    how: (
+        Literal["exact", "alias", "table", "nearest", "spline", "source", "replaced", "any"] | None
+    ) = None
+    reason: str = ""
+    distance_mm: float | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether the model gets this channel."""
+        return self.row is not None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the channel plays no part at all."""
+        return self.how is None
+
+
+class ChannelReport(tuple[ChannelMatch, ...]):
+    """What happened to each channel: a tuple of :class:`ChannelMatch` that prints as a table.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import match_channels
+    >>> match_channels(["EEG T7-REF", "Cz."], ["cz", "t3"])
+    | channel    | site | how   |
+    | :--------- | :--- | :---- |
+    | EEG T7-REF | t3   | alias |
+    | Cz.        | cz   | exact |
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        head = ["channel", "site", "how", "mm", "why not"]
+        rows = [
+            [
+                match.name,
+                match.target or "",
+                match.how or "left out",
+                "" if match.distance_mm is None else f"{match.distance_mm:.1f}",
+                match.reason,
+            ]
+            for match in self
+        ]
+        # Columns that say nothing are not shown.
+        kept = [k for k in range(5) if k < 3 or any(row[k] for row in rows)]
+        return markdown_table(
+            [head[k] for k in kept],
+            [[row[k] for k in kept] for row in rows],
+            align="".join("lllrl"[k] for k in kept),
+        )
+
+
+def used_channels(matches: Sequence[ChannelMatch]) -> tuple[list[int], list[int]]:
+    """Give the indices of the used channels in the recording and in the vocabulary.
+
+    Parameters
+    ----------
+    matches : sequence of ChannelMatch
+        Report of :func:`match_channels`.
+
+    Returns
+    -------
+    picks : list of int
+        Index in the recording of every channel that is used, ascending. Sites that are computed
+        come after its own channels, see :func:`with_sites`.
+    rows : list of int
+        Its row in the vocabulary.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import match_channels, used_channels
+    >>> used_channels(match_channels(["Cz", "Fz"], ["fz", "pz", "cz"]))
+    ([0, 1], [2, 0])
+    """
+    pairs = [(i, m.row) for i, m in enumerate(matches) if m.row is not None]
+    return [i for i, _ in pairs], [row for _, row in pairs]
+
+
+def wrong_type(ch_type: str, modality: str) -> str:
+    """Say why a channel of another type is left out."""
+    return f"type {ch_type!r} holds no {modality.upper()}"
+
+
+def remedy(left_out: Sequence[ChannelMatch]) -> str:
+    """Say what helps where no channel can be used.
+
+    Parameters
+    ----------
+    left_out : sequence of ChannelMatch
+        The channels, with the reasons.
+
+    Returns
+    -------
+    str
+        A sentence; empty unless all are marked bad or of another type.
+    """
+    reasons = {match.reason for match in left_out}
+    if any("'csd'" in reason for reason in reasons):
+        return (
+            "Models take potentials: pass the signals from before compute_current_source_density."
+        )
+    if reasons == {MARKED_BAD}:
+        return (
+            "Take those that are good off the list (info['bads']), or drop what is broken; "
+            "interpolate_bads needs good ones."
+        )
+    if all(reason == MARKED_BAD or reason.startswith("type ") for reason in reasons):
+        return "If a type is wrong, say what the channels hold (set_channel_types)."
+    return ""
+
+
+def warn_of_left_out(matches: Sequence[ChannelMatch]) -> None:
+    """Warn once of all channels that are left out."""
+    left_out = [match for match in matches if match.left_out]
+    if left_out:
+        n_recorded = sum(match.how != "spline" for match in matches)
+        warn(
+            f"{len(left_out)} of {n_recorded} channels are left out of the model: "
+            f"{list_by_reason(left_out)}."
+        )
+
+
+def list_by_reason(left_out: Sequence[ChannelMatch]) -> str:
+    """List channels that are left out, those with one reason together."""
+    names: dict[str, list[str]] = {}
+    for match in left_out:
+        names.setdefault(match.reason, []).append(match.name)
+    return "; ".join(f"{enumerate_names(group)} ({reason})" for reason, group in names.items())
+
+
+def enumerate_names(names: Sequence[str], most: int = 20) -> str:
+    """List names in quotes, but not too many."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,236 @@
+# License: BSD-3-Clause
+"""Sites that are computed from the electrodes around them, by MNE's spherical splines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay, QhullError
+from scipy.spatial.distance import cdist
+
+from .sites import Placement, fit_sphere, nearest_sites
+from .trials import Trials
+
+# The 19 electrodes of the 10-20 system with the ends of its midline, and those of the 10-10 system.
+_SPARSE = "fp1 fpz fp2 f7 f3 fz f4 f8 t7 c3 cz c4 t8 p7 p3 pz p4 p8 o1 oz o2".split()
+_DENSE = [
+    *"fp1 fpz fp2 af7 af3 afz af4 af8 f7 f5 f3 f1 fz f2 f4 f6 f8 ft7 fc5 fc3 fc1 fcz fc2".split(),
+    *"fc4 fc6 ft8 t7 c5 c3 c1 cz c2 c4 c6 t8 tp7 cp5 cp3 cp1 cpz cp2 cp4 cp6 tp8 p7 p5".split(),
+    *"p3 p1 pz p2 p4 p6 p8 po7 po3 poz po4 po8 o1 oz o2 iz".split(),
+]
+# Splines through fewer electrodes say little about the places between them.
+FEWEST_ELECTRODES = 8
+# No site is computed farther than this from every electrode, nor from the area that they cover.
+_FARTHEST_MM = 40.0
+_BEYOND_MM = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Splines:
+    """Weights by which sites are computed from electrodes.
+
+    Attributes
+    ----------
+    sources : tuple of int
+        Indices of the electrodes in the recording.
+    sites : tuple of str
+        Names of the sites.
+    positions : array, shape (n_sites, 3)
+        Where they are on the template head, in metres in MNE's head frame.
+    weights : array, shape (n_sites, n_sources)
+        Weights; those of a site add up to 1.
+    """
+
+    sources: tuple[int, ...]
+    sites: tuple[str, ...]
+    positions: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data, for a file."""
+        return {
+            "sources": list(self.sources),
+            "sites": list(self.sites),
+            "positions": self.positions.tolist(),
+            "weights": self.weights.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Splines:
+        """Take up what :meth:`to_dict` gave."""
+        return cls(
+            tuple(plain["sources"]),
+            tuple(plain["sites"]),
+            np.array(plain["positions"]),
+            np.array(plain["weights"]),
+        )
+
+
+def covered_sites(
+    sources: Sequence[int],
+    names: Sequence[str],
+    positions: NDArray[np.floating],
+    free: Sequence[str],
+    most: int,
+    ways: Sequence[Placement] | None = None,
+) -> tuple[dict[str, float], list[int], Placement]:
+    """Choose the sites that electrodes can tell about.
+
+    Parameters
+    ----------
+    sources : sequence of int
+        Electrodes that may be computed from.
+    names : sequence of str
+        Lower-case names of all electrodes.
+    positions : array, shape (n_electrodes, 3)
+        Positions in metres in MNE's head frame, NaN where unknown.
+    free : sequence of str
+        Lower-case names of the model's sites that no electrode has by name.
+    most : int
+        Sites at most.
+    ways : sequence of Placement | None
+        How the electrodes may lie on a head, if that is known.
+
+    Returns
+    -------
+    sites : dict of str to float
+        Sites within the area that the electrodes cover, with the distance in mm to the nearest
+        electrode: of the 10-10 system where there are as many electrodes as it has sites, else of
+        the 10-20 system.
+    located : list of int
+        Those of ``sources`` that have a position on the scalp.
+    placement : Placement
+        How the electrodes lie on the template head.
+    """
+    _, placement = nearest_sites(sources, names, positions, _DENSE, ways)
+    below = placement.below()
+    located = [i for i in sources if i not in below and not np.isnan(placement.positions[i]).any()]
+    if len(located) < FEWEST_ELECTRODES:
+        return {}, located, placement
+    standard = _DENSE if len(located) >= len(_DENSE) else _SPARSE
+    sites = [site for site in standard if site in free]
+    if not sites:
+        return {}, located, placement
+    nearest = placement.distances(located, sites).min(axis=0)
+    covered = _within(placement, located, sites) & (nearest <= _FARTHEST_MM)
+    order = [k for k in np.argsort(nearest, kind="stable").tolist() if covered[k]][:most]
+    return {sites[k]: round(float(nearest[k]), 1) for k in sorted(order)}, located, placement
+
+
+def spline_weights(located: Sequence[int], sites: Sequence[str], placement: Placement) -> Splines:
+    """Compute the weights of sites with MNE's ``interpolate_to``.
+
+    Parameters
+    ----------
+    located : sequence of int
+        Electrodes to compute from.
+    sites : sequence of str
+        Lower-case names of the sites.
+    placement : Placement
+        How the electrodes lie on the template head.
+
+    Returns
+    -------
+    Splines
+        The weights.
+    """
+    centre, _ = fit_sphere(np.array(list(placement.template.values())))
+    here = {str(i): placement.positions[i] - centre for i in located}
+    there = {site: placement.template[site] - centre for site in sites}
+    info = mne.create_info(list(here), 1.0, "eeg", verbose="error")
+    info.set_montage(mne.channels.make_dig_montage(here, coord_frame="head"), verbose="error")
+    # What becomes of a unit impulse at each electrode is the matrix.
+    impulses = mne.EvokedArray(np.eye(len(here)), info, verbose="error")
+    montage = mne.channels.make_dig_montage(there, coord_frame="head")
+    # The head is centred: before MNE 1.13 only the electrodes were moved by the origin.
+    mapped = impulses.interpolate_to(montage, origin=(0.0, 0.0, 0.0), method="spline")
+    names = tuple(spelled(site) for site in sites)
+    positions = np.array([placement.template[site] for site in sites])
+    return Splines(tuple(located), names, positions, mapped.get_data(picks=list(sites)))
+
+
+def with_sites(trials: Trials, splines: Splines | None) -> Trials:
+    """Append the computed sites to the channels of trials.
+
+    Parameters
+    ----------
+    trials : Trials
+        Trials with the channels that the weights were made for.
+    splines : Splines | None
+        Weights; None leaves the trials as they are.
+
+    Returns
+    -------
+    Trials
+        The trials with further channels, which are computed when they are read.
+    """
+    if splines is None:
+        return trials
+    types = trials.ch_types
+    positions = trials.positions
+    return replace(
+        trials,
+        ch_names=(*trials.ch_names, *splines.sites),
+        ch_types=None if types is None else (*types, *("eeg" for _ in splines.sites)),
+        positions=None if positions is None else np.vstack([positions, splines.positions]),
+        reader=partial(_read, trials, splines),
+    )
+
+
+def _read(
+    trials: Trials, splines: Splines, start: int, stop: int, picks: list[int] | None
+) -> NDArray[Any]:
+    n_recorded = len(trials.ch_names)
+    wanted = range(n_recorded + len(splines.sites)) if picks is None else picks
+    computed = [i for i in wanted if i >= n_recorded]
+    sources = set(splines.sources) if computed else set()
+    needed = sorted(sources | {i for i in wanted if i < n_recorded})
+    # Read by the trials, which name the channel that is not finite.
+    recorded = trials.read(start, stop, needed)
+    place = {i: k for k, i in enumerate(needed)}
+    data = np.empty((stop - start, len(wanted), recorded.shape[-1]))
+    for k, i in enumerate(wanted):
+        if i < n_recorded:
+            data[:, k] = recorded[:, place[i]]
+    if computed:
+        weights = splines.weights[[i - n_recorded for i in computed]]
+        signals = recorded[:, [place[i] for i in splines.sources]]
+        data[:, [k for k, i in enumerate(wanted) if i >= n_recorded]] = weights @ signals
+    return data
+
+
+def _within(
+    placement: Placement, located: Sequence[int], sites: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Whether sites lie in the area that electrodes cover, or just beyond its edge."""
+    centre, radius = fit_sphere(np.array(list(placement.template.values())))
+    here = _flattened(placement.positions[list(located)] - centre)
+    there = _flattened(np.array([placement.template[site] for site in sites]) - centre)
+    beyond = _BEYOND_MM / (1e3 * radius)
+    near = cdist(there, here).min(axis=1) <= beyond
+    try:
+        inside: NDArray[np.bool_] = Delaunay(here).find_simplex(there) >= 0
+    except QhullError:  # all on one line
+        return near
+    return inside | near
+
+
+def _flattened(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map a head, seen from above, to the plane: distances from the vertex stay as they are."""
+    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+    angle = np.arccos(np.clip(unit[:, 2], -1, 1))
+    across = np.hypot(unit[:, 0], unit[:, 1])
+    scale = np.divide(angle, across, out=np.ones_like(angle), where=across > 0)
+    return unit[:, :2] * scale[:, None]
+
+
+def spelled(site: str) -> str:
+    """Spell the name of a site as usual: Fp1, AFz, CPz."""
+    name = site.upper().replace("FP", "Fp") if site.startswith("fp") else site.upper()
+    return f"{name[:-1]}z" if name.endswith("Z") else name
