@@ -14,8 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
+from .._optional import optional
 from .arguments import add_compare_arguments, add_demo_arguments, add_file_arguments
 from .messages import one_line
+from .training_arguments import (
+    add_export_arguments,
+    add_prepare_arguments,
+    add_pretrain_arguments,
+)
 
 _PROGRAM = "mne-neurorvq"
 _FILE_COMMANDS = {
@@ -24,9 +30,21 @@ _FILE_COMMANDS = {
     "embed": "write the embedding of recordings, OUT/<name>-embedding.npz",
 }
 _TRAINING_COMMANDS = {
-    "prepare": ("..training.corpus.command", "make a corpus of recordings, to pretrain on"),
-    "pretrain": ("..training.command", "pretrain a tokenizer and a foundation model"),
-    "export": ("..training.exporting", "write a pretrained model as a folder to give away"),
+    "prepare": (
+        "..training.corpus.command",
+        "make a corpus of recordings, to pretrain on",
+        add_prepare_arguments,
+    ),
+    "pretrain": (
+        "..training.command",
+        "pretrain a tokenizer and a foundation model",
+        add_pretrain_arguments,
+    ),
+    "export": (
+        "..training.exporting",
+        "write a pretrained model as a folder to give away",
+        add_export_arguments,
+    ),
 }
 #: What a wrong argument or file raises; anything else is a fault of this package.
 _USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)
@@ -56,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     with _warnings_on_one_line():
         try:
-            args = _parser(arguments).parse_args(arguments)
+            args = _parser().parse_args(arguments)
             return _run(args)
         except KeyboardInterrupt:
             return _fail("interrupted; what was written is complete", 130)
@@ -111,12 +129,14 @@ def _run(args: argparse.Namespace) -> int:
         from .files import run_files
 
         return run_files(args)
-    module, _ = _TRAINING_COMMANDS[args.command]
-    import_module(module, __package__).run(args)
+    module, *_ = _TRAINING_COMMANDS[args.command]
+    with optional(args.command, "pretrain"):
+        command = import_module(module, __package__)
+    command.run(args)
     return 0
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     parser = argparse.ArgumentParser(
@@ -158,25 +178,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             embedding=name == "embed",
         )
     commands.add_parser("models", parents=[common], help="list the models that have a name")
-    for name, (module, text) in _TRAINING_COMMANDS.items():
-        training = commands.add_parser(name, parents=[common], help=text)
-        # Its arguments need its libraries: only who asks for it waits for them.
-        if arguments[:1] == [name]:
-            _add_training_arguments(training, name, module)
+    for name, (_, text, add_arguments) in _TRAINING_COMMANDS.items():
+        add_arguments(
+            commands.add_parser(
+                name, parents=[common], help=text, description=text[0].upper() + text[1:]
+            )
+        )
     return parser
-
-
-def _add_training_arguments(parser: argparse.ArgumentParser, name: str, module: str) -> None:
-    try:
-        command = import_module(module, __package__)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("", "mne_neurorvq"):
-            raise
-        raise ImportError(
-            f"{name} needs {missing}, which is not installed: pip install 'mne-neurorvq[pretrain]'"
-        ) from error
-    command.add_arguments(parser)
 
 
 def _table_of_models() -> str:
