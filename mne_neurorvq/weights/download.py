@@ -7,11 +7,14 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
+from threading import Thread
 
 from .errors import DownloadError, HashError, NotOnHubError, OfflineError
 from .registry import Pretrained, WeightsFile, list_pretrained
 
 _CHUNK = 1 << 20
+# Seconds for the first answer of the Hub; its client would try again and again for half a minute.
+_PATIENCE = 2.0
 # Names whose licence this process has already pointed out.
 _told: set[str] = set()
 
@@ -83,8 +86,18 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
 def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     from huggingface_hub import constants, errors, hf_hub_download
 
+    def out_of_reach(reason: str) -> OfflineError:
+        return OfflineError(
+            f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
+            "with network access, copy the cache from another machine, or give the path of a "
+            f"local copy.{_without_download(entry)}"
+        )
+
     what = f"{file.path} of {file.repo}" + (f" at revision {revision}" if revision else "")
     offline = constants.HF_HUB_OFFLINE or _is_true(os.environ.get("HF_HUB_OFFLINE", ""))
+    if not offline and (silence := _silence(file, revision)) is not None:
+        reason = f"{constants.ENDPOINT} is out of reach ({_first_line(silence)})"
+        raise out_of_reach(reason) from silence
     try:
         return Path(
             hf_hub_download(file.repo, file.path, revision=revision, local_files_only=offline)
@@ -96,11 +109,7 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
             if offline
             else f"{constants.ENDPOINT} is out of reach ({_first_line(error.__cause__ or error)})"
         )
-        raise OfflineError(
-            f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
-            "with network access, copy the cache from another machine, or give the path of a "
-            f"local copy.{_without_download(entry)}"
-        ) from error
+        raise out_of_reach(reason) from error
     except errors.RevisionNotFoundError as error:
         raise NotOnHubError(
             f"{file.repo} has no revision {revision!r}: give a branch, tag or commit that is "
@@ -120,6 +129,33 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
             f"the download of {what} broke off: {_first_line(error)}. Try again; what has been "
             "received is kept."
         ) from error
+
+
+def _silence(file: WeightsFile, revision: str | None) -> Exception | None:
+    """Ask the Hub for a file, once and not for long; give the reason if there is no answer."""
+    from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_url
+
+    own = "HF_HUB_ETAG_TIMEOUT" in os.environ
+    patience = float(constants.HF_HUB_ETAG_TIMEOUT) if own else _PATIENCE
+    found: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            get_hf_file_metadata(hf_hub_url(file.repo, file.path, revision=revision))
+            found.append(None)
+        except Exception as error:
+            found.append(error)
+
+    # In a thread: the search for the address of a host has no time limit of its own.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(patience)
+    if not found:
+        return TimeoutError(
+            f"no answer within {patience:g} s; HF_HUB_ETAG_TIMEOUT sets how long to wait"
+        )
+    # An answer, if not the wanted one: what it means is told where the file is downloaded.
+    return None if isinstance(found[0], errors.HfHubHTTPError) else found[0]
 
 
 def _without_download(entry: Pretrained) -> str:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from optional_library import import_or_skip
 import torch
+from optional_library import import_or_skip
 
 from mne_neurorvq.analysis import reconstruction_quality
 from mne_neurorvq.models import (
