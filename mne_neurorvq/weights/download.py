@@ -65,11 +65,9 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
             f"yourself from {entry.url} (licence {entry.licence}) and give its path, "
             f"load_pretrained({file.path!r}).{_without_download(entry)}"
         )
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
+    cached = _cached(file, revision)
+    if cached is not None:
+        return cached
     path = _download(entry, file, revision)
     if file.sha256 is not None and revision == entry.revision:
         _check_hash(path, file)
@@ -81,6 +79,34 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
             stacklevel=2,
         )
     return path
+
+
+def availability(entry: Pretrained) -> str:
+    """Say how a model can be had on this machine.
+
+    Parameters
+    ----------
+    entry : Pretrained
+        The model.
+
+    Returns
+    -------
+    "ready" | "download" | "by hand" | "not yet"
+        Without a network; by a download; from another host, by the user; not at all.
+    """
+    if not all(file.published for file in entry.files):
+        return "not yet"
+    if not all(file.on_hub for file in entry.files):
+        return "by hand"
+    cached = all(_cached(file, entry.revision) is not None for file in entry.files)
+    return "ready" if cached else "download"
+
+
+def _cached(file: WeightsFile, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
