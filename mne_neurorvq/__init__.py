@@ -5,7 +5,15 @@ The public names are those of ``__init__.pyi``; each is imported when it is firs
 importing the package loads neither torch nor braindecode nor matplotlib.
 """
 
+import os as _os
+
 import lazy_loader as _lazy
+
+# The threads of torch spin while they wait for each other, up to seconds where other programs have
+# their cores. After a thousand turns, about 10 µs, they sleep: as fast on an idle machine, and many
+# times faster on a busy one. GNU OpenMP reads this when torch is loaded.
+if "OMP_WAIT_POLICY" not in _os.environ:
+    _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0.dev0"
 

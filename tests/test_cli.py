@@ -6,10 +6,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 
 import mne
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from mne_neurorvq import (
     BioCodecTransformer,
@@ -20,7 +22,10 @@ from mne_neurorvq import (
     load_pretrained,
     preprocess,
 )
-from mne_neurorvq.cli import main
+from mne_neurorvq.cli import main, messages
+from mne_neurorvq.cli.commands import _parser
+from mne_neurorvq.cli.messages import Watch
+from mne_neurorvq.cli.reading import read_file
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.weights import save_pretrained
 
@@ -87,9 +92,24 @@ def test_help_lists_the_commands_without_loading_torch_or_mne():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["compare"], ["embed"], ["models"]])
-def test_every_command_has_help(command, capsys):
-    assert _run(*command, "--help") == 0
+@pytest.mark.parametrize(
+    "command",
+    "demo compare tokenize reconstruct embed models prepare pretrain export".split(),
+)
+def test_every_command_has_help_with_examples_that_parse(command, capsys, monkeypatch):
+    assert _run(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert "usage: mne-neurorvq" in text
+    examples = text.partition("examples:\n")[2].splitlines()
+    assert examples
+    for example in examples:
+        program, *arguments = example.partition(" > ")[0].split()
+        assert program == "mne-neurorvq"
+        assert _parser().parse_args(arguments).command == command
+
+
+def test_the_help_of_the_program_lists_every_command(capsys):
+    assert _run("--help") == 0
     assert "usage: mne-neurorvq" in capsys.readouterr().out
 
 
@@ -115,9 +135,26 @@ def test_wrong_arguments_are_named_and_give_2(arguments, message, capsys):
 def test_models_lists_every_name_with_its_licence(capsys):
     assert _run("models") == 0
     lines = capsys.readouterr().out.splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    table = lines[2 : lines.index("")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert [row[0] for row in rows] == [entry.name for entry in list_pretrained()]
     assert [row[3] for row in rows] == [entry.licence for entry in list_pretrained()]
+
+
+def test_models_fits_80_columns_and_says_what_can_be_used_now(capsys):
+    assert _run("models") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    now = dict(re.findall(r"^\| (\S+) .* (ready|download|by hand|not yet) +\|$", text, re.M))
+    assert now == {entry.name: now[entry.name] for entry in list_pretrained()}
+    assert {entry.name for entry in list_pretrained() if entry.bundled} == {
+        name for name, state in now.items() if state == "ready"
+    }
+    assert (now["neurorvq-eeg"], now["biocodec-eeg"], now["brainrvq-eeg"]) == (
+        "download",
+        "by hand",
+        "not yet",
+    )
 
 
 # ---- tokenize, reconstruct, embed
@@ -159,7 +196,7 @@ def test_a_recording_with_a_gap_is_named_with_the_remedy(recordings, tmp_path, c
 
 def test_reconstruct_writes_epochs_in_volts(recordings, tmp_path):
     assert _run("reconstruct", recordings[0], "-o", tmp_path, *TINY_MODEL) == 0
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.fif")
     assert path.name == "person0_eeg-reconstructed-epo.fif"
     written = mne.read_epochs(path, verbose=False)
     epochs = _windows(recordings[0])
@@ -191,7 +228,7 @@ def test_every_system_is_served_with_its_own_filters(command, kind, recordings, 
     raw = preprocess(mne.io.read_raw(recordings[0], verbose=False), name)
     windows = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose=False)
     model = kind(name).fit(windows)
-    (written,) = tmp_path.iterdir()
+    (written,) = (path for path in tmp_path.iterdir() if path.suffix != ".json")
     if command == "tokenize":
         assert np.array_equal(Tokens.load(written).codes, model.tokenize(windows).codes)
     elif command == "embed":
@@ -304,14 +341,112 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_overwritten(
 ):
     run = (command, recordings[2], "-o", tmp_path, *TINY_MODEL)
     assert _run(*run) == 0
-    (made,) = tmp_path.iterdir()
+    (made,) = (path for path in tmp_path.iterdir() if path.suffix != ".json")
     made.write_bytes(b"mine")
     assert _run(*run) == 0
     assert made.read_bytes() == b"mine"
     assert "skipped" in capsys.readouterr().out
     assert _run(*run, "--overwrite") == 0
     assert made.stat().st_size > 1000
-    assert list(tmp_path.iterdir()) == [made]
+    assert sorted(tmp_path.iterdir()) == sorted([made, made.with_suffix(".json")])
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (["--pool", "time"], "--pool mean (now time)"),
+        (["--window", "2"], "--window 4.0 (now 2.0)"),
+        (["--no-filter"], "--no-filter False (now True)"),
+        (["--channels", "strict"], "--channels match (now strict)"),
+        (["--pretrained", "biocodec-eeg-tiny-random"], f"--pretrained {TINY} (now biocodec"),
+    ],
+)
+def test_an_output_of_other_settings_is_no_output_of_these(
+    other, named, embedded, recordings, capsys
+):
+    before = {path.name: path.read_bytes() for path in embedded.iterdir()}
+    assert _run("embed", recordings[2], "-o", embedded, *TINY_MODEL, *other) == 1
+    said = capsys.readouterr().err
+    assert f"is there, but it was made with {named}" in said
+    assert "--overwrite replaces it, or -o" in said
+    assert {path.name: path.read_bytes() for path in embedded.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def embedded(recordings, tmp_path_factory):
+    """Folder of an embedding with the usual settings."""
+    folder = tmp_path_factory.mktemp("embedded")
+    assert _run("embed", recordings[2], "-o", folder, *TINY_MODEL) == 0
+    return folder
+
+
+def test_an_output_of_another_file_of_that_name_is_no_output_of_this(embedded, tmp_path, capsys):
+    simulate_recordings(1, 2, verbose=False)[0].save(tmp_path / "person2_eeg.fif", verbose=False)
+    assert _run("embed", tmp_path / "person2_eeg.fif", "-o", embedded, *TINY_MODEL) == 1
+    assert "it was made of another file (person2_eeg.fif, " in capsys.readouterr().err
+
+
+def test_an_output_that_nobody_knows_the_settings_of_is_not_taken_for_these(
+    recordings, tmp_path, capsys
+):
+    (tmp_path / "person2_eeg-tokens.h5").write_bytes(b"mine")
+    assert _run("tokenize", recordings[2], "-o", tmp_path, *TINY_MODEL) == 1
+    assert "(person2_eeg-tokens.json) says what it was made with" in capsys.readouterr().err
+    assert (tmp_path / "person2_eeg-tokens.h5").read_bytes() == b"mine"
+    assert _run("tokenize", recordings[2], "-o", tmp_path, *TINY_MODEL, "--overwrite") == 0
+    assert _run("tokenize", recordings[2], "-o", tmp_path, *TINY_MODEL) == 0
+
+
+def test_trials_that_eeglab_cut_are_taken_as_they_are(recordings, tmp_path):
+    epochs = _windows(recordings[2])
+    _save_eeglab_trials(epochs, tmp_path / "cut.set")
+    assert _run("tokenize", tmp_path / "cut.set", "-o", tmp_path, *TINY_MODEL) == 0
+    tokens = Tokens.load(tmp_path / "cut-tokens.h5")
+    read = mne.read_epochs_eeglab(tmp_path / "cut.set", verbose="error")
+    assert tokens == NeuroRVQTransformer(TINY).fit(read).tokenize(read)
+    np.testing.assert_allclose(read.get_data(), epochs.get_data(), rtol=1e-4, atol=1e-11)
+
+
+def test_an_older_recording_of_egi_is_read(tmp_path):
+    raw = simulate_recordings(1, 2, verbose=False)[0].pick(["C3", "C4"]).crop(0, 9)
+    _save_egi(raw, tmp_path / "old.raw")
+    names = [f"E{n}" for n in (1, 2)]
+    read = read_file(tmp_path / "old.raw")
+    assert read.ch_names[:2] == names
+    np.testing.assert_allclose(read.get_data(names), raw.get_data(), atol=1e-6)
+
+
+def _save_egi(raw, path):
+    """Write EGI's simple binary format, version 2: microvolts as integers."""
+    when = (2020, 1, 1, 0, 0, 0)
+    sfreq = int(raw.info["sfreq"])
+    head = np.array([2], ">i4").tobytes() + np.array(when, ">i2").tobytes()
+    head += np.array([0], ">i4").tobytes()
+    head += np.array([sfreq, len(raw.ch_names), 1, 0, 0], ">i2").tobytes()
+    head += np.array([raw.n_times], ">i4").tobytes() + np.array([0], ">i2").tobytes()
+    path.write_bytes(head + (raw.get_data() * 1e6).round().T.astype(">i2").tobytes())
+
+
+def _save_eeglab_trials(epochs, path):
+    data = epochs.get_data() * 1e6
+    event = {"type": "window", "latency": 1.0, "epoch": 1.0, "duration": 0.0}
+    n = len(epochs.times)
+    struct = {
+        "data": np.moveaxis(data, 0, 2),
+        "nbchan": data.shape[1],
+        "trials": float(len(data)),
+        "pnts": float(n),
+        "srate": epochs.info["sfreq"],
+        "xmin": 0.0,
+        "xmax": epochs.times[-1],
+        "chanlocs": [{"labels": name} for name in epochs.ch_names],
+        "event": [event | {"latency": 1.0 + n * k, "epoch": 1.0 + k} for k in range(len(data))],
+        "epoch": [
+            {"event": 1.0 + k, "eventtype": "window", "eventlatency": 0.0, "eventduration": 0.0}
+            for k in range(len(data))
+        ],
+    }
+    savemat(path, {"EEG": struct}, appendmat=False)
 
 
 def test_a_broken_and_a_missing_file_do_not_stop_the_others(recordings, broken, tmp_path, capsys):
@@ -319,7 +454,7 @@ def test_a_broken_and_a_missing_file_do_not_stop_the_others(recordings, broken, 
     out = tmp_path / "out"
     files = (broken, missing, recordings[2])
     assert _run("tokenize", *files, "-o", out, *TINY_MODEL) == 1
-    assert [path.name for path in out.iterdir()] == ["person2_eeg-tokens.h5"]
+    assert [path.name for path in out.glob("*.h5")] == ["person2_eeg-tokens.h5"]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(f"mne-neurorvq: error: {broken}: ")
     assert lines[1] == f"mne-neurorvq: error: {missing}: there is no such file"
@@ -355,13 +490,13 @@ def test_an_unknown_model_is_one_line_and_nothing_is_written(recordings, tmp_pat
 
 
 def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
-    from mne_neurorvq.cli.files import _complete
+    from mne_neurorvq.cli.outputs import complete
 
     target = tmp_path / "x.npz"
     target.write_bytes(b"before")
 
     def write():
-        with _complete(target) as temporary:
+        with complete(target, {}) as temporary:
             temporary.write_bytes(b"half")
             raise RuntimeError("the disk is full")
 
@@ -371,6 +506,19 @@ def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
     assert target.read_bytes() == b"before"
 
 
+def test_a_long_work_says_what_it_does_and_writes_no_colours(monkeypatch, capsys):
+    monkeypatch.setattr(messages, "_SILENCE", 0.05)
+    with Watch("first") as watch:
+        time.sleep(0.2)
+        watch.step = "second"
+        time.sleep(0.2)
+    lines = capsys.readouterr().err.splitlines()
+    assert {line.partition(" s, ")[2] for line in lines} == {"first", "second"}
+    assert all(re.match(r"mne-neurorvq: \d+ s, ", line) for line in lines)
+    time.sleep(0.1)
+    assert not capsys.readouterr().err
+
+
 # ---- prepare, pretrain, export
 
 
@@ -378,7 +526,11 @@ def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
     ("command", "option"),
     [("prepare", "--validation-subjects"), ("pretrain", "--corpus"), ("export", "--official")],
 )
-def test_the_commands_of_pretraining_have_their_own_options(command, option, capsys):
+def test_the_commands_of_pretraining_have_help_without_their_libraries(
+    command, option, capsys, monkeypatch
+):
+    for library in ("filelock", "fsspec", "lightning", "mne_bids", "pydantic", "yaml", "zarr"):
+        monkeypatch.setitem(sys.modules, library, None)
     assert _run(command, "--help") == 0
     assert option in capsys.readouterr().out
 
@@ -398,7 +550,8 @@ def test_pretraining_without_its_extra_names_it(arguments, missing):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert f"{arguments[0]} needs {missing}" in done.stderr
-    assert "mne-neurorvq[pretrain]" in done.stderr
+    assert "python -m pip install" in done.stderr
+    assert "mne-neurorvq[" not in done.stderr  # no index has it
     assert "Traceback" not in done.stderr
 
 

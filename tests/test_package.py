@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import operator
+import os
 import re
 import subprocess
 import sys
@@ -240,3 +241,21 @@ def test_the_api_reference_lists_every_public_name():
     assert {documented_once_as.get(path, path) for path in public} == {
         documented_once_as.get(path, path) for path in listed
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(said, expected):
+    code = "import os, mne_neurorvq; print(os.environ.get('GOMP_SPINCOUNT'))"
+    usual = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=usual | said,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == expected

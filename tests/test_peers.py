@@ -11,12 +11,13 @@ import mne
 import numpy as np
 import pytest
 import torch
+from optional_library import import_or_skip
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, cross_val_score
 
 from mne_neurorvq.benchmarks import BraindecodeClassifier, csp_lda
 
-pytest.importorskip("braindecode", reason="needs the extra braindecode")
+import_or_skip("braindecode")
 
 CHANNELS = ["C3", "Cz", "C4", "P3", "Pz", "P4"]
 SFREQ, SECONDS = 100.0, 2.0
@@ -258,4 +259,4 @@ except ImportError as error:
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
     )
-    assert "pip install 'mne-neurorvq[braindecode]'" in done.stdout
+    assert "needs braindecode, which is not installed: python -m pip install" in done.stdout

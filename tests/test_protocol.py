@@ -14,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_neurorvq.benchmarks import (
     CrossSubjectScores,
@@ -282,3 +283,21 @@ def test_a_comparison_counts_the_folds_in_which_a_row_is_higher():
 )
 def test_consecutive_names_are_shortened(names, expected):
     assert name_ranges(names) == expected
+
+
+def test_the_linear_probe_computes_in_one_thread_and_leaves_the_others_as_they_were(monkeypatch):
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    def fit(self, *arguments, **keywords):
+        during.append(threads())
+        return usual(self, *arguments, **keywords)
+
+    during, usual = [], LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", fit)
+    y, groups = np.tile([0, 1], 20), np.repeat([0, 1, 2, 3], 10)
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        cross_subject_scores(y[:, None] * 1.0, y, groups, n_splits=2)
+        assert threads() == before
+    assert {n for found in during for n in found} == {1}

@@ -776,7 +776,7 @@ class TestMetadataInFiles:
         )
         row, error = result.stdout.splitlines()
         assert row == str(tokens.metadata.to_dict("records")[3])
-        assert "pip install pandas" in error
+        assert "needs pandas, which is not installed: python -m pip install" in error
 
 
 class TestDataFrame:

@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.utils.parametrize import remove_parametrizations
 
+from .._optional import optional
 from ..estimators.inference import resolve_device
 from ..finetuning.net import settle
 from ..signals import Trials, resample
@@ -133,7 +134,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ImportError
-            If braindecode is not installed.
+            If braindecode is not installed, or does not load with the other libraries.
         ValueError
             If there is a single class, or the network is not one of those named.
         """
@@ -253,14 +254,12 @@ def _fix_constraints(module: torch.nn.Module) -> None:
 
 
 def _braindecode() -> types.ModuleType:
-    try:
-        with warnings.catch_warnings(), mne.utils.use_log_level("error"):
-            # Its import and those of what it needs warn of names that others deprecate.
-            warnings.simplefilter("ignore")
-            import braindecode
-    except ImportError as error:
-        raise ImportError(
-            "EEGNet and ShallowFBCSPNet need braindecode: "
-            "python -m pip install 'mne-neurorvq[braindecode]'."
-        ) from error
+    with (
+        optional("BraindecodeClassifier", "braindecode"),
+        warnings.catch_warnings(),
+        mne.utils.use_log_level("error"),
+    ):
+        # Its import and those of what it needs warn of names that others deprecate.
+        warnings.simplefilter("ignore")
+        import braindecode
     return braindecode

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from ..estimators import GroupStandardScaler
 from .folds import FoldScores, checked_labels, checked_seeds, subject_folds
@@ -198,12 +199,17 @@ def compare_features(
     return results
 
 
+# Products of matrices so small are done before a second thread has woken up.
+_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
 class _LinearProbe:
     """Standardised logistic regression whose strength is chosen on the training subjects."""
 
     def __init__(self, n_jobs: int | None) -> None:
         self._n_jobs = n_jobs
 
+    @_one_thread
     def fit(self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> _LinearProbe:
         self._scaler = StandardScaler().fit(X)
         X = self._scaler.transform(X)
@@ -212,6 +218,7 @@ class _LinearProbe:
         self._model, self.chosen_c = self._choose(X, y, groups)
         return self
 
+    @_one_thread
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
         return self._model.predict(self._rotated(self._scaler.transform(X)))
 

@@ -8,25 +8,75 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
+from .._optional import optional
 from .arguments import add_compare_arguments, add_demo_arguments, add_file_arguments
-from .messages import one_line
+from .messages import PROGRAM, one_line
+from .training_arguments import (
+    add_export_arguments,
+    add_prepare_arguments,
+    add_pretrain_arguments,
+)
 
-_PROGRAM = "mne-neurorvq"
 _FILE_COMMANDS = {
     "tokenize": "write the tokens of recordings, OUT/<name>-tokens.h5",
     "reconstruct": "pass recordings through the codes and back, OUT/<name>-reconstructed-epo.fif",
     "embed": "write the embedding of recordings, OUT/<name>-embedding.npz",
 }
 _TRAINING_COMMANDS = {
-    "prepare": ("..training.corpus.command", "make a corpus of recordings, to pretrain on"),
-    "pretrain": ("..training.command", "pretrain a tokenizer and a foundation model"),
-    "export": ("..training.exporting", "write a pretrained model as a folder to give away"),
+    "prepare": (
+        "..training.corpus.command",
+        "make a corpus of recordings, to pretrain on",
+        add_prepare_arguments,
+    ),
+    "pretrain": (
+        "..training.command",
+        "pretrain a tokenizer and a foundation model",
+        add_pretrain_arguments,
+    ),
+    "export": (
+        "..training.exporting",
+        "write a pretrained model as a folder to give away",
+        add_export_arguments,
+    ),
+}
+_KEY = """\
+has: a tokenizer, for codes and reconstructions; both: a foundation model, for
+     embeddings and classifiers, as well.
+now: ready     works as it is, without a network;
+     download  is fetched from the Hugging Face Hub when it is first used;
+     by hand   get the file from its authors' page, which an attempt to load it
+               names, and give its path as --pretrained;
+     not yet   has been announced, but not published."""
+_EXAMPLES = {
+    "demo": ("demo", "demo --data eegbci --subjects 1-4 -o my-demo", "demo --data sub-*_eeg.edf"),
+    "compare": (
+        "compare --rows full csp --epochs 5",
+        "compare --data eegbci --subjects 1-16 -o my-comparison",
+    ),
+    "tokenize": (
+        "tokenize recording.edf -o tokens",
+        "tokenize sub-*_eeg.vhdr -o tokens --window 2 --pretrained biocodec-eeg-small",
+    ),
+    "reconstruct": ("reconstruct recording.bdf -o rebuilt",),
+    "embed": (
+        "embed recording.edf -o features",
+        "embed cut-epo.fif -o features-per-channel --pool channel",
+    ),
+    "models": ("models",),
+    "prepare": ("prepare recordings/ -o corpus --jobs 2",),
+    "pretrain": (
+        "pretrain config > small.yaml",
+        "pretrain tokenizer --corpus corpus --config small.yaml -o run",
+        "pretrain foundation --corpus corpus --config small.yaml -o run",
+    ),
+    "export": ("export run -o my-model --licence cc-by-4.0",),
 }
 #: What a wrong argument or file raises; anything else is a fault of this package.
 _USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)
@@ -56,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     with _warnings_on_one_line():
         try:
-            args = _parser(arguments).parse_args(arguments)
+            args = _parser().parse_args(arguments)
             return _run(args)
         except KeyboardInterrupt:
             return _fail("interrupted; what was written is complete", 130)
@@ -72,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"{_PROGRAM}: error: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
     return code
 
 
@@ -85,7 +135,7 @@ def _warnings_on_one_line() -> Iterator[None]:
     def show(message: Warning | str, *args: object, **kwargs: object) -> None:
         text = " ".join(str(message).split())
         if text not in shown:
-            print(f"{_PROGRAM}: warning: {text}", file=sys.stderr)
+            print(f"{PROGRAM}: warning: {text}", file=sys.stderr)
         shown.add(text)
 
     warnings.showwarning = show
@@ -111,39 +161,50 @@ def _run(args: argparse.Namespace) -> int:
         from .files import run_files
 
         return run_files(args)
-    module, _ = _TRAINING_COMMANDS[args.command]
-    import_module(module, __package__).run(args)
+    module, *_ = _TRAINING_COMMANDS[args.command]
+    with optional(args.command, "pretrain"):
+        command = import_module(module, __package__)
+    command.run(args)
     return 0
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
+        prog=PROGRAM,
         description="Tokens, features and signals from residual-VQ models of EEG.",
-        epilog=f"'{_PROGRAM} COMMAND --help' explains a command.",
+        epilog=f"'{PROGRAM} COMMAND --help' explains a command.",
     )
-    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show where an error comes from")
 
-    demo = commands.add_parser(
+    def add(name: str, text: str, description: str | None = None) -> argparse.ArgumentParser:
+        lines = (f"  {PROGRAM} {example}" for example in _EXAMPLES[name])
+        return commands.add_parser(
+            name,
+            parents=[common],
+            help=text,
+            description=textwrap.fill(description or text[0].upper() + text[1:], 79),
+            epilog="\n".join(["examples:", *lines]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    demo = add(
         "demo",
-        parents=[common],
-        help="tokens, reconstruction and subject-independent scores, with figures",
-        description=(
+        "tokens, reconstruction and subject-independent scores, with figures",
+        (
             "Tokens, reconstruction quality and subject-independent scores beside band power and "
             "an untrained model. On SIMULATED recordings unless --data says otherwise."
         ),
     )
     add_demo_arguments(demo)
-    compare = commands.add_parser(
+    compare = add(
         "compare",
-        parents=[common],
-        help="fine-tuned models beside their peers, on subjects that none of them has seen",
-        description=(
+        "fine-tuned models beside their peers, on subjects that none of them has seen",
+        (
             "Fine-tuned models beside their peers, trained with one budget, on subjects that none "
             "of them was trained on. On SIMULATED recordings unless --data says otherwise. What "
             "is finished is kept: the same command takes up a run that was stopped."
@@ -151,53 +212,27 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
     add_compare_arguments(compare)
     for name, text in _FILE_COMMANDS.items():
-        add_file_arguments(
-            commands.add_parser(
-                name, parents=[common], help=text, description=text[0].upper() + text[1:]
-            ),
-            embedding=name == "embed",
-        )
-    commands.add_parser("models", parents=[common], help="list the models that have a name")
-    for name, (module, text) in _TRAINING_COMMANDS.items():
-        training = commands.add_parser(name, parents=[common], help=text)
-        # Its arguments need its libraries: only who asks for it waits for them.
-        if arguments[:1] == [name]:
-            _add_training_arguments(training, name, module)
+        add_file_arguments(add(name, text), embedding=name == "embed")
+    add("models", "list the models that have a name")
+    for name, (_, text, add_arguments) in _TRAINING_COMMANDS.items():
+        add_arguments(add(name, text))
     return parser
-
-
-def _add_training_arguments(parser: argparse.ArgumentParser, name: str, module: str) -> None:
-    try:
-        command = import_module(module, __package__)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("", "mne_neurorvq"):
-            raise
-        raise ImportError(
-            f"{name} needs {missing}, which is not installed: pip install 'mne-neurorvq[pretrain]'"
-        ) from error
-    command.add_arguments(parser)
 
 
 def _table_of_models() -> str:
     from .._table import markdown_table
     from ..weights import list_pretrained
-    from ..weights.registry import BUNDLED
+    from ..weights.download import availability
 
-    where = {"bundled": "in the package", "seed": "made from a seed"}
-    rows = []
-    for entry in list_pretrained():
-        files = (BUNDLED / entry.name).glob("*.safetensors")
-        size = sum(file.stat().st_size for file in files)
-        rows.append(
-            (
-                entry.name,
-                entry.modality,
-                " + ".join(entry.kinds),
-                entry.licence,
-                where.get(entry.source) or entry.url.removeprefix("https://"),
-                f"{size / 1e6:.1f} MB" if size else "",
-            )
+    rows = [
+        (
+            entry.name,
+            entry.modality,
+            "both" if len(entry.kinds) > 1 else entry.kinds[0],
+            entry.licence,
+            availability(entry),
         )
-    head = ("name", "signal", "has", "licence", "where", "size")
-    return markdown_table(head, rows, align="lllllr")
+        for entry in list_pretrained()
+    ]
+    head = ("name", "signal", "has", "licence", "now")
+    return f"{markdown_table(head, rows, align='lllll')}\n\n{_KEY}"

@@ -33,6 +33,7 @@ from ..benchmarks import (
 from ..benchmarks.report import name_ranges
 from ..signals.names import order_by_name
 from .arguments import ROWS
+from .messages import Watch
 from .seen import seen_sentence, seen_subjects
 from .studies import Study, make_study
 
@@ -73,8 +74,9 @@ def run_compare(args: argparse.Namespace) -> int:
     reference = args.reference or ("csp" if "csp" in classifiers else next(iter(classifiers)))
     if reference not in classifiers:
         raise ValueError(f"--reference: {reference} is not among --rows.")
-    with mne.utils.use_log_level("warning"):
+    with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
         study = make_study(args)
+        watch.step = "training and testing"
         epochs, y, subjects, title = _trials(study, args.channels)
         results = compare_classifiers(
             {_label(row, args.pretrained): model for row, model in classifiers.items()},

@@ -35,6 +35,7 @@ from ..benchmarks import (
 from ..benchmarks.report import name_ranges
 from ..estimators import NeuroRVQTransformer
 from ..tokens import Tokens
+from .messages import Watch
 from .seen import seen_sentence, seen_subjects
 from .studies import Study, Task, make_study
 
@@ -65,14 +66,15 @@ def run_demo(args: argparse.Namespace) -> int:
         If arguments contradict each other or a file cannot be used.
     """
     start = time.perf_counter()
-    with mne.utils.use_log_level("warning"):
+    with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
         study = make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)
         report = _Report(args.out, f"{args.pretrained} on {study.description}")
         seen = seen_subjects(args.pretrained, study)
         _introduce(report, args.pretrained, study, seen)
+        watch.step = "tokens and reconstructions"
         _show_tokens(report, args, study, seen)
-        _show_scores(report, args, study, seen)
+        _show_scores(report, args, study, seen, watch)
     report.say(f"{time.perf_counter() - start:.0f} s. Report and figures are in {args.out}.")
     return 0
 
@@ -195,7 +197,11 @@ def _quality_text(quality: ReconstructionQuality) -> list[str]:
 
 
 def _show_scores(
-    report: _Report, args: argparse.Namespace, study: Study, seen: set[str] | None
+    report: _Report,
+    args: argparse.Namespace,
+    study: Study,
+    seen: set[str] | None,
+    watch: Watch,
 ) -> None:
     if not study.tasks:
         report.say(
@@ -203,6 +209,7 @@ def _show_scores(
             "None: this takes at least two subjects who share at least two annotated conditions.",
         )
         return
+    watch.step = f"features of {len(study.epochs)} trials"
     features = representations(
         study.epochs, args.pretrained, device=args.device, batch_size=args.batch_size
     )
@@ -210,6 +217,7 @@ def _show_scores(
     unseen = sorted(set(study.subjects.tolist()) - (seen or set()))
     rows: list[list[object]] = []
     for task in study.tasks:
+        watch.step = f"scores, {task.title}"
         everyone = np.ones(len(study.epochs), bool)
         _show_task(report, args, study, task, features, everyone, "", rows)
         if seen and len(unseen) >= _FEWEST_UNSEEN:

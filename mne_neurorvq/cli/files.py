@@ -15,7 +15,6 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .._writing import replacing
 from ..estimators import (
     BioCodecTransformer,
     BrainRVQTransformer,
@@ -25,19 +24,15 @@ from ..estimators import (
 from ..estimators.preprocessing import registered
 from ..estimators.transformer import TokenTransformer
 from ..weights import load_pretrained
-from .messages import one_line
+from .messages import PROGRAM, Watch, one_line
+from .outputs import complete, differences, outputs, settings_of
+from .reading import read_file
 
-_ENDINGS = {
-    "tokenize": "-tokens.h5",
-    "reconstruct": "-reconstructed-epo.fif",
-    "embed": "-embedding.npz",
-}
 _TRANSFORMERS: dict[str, type[TokenTransformer]] = {
     "neurorvq": NeuroRVQTransformer,
     "biocodec": BioCodecTransformer,
     "brainrvq": BrainRVQTransformer,
 }
-_EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
 
 
 def run_files(args: argparse.Namespace) -> int:
@@ -51,57 +46,55 @@ def run_files(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0, or 1 if a file failed.
+        0, or 1 if a file failed or an output is there that was made with other settings.
 
     Raises
     ------
     ValueError
         If two files would have one output, or there is no such model.
     """
-    outputs = _outputs(args.files, args.out, _ENDINGS[args.command])
     todo = []
-    for source, target in outputs:
-        if target.exists() and not args.overwrite:
+    failed = 0
+    for source, target in outputs(args.command, args.files, args.out):
+        if not target.exists() or args.overwrite:
+            todo.append((source, target))
+        elif (other := differences(target, settings_of(args, source))) is None:
             print(f"{source}: skipped, {target} is there (--overwrite replaces it)")
         else:
-            todo.append((source, target))
-    if not todo:
-        return 0
+            failed += 1
+            _complain(
+                f"{source}: {target} is there, but {other}: --overwrite replaces it, or -o names "
+                "another folder"
+            )
+    if todo:
+        failed += _process_all(args, todo)
+    if failed:
+        print(f"{PROGRAM}: {failed} of {len(args.files)} files failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _process_all(args: argparse.Namespace, todo: Sequence[tuple[Path, Path]]) -> int:
+    """Make the outputs; give the number of those that failed."""
     system = _check_model(args)
     args.out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    with mne.utils.use_log_level("warning"):
+    with mne.utils.use_log_level("warning"), Watch() as watch:
         for source, target in todo:
+            watch.step = str(source)
             try:
-                print(f"{source}: {_process(args, system, source, target)} -> {target}")
+                made = _process(args, system, source, target)
+                print(f"{source}: {made} -> {target}", flush=True)
             except Exception as error:
                 # What MNE raises for a broken file may be of any type.
                 failed += 1
                 if args.debug:
                     traceback.print_exc()
-                print(f"mne-neurorvq: error: {source}: {one_line(error)}", file=sys.stderr)
-    if failed:
-        print(f"mne-neurorvq: {failed} of {len(todo)} files failed", file=sys.stderr)
-    return 1 if failed else 0
+                _complain(f"{source}: {one_line(error)}")
+    return failed
 
 
-def _outputs(files: Sequence[Path], out: Path, ending: str) -> list[tuple[Path, Path]]:
-    """Each file with its output; two files never have the same."""
-    sources: dict[Path, Path] = {}
-    for source in files:
-        target = out / f"{_stem(source)}{ending}"
-        if target in sources:
-            raise ValueError(
-                f"{sources[target]} and {source} would both become {target}: rename one, or give "
-                "them different -o folders."
-            )
-        sources[target] = source
-    return [(source, target) for target, source in sources.items()]
-
-
-def _stem(path: Path) -> str:
-    """Name without its format: ``sub-01_eeg`` for ``sub-01_eeg.fif.gz``."""
-    return Path(path.name.removesuffix(".gz")).stem
+def _complain(message: str) -> None:
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
 
 
 def _check_model(args: argparse.Namespace) -> str:
@@ -141,7 +134,7 @@ def _process(args: argparse.Namespace, system: str, source: Path, target: Path) 
     """Make the output of a file and say what it is."""
     windows = _read_windows(args, source)
     model = _transformer(args, system).fit(windows.epochs)
-    with replacing(target) as temporary:
+    with complete(target, settings_of(args, source)) as temporary:
         _WRITERS[args.command](model, windows, temporary)
     left_out = [match.name for match in model.channel_report_ if match.left_out]
     notes = [*windows.notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
@@ -168,15 +161,9 @@ class _Windows:
 
 
 def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
-    if not source.exists():
-        raise FileNotFoundError("there is no such file")
-    if source.name.endswith(_EPOCHS):
-        return _Windows(mne.read_epochs(source, preload=False, verbose="error"))
-    try:
-        raw = mne.io.read_raw(source, preload=False, verbose="error")
-    except Exception as error:
-        # Of any type, and at times without a word.
-        raise ValueError(f"MNE cannot read it: {one_line(error)}") from error
+    raw = read_file(source)
+    if isinstance(raw, mne.BaseEpochs):
+        return _Windows(raw)
     duration = raw.n_times / raw.info["sfreq"]
     if duration < args.window:
         raise ValueError(f"{duration:g} s are shorter than a window of {args.window:g} s")

@@ -21,6 +21,7 @@ from ..datasets import (
 )
 from ..datasets.simulation import TEN_TWENTY
 from ..estimators import preprocess
+from .reading import read_file
 
 _WINDOW = 4.0  # s
 _RUNS = [4, 8, 12]
@@ -245,10 +246,11 @@ def _cut(
 
 
 def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        raw = mne.io.read_raw(path, preload=True, verbose="error")
+        raw = read_file(path)
+        if isinstance(raw, mne.BaseEpochs):
+            raise ValueError("it holds trials; give the recording that they were cut from")
+        raw.load_data(verbose="error")
         raw.info["bads"] += _flat_channels(raw)
         raw = preprocess(raw, pretrained)
     except Exception as error:

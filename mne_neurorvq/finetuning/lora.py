@@ -9,6 +9,7 @@ import re
 import torch
 from torch import nn
 
+from .._optional import optional
 from ..models import WindowModel
 
 # The linear layers of a trunk block.
@@ -30,7 +31,7 @@ def add_adapters(model: WindowModel, rank: int, generator: torch.Generator) -> N
     Raises
     ------
     ImportError
-        If peft is not installed.
+        If peft is not installed, or does not load with the other libraries.
 
     Notes
     -----
@@ -40,13 +41,8 @@ def add_adapters(model: WindowModel, rank: int, generator: torch.Generator) -> N
     ----------
     .. [1] E. J. Hu et al. (2022). LoRA: Low-Rank Adaptation of Large Language Models. ICLR.
     """
-    try:
+    with optional("finetune='lora'", "lora", "use finetune='head' or 'full'"):
         from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError(
-            "finetune='lora' needs peft: python -m pip install 'mne-neurorvq[lora]', or use "
-            "finetune='head' or 'full'."
-        ) from error
     targets = [name for name, _ in model.foundation.named_modules() if _ADAPTED.search(name)]
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
     model.foundation = get_peft_model(model.foundation, config)  # type: ignore[assignment]

@@ -11,6 +11,7 @@ from skorch.hf import AccelerateMixin
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
+from .._optional import optional
 from .net import FineTuningNet
 
 if TYPE_CHECKING:
@@ -163,15 +164,10 @@ def connect(device: torch.device) -> Accelerator:
     Raises
     ------
     ImportError
-        If accelerate is not installed.
+        If accelerate is not installed, or does not load with the other libraries.
     """
-    try:
+    with optional("device='accelerate'", "accelerate", "use device='auto'"):
         from accelerate import Accelerator
-    except ImportError as error:
-        raise ImportError(
-            "device='accelerate' needs accelerate: python -m pip install "
-            "'mne-neurorvq[accelerate]', or use device='auto'."
-        ) from error
     # The net moves data to the device and has a precision of its own.
     return Accelerator(cpu=device.type == "cpu", device_placement=False, mixed_precision="no")
 

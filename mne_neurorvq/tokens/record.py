@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .._optional import optional
 from .._rates import RATE_TOLERANCE
 from . import checks, file
 from .metadata import (
@@ -273,14 +274,10 @@ class Tokens:
         Raises
         ------
         ImportError
-            If pandas is not installed.
+            If pandas is not installed, or does not load with the other libraries.
         """
-        try:
+        with optional("to_dataframe", "benchmark"):
             import pandas as pd
-        except ImportError as error:
-            raise ImportError(
-                "to_dataframe needs pandas: install it with 'pip install pandas'"
-            ) from error
         n_trials, n_channels, n_patches, n_codebooks, n_levels = self.shape
         columns: dict[str, Any] = {"trial": np.repeat(np.arange(n_trials), n_channels * n_patches)}
         if self.events is not None:

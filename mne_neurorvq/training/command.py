@@ -40,50 +40,13 @@ MODEL, HEADS = "model", "masked_token_heads.safetensors"
 MEASURES_FILE = "measures.json"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of the subcommand.
-    """
-    parser.add_argument(
-        "stage",
-        choices=("tokenizer", "foundation", "config"),
-        help="what to train, the tokenizer first; 'config' prints the configuration",
-    )
-    parser.add_argument("--corpus", metavar="DIR", help="folder or URL that 'prepare' made")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file (default: small)")
-    parser.add_argument(
-        "--system",
-        metavar="NAME",
-        help=f"whose architecture: {', '.join(SYSTEMS)} (default: that of the file, else of the "
-        "corpus, else neurorvq)",
-    )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        default=[],
-        action="extend",
-        metavar="KEY=VALUE",
-        help="change single values, such as tokenizer.n_steps=4000 hardware.devices=4",
-    )
-    parser.add_argument(
-        "--tokenizer",
-        metavar="NAME",
-        help="name or path of the tokenizer that the foundation model learns from (default: RUN's)",
-    )
-    parser.add_argument("-o", "--out", type=Path, metavar="RUN", help="folder of the run")
-
-
 def run(args: argparse.Namespace) -> None:
     """Train a stage; one that was interrupted goes on.
 
     Parameters
     ----------
     args : argparse.Namespace
-        What :func:`add_arguments` declared.
+        Arguments of the command.
 
     Raises
     ------

@@ -30,39 +30,13 @@ tags:
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of the subcommand.
-    """
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a pretraining run")
-    parser.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="DIR", help="new folder of the model"
-    )
-    parser.add_argument("--name", help="name of the model (default: that of DIR)")
-    parser.add_argument(
-        "--licence",
-        default="other",
-        help="licence of the weights as the Hugging Face hub spells it, such as bsd-3-clause "
-        "(default: other)",
-    )
-    parser.add_argument(
-        "--official",
-        action="store_true",
-        help="also write the authors' key format (for models with their residual rule)",
-    )
-
-
 def run(args: argparse.Namespace) -> None:
     """Write the folder: weights, configuration, provenance and model card.
 
     Parameters
     ----------
     args : argparse.Namespace
-        What :func:`add_arguments` declared.
+        Arguments of the command.
 
     Raises
     ------

@@ -6,12 +6,15 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from threading import Thread
 
 from .._warnings import warn
 from .errors import DownloadError, HashError, NotOnHubError, OfflineError
 from .registry import Pretrained, WeightsFile, list_pretrained
 
 _CHUNK = 1 << 20
+# Seconds for the first answer of the Hub; its client would try again and again for half a minute.
+_PATIENCE = 2.0
 # Names whose licence this process has already pointed out.
 _told: set[str] = set()
 
@@ -62,11 +65,9 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
             f"yourself from {entry.url} (licence {entry.licence}) and give its path, "
             f"load_pretrained({file.path!r}).{_without_download(entry)}"
         )
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
+    cached = _cached(file, revision)
+    if cached is not None:
+        return cached
     path = _download(entry, file, revision)
     if file.sha256 is not None and revision == entry.revision:
         _check_hash(path, file)
@@ -79,11 +80,49 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     return path
 
 
+def availability(entry: Pretrained) -> str:
+    """Say how a model can be had on this machine.
+
+    Parameters
+    ----------
+    entry : Pretrained
+        The model.
+
+    Returns
+    -------
+    "ready" | "download" | "by hand" | "not yet"
+        Without a network; by a download; from another host, by the user; not at all.
+    """
+    if not all(file.published for file in entry.files):
+        return "not yet"
+    if not all(file.on_hub for file in entry.files):
+        return "by hand"
+    cached = all(_cached(file, entry.revision) is not None for file in entry.files)
+    return "ready" if cached else "download"
+
+
+def _cached(file: WeightsFile, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(file.repo, file.path, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     from huggingface_hub import constants, errors, hf_hub_download
 
+    def out_of_reach(reason: str) -> OfflineError:
+        return OfflineError(
+            f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
+            "with network access, copy the cache from another machine, or give the path of a "
+            f"local copy.{_without_download(entry)}"
+        )
+
     what = f"{file.path} of {file.repo}" + (f" at revision {revision}" if revision else "")
     offline = constants.HF_HUB_OFFLINE or _is_true(os.environ.get("HF_HUB_OFFLINE", ""))
+    if not offline and (silence := _silence(file, revision)) is not None:
+        reason = f"{constants.ENDPOINT} is out of reach ({_first_line(silence)})"
+        raise out_of_reach(reason) from silence
     try:
         return Path(
             hf_hub_download(file.repo, file.path, revision=revision, local_files_only=offline)
@@ -95,11 +134,7 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
             if offline
             else f"{constants.ENDPOINT} is out of reach ({_first_line(error.__cause__ or error)})"
         )
-        raise OfflineError(
-            f"{what} is not in the cache ({constants.HF_HUB_CACHE}) and {reason}. Load it once "
-            "with network access, copy the cache from another machine, or give the path of a "
-            f"local copy.{_without_download(entry)}"
-        ) from error
+        raise out_of_reach(reason) from error
     except errors.RevisionNotFoundError as error:
         raise NotOnHubError(
             f"{file.repo} has no revision {revision!r}: give a branch, tag or commit that is "
@@ -119,6 +154,33 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
             f"the download of {what} broke off: {_first_line(error)}. Try again; what has been "
             "received is kept."
         ) from error
+
+
+def _silence(file: WeightsFile, revision: str | None) -> Exception | None:
+    """Ask the Hub for a file, once and not for long; give the reason if there is no answer."""
+    from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_url
+
+    own = "HF_HUB_ETAG_TIMEOUT" in os.environ
+    patience = float(constants.HF_HUB_ETAG_TIMEOUT) if own else _PATIENCE
+    found: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            get_hf_file_metadata(hf_hub_url(file.repo, file.path, revision=revision))
+            found.append(None)
+        except Exception as error:
+            found.append(error)
+
+    # In a thread: the search for the address of a host has no time limit of its own.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(patience)
+    if not found:
+        return TimeoutError(
+            f"no answer within {patience:g} s; HF_HUB_ETAG_TIMEOUT sets how long to wait"
+        )
+    # An answer, if not the wanted one: what it means is told where the file is downloaded.
+    return None if isinstance(found[0], errors.HfHubHTTPError) else found[0]
 
 
 def _without_download(entry: Pretrained) -> str:

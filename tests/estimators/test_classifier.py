@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from optional_library import import_or_skip
 from scipy.special import softmax
 from skorch.callbacks import Callback
 
@@ -137,7 +138,7 @@ def test_whatever_holds_the_trials_the_predictions_are_the_same(study, X, finetu
 
 
 def test_windows_of_braindecode_are_the_epochs(study):
-    pytest.importorskip("braindecode", reason="needs the extra braindecode")
+    import_or_skip("braindecode")
     from braindecode.datasets import BaseConcatDataset, RawDataset
     from braindecode.preprocessing import create_windows_from_events
 

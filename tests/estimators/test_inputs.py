@@ -17,6 +17,7 @@ import pytest
 import torch
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
+from optional_library import import_or_skip
 
 from mne_neurorvq import (
     BioCodecTransformer,
@@ -81,7 +82,7 @@ def test_one_channel_may_come_as_two_dimensions(make_epochs):
 
 
 def test_windows_of_braindecode_are_the_epochs(epochs, expected):
-    pytest.importorskip("braindecode", reason="needs the extra braindecode")
+    import_or_skip("braindecode")
     from braindecode.datasets import BaseConcatDataset, RawDataset, create_from_mne_epochs
     from braindecode.preprocessing import create_windows_from_events
 

@@ -9,6 +9,7 @@ import mne
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from optional_library import import_or_skip
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -38,7 +39,7 @@ def record(subject: int) -> mne.io.RawArray:
 
 @pytest.fixture
 def moabb():
-    return pytest.importorskip("moabb")
+    return import_or_skip("moabb")
 
 
 @pytest.fixture

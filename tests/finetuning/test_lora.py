@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from optional_library import import_or_skip
 
 from mne_neurorvq import NeuroRVQClassifier, load_pretrained
 from mne_neurorvq.finetuning import add_adapters, merge_adapters
 from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQ, WindowModel
 
-peft = pytest.importorskip("peft", reason="needs the extra lora")
+peft = import_or_skip("peft", "lora")
 
 TINY = "neurorvq-eeg-tiny-random"
 DEPTH, WIDTH, RANK = 2, 200, 3
@@ -200,7 +201,7 @@ assert not [name for name in sys.modules if name.startswith("peft.")]
         assert_array_equal(found, fitted.predict_proba(trials[0]))
 
 
-def test_without_the_extra_the_error_names_it(trials, monkeypatch):
+def test_without_peft_the_error_says_how_to_install_it(trials, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"mne-neurorvq\[lora\].*finetune='head' or 'full'"):
+    with pytest.raises(ImportError, match=r"needs peft.*pip install.*finetune='head' or 'full'"):
         fit(trials)

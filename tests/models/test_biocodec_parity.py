@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from optional_library import import_or_skip
 
 from mne_neurorvq.analysis import reconstruction_quality
 from mne_neurorvq.models import (
@@ -210,7 +211,7 @@ def test_embeddings_start_from_the_codebooks_as_recorded(head_case):
 @pytest.mark.parametrize("preset", [BIOCODEC_EEG, BIOCODEC_EMG], ids=["eeg", "emg"])
 def test_encoder_and_decoder_are_those_of_encodec(preset):
     """The convolutional part is a plain EnCodec: Hugging Face's gives the same numbers."""
-    transformers = pytest.importorskip("transformers")
+    transformers = import_or_skip("transformers", "lora")
     config = replace(preset, n_filters=4)
     torch.manual_seed(0)
     ours = BioCodec(config=config).eval()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from optional_library import import_or_skip
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, cross_validate
 from skorch.callbacks import Callback, Freezer
@@ -21,7 +22,7 @@ from skorch.helper import SliceDataset
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.models import NeuroRVQ
 
-braindecode = pytest.importorskip("braindecode", reason="needs the extra braindecode")
+braindecode = import_or_skip("braindecode")
 from braindecode.datasets import BaseConcatDataset, RawDataset  # noqa: E402
 from braindecode.preprocessing import create_windows_from_events  # noqa: E402
 

@@ -11,11 +11,12 @@ import mne
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from optional_library import import_or_skip
 from sklearn.utils import _safe_indexing
 
 from mne_neurorvq.signals import as_trials
 
-braindecode = pytest.importorskip("braindecode", reason="needs the extra braindecode")
+braindecode = import_or_skip("braindecode")
 from braindecode.datasets import BaseConcatDataset, RawDataset, WindowsDataset  # noqa: E402
 from braindecode.preprocessing import (  # noqa: E402
     create_fixed_length_windows,

@@ -35,6 +35,7 @@ from mne_neurorvq.weights import (
 
 REPO = "someone/models"
 COMMIT = "c" * 40
+SLEEP = time.sleep
 NAME = "neurorvq-eeg-here"
 
 
@@ -173,10 +174,21 @@ def test_offline_without_a_cached_copy_says_both_and_offers_a_way(hub, entry, mo
     assert not hub.requests
 
 
-def test_a_hub_out_of_reach_is_called_that(hub, entry):
+def test_a_hub_out_of_reach_is_called_that_at_once(hub, entry, monkeypatch):
+    monkeypatch.setattr(time, "sleep", SLEEP)
     hub.close()
-    with pytest.raises(OfflineError, match=r"not in the cache.*out of reach"):
+    start = time.perf_counter()
+    with pytest.raises(OfflineError, match=r"not in the cache.*out of reach.*eeg-small"):
         load_pretrained(NAME)
+    assert time.perf_counter() - start < 3
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(hub, entry, monkeypatch):
+    monkeypatch.setattr(hub, "answer", lambda request, body: SLEEP(8))
+    start = time.perf_counter()
+    with pytest.raises(OfflineError, match=r"no answer within 2 s; HF_HUB_ETAG_TIMEOUT sets how"):
+        load_pretrained(NAME)
+    assert time.perf_counter() - start < 3
 
 
 def test_a_repository_a_revision_and_a_file_that_do_not_exist_are_told_apart(

@@ -16,6 +16,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._optional import optional
 from ...estimators.preprocessing import find_preprocessing, preprocessing_of
 from ...signals import (
     ChannelMatch,
@@ -253,7 +254,8 @@ def _open(found: Found) -> mne.io.BaseRaw:
         warnings.filterwarnings("error", "Number of records from the header does not match")
         if found.bids_root is None:
             return mne.io.read_raw(found.path, preload=False, verbose="warning")
-        from mne_bids import get_bids_path_from_fname, read_raw_bids
+        with optional("a BIDS data set", "pretrain"):
+            from mne_bids import get_bids_path_from_fname, read_raw_bids
 
         path = get_bids_path_from_fname(found.path, check=False, verbose="error")
         return read_raw_bids(path.update(root=found.bids_root), verbose="warning")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..._optional import optional
 from ..people import subjects_of
 
 # What MNE reads and what may hold biosignals from electrodes. Other endings that MNE knows (.mat,
@@ -184,12 +185,8 @@ def _is_recording(name: str, others: Sequence[str]) -> bool:
 
 
 def _bids_recordings(root: Path, modality: str) -> list[Path]:
-    try:
+    with optional(f"a BIDS data set such as {root}", "pretrain"):
         from mne_bids import find_matching_paths
-    except ModuleNotFoundError:
-        raise ImportError(
-            f"{root} is a BIDS data set, which needs mne-bids: pip install 'mne-neurorvq[pretrain]'"
-        ) from None
     # Not below sub-*: derivatives are somebody's results, not recordings.
     matches = find_matching_paths(
         root, datatypes=modality, suffixes=modality, ignore_json=True, ignore_nosub=True

@@ -17,6 +17,7 @@ import mne
 import numpy as np
 import pytest
 import zarr
+from optional_library import import_or_skip
 
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
@@ -379,7 +380,7 @@ def test_two_runs_do_not_write_at_once(folder, corpus, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_bids_says_which_channels_are_bad(make_raw, tmp_path):
-    mne_bids = pytest.importorskip("mne_bids")
+    mne_bids = import_or_skip("mne_bids", "pretrain")
     raw = make_raw(26.0)
     raw.info["line_freq"] = 50
     raw.info["bads"] = ["C3"]
@@ -392,7 +393,7 @@ def test_bids_says_which_channels_are_bad(make_raw, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_file_of_a_bids_data_set_that_was_cut_off_is_reported(make_raw, tmp_path):
-    mne_bids = pytest.importorskip("mne_bids")
+    mne_bids = import_or_skip("mne_bids", "pretrain")
     root = tmp_path / "ds1"
     for seed, subject in enumerate(("01", "02")):
         raw = make_raw(26.0, seed=seed)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mne.utils import use_log_level
+from optional_library import import_or_skip
 
 from mne_neurorvq.training.corpus.sources import find_recordings
 
@@ -138,7 +139,7 @@ def test_an_expression_says_who_it_is(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_bids_data_set_inside_a_folder_is_read_as_one(tmp_path, make_raw, save):
-    mne_bids = pytest.importorskip("mne_bids")
+    mne_bids = import_or_skip("mne_bids", "pretrain")
     for subject, seed in (("01", 0), ("02", 1)):
         path = mne_bids.BIDSPath(
             subject=subject, task="rest", datatype="eeg", root=tmp_path / "all" / "ds1"

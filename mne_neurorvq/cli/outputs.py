@@ -1,0 +1,142 @@
+# License: BSD-3-Clause
+"""The files that a command makes of files: their names, what they were made with, whole or not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .._writing import replacing
+
+_ENDINGS = {
+    "tokenize": "-tokens.h5",
+    "reconstruct": "-reconstructed-epo.fif",
+    "embed": "-embedding.npz",
+}
+#: Arguments that an output depends on, and how they are given.
+_SETTINGS = {
+    "pretrained": "--pretrained",
+    "channels": "--channels",
+    "window": "--window",
+    "no_filter": "--no-filter",
+    "pool": "--pool",
+}
+
+
+def outputs(command: str, files: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Name the output of each file; two files never have the same.
+
+    Parameters
+    ----------
+    command : "tokenize" | "reconstruct" | "embed"
+        What makes it.
+    files : sequence of Path
+        The files.
+    out : Path
+        Folder of the outputs.
+
+    Returns
+    -------
+    list of tuple of Path
+        Each file with its output.
+
+    Raises
+    ------
+    ValueError
+        If two files would have one output.
+    """
+    sources: dict[Path, Path] = {}
+    for source in files:
+        target = out / f"{_stem(source)}{_ENDINGS[command]}"
+        if target in sources:
+            raise ValueError(
+                f"{sources[target]} and {source} would both become {target}: rename one, or give "
+                "them different -o folders."
+            )
+        sources[target] = source
+    return [(source, target) for target, source in sources.items()]
+
+
+def settings_of(args: argparse.Namespace, source: Path) -> dict[str, Any]:
+    """Gather what an output depends on.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command.
+    source : Path
+        The file that it is made of.
+
+    Returns
+    -------
+    dict
+        The settings, and by what the source is known again.
+    """
+    given = {name: getattr(args, name) for name in _SETTINGS if hasattr(args, name)}
+    known_by: dict[str, Any] = {"file": source.name}
+    if source.is_file():
+        known_by["bytes"] = source.stat().st_size
+    return {**given, "pretrained": str(args.pretrained), **known_by}
+
+
+def differences(target: Path, settings: dict[str, Any]) -> str | None:
+    """Say what an output that is there was made with instead.
+
+    Parameters
+    ----------
+    target : Path
+        The output.
+    settings : dict
+        What it would be made with now.
+
+    Returns
+    -------
+    str | None
+        The settings that differ; None if it is the output that is wanted.
+    """
+    try:
+        then = json.loads(_record(target).read_text("utf-8"))
+        changed = [name for name in settings if then[name] != settings[name]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"nothing beside it ({_record(target).name}) says what it was made with"
+    if not changed:
+        return None
+    if {"file", "bytes"} & set(changed):
+        return f"it was made of another file ({then['file']}, {then.get('bytes', '?')} bytes)"
+    was = ", ".join(f"{_SETTINGS[name]} {then[name]}" for name in changed)
+    return f"it was made with {was} (now {', '.join(str(settings[name]) for name in changed)})"
+
+
+@contextmanager
+def complete(target: Path, settings: dict[str, Any]) -> Iterator[Path]:
+    """Give a path to write to, which becomes the output only when everything is written.
+
+    Parameters
+    ----------
+    target : Path
+        The output; what it was made with is written beside it.
+    settings : dict
+        What it is made with.
+
+    Yields
+    ------
+    Path
+        Where to write.
+    """
+    with replacing(target) as new:
+        yield new
+        record = json.dumps(settings, indent=1) + "\n"
+        new.with_name(_record(target).name).write_text(record, encoding="utf-8")
+
+
+def _stem(path: Path) -> str:
+    """Name without its format: ``sub-01_eeg`` for ``sub-01_eeg.fif.gz``."""
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _record(target: Path) -> Path:
+    return target.with_suffix(".json")

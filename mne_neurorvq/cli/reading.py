@@ -1,0 +1,51 @@
+# License: BSD-3-Clause
+"""Files of any format that MNE reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mne
+
+from .messages import one_line
+
+_EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
+
+
+def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
+    """Read a recording, or the trials that a file holds; signals stay on the disk if they can.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder that some formats are.
+
+    Returns
+    -------
+    Raw | Epochs
+        Epochs of ``-epo.fif`` and of EEGLAB's files that were cut into trials.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If MNE cannot read it.
+    """
+    if not path.exists():
+        raise FileNotFoundError("there is no such file")
+    try:
+        if path.name.endswith(_EPOCHS):
+            return mne.read_epochs(path, preload=False, verbose="error")
+        if path.suffix.lower() == ".raw":  # EGI's older format, which read_raw does not know
+            return mne.io.read_raw_egi(path, preload=False, verbose="error")
+        try:
+            return mne.io.read_raw(path, preload=False, verbose="error")
+        except TypeError:
+            # What MNE raises for trials of EEGLAB.
+            if path.suffix.lower() != ".set":
+                raise
+            return mne.read_epochs_eeglab(path, verbose="error")
+    except Exception as error:
+        # Of any type, and at times without a word.
+        raise ValueError(f"MNE cannot read it: {one_line(error)}") from error
