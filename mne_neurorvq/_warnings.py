@@ -33,7 +33,7 @@ def warn(message: str) -> None:
     frame: FrameType | None = sys._getframe(1)
     level, run = 2, None
     while frame is not None and _package(frame) in _BETWEEN:
-        run = run or _run_in(frame)
+        run = _run_in(frame) or run  # the outermost
         frame = frame.f_back
         level += 1
     if frame is None:  # a worker process, where the user has no line

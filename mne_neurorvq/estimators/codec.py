@@ -105,8 +105,7 @@ class CodecInputs(Inputs):
         return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
 
     def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
-        silent: NDArray[np.bool_] = ~batch[0].any(axis=(1, 2))
-        return silent
+        return np.asarray((batch[0] == 0).all(axis=(1, 2)))
 
     def _check_silence(
         self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]
