@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import copy
+import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +31,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 
 from .recipe import Recipe, learning_rates
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 Sample = tuple[Tensor, tuple[Tensor, Tensor]]
 
@@ -286,7 +290,13 @@ def make_net(
         callbacks=[*ours, *copy.deepcopy(list(callbacks))],
         device=str(device),
         verbose=int(verbose),
+        callbacks__print_log__sink=_print_line,
     )
+
+
+def _print_line(line: str) -> None:
+    """Print without skorch's colours where nobody would see them: in a pipe or a file."""
+    print(line if sys.stdout.isatty() else _COLOUR.sub("", line))
 
 
 def make_trained_net(

@@ -53,7 +53,7 @@ def module():
         return TwoLayers()
 
 
-def fit(trials, validation=None, callbacks=(), loss=F.cross_entropy, **settings):
+def fit(trials, validation=None, callbacks=(), loss=F.cross_entropy, verbose=False, **settings):
     settings = {"layer_decay": 0.5, "weight_decay": 0.2, "warmup_epochs": 1} | settings
     recipe = Recipe(**({"max_epochs": 3, "batch_size": 32, "lr": 0.05} | settings))
     net = make_net(
@@ -66,7 +66,7 @@ def fit(trials, validation=None, callbacks=(), loss=F.cross_entropy, **settings)
         callbacks=callbacks,
         device=torch.device("cpu"),
         generator=torch.Generator().manual_seed(0),
-        verbose=False,
+        verbose=verbose,
     )
     return net.fit(WeightedTrials(*trials), None)
 
@@ -333,3 +333,10 @@ def test_the_epoch_with_the_best_accuracy_may_be_taken(trials):
     assert balanced_accuracy_score(trials[1], logits.argmax(1)) == pytest.approx(max(accuracies))
     best, lowest = np.argmax(accuracies), np.argmin([row["valid_loss"] for row in rows])
     assert best != lowest
+
+
+def test_lines_of_training_have_no_colours_where_there_is_no_terminal(trials, capsys):
+    fit(trials, validation=WeightedTrials(*trials), verbose=True)
+    said = capsys.readouterr().out
+    assert "valid_loss" in said
+    assert "\x1b" not in said
