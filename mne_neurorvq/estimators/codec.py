@@ -152,8 +152,6 @@ class CodecEstimator(SignalEstimator):
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn the scale of each channel, unless every trial has its own."""
-        for name in ("centre_", "scale_"):
-            self.__dict__.pop(name, None)
         self._fitted_scaling = self.scaling
         if self.scaling == "trial":
             return inputs

@@ -196,7 +196,6 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
     )
     if reset and not _is_plain(X):
         estimator.n_features_in_ = len(trials.ch_names)
-        estimator.__dict__.pop("feature_names_in_", None)  # of an earlier fit with a DataFrame
     return trials
 
 

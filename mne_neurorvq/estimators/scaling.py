@@ -16,6 +16,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .fitting import all_or_nothing
+
 _FLOATS = (np.float64, np.float32)
 
 
@@ -51,6 +53,7 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
     array([-1.,  1., -1.,  1.])
     """
 
+    @all_or_nothing
     def fit(self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Compute the statistics that trials without groups need.
 
@@ -73,6 +76,7 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         self.scaler_ = StandardScaler().fit(X) if groups is None else None
         return self
 
+    @all_or_nothing
     def fit_transform(
         self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None
     ) -> NDArray[np.floating]:

@@ -35,6 +35,7 @@ from ..finetuning import (
 from ..weights import load_pretrained
 from ..weights.registry import Kind
 from .base import SignalEstimator
+from .fitting import all_or_nothing
 from .inference import resolve_device
 from .inputs import Inputs
 from .labelled import Labelled, label
@@ -58,6 +59,7 @@ class TrainedEstimator(SignalEstimator):
     #: Whether training draws from torch's own generators, as dropout does.
     _draws: ClassVar[bool] = False
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -65,7 +67,7 @@ class TrainedEstimator(SignalEstimator):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Fine-tune the model; an earlier fit is forgotten.
+        """Fine-tune the model; an earlier fit is forgotten when this one has succeeded.
 
         Parameters
         ----------
@@ -94,7 +96,6 @@ class TrainedEstimator(SignalEstimator):
             If ``finetune="lora"`` and peft is not installed, or ``device="accelerate"`` and
             accelerate is not.
         """
-        self.__dict__.pop("net_", None)  # should this fit fail, its leftovers predict nothing
         self._check_parameters()
         device = resolve_device(self.device)
         processes = connect(device) if self.device == "accelerate" else None

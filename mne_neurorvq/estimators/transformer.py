@@ -20,6 +20,7 @@ from ..weights import LoadedModel
 from ..weights.registry import Kind
 from ..weights.sharing import shared_pretrained
 from .base import SignalEstimator, check_choice
+from .fitting import all_or_nothing
 from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
 from .memory import Values, check_memory, find_store
@@ -51,6 +52,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model and choose the channels.
 
@@ -84,6 +86,27 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         self._learn(inputs)
         self._fitted_model = self._model_name
         return self
+
+    @all_or_nothing
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[Any]:
+        """Fit, and compute what ``output`` names; where either fails, nothing is fitted.
+
+        Parameters
+        ----------
+        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
+            Trials, as for :meth:`fit`.
+        y : None
+            Ignored.
+        **fit_params : dict
+            Further arguments of :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_columns)
+            As from :meth:`transform`.
+        """
+        transformed: NDArray[Any] = super().fit_transform(X, y, **fit_params)
+        return transformed
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Compute what ``output`` names.
