@@ -18,7 +18,7 @@ from ..signals import ChannelMatch, Segmentation, Trials, check_band, check_offs
 from ..weights.registry import SystemName
 from ..weights.systems import SYSTEMS, Config
 from .inference import resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, check_montage, plan, read_trials
+from .inputs import Inputs, check_montage, plan, read_trials, warn_of_projectors
 from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
@@ -33,6 +33,8 @@ class SignalEstimator(BaseEstimator):
 
     #: Whose architecture the model must have.
     _system: ClassVar[SystemName]
+    #: Projectors that waited in what fit saw; a later warning names others only.
+    _fitted_waiting: tuple[str, ...] = ()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -51,12 +53,15 @@ class SignalEstimator(BaseEstimator):
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
         self._fitted_names = trials.ch_names
+        self._fitted_waiting = tuple(trials.waiting)
+        warn_of_projectors(trials, inputs.ch_names)
         return inputs
 
     def _seen(self, X: Any) -> Inputs:
         """Trials with the channels that fit saw."""
         trials = read_trials(self, X, self.config_, reset=False)
         check_montage(trials, self._fitted_names, self.ch_names_)
+        warn_of_projectors(trials, self.ch_names_, self._fitted_waiting)
         return self._plan(trials, self.config_, self.segmentation_)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:

@@ -35,6 +35,13 @@ _PATIENCE = 3.0
 _USED: WeakKeyDictionary[nn.Module, tuple[torch.device, int]] = WeakKeyDictionary()
 _MOVING = Condition()
 
+# Whether torch sees a device of a type.
+_ACCELERATORS = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "xpu": torch.xpu.is_available,
+}
+
 _Arrays = tuple[NDArray[np.generic], ...]
 
 
@@ -45,7 +52,8 @@ def resolve_device(device: str) -> torch.device:
     ----------
     device : str
         ``"auto"`` takes CUDA where it is there, otherwise the CPU; ``"accelerate"`` the GPU of
-        this one of several processes, otherwise the CPU; or a torch device.
+        this one of several processes, otherwise the CPU; or a torch device, such as ``"mps"`` on
+        a Mac.
 
     Returns
     -------
@@ -66,12 +74,19 @@ def resolve_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r} is not 'auto' or a torch device.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r}, but torch sees no CUDA device: use device='auto'.")
+    there = _ACCELERATORS.get(chosen.type)
+    if there is not None and not there():
+        raise ValueError(
+            f"device={device!r}, but torch sees no {chosen.type.upper()} device: use device='auto'."
+        )
     try:
         torch.empty(1, device=chosen).cpu()
     except (RuntimeError, NotImplementedError) as error:
-        raise ValueError(f"device={device!r} does not work: {error} Use device='auto'.") from error
+        # The first sentence says it: torch goes on for pages.
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"device={device!r} does not work: {reason}. Use device='auto'."
+        ) from error
     return chosen
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,11 +18,11 @@ from sklearn.utils.validation import validate_data
 from ..models import BrainRVQConfig, NeuroRVQConfig
 from ..signals import (
     ChannelMatch,
-    EpochsView,
     Segmentation,
     Trials,
     as_trials,
     check_trials_scale,
+    is_recorded,
     plan_segments,
     prepare,
     resampled_length,
@@ -236,6 +237,38 @@ def check_montage(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> N
         )
 
 
+def warn_of_projectors(trials: Trials, used: Sequence[str], known: Sequence[str] = ()) -> None:
+    """Warn of projectors that are not applied to channels that the model uses.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    used : sequence of str
+        Channels that the model uses.
+    known : sequence of str
+        Projectors of which there was a warning already.
+
+    Warns
+    -----
+    UserWarning
+        Once, with their names.
+    """
+    waiting = [
+        name
+        for name, channels in trials.waiting.items()
+        if name not in known and not set(channels).isdisjoint(used)
+    ]
+    if waiting:
+        warnings.warn(
+            f"X has projectors that are not applied: {_short([repr(name) for name in waiting])}. "
+            "The model is given the signals as they are; call epochs.apply_proj() before, or "
+            "epochs.del_proj() if that is meant.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def _short(names: Sequence[str]) -> str:
     shown = ", ".join(names[:6])
     return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
@@ -244,15 +277,7 @@ def _short(names: Sequence[str]) -> str:
 def _is_plain(X: Any) -> bool:
     """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
     items = X if isinstance(X, (list, tuple)) else [X]
-    return not any(isinstance(item, tuple) or _is_recorded(item) for item in items)
-
-
-def _is_recorded(item: Any) -> bool:
-    """Whether this is an object of MNE or braindecode, one derived from theirs, or a view."""
-    if isinstance(item, EpochsView):
-        return True
-    packages = {base.__module__.partition(".")[0] for base in type(item).__mro__}
-    return not packages.isdisjoint(("mne", "braindecode"))
+    return not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)
 
 
 def plan(

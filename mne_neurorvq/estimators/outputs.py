@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import mne
@@ -11,7 +12,7 @@ import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
 
-from ..signals import EpochsView
+from ..signals import Provenance, Trials
 from ..tokens import Tokens
 from ..weights import LoadedModel
 
@@ -65,7 +66,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
 
 
 def as_epochs(
-    data: NDArray[np.floating], tokens: Tokens, *, ch_type: str, info: mne.Info | None = None
+    data: NDArray[np.floating], tokens: Tokens, *, ch_type: str, like: Trials | None = None
 ) -> mne.EpochsArray:
     """Put decoded signals back into Epochs.
 
@@ -76,9 +77,10 @@ def as_epochs(
     tokens : Tokens
         Names, times, events and metadata.
     ch_type : str
-        MNE type of the channels when ``info`` is not known.
-    info : mne.Info | None
-        Measurement information of the channels, with their positions.
+        MNE type of the channels where nothing says it.
+    like : Trials | None
+        The trials that the tokens were made of, with positions of the channels and what Epochs
+        remember.
 
     Returns
     -------
@@ -87,8 +89,14 @@ def as_epochs(
     """
     if tokens.left_out:
         logger.info(f"Left out by the model, and so not restored: {', '.join(tokens.left_out)}")
-    if info is None:
+    if like is None or like.info is None:
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
+    else:
+        info = _unprojected(like.info, tokens.ch_names)
+    provenance = Provenance() if like is None else like.provenance
+    selection = provenance.selection
+    if selection is None or len(set(selection.tolist())) < len(selection):
+        provenance = Provenance(baseline=provenance.baseline)  # MNE holds no trial twice
     events, event_id = tokens.events, None
     if events is not None:
         events = _distinct(events, tokens.n_times)
@@ -102,12 +110,29 @@ def as_epochs(
         metadata=_as_table(tokens.metadata),
         baseline=None,
         proj=False,
+        selection=provenance.selection,
+        drop_log=provenance.drop_log,
         verbose="error",
     )
     if not np.isclose(epochs.tmin, tokens.tmin, rtol=0.0, atol=1e-9):
         # The first sample was between two ticks of the clock, where EpochsArray puts it.
         epochs.shift_time(tokens.tmin, relative=False)
+    # A fact about the original, as after a filter: to subtract it again would change the signals.
+    epochs.baseline = provenance.baseline
+    if provenance.selection is not None and hasattr(epochs.metadata, "index"):
+        epochs.metadata.index = like.metadata.index
     return epochs
+
+
+def _unprojected(info: mne.Info, ch_names: Sequence[str]) -> mne.Info:
+    """Information of some channels, whose projectors are there but not applied."""
+    info = mne.pick_info(info, [info["ch_names"].index(name) for name in ch_names])
+    projectors = deepcopy(info["projs"])
+    for projector in projectors:
+        projector["active"] = False
+    with info._unlock():
+        info["projs"] = projectors
+    return info
 
 
 def _distinct(events: NDArray[Any], n_times: int) -> NDArray[Any]:
@@ -138,25 +163,3 @@ def _as_table(metadata: Any) -> Any:
     except ImportError:
         return metadata
     return pd.DataFrame(metadata)
-
-
-def first_info(X: Any, ch_names: Sequence[str]) -> mne.Info | None:
-    """Measurement information of some channels of Epochs.
-
-    Parameters
-    ----------
-    X : object
-        Epochs, a view of them, a list of either, or anything else.
-    ch_names : sequence of str
-        Channels to keep.
-
-    Returns
-    -------
-    mne.Info | None
-        Of the first Epochs; None if X is something else.
-    """
-    if isinstance(X, (list, tuple)) and len(X):
-        X = X[0]
-    if not isinstance(X, (mne.BaseEpochs, EpochsView)):
-        return None
-    return mne.pick_info(X.info, [X.info["ch_names"].index(name) for name in ch_names])

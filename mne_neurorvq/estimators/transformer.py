@@ -24,7 +24,7 @@ from .fitting import all_or_nothing
 from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
 from .memory import Values, check_memory, find_store
-from .outputs import as_epochs, check_origin, first_info
+from .outputs import as_epochs, check_origin
 from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
 from .reuse import compute_once, describe_model
 
@@ -194,7 +194,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        inputs = self._inputs(X)
+        return self._tokens(self._inputs(X))
+
+    def _tokens(self, inputs: Inputs) -> Tokens:
         codes, side = self._computed("codes", inputs)
         trials, segmentation = inputs.trials, inputs.segmentation
         return Tokens(
@@ -257,17 +259,21 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         Returns
         -------
         mne.EpochsArray
-            Signals in volts with the channels that the model uses, same times, events and
-            metadata. ``channel_report_`` names the channels left out.
+            Signals in volts with the channels that the model uses, same times, events, metadata,
+            ``selection``, ``drop_log`` and ``baseline``. ``channel_report_`` names the channels
+            left out. Projectors are there, but not as applied: the reconstruction does not satisfy
+            them.
 
         Raises
         ------
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        tokens = self.tokenize(X)
-        info = first_info(X, tokens.ch_names)
-        return as_epochs(self._decode(tokens), tokens, ch_type=self.config_.modality, info=info)
+        inputs = self._inputs(X)
+        tokens = self._tokens(inputs)
+        return as_epochs(
+            self._decode(tokens), tokens, ch_type=self.config_.modality, like=inputs.trials
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of :meth:`transform`.

@@ -96,7 +96,8 @@ def match_channels(
     Names are compared without case, dots and spaces, without a leading ``"EEG "`` (the modality)
     and a trailing ``"-REF"`` or ``"-LE"``. The same name comes first; only if the vocabulary
     lacks it, another name of the same site is tried (T3 = T7, T4 = T8, T5 = P7, T6 = P8,
-    M1 = A1, M2 = A2). Bipolar names match bipolar names only (T3-T5 is T7-P7). Where electrodes
+    M1 = A1, M2 = A2). Where no channel has the modality's type, names decide of those of type
+    "misc". Bipolar names match bipolar names only (T3-T5 is T7-P7). Where electrodes
     are labelled A1 to A32, B1 to B32 and so on, as on BioSemi's large caps, these labels match no
     name. Of several channels with one match the first is used. Channels marked bad and channels
     of types that cannot hold the modality's signals (triggers, for example) are left out.
@@ -158,7 +159,7 @@ def match_channels(
     for i, name in enumerate(ch_names):
         if name in bads:
             found[i] = ChannelMatch(name, reason=MARKED_BAD)
-        elif ch_types is not None and ch_types[i] not in TYPES[modality]:
+        elif ch_types is not None and ch_types[i] not in _named_types(ch_types, modality):
             found[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality))
     excluded = set(found)
     taken: dict[int, str] = {}
@@ -272,6 +273,13 @@ def _match_positions(
         found[i] = ChannelMatch(
             ch_names[i], vocabulary[row], row, "interpolated", distance_mm=distance
         )
+
+
+def _named_types(ch_types: Sequence[str], modality: str) -> set[str]:
+    """Types of the channels whose names may match."""
+    # Where nothing is typed as EEG, nobody has said what the channels hold: braindecode makes
+    # "misc" of the channels of an array.
+    return TYPES[modality] if modality in ch_types else TYPES[modality] | {"misc"}
 
 
 def wrong_type(ch_type: str, modality: str) -> str:
