@@ -84,7 +84,7 @@ def add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> N
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="recordings that MNE reads, or Epochs (-epo.fif)",
+        help="recordings that MNE reads, or Epochs (-epo.fif, .set with trials)",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder")
     parser.add_argument(

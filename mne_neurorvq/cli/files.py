@@ -28,6 +28,7 @@ from ..estimators.preprocessing import registered
 from ..estimators.transformer import TokenTransformer
 from ..weights import load_pretrained
 from .messages import one_line
+from .recordings import read_recording_or_epochs
 
 _ENDINGS = {
     "tokenize": "-tokens.h5",
@@ -39,7 +40,6 @@ _TRANSFORMERS: dict[str, type[TokenTransformer]] = {
     "biocodec": BioCodecTransformer,
     "brainrvq": BrainRVQTransformer,
 }
-_EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
 
 
 def run_files(args: argparse.Namespace) -> int:
@@ -172,13 +172,13 @@ class _Windows:
 def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
     if not source.exists():
         raise FileNotFoundError("there is no such file")
-    if source.name.endswith(_EPOCHS):
-        return _Windows(mne.read_epochs(source, preload=False, verbose="error"))
     try:
-        raw = mne.io.read_raw(source, preload=False, verbose="error")
+        raw = read_recording_or_epochs(source)
     except Exception as error:
         # Of any type, and at times without a word.
         raise ValueError(f"MNE cannot read it: {one_line(error)}") from error
+    if isinstance(raw, mne.BaseEpochs):
+        return _Windows(raw)
     duration = raw.n_times / raw.info["sfreq"]
     if duration < args.window:
         raise ValueError(f"{duration:g} s are shorter than a window of {args.window:g} s")

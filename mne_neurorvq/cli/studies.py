@@ -20,6 +20,7 @@ from ..datasets import (
     trial_column,
 )
 from ..estimators import preprocess
+from .recordings import read_recording
 
 _WINDOW = 4.0  # s
 _RUNS = [4, 8, 12]
@@ -244,7 +245,7 @@ def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        raw = mne.io.read_raw(path, preload=True, verbose="error")
+        raw = read_recording(path, preload=True)
         raw.info["bads"] += _flat_channels(raw)
         raw = preprocess(raw, pretrained)
     except Exception as error:
