@@ -165,7 +165,7 @@ def run_batches(
     """
     rows = torch.tensor(inputs.rows, device=device)
     passes = Passes(batch_size)
-    with _on(model, device), _progress(len(inputs.trials), verbose) as bar:
+    with _on(model, device), progress(len(inputs.trials), verbose) as bar:
         for segments in inputs.batches(batch_size * _PASSES_PER_READ):
 
             def compute(part: slice, size: int, segments: list[NDArray[Any]] = segments) -> _Arrays:
@@ -277,7 +277,7 @@ def decode_batches(
         with torch.inference_mode():
             return [segment.cpu().numpy() for segment in forward(codes, side, rows)]
 
-    with _on(model, device), _progress(len(tokens), verbose) as bar:
+    with _on(model, device), progress(len(tokens), verbose) as bar:
         for _, segments in Passes(batch_size).over(len(tokens), compute):
             yield restore(
                 segments,
@@ -318,10 +318,26 @@ def _on(model: nn.Module, device: torch.device) -> Iterator[None]:
                 _MOVING.notify_all()
 
 
-def _progress(n_trials: int, verbose: bool | None) -> tqdm:
+def progress(total: int, verbose: bool | None, unit: str = "trial") -> tqdm:
+    """Make a progress bar.
+
+    Parameters
+    ----------
+    total : int
+        How much there is to do.
+    verbose : bool | None
+        Whether to show it; None shows it in a terminal when the work takes long.
+    unit : str
+        What is counted.
+
+    Returns
+    -------
+    tqdm
+        A bar to enter and update.
+    """
     return tqdm(
-        total=n_trials,
-        unit="trial",
+        total=total,
+        unit=unit,
         delay=0.0 if verbose else _PATIENCE,
         disable=None if verbose is None else not verbose,
     )

@@ -36,7 +36,7 @@ from ..weights import load_pretrained
 from ..weights.registry import Kind
 from .base import SignalEstimator
 from .fitting import all_or_nothing
-from .inference import resolve_device
+from .inference import progress, resolve_device
 from .inputs import Inputs
 from .labelled import Labelled, label
 from .persistence import save_estimator
@@ -166,23 +166,29 @@ class TrainedEstimator(SignalEstimator):
         self.n_trainable_parameters_ = sum(
             p.numel() for p in module.parameters() if p.requires_grad
         )
-        net = make_net(
-            module,
-            self._loss(),
-            self._recipe(device),
-            n_trials=len(training),
-            validation=validation,
-            classify=self._classify,
-            callbacks=self.callbacks or (),
-            device=device,
-            generator=generator,
-            verbose=bool(self.verbose) and (processes is None or processes.is_main_process),
-            kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
-        )
         weights = factors[training] * weights
         # Only their ratios count; very small ones would vanish in single precision.
         weights /= weights.mean()
-        net.fit(WeightedTrials(signals, targets, weights, training), None)
+        recipe = self._recipe(device)
+        speaks = processes is None or processes.is_main_process
+        # Where every epoch has a line and a bar of its own, there is none over all of them.
+        shown = None if self.verbose is None and speaks else False
+        with progress(recipe.n_steps(len(training)), shown, "step") as bar:
+            net = make_net(
+                module,
+                self._loss(),
+                recipe,
+                n_trials=len(training),
+                validation=validation,
+                classify=self._classify,
+                callbacks=self.callbacks or (),
+                device=device,
+                generator=generator,
+                verbose=bool(self.verbose) and speaks,
+                tell=bar.update,
+                kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
+            )
+            net.fit(WeightedTrials(signals, targets, weights, training), None)
         if isinstance(net, SharedNet):
             net = net.leave()
         settle(net)
