@@ -101,9 +101,10 @@ def test_codes_that_do_not_exist_are_named(tokens, change):
         viz.plot_codes(tokens, **change, show=False)
 
 
-def test_the_use_of_codes_is_drawn_in_percent(tokens):
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_use_of_codes_is_drawn_in_percent(tokens, counted):
     usage = code_usage(tokens.codes, tokens.n_codes)
-    figure = viz.plot_code_usage(usage, show=False)
+    figure = viz.plot_code_usage(usage if counted else tokens, show=False)
     for ax, values in zip(figure.axes, (usage.used, usage.normalized_entropy), strict=True):
         drawn = [line.get_ydata() for line in ax.get_lines()]
         np.testing.assert_allclose(drawn, 100 * values)

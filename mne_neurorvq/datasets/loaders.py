@@ -138,7 +138,11 @@ def simulate_epochs(
     event_id = {name: code for code, name in enumerate(conditions, start=1)}
     filtered = [preprocess(raw, NEURORVQ_EEG_PREPROCESSING) for raw in recordings]
     return epochs_from_recordings(
-        filtered, tmin=0.0, tmax=trial_duration - 1 / sfreq, event_id=event_id
+        filtered,
+        tmin=0.0,
+        tmax=trial_duration - 1 / sfreq,
+        event_id=event_id,
+        picks=simulation.MONTAGES[-1],
     )
 
 

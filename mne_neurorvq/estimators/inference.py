@@ -36,7 +36,7 @@ _USED: WeakKeyDictionary[nn.Module, tuple[torch.device, int]] = WeakKeyDictionar
 _MOVING = Condition()
 
 # Whether torch sees a device of a type.
-_ACCELERATORS = {
+_ACCELERATORS: dict[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
     "mps": torch.backends.mps.is_available,
     "xpu": torch.xpu.is_available,

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import mne
 import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_scalar
 
 from ..signals import Provenance, Trials
 from ..tokens import Tokens
@@ -22,7 +25,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
 
     Parameters
     ----------
-    tokens : Tokens
+    tokens : object
         What a user wants to decode.
     model : str
         Name or path of the model.
@@ -36,8 +39,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
     ValueError
         If they come from another model, or hold no trial.
     """
-    if not isinstance(tokens, Tokens):
-        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    tokens = _as_tokens(tokens)
     revision, config = loaded.revision, loaded.config
     if (tokens.model, tokens.revision) != (model, revision):
         raise ValueError(
@@ -63,6 +65,33 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
         )
     if not len(tokens):
         raise ValueError("tokens hold no trial: there is nothing to decode.")
+
+
+def first_levels(tokens: Tokens, n_levels: int) -> Tokens:
+    """Keep the first levels of the codes.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        Tokens.
+    n_levels : int
+        How many.
+
+    Returns
+    -------
+    Tokens
+        Tokens with so many levels.
+
+    Raises
+    ------
+    TypeError
+        If these are no tokens, or the number is none.
+    ValueError
+        If there are not so many.
+    """
+    most = _as_tokens(tokens).shape[-1]
+    check_scalar(n_levels, "levels", Integral, min_val=1, max_val=most)
+    return replace(tokens, codes=tokens.codes[..., :n_levels])
 
 
 def as_epochs(
@@ -119,9 +148,15 @@ def as_epochs(
         epochs.shift_time(tokens.tmin, relative=False)
     # A fact about the original, as after a filter: to subtract it again would change the signals.
     epochs.baseline = provenance.baseline
-    if provenance.selection is not None and hasattr(epochs.metadata, "index"):
+    if provenance.selection is not None and like is not None and hasattr(like.metadata, "iloc"):
         epochs.metadata.index = like.metadata.index
     return epochs
+
+
+def _as_tokens(tokens: object) -> Tokens:
+    if not isinstance(tokens, Tokens):
+        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    return tokens
 
 
 def _unprojected(info: mne.Info, ch_names: Sequence[str]) -> mne.Info:

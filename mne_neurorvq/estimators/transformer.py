@@ -24,8 +24,8 @@ from .fitting import all_or_nothing
 from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
 from .memory import Values, check_memory, find_store
-from .outputs import as_epochs, check_origin
-from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
+from .outputs import as_epochs, check_origin, first_levels
+from .pooling import POOL_NAMES, Pool, column_names, find_pool, pool_embedding, pool_histogram
 from .reuse import compute_once, describe_model
 
 # Parameters that the model, its inputs and the machine tell, or that change no output.
@@ -128,12 +128,12 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             If the channels, or the number of columns, are not those of :meth:`fit`.
         """
         inputs = self._inputs(X)
-        patches_matter = self.output == "tokens" or self.pool in ("channel", "none")
+        patches_matter = self.output == "tokens" or find_pool(self.pool) in ("channel", "none")
         if patches_matter and inputs.segmentation.n_patches != self.segmentation_.n_patches:
             raise ValueError(
                 f"X has windows of {inputs.segmentation.n_patches} patches, but fit saw "
                 f"{self.segmentation_.n_patches}: the columns would differ. Use windows of one "
-                "length, or pool='mean' or 'time'."
+                "length, or pool='mean' or 'keep_channels'."
             )
         if self.output == "embedding":
             return self._computed("embedding", inputs)[0]
@@ -142,10 +142,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         if self.output == "tokens":
             return codes.reshape(len(codes), -1).astype(np.int32)
         n_codes = self._model("tokenizer").config.quantizer.n_codes
-        weights = inputs.segmentation.weights
+        weights, pool = inputs.segmentation.weights, find_pool(self.pool)
         return gather(
             (
-                pool_histogram(codes[start : start + _TRIALS], n_codes, weights, self.pool)
+                pool_histogram(codes[start : start + _TRIALS], n_codes, weights, pool)
                 for start in range(0, len(codes), _TRIALS)
             ),
             len(codes),
@@ -161,7 +161,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
 
     def _pooled(self, inputs: Inputs) -> Iterator[Values]:
         for features in self._embed(inputs):
-            yield (pool_embedding(features, inputs.segmentation.weights, self.pool),)
+            yield (pool_embedding(features, inputs.segmentation.weights, find_pool(self.pool)),)
 
     def _determined_by(self, what: str, model: nn.Module, inputs: Inputs) -> str:
         """All that determines outputs besides the signals that the model is given."""
@@ -222,13 +222,16 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             left_out=inputs.left_out,
         )
 
-    def detokenize(self, tokens: Tokens) -> mne.EpochsArray:
+    def detokenize(self, tokens: Tokens, levels: int | None = None) -> mne.EpochsArray:
         """Turn tokens back into signals; needs no :meth:`fit`.
 
         Parameters
         ----------
         tokens : Tokens
             Tokens of the same model; of any montage, rate and length.
+        levels : int | None
+            How many levels of the codes to decode, from the first on: the fewer, the coarser.
+            None decodes all.
 
         Returns
         -------
@@ -241,10 +244,12 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         TypeError
             If these are no tokens.
         ValueError
-            If the tokens come from another model, or hold no trial.
+            If the tokens come from another model, hold no trial, or have not so many levels.
         """
         self._check_parameters()
         self._check_model_name()
+        if levels is not None:
+            tokens = first_levels(tokens, levels)
         modality = self._model("tokenizer").config.modality
         return as_epochs(self._decode(tokens), tokens, ch_type=modality)
 
@@ -299,7 +304,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             ending = codes
         else:
             ending = [f"{code}_code{i}" for code in codes for i in range(quantizer.n_codes)]
-        pool: Pool = "none" if self.output == "tokens" else self.pool
+        pool: Pool = "none" if self.output == "tokens" else find_pool(self.pool)
         return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
 
     def _inputs(self, X: Any) -> Inputs:
@@ -333,7 +338,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
     def _check_parameters(self) -> None:
         self._check_signal_parameters()
         check_choice("output", self.output, tuple(self._kinds))
-        check_choice("pool", self.pool, POOLS)
+        check_choice("pool", self.pool, POOL_NAMES)
         check_memory(self.memory)
         if self.output == "histogram" and self.pool == "none":
             raise ValueError(

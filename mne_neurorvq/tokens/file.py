@@ -31,6 +31,9 @@ VERSION = 1
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # with which every HDF5 file of ours begins
 
+# Another ending would promise another format.
+_ENDINGS = (".h5", ".hdf5")
+
 # A multiple of 8, so that every block of codes ends on a byte; bounds the memory of packing.
 _BLOCK = 2**18
 # What h5py, zlib, JSON and NumPy raise when bytes are not what they should be.
@@ -72,6 +75,11 @@ def write(
     if path.is_dir():
         raise IsADirectoryError(
             f"{path} is a folder: name a file, for example {path / 'tokens.h5'}"
+        )
+    if path.suffix.lower() not in _ENDINGS:
+        raise ValueError(
+            f"{path} does not end in {' or '.join(_ENDINGS)}: tokens are saved as HDF5, whatever "
+            f"the name says. Name it {path.with_suffix(_ENDINGS[0]).name!r}"
         )
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already: pass overwrite=True to replace it")

@@ -13,7 +13,13 @@ import torch
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_neurorvq import NeuroRVQTransformer, Tokens, as_array_like
+from mne_neurorvq import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQTransformer,
+    Tokens,
+    as_array_like,
+)
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -319,3 +325,28 @@ def test_tokens_of_other_weights_under_the_same_name_are_refused(epochs):
     np.testing.assert_array_equal(
         fitted.detokenize(unknown).get_data(), fitted.detokenize(tokens).get_data()
     )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NeuroRVQTransformer(TINY),
+        BrainRVQTransformer("brainrvq-eeg-tiny-random"),
+        BioCodecTransformer("biocodec-eeg-tiny-random"),
+    ],
+    ids=["neurorvq", "brainrvq", "biocodec"],
+)
+def test_the_first_levels_alone_are_decoded(epochs, model):
+    tokens = model.fit(epochs).tokenize(epochs)
+    n_levels = tokens.shape[-1]
+    whole = model.detokenize(tokens).get_data()
+    assert_array_equal(model.detokenize(tokens, levels=n_levels).get_data(), whole)
+    coarse = model.detokenize(tokens, levels=1).get_data()
+    first = replace(tokens, codes=tokens.codes[..., :1])
+    assert_array_equal(coarse, model.detokenize(first).get_data())
+    assert not np.array_equal(coarse, whole)
+    for wrong in (0, n_levels + 1):
+        with pytest.raises(ValueError, match=f"levels == {wrong}"):
+            model.detokenize(tokens, levels=wrong)
+    with pytest.raises(TypeError, match="levels must be"):
+        model.detokenize(tokens, levels=[0])
