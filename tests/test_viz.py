@@ -23,7 +23,7 @@ def epochs():
 
 @pytest.fixture(scope="module")
 def reconstruction(epochs):
-    data = epochs.get_data() + 2e-6 * np.random.default_rng(0).standard_normal((4, 32, 800))
+    data = epochs.get_data() + 2e-6 * np.random.default_rng(0).standard_normal((4, 19, 800))
     return mne.EpochsArray(data, epochs.info, verbose=False).drop_channels(["Fp1"])
 
 
@@ -63,7 +63,7 @@ def test_by_default_channels_of_the_reconstruction_are_shown(epochs, reconstruct
 
 
 def test_a_constant_channel_has_no_correlation(epochs):
-    flat = mne.EpochsArray(np.zeros((4, 32, 800)), epochs.info, verbose=False)
+    flat = mne.EpochsArray(np.zeros((4, 19, 800)), epochs.info, verbose=False)
     figure = viz.plot_reconstruction(epochs, flat, channels=["C3"], show=False)
     assert not figure.axes[0].texts
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..signals import ChannelMatch, Segmentation, Trials, check_band, check_offset, match_channels
@@ -19,6 +22,7 @@ from ..weights.registry import SystemName
 from ..weights.systems import SYSTEMS, Config
 from .inference import resolve_batch_size, resolve_device, run_batches
 from .inputs import Inputs, check_montage, plan, read_trials, warn_of_projectors
+from .persistence import save_estimator
 from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
@@ -114,6 +118,43 @@ class SignalEstimator(BaseEstimator):
             verbose=self.verbose,
             bf16=bf16,
         )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the fitted estimator as a folder of safetensors and JSON.
+
+        Parameters
+        ----------
+        path : str | path-like
+            Folder, made if absent; an estimator in it is replaced.
+
+        Returns
+        -------
+        Path
+            The folder, for :func:`~mne_neurorvq.load_estimator`. It holds the weights of the
+            models that the estimator has used.
+
+        Warns
+        -----
+        UserWarning
+            If there are callbacks, a RandomState or a ``joblib.Memory``, which are not saved.
+        """
+        check_is_fitted(self)
+        return save_estimator(self, path)
+
+    @abstractmethod
+    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Give what holds the weights of the fitted estimator, and how to make it again."""
+
+    @abstractmethod
+    def _restore(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> None:
+        """Make it again, with the weights that ``read`` puts into what holds them."""
+
+    def _learned(self) -> dict[str, Any]:
+        """Give what was learned besides channels and weights, as plain data."""
+        return {}
+
+    def _recall(self, learned: dict[str, Any]) -> None:
+        """Take up what :meth:`_learned` gave."""
 
     def _check_signal_parameters(self) -> None:
         if not isinstance(self.pretrained, (str, PathLike)):

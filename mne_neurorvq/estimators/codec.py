@@ -188,6 +188,18 @@ class CodecEstimator(SignalEstimator):
         assert isinstance(inputs, CodecInputs)
         return replace(inputs, centre=self.centre_, scale=self.scale_)
 
+    def _learned(self) -> dict[str, Any]:
+        learned = super()._learned() | {"scaling": self._fitted_scaling}
+        if self._fitted_scaling == "fit":
+            learned |= {"centre": self.centre_.tolist(), "scale": self.scale_.tolist()}
+        return learned
+
+    def _recall(self, learned: dict[str, Any]) -> None:
+        super()._recall(learned)
+        self._fitted_scaling = learned["scaling"]
+        if self._fitted_scaling == "fit":
+            self.centre_, self.scale_ = np.array(learned["centre"]), np.array(learned["scale"])
+
     def _trials_per_pass(
         self, batch_size: int | str, n_channels: int, n_patches: int, device: torch.device
     ) -> int:

@@ -9,19 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from ..weights import CheckpointError
+from .base import SignalEstimator
 from .biocodec_classifier import BioCodecClassifier
+from .biocodec_transformer import BioCodecTransformer
 from .brainrvq_classifier import BrainRVQClassifier
+from .brainrvq_transformer import BrainRVQTransformer
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
+from .neurorvq_transformer import NeuroRVQTransformer
 from .persistence import FORMAT, RECORD, restore
-from .trained import TrainedEstimator
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (NeuroRVQClassifier, NeuroRVQRegressor, BioCodecClassifier, BrainRVQClassifier)
+    for kind in (
+        NeuroRVQTransformer,
+        NeuroRVQClassifier,
+        NeuroRVQRegressor,
+        BioCodecTransformer,
+        BioCodecClassifier,
+        BrainRVQTransformer,
+        BrainRVQClassifier,
+    )
 }
 
 
-def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
+def load_estimator(path: str | PathLike[str]) -> SignalEstimator:
     """Load an estimator that its ``save`` wrote.
 
     Parameters
@@ -31,8 +42,8 @@ def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
 
     Returns
     -------
-    NeuroRVQClassifier | NeuroRVQRegressor | BioCodecClassifier | BrainRVQClassifier
-        The estimator, fitted: it predicts what the saved one did.
+    SignalEstimator
+        The transformer, classifier or regressor, fitted: its outputs are those of the saved one.
 
     Raises
     ------

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..finetuning import make_trained_net
 from ..signals import ChannelMatch, Segmentation
 from ..weights import CheckpointError
 from ..weights.reading import read_state
@@ -24,22 +23,23 @@ from ..weights.saving import write_state
 from ..weights.systems import SYSTEMS
 
 if TYPE_CHECKING:
-    from .trained import TrainedEstimator
+    from .base import SignalEstimator
 
 RECORD = "estimator.json"
 # Digits of the weights' hash that their file is named by.
 _SHOWN = 16
 FORMAT = 1
-# What a file cannot hold, and only a further fit would use.
-_UNSAVED = ("callbacks", "random_state")
+# What a file may be unable to hold, and what takes its place: only a further fit, or the time that
+# outputs take, depends on it.
+_UNSAVED = {"callbacks": None, "random_state": None, "memory": "auto"}
 
 
-def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Path:
+def save_estimator(estimator: SignalEstimator, path: str | PathLike[str]) -> Path:
     """Write a fitted estimator as a folder.
 
     Parameters
     ----------
-    estimator : TrainedEstimator
+    estimator : SignalEstimator
         Fitted estimator.
     path : str | path-like
         Folder, made if absent; an estimator in it is replaced.
@@ -52,7 +52,7 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
     Warns
     -----
     UserWarning
-        If a parameter that only matters for a further fit cannot be written.
+        If a parameter that changes no output cannot be written.
 
     Raises
     ------
@@ -73,8 +73,6 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "fitted_names": list(estimator._fitted_names),
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
-        "history": estimator.history_,
-        "n_trainable_parameters": estimator.n_trainable_parameters_,
     }
     plain = json.loads(json.dumps(record, default=_plain))  # raises before a file is written
     folder = Path(path)
@@ -93,12 +91,12 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
     return folder
 
 
-def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -> None:
+def restore(estimator: SignalEstimator, record: dict[str, Any], folder: Path) -> None:
     """Make an estimator what it was when it was saved.
 
     Parameters
     ----------
-    estimator : TrainedEstimator
+    estimator : SignalEstimator
         Estimator with the parameters of the record, changed in place.
     record : dict
         What :func:`save_estimator` wrote.
@@ -119,15 +117,10 @@ def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
         estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
-    estimator.n_trainable_parameters_ = record["n_trainable_parameters"]
-    estimator.history_ = record["history"]
     estimator._recall(record["learned"])
     weights = _check_weights(folder, record["weights_sha256"])
     with torch.random.fork_rng(devices=[]):
-        model = estimator._restored(record, partial(read_state, weights))
-    estimator.net_ = make_trained_net(
-        model.eval(), estimator._loss(), estimator.history_, classify=estimator._classify
-    )
+        estimator._restore(record, partial(read_state, weights))
 
 
 def _check_weights(folder: Path, digest: str) -> Path:
@@ -151,9 +144,9 @@ def _digest(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()
 
 
-def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:
+def _plain_parameters(estimator: SignalEstimator) -> dict[str, Any]:
     parameters = estimator.get_params(deep=False)
-    for name in _UNSAVED:
+    for name in _UNSAVED.keys() & parameters.keys():
         try:
             json.dumps(parameters[name], default=_plain)
         except TypeError:
@@ -162,7 +155,7 @@ def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:
                 UserWarning,
                 stacklevel=4,
             )
-            parameters[name] = None
+            parameters[name] = _UNSAVED[name]
     if isinstance(parameters.get("class_weight"), dict):
         # JSON would turn labels into strings.
         parameters["class_weight"] = list(parameters["class_weight"].items())

@@ -8,8 +8,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +25,7 @@ from ..finetuning import (
     connect,
     history_of,
     make_net,
+    make_trained_net,
     merge_repeats,
     same_seed,
     settle,
@@ -39,7 +38,6 @@ from .fitting import all_or_nothing
 from .inference import progress, resolve_device
 from .inputs import Inputs
 from .labelled import Labelled, label
-from .persistence import save_estimator
 from .randomness import draw_seed, own_randomness, seed_torch
 
 if TYPE_CHECKING:
@@ -115,27 +113,6 @@ class TrainedEstimator(SignalEstimator):
             model = self._build(pretrained, inputs, n_outputs, generator)
             self._train(model, inputs, labelled, device, generator, processes)
         return self
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the fitted estimator as a folder of safetensors and JSON.
-
-        Parameters
-        ----------
-        path : str | path-like
-            Folder, made if absent; an estimator in it is replaced.
-
-        Returns
-        -------
-        Path
-            The folder, for :func:`~mne_neurorvq.load_estimator`.
-
-        Warns
-        -----
-        UserWarning
-            If there are callbacks or a RandomState, which are not saved.
-        """
-        check_is_fitted(self, "net_")
-        return save_estimator(self, path)
 
     def _train(
         self,
@@ -284,9 +261,22 @@ class TrainedEstimator(SignalEstimator):
     def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
         """Compute the outputs of the network for batches of trials."""
 
-    @abstractmethod
     def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Give what holds the weights of the fitted estimator, and how to make it again."""
+        model, facts = self._saved_net()
+        return model, facts | {
+            "history": self.history_,
+            "n_trainable_parameters": self.n_trainable_parameters_,
+        }
+
+    def _restore(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> None:
+        self.n_trainable_parameters_ = record["n_trainable_parameters"]
+        self.history_ = record["history"]
+        model = self._restored(record, read).eval()
+        self.net_ = make_trained_net(model, self._loss(), self.history_, classify=self._classify)
+
+    @abstractmethod
+    def _saved_net(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Give what holds the weights, and how to make it again."""
 
     @abstractmethod
     def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
@@ -305,14 +295,6 @@ class TrainedEstimator(SignalEstimator):
         self, targets: NDArray[Any], training: NDArray[np.intp], weights: NDArray[np.float64]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Derive, from the training trials, what all are to give and a factor of their weight."""
-
-    @abstractmethod
-    def _learned(self) -> dict[str, Any]:
-        """Give what was learned besides the network, as plain data."""
-
-    @abstractmethod
-    def _recall(self, learned: dict[str, Any]) -> None:
-        """Take up what :meth:`_learned` gave."""
 
 
 def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr: float) -> None:

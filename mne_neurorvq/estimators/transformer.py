@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import mne
@@ -19,6 +19,7 @@ from ..tokens import Tokens
 from ..weights import LoadedModel
 from ..weights.registry import Kind
 from ..weights.sharing import shared_pretrained
+from ..weights.systems import SYSTEMS
 from .base import SignalEstimator, check_choice
 from .fitting import all_or_nothing
 from .inference import decode_batches, gather, resolve_device
@@ -307,17 +308,49 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         pool: Pool = "none" if self.output == "tokens" else find_pool(self.pool)
         return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
 
+    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+        self._check_fitted_model()
+        modules: dict[str, Any] = {}
+        facts = {}
+        for (*name, kind), loaded in self._models.items():
+            if tuple(name) != self._model_name:
+                continue  # of tokens of another model
+            model: Any = getattr(loaded, kind)
+            # Without the heads of a foundation model, which no output needs.
+            plain = model if kind == "tokenizer" else type(model)(pretrained=model)
+            modules[kind] = plain
+            facts[kind] = {"config": model.config.to_dict(), "revision": loaded.revision}
+        return nn.ModuleDict(modules), {"models": facts}
+
+    def _restore(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> None:
+        system = SYSTEMS[self._system]
+        modules: dict[str, Any] = {}
+        for kind, facts in record["models"].items():
+            make: Any = {"tokenizer": system.tokenizer, "foundation": system.foundation}[kind]
+            modules[kind] = make(config=system.config.from_dict(facts["config"])).eval()
+        read(nn.ModuleDict(modules))
+        self._fitted_model = self._model_name
+        self._models = {
+            (*self._model_name, kind): LoadedModel(
+                self._model_name[0], model.config, revision=facts["revision"], **{kind: model}
+            )
+            for (kind, facts), model in zip(record["models"].items(), modules.values(), strict=True)
+        }
+
     def _inputs(self, X: Any) -> Inputs:
         """Trials of X, with the channels that fit saw."""
         check_is_fitted(self)
         self._check_parameters()
+        self._check_fitted_model()
+        return self._seen(X)
+
+    def _check_fitted_model(self) -> None:
         if self._model_name != self._fitted_model:
             raise ValueError(
                 f"fit was called with pretrained={self._fitted_model[0]!r}, "
                 f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
                 f"{self._model_name[1]!r}: fit again."
             )
-        return self._seen(X)
 
     @property
     def _model_name(self) -> tuple[str, str | None]:

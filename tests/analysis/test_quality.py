@@ -228,16 +228,16 @@ class TestBadInput:
         assert reconstruction_quality(*signals(), SFREQ, bands={}).bands == {}
 
 
+@pytest.fixture
+def pair() -> tuple[mne.EpochsArray, mne.EpochsArray]:
+    """Epochs of three channels, and those of two of them in another order."""
+    info = mne.create_info(["C3", "EOG", "C4"], SFREQ, ["eeg", "eog", "eeg"])
+    original, reconstruction = (mne.EpochsArray(x, info, verbose="error") for x in signals())
+    return original, reconstruction.pick(["C4", "C3"])
+
+
 class TestEpochs:
     """Epochs are compared as they are."""
-
-    @pytest.fixture(scope="class")
-    def pair(self) -> tuple[mne.EpochsArray, mne.EpochsArray]:
-        info = mne.create_info(["C3", "EOG", "C4"], SFREQ, ["eeg", "eog", "eeg"])
-        original, reconstruction = (
-            mne.EpochsArray(data, info, verbose="error") for data in signals()
-        )
-        return original, reconstruction.pick(["C4", "C3"])
 
     def test_channels_are_found_by_their_names(self, pair: tuple[Any, Any]) -> None:
         original, reconstruction = pair
