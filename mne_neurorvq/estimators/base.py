@@ -37,8 +37,6 @@ class SignalEstimator(BaseEstimator):
 
     #: Whose architecture the model must have.
     _system: ClassVar[SystemName]
-    #: Projectors that waited in what fit saw; a later warning names others only.
-    _fitted_waiting: tuple[str, ...] = ()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

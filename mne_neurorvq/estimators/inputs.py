@@ -22,12 +22,12 @@ from ..signals import (
     Trials,
     as_trials,
     check_trials_scale,
-    is_recorded,
     plan_segments,
     prepare,
     resampled_length,
     used_channels,
 )
+from ..signals.sources import is_recorded
 from ..weights.systems import Config
 
 #: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.

@@ -15,7 +15,8 @@ from mne.utils import logger
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_scalar
 
-from ..signals import Provenance, Trials
+from ..signals import Trials
+from ..signals.sources import Provenance
 from ..tokens import Tokens
 from ..weights import LoadedModel
 

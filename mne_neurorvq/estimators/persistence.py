@@ -114,6 +114,7 @@ def restore(estimator: SignalEstimator, record: dict[str, Any], folder: Path) ->
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
+    estimator._fitted_waiting = ()  # whoever loads it is warned anew
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
         estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)

@@ -5,7 +5,6 @@ __all__ = [
     "ChannelMatch",
     "EpochsView",
     "Preprocessing",
-    "Provenance",
     "Segmentation",
     "Trials",
     "as_array_like",
@@ -15,7 +14,6 @@ __all__ = [
     "check_scale",
     "check_trials_scale",
     "cut",
-    "is_recorded",
     "join",
     "match_channels",
     "plan_segments",
@@ -48,6 +46,5 @@ from .preparation import check_offset, check_trials_scale, prepare, read_signals
 from .resampling import resample, resampled_length
 from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
-from .sources import Provenance, is_recorded
 from .trials import Trials, as_trials
 from .units import check_scale, unit_factor
