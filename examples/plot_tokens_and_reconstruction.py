@@ -47,9 +47,7 @@ viz.plot_reconstruction(epochs, restored, trial=0, channels=["Fz", "C3", "Pz", "
 # %%
 # How good is it? ``r`` is Pearson's correlation, ``gain`` the ratio of standard deviations.
 
-quality = analysis.reconstruction_quality(
-    epochs.get_data(), restored.get_data(), epochs.info["sfreq"]
-)
+quality = analysis.reconstruction_quality(epochs, restored)
 for name, value in quality.summary().items():
     print(f"{name:>12} {value:.3f}")
 
@@ -58,18 +56,9 @@ for name, value in quality.summary().items():
 # ----------------------------
 # The first levels of the residual hold the coarse part. Codes of fewer levels decode as well.
 
-import torch
-
-from mne_neurorvq import load_pretrained
-
-tokenizer = load_pretrained("neurorvq-eeg-small").require("tokenizer")
-rows = torch.tensor(tokens.channel_rows)
-codes, side = torch.from_numpy(tokens.codes).long(), torch.from_numpy(tokens.side)[:, 0]
-volts = epochs.get_data()
 for n_levels in (1, 2, 4, 8):
-    with torch.inference_mode():
-        coarse = tokenizer.decode_codes(codes[..., :n_levels], side, rows).numpy() * 1e-6
-    r = analysis.reconstruction_quality(volts, coarse, epochs.info["sfreq"]).summary()["r"]
+    coarse = transformer.detokenize(tokens, levels=n_levels)
+    r = analysis.reconstruction_quality(epochs, coarse).summary()["r"]
     print(f"{n_levels} levels: r = {r:.3f}")
 
 # %%
@@ -85,7 +74,6 @@ from mne_neurorvq import Tokens
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "subject-tokens.h5"
     tokens.save(path)
-    print(
-        f"{path.stat().st_size / 1024:.0f} KiB, {volts.nbytes / 1024:.0f} KiB as double precision"
-    )
+    as_doubles = epochs.get_data().nbytes
+    print(f"{path.stat().st_size / 1024:.0f} KiB, {as_doubles / 1024:.0f} KiB as double precision")
     assert Tokens.load(path) == tokens

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._figures import COLOURS, axes_grid, bare, check_same, finish, overlay, shown_channels, spectra
-from .analysis import CodeUsage
+from .analysis import CodeUsage, code_usage
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -180,14 +180,17 @@ def plot_codes(
 
 
 def plot_code_usage(
-    usage: CodeUsage, *, axes: Sequence[Axes] | NDArray[Any] | None = None, show: bool = True
+    usage: CodeUsage | Tokens,
+    *,
+    axes: Sequence[Axes] | NDArray[Any] | None = None,
+    show: bool = True,
 ) -> Figure:
     """Plot how many codes are used and how evenly, over the levels of each codebook.
 
     Parameters
     ----------
-    usage : CodeUsage
-        Counts, see :func:`~mne_neurorvq.analysis.code_usage`.
+    usage : CodeUsage | Tokens
+        Counts, see :func:`~mne_neurorvq.analysis.code_usage`, or tokens to count.
     axes : sequence of two Axes | None
         Where to draw.
     show : bool
@@ -206,6 +209,8 @@ def plot_code_usage(
     >>> plot_code_usage(usage, show=False)
     <Figure size ... with 2 Axes>
     """
+    if not isinstance(usage, CodeUsage):
+        usage = code_usage(usage)
     n_codebooks, n_levels, n_codes = usage.counts.shape
     grid_axes = None if axes is None else [list(axes)]
     figure, grid = axes_grid(grid_axes, 1, 2, (9.0, 3.8))

@@ -188,6 +188,13 @@ class TestSimulatedEpochs:
         assert codes.tolist() == epochs.events[:, 2].tolist()
         assert "SIMULATED" in epochs.info["description"]
 
+    @pytest.mark.parametrize("n_subjects", [1, 2])
+    def test_channels_do_not_depend_on_the_number_of_people(self, n_subjects: int) -> None:
+        epochs = simulate_epochs(n_subjects=n_subjects, n_trials=2, verbose=False)
+        three = simulate_epochs(n_subjects=3, n_trials=2, verbose=False)
+        assert epochs.ch_names == three.ch_names == CORE
+        np.testing.assert_array_equal(epochs.get_data(), three[: len(epochs)].get_data())
+
     def test_rest_can_be_asked_for(self) -> None:
         epochs = simulate_epochs(
             n_subjects=1, n_trials=4, conditions=["rest", "left"], trial_duration=2, verbose=False

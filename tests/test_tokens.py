@@ -359,6 +359,15 @@ class TestFiles:
         with pytest.raises(IsADirectoryError, match="is a folder"):
             make_tokens().save(tmp_path, overwrite=True)
 
+    @pytest.mark.parametrize("name", ["x.fif", "x-tokens.npz", "x", "x.h5.gz"])
+    def test_an_ending_that_promises_another_format_is_refused(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ValueError, match=rf"{name} does not end in \.h5 or \.hdf5.*'x.*\.h5'"):
+            make_tokens().save(tmp_path / name)
+        assert not any(tmp_path.iterdir())
+        make_tokens().save(tmp_path / "x.HDF5")
+
     @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
     def test_a_killed_save_leaves_the_existing_file(self, tmp_path: Path) -> None:
         path = tmp_path / "tokens.h5"

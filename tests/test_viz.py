@@ -23,7 +23,7 @@ def epochs():
 
 @pytest.fixture(scope="module")
 def reconstruction(epochs):
-    data = epochs.get_data() + 2e-6 * np.random.default_rng(0).standard_normal((4, 32, 800))
+    data = epochs.get_data() + 2e-6 * np.random.default_rng(0).standard_normal((4, 19, 800))
     return mne.EpochsArray(data, epochs.info, verbose=False).drop_channels(["Fp1"])
 
 
@@ -63,7 +63,7 @@ def test_by_default_channels_of_the_reconstruction_are_shown(epochs, reconstruct
 
 
 def test_a_constant_channel_has_no_correlation(epochs):
-    flat = mne.EpochsArray(np.zeros((4, 32, 800)), epochs.info, verbose=False)
+    flat = mne.EpochsArray(np.zeros((4, 19, 800)), epochs.info, verbose=False)
     figure = viz.plot_reconstruction(epochs, flat, channels=["C3"], show=False)
     assert not figure.axes[0].texts
 
@@ -101,9 +101,10 @@ def test_codes_that_do_not_exist_are_named(tokens, change):
         viz.plot_codes(tokens, **change, show=False)
 
 
-def test_the_use_of_codes_is_drawn_in_percent(tokens):
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_use_of_codes_is_drawn_in_percent(tokens, counted):
     usage = code_usage(tokens.codes, tokens.n_codes)
-    figure = viz.plot_code_usage(usage, show=False)
+    figure = viz.plot_code_usage(usage if counted else tokens, show=False)
     for ax, values in zip(figure.axes, (usage.used, usage.normalized_entropy), strict=True):
         drawn = [line.get_ydata() for line in ax.get_lines()]
         np.testing.assert_allclose(drawn, 100 * values)

@@ -96,7 +96,7 @@ def rate_distortion(
     >>> model = NeuroRVQTransformer("neurorvq-eeg-tiny-random", verbose=False).fit(epochs)
     >>> curve = rate_distortion(model, model.tokenize(epochs), epochs)
     >>> curve.bits_per_second.round(), curve.summary()["r"].shape
-    (array([16., 32.]), (2,))
+    (array([17., 33.]), (2,))
     """
     original = signals_of("signals", signals, tokens.ch_names)
     n_levels = tokens.shape[-1]

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from .measures import band_measures, band_weights, channel_measures, window_errors
-from .trials import checked_signals, nanmean
+from .trials import nanmean, paired_signals
 
 #: Frequency bands of the EEG in Hz, lower edge included, upper edge not.
 BANDS: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -111,9 +112,9 @@ class ReconstructionQuality:
 
 
 def reconstruction_quality(
-    original: np.ndarray,
-    reconstruction: np.ndarray,
-    sfreq: float,
+    original: Any,
+    reconstruction: Any,
+    sfreq: float | None = None,
     *,
     bands: Mapping[str, tuple[float, float]] = BANDS,
 ) -> ReconstructionQuality:
@@ -121,10 +122,11 @@ def reconstruction_quality(
 
     Parameters
     ----------
-    original, reconstruction : array, shape (n_trials, n_channels, n_times)
-        The signals, both in the same unit.
-    sfreq : float
-        Sampling rate in Hz.
+    original, reconstruction : Epochs | list of Epochs | array
+        The signals: two Epochs, of which those channels are compared that the reconstruction has,
+        in its order, or two arrays ``(n_trials, n_channels, n_times)`` in the same unit.
+    sfreq : float | None
+        Sampling rate of arrays in Hz; Epochs know theirs.
     bands : dict of str to (float, float)
         Edges of frequency bands in Hz, lower edge included; may be empty.
 
@@ -136,8 +138,10 @@ def reconstruction_quality(
     Raises
     ------
     ValueError
-        If shapes differ, samples are NaN or infinite, or a band has no frequency at this
-        sampling rate and length.
+        If shapes, rates or channels differ, samples are NaN or infinite, or a band has no
+        frequency at this sampling rate and length.
+    TypeError
+        If one holds Epochs and the other an array, or an array comes without its rate.
 
     Notes
     -----
@@ -169,14 +173,17 @@ def reconstruction_quality(
     0.98
     >>> quality.r.shape, quality.bands["alpha"].r.shape
     ((5, 3), (5, 3))
+
+    Epochs are compared as they are:
+
+    >>> from mne_neurorvq import NeuroRVQTransformer
+    >>> from mne_neurorvq.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    >>> model = NeuroRVQTransformer("neurorvq-eeg-tiny-random").fit(epochs)
+    >>> reconstruction_quality(epochs, model.reconstruct(epochs)).r.shape
+    (2, 19)
     """
-    original = checked_signals("original", original)
-    reconstruction = checked_signals("reconstruction", reconstruction)
-    if original.shape != reconstruction.shape:
-        raise ValueError(
-            f"original and reconstruction must have the same shape, got {original.shape} and "
-            f"{reconstruction.shape}"
-        )
+    original, reconstruction, sfreq = paired_signals(original, reconstruction, sfreq)
     n_trials, n_channels, n_times = original.shape
     weights = band_weights(bands, sfreq, n_times)
     whole = {name: np.empty(n_trials) for name in ("z_mse", "nmse")}

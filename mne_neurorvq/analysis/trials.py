@@ -53,9 +53,61 @@ def signals_of(name: str, X: Any, ch_names: Sequence[str] | None = None) -> NDAr
     for part in parts:
         missing = [channel for channel in ch_names or () if channel not in part.ch_names]
         if missing:
-            raise ValueError(f"{name} lacks the channel {missing[0]!r} of the tokens")
+            raise ValueError(f"{name} lacks the channel {missing[0]!r}")
     picks = None if ch_names is None else list(ch_names)
     return checked_signals(name, np.concatenate([part.get_data(picks=picks) for part in parts]))
+
+
+def paired_signals(
+    original: Any, reconstruction: Any, sfreq: float | None
+) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """Signals of trials and of their reconstruction, channel by channel.
+
+    Parameters
+    ----------
+    original, reconstruction : Epochs | list of Epochs | array
+        Trials; of Epochs the channels that the reconstruction has are taken, by name.
+    sfreq : float | None
+        Sampling rate in Hz; Epochs know theirs.
+
+    Returns
+    -------
+    original, reconstruction : ndarray, shape (n_trials, n_channels, n_times)
+        Signals in the same unit.
+    sfreq : float
+        Their sampling rate in Hz.
+
+    Raises
+    ------
+    TypeError
+        If one holds Epochs and the other an array, or an array comes without its rate.
+    ValueError
+        If rates, shapes or channels do not agree, or samples are NaN or infinite.
+    """
+    both = {"original": _epochs_of(original), "reconstruction": _epochs_of(reconstruction)}
+    held = [parts for parts in both.values() if parts is not None]
+    if not held:
+        if sfreq is None:
+            raise TypeError("sfreq is missing: arrays need it, only Epochs know it")
+        pair = [checked_signals("original", original)]
+        pair.append(checked_signals("reconstruction", reconstruction))
+    elif len(held) == 1:
+        name = next(name for name, parts in both.items() if parts is None)
+        raise TypeError(f"{name} is no Epochs, but the other is: pass two Epochs, or two arrays")
+    else:
+        rates = {float(part.info["sfreq"]) for parts in held for part in parts}
+        rates |= set() if sfreq is None else {float(sfreq)}
+        if len(rates) > 1:
+            raise ValueError(f"the sampling rates must agree, got {sorted(rates)} Hz")
+        (sfreq,) = rates
+        names = held[1][0].ch_names
+        pair = [signals_of(name, parts, names) for name, parts in both.items()]
+    if pair[0].shape != pair[1].shape:
+        raise ValueError(
+            f"original and reconstruction must have the same shape, got {pair[0].shape} and "
+            f"{pair[1].shape}"
+        )
+    return pair[0], pair[1], float(sfreq)
 
 
 def with_signals(X: Any, signals: NDArray[np.float64]) -> Any:
@@ -129,9 +181,11 @@ def nanmean(values: NDArray[np.floating], axis: int = -1) -> NDArray[np.floating
 
 def _epochs_of(X: Any) -> list[Any] | None:
     """Epochs as a list, recognised by what they can do: MNE is not needed for arrays."""
-    parts = X if isinstance(X, (list, tuple)) else [X]
+    parts = list(X) if isinstance(X, (list, tuple)) else [X]
+    # A view of Epochs makes Epochs of itself.
+    parts = [part.to_epochs() if hasattr(part, "to_epochs") else part for part in parts]
     known = [hasattr(part, "get_data") and hasattr(part, "events") for part in parts]
-    return list(parts) if len(parts) and all(known) else None
+    return parts if len(parts) and all(known) else None
 
 
 def _filled(epochs: Any, signals: NDArray[np.float64]) -> Any:

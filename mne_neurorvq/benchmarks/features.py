@@ -175,10 +175,10 @@ def representations(
     Examples
     --------
     >>> from mne_neurorvq.datasets import simulate_epochs
-    >>> epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)  # 32 channels
+    >>> epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)  # 19 channels
     >>> features = representations(epochs, "neurorvq-eeg-tiny-random")
     >>> {name: values.shape for name, values in features.items()}
-    {'embedding': (2, 800), 'band power': (2, 5), 'band power per channel': (2, 160)}
+    {'embedding': (2, 800), 'band power': (2, 5), 'band power per channel': (2, 95)}
     """
     model = NeuroRVQTransformer(pretrained, **transformer)
     features = {"embedding": model.fit_transform(epochs)}

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn.utils.parametrize import remove_parametrizations
 
 from .._optional import optional
+from ..estimators.fitting import all_or_nothing
 from ..estimators.inference import resolve_device
 from ..finetuning.net import settle
 from ..signals import Trials, resample
@@ -116,6 +117,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: Any, y: ArrayLike) -> Self:
         """Train the network.
 

@@ -13,6 +13,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..estimators.fitting import all_or_nothing
 from .peer_inputs import microvolts, read_epochs
 
 
@@ -34,6 +35,7 @@ class BandPass(TransformerMixin, BaseEstimator):
         self.l_freq = l_freq
         self.h_freq = h_freq
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the channels."""
         read_epochs(self, X, reset=True)

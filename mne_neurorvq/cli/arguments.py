@@ -86,7 +86,7 @@ def add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> N
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="recordings that MNE reads, or Epochs (-epo.fif)",
+        help="recordings that MNE reads, or Epochs (-epo.fif, .set with trials)",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder")
     parser.add_argument(
@@ -112,9 +112,12 @@ def add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> N
     if embedding:
         parser.add_argument(
             "--pool",
-            choices=("mean", "channel", "time", "none"),
+            choices=("mean", "channel", "time", "none", "keep_channels"),
             default="mean",
-            help="average over channels and patches, channels, patches, or nothing",
+            help=(
+                "average over channels and patches, channels, patches, or nothing; keep_channels "
+                "is another name of time"
+            ),
         )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     _add_model_arguments(parser)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..signals import (
@@ -24,10 +27,11 @@ from ..signals import (
     match_and_interpolate,
     with_sites,
 )
-from ..weights.registry import SystemName
+from ..weights.registry import Kind, SystemName
 from ..weights.systems import SYSTEMS, Config
 from .inference import resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, as_fitted, plan, read_trials
+from .inputs import Inputs, as_fitted, plan, read_trials, warn_of_projectors
+from .persistence import save_estimator
 from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
@@ -73,6 +77,8 @@ class SignalEstimator(BaseEstimator):
         self.config_ = config
         self.ch_names_ = inputs.ch_names
         self.segmentation_ = inputs.segmentation
+        self._fitted_waiting = tuple(trials.waiting)
+        warn_of_projectors(trials, inputs.ch_names)
         return inputs
 
     def _seen(self, X: Any) -> Inputs:
@@ -83,6 +89,7 @@ class SignalEstimator(BaseEstimator):
             read.update(self._splines.sources)
         names = [name for i, name in enumerate(self._fitted_names) if i in read]
         trials = as_fitted(trials, self._fitted_names, names)
+        warn_of_projectors(trials, self.ch_names_, self._fitted_waiting)
         check_amplitude(trials, self.channel_report_, joint=self._joint, told=self._told)
         # What fit saw it has judged; a loaded estimator does not know.
         if not set(trials.bands) <= set(getattr(self, "_fitted_bands", ())):
@@ -137,6 +144,51 @@ class SignalEstimator(BaseEstimator):
             verbose=self.verbose,
             bf16=bf16,
         )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the fitted estimator as a folder of safetensors and JSON.
+
+        Parameters
+        ----------
+        path : str | path-like
+            Folder, made if absent; an estimator in it is replaced.
+
+        Returns
+        -------
+        Path
+            The folder, for :func:`~mne_neurorvq.load_estimator`. It holds the weights of the
+            models that the estimator has used.
+
+        Warns
+        -----
+        UserWarning
+            If there are callbacks, a RandomState or a ``joblib.Memory``, which are not saved.
+        """
+        check_is_fitted(self)
+        return save_estimator(self, path)
+
+    @abstractmethod
+    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Give what holds the weights of the fitted estimator, and how to make it again."""
+
+    @abstractmethod
+    def _parts(self, record: dict[str, Any]) -> dict[Kind, Config]:
+        """Give the configurations of the models that the record tells of."""
+
+    @abstractmethod
+    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
+        """Make the network again, with the weights that ``read`` puts into what holds them."""
+
+    @abstractmethod
+    def _hold(self, model: nn.Module, record: dict[str, Any]) -> None:
+        """Take up the network and what else the record tells of it."""
+
+    def _learned(self) -> dict[str, Any]:
+        """Give what was learned besides channels and weights, as plain data."""
+        return {}
+
+    def _recall(self, learned: dict[str, Any]) -> None:
+        """Take up what :meth:`_learned` gave."""
 
     def _check_signal_parameters(self) -> None:
         if not isinstance(self.pretrained, (str, PathLike)):

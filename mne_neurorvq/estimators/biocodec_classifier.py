@@ -30,7 +30,7 @@ _PATCHES_PER_PASS = {"cpu": 2**14, "cuda": 2**17}
 _MAX_NORM = 1.0
 
 
-class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
+class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
     """Classify trials by their codes: a frozen BioCodec under the published head.
 
     The head embeds the codes of each level, starting from the codebooks, and applies a transformer
@@ -87,7 +87,8 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
         Seed of the head, of dropout and of the order of trials: with the same seed, a fit on a CPU
         gives the same bits. None draws a new one.
     verbose : bool | None
-        Whether to print a line for each epoch and a progress bar.
+        Whether to print a line for each epoch and a progress bar; None shows one bar for the
+        training in a terminal when it takes long.
 
     Attributes
     ----------
@@ -283,7 +284,7 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
                 f"now they are levels={list(levels)} and combine={self.combine!r}: fit again."
             )
 
-    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+    def _saved_net(self) -> tuple[nn.Module, dict[str, Any]]:
         self._check_head()
         return self._with_codec(self.net_.module_), {"n_outputs": len(self.classes_)}
 
@@ -296,15 +297,3 @@ class BioCodecClassifier(ClassTargets, CodecEstimator, TrainedEstimator):
 
     def _with_codec(self, head: nn.Module) -> nn.Module:
         return nn.ModuleDict({"codec": self._codec, "head": head})
-
-    def _learned(self) -> dict[str, Any]:
-        learned = super()._learned() | {"scaling": self._fitted_scaling}
-        if self._fitted_scaling == "fit":
-            learned |= {"centre": self.centre_.tolist(), "scale": self.scale_.tolist()}
-        return learned
-
-    def _recall(self, learned: dict[str, Any]) -> None:
-        super()._recall(learned)
-        self._fitted_scaling = learned["scaling"]
-        if self._fitted_scaling == "fit":
-            self.centre_, self.scale_ = np.array(learned["centre"]), np.array(learned["scale"])

@@ -18,7 +18,7 @@ from .base import check_choice
 from .codec import UNIT, CodecEstimator, decode_series, encode_series
 from .inputs import Inputs
 from .memory import Memory
-from .pooling import Pool
+from .pooling import PoolName
 from .transformer import TokenTransformer
 
 
@@ -42,9 +42,10 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
     combine : "sum" | "concatenate"
         What becomes of the vectors of several levels in an embedding. The sum of all is what the
         decoder gets.
-    pool : "mean" | "channel" | "time" | "none"
+    pool : "mean" | "channel" | "time" | "none" | "keep_channels"
         What embeddings and histograms are averaged over: channels and patches, channels, patches,
-        or nothing. Tokens are not pooled.
+        or nothing. ``"keep_channels"`` is another name of ``"time"``: every channel keeps columns
+        of its own. Tokens are not pooled.
     scaling : "trial" | "fit"
         Whether channels are scaled by median and interquartile range of each trial, or by those
         of all trials given to :meth:`fit`, which is right if these are of one recording.
@@ -127,7 +128,7 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
         levels: Sequence[int] | None = None,
         combine: Literal["sum", "concatenate"] = "sum",
-        pool: Pool = "mean",
+        pool: PoolName = "mean",
         scaling: Literal["trial", "fit"] = "trial",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .foundation import FoundationTransformer
 from .memory import Memory
-from .pooling import Pool
+from .pooling import PoolName
 
 #: What BrainRVQ's estimators load if they are given no name.
 PRETRAINED = "brainrvq-eeg-small"
@@ -74,7 +74,7 @@ class BrainRVQTransformer(FoundationTransformer):
         *,
         revision: str | None = None,
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
-        pool: Pool = "mean",
+        pool: PoolName = "mean",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,

@@ -153,8 +153,6 @@ class CodecEstimator(SignalEstimator):
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn the scale of each channel, unless every trial has its own."""
-        for name in ("centre_", "scale_"):
-            self.__dict__.pop(name, None)
         self._fitted_scaling = self.scaling
         if self.scaling == "trial":
             return inputs
@@ -188,6 +186,18 @@ class CodecEstimator(SignalEstimator):
             return inputs
         assert isinstance(inputs, CodecInputs)
         return replace(inputs, centre=self.centre_, scale=self.scale_)
+
+    def _learned(self) -> dict[str, Any]:
+        learned = super()._learned() | {"scaling": self._fitted_scaling}
+        if self._fitted_scaling == "fit":
+            learned |= {"centre": self.centre_.tolist(), "scale": self.scale_.tolist()}
+        return learned
+
+    def _recall(self, learned: dict[str, Any]) -> None:
+        super()._recall(learned)
+        self._fitted_scaling = learned["scaling"]
+        if self._fitted_scaling == "fit":
+            self.centre_, self.scale_ = np.array(learned["centre"]), np.array(learned["scale"])
 
     def _trials_per_pass(
         self, batch_size: int | str, n_channels: int, n_patches: int, device: torch.device

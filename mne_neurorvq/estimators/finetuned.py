@@ -181,7 +181,7 @@ class FineTunedEstimator(TrainedEstimator):
         if not isinstance(stop, np.bool_):
             check_scalar(stop, "early_stopping", Integral, min_val=0)
 
-    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+    def _saved_net(self) -> tuple[nn.Module, dict[str, Any]]:
         model: WindowModel = self.net_.module_
         return model, {"n_outputs": model.n_outputs, "head": model.head}
 

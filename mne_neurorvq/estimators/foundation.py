@@ -15,7 +15,7 @@ from torch import Tensor
 from ..weights.registry import Kind
 from .inputs import Inputs
 from .memory import Memory
-from .pooling import Pool
+from .pooling import PoolName
 from .transformer import TokenTransformer
 
 
@@ -37,7 +37,7 @@ class FoundationTransformer(TokenTransformer):
         *,
         revision: str | None = None,
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
-        pool: Pool = "mean",
+        pool: PoolName = "mean",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,

@@ -35,6 +35,13 @@ _PATIENCE = 3.0
 _USED: WeakKeyDictionary[nn.Module, tuple[torch.device, int]] = WeakKeyDictionary()
 _MOVING = Condition()
 
+# Whether torch sees a device of a type.
+_ACCELERATORS: dict[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "xpu": torch.xpu.is_available,
+}
+
 _Arrays = tuple[NDArray[np.generic], ...]
 
 
@@ -45,7 +52,8 @@ def resolve_device(device: str) -> torch.device:
     ----------
     device : str
         ``"auto"`` takes CUDA where it is there, otherwise the CPU; ``"accelerate"`` the GPU of
-        this one of several processes, otherwise the CPU; or a torch device.
+        this one of several processes, otherwise the CPU; or a torch device, such as ``"mps"`` on
+        a Mac.
 
     Returns
     -------
@@ -66,12 +74,19 @@ def resolve_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r} is not 'auto' or a torch device.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r}, but torch sees no CUDA device: use device='auto'.")
+    there = _ACCELERATORS.get(chosen.type)
+    if there is not None and not there():
+        raise ValueError(
+            f"device={device!r}, but torch sees no {chosen.type.upper()} device: use device='auto'."
+        )
     try:
         torch.empty(1, device=chosen).cpu()
     except (RuntimeError, NotImplementedError) as error:
-        raise ValueError(f"device={device!r} does not work: {error} Use device='auto'.") from error
+        # The first sentence says it: torch goes on for pages.
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"device={device!r} does not work: {reason}. Use device='auto'."
+        ) from error
     return chosen
 
 
@@ -150,7 +165,7 @@ def run_batches(
     """
     rows = torch.tensor(inputs.rows, device=device)
     passes = Passes(batch_size)
-    with _on(model, device), _progress(len(inputs.trials), verbose) as bar:
+    with _on(model, device), progress(len(inputs.trials), verbose) as bar:
         for segments in inputs.batches(batch_size * _PASSES_PER_READ):
 
             def compute(part: slice, size: int, segments: list[NDArray[Any]] = segments) -> _Arrays:
@@ -267,7 +282,7 @@ def decode_batches(
         with torch.inference_mode():
             return [segment.cpu().numpy() for segment in forward(codes, side, rows)]
 
-    with _on(model, device), _progress(len(tokens), verbose) as bar:
+    with _on(model, device), progress(len(tokens), verbose) as bar:
         for part, segments in Passes(batch_size).over(len(tokens), compute):
             for segment in segments:
                 _check_finite(segment, tokens, part.start)
@@ -321,10 +336,26 @@ def _on(model: nn.Module, device: torch.device) -> Iterator[None]:
                 _MOVING.notify_all()
 
 
-def _progress(n_trials: int, verbose: bool | None) -> tqdm:
+def progress(total: int, verbose: bool | None, unit: str = "trial") -> tqdm:
+    """Make a progress bar.
+
+    Parameters
+    ----------
+    total : int
+        How much there is to do.
+    verbose : bool | None
+        Whether to show it; None shows it in a terminal when the work takes long.
+    unit : str
+        What is counted.
+
+    Returns
+    -------
+    tqdm
+        A bar to enter and update.
+    """
     return tqdm(
-        total=n_trials,
-        unit="trial",
+        total=total,
+        unit=unit,
         delay=0.0 if verbose else _PATIENCE,
         disable=None if verbose is None else not verbose,
     )

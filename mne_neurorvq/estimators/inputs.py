@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +18,6 @@ from .._warnings import warn
 from ..models import BrainRVQConfig, NeuroRVQConfig
 from ..signals import (
     ChannelMatch,
-    EpochsView,
     Segmentation,
     Trials,
     as_trials,
@@ -28,6 +28,7 @@ from ..signals import (
     warn_of_silence,
 )
 from ..signals.names import order_by_name, say_difference, shorten
+from ..signals.sources import is_recorded
 from ..signals.trials import in_order
 from ..weights.systems import Config
 
@@ -211,7 +212,6 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
     )
     if reset and not _is_plain(X):
         estimator.n_features_in_ = len(trials.ch_names)
-        estimator.__dict__.pop("feature_names_in_", None)  # of an earlier fit with a DataFrame
     return trials
 
 
@@ -263,18 +263,41 @@ def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trial
     return trials
 
 
+def warn_of_projectors(trials: Trials, used: Sequence[str], known: Sequence[str] = ()) -> None:
+    """Warn of projectors that are not applied to channels that the model uses.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials.
+    used : sequence of str
+        Channels that the model uses.
+    known : sequence of str
+        Projectors of which there was a warning already.
+
+    Warns
+    -----
+    UserWarning
+        Once, with their names.
+    """
+    waiting = [
+        name
+        for name, channels in trials.waiting.items()
+        if name not in known and not set(channels).isdisjoint(used)
+    ]
+    if waiting:
+        named = shorten([repr(name) for name in waiting], 6)
+        warn(
+            f"X has projectors that are not applied: {named}. "
+            "The model is given the signals as they are; call epochs.apply_proj() before, or "
+            "epochs.del_proj() if that is meant."
+        )
+
+
 def _is_plain(X: Any) -> bool:
     """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
     items = X if isinstance(X, (list, tuple)) else [X]
-    return not any(isinstance(item, tuple) or _is_recorded(item) for item in items)
-
-
-def _is_recorded(item: Any) -> bool:
-    """Whether this is an object of MNE or braindecode, one derived from theirs, or a view."""
-    if isinstance(item, EpochsView):
-        return True
-    packages = {base.__module__.partition(".")[0] for base in type(item).__mro__}
-    return not packages.isdisjoint(("mne", "braindecode"))
+    return not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)
 
 
 def plan(

@@ -13,21 +13,32 @@ from torch import Tensor
 
 from ..weights import CheckpointError
 from ..weights.manifest import read_unchanged
+from .base import SignalEstimator
 from .biocodec_classifier import BioCodecClassifier
+from .biocodec_transformer import BioCodecTransformer
 from .brainrvq_classifier import BrainRVQClassifier
+from .brainrvq_transformer import BrainRVQTransformer
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
+from .neurorvq_transformer import NeuroRVQTransformer
 from .persistence import FORMAT, RECORD, read_weights, restore
-from .trained import TrainedEstimator
 
 # A record is some kilobytes, and longer for long histories and many channels.
 _MAX_RECORD = 200_000_000
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (NeuroRVQClassifier, NeuroRVQRegressor, BioCodecClassifier, BrainRVQClassifier)
+    for kind in (
+        NeuroRVQTransformer,
+        NeuroRVQClassifier,
+        NeuroRVQRegressor,
+        BioCodecTransformer,
+        BioCodecClassifier,
+        BrainRVQTransformer,
+        BrainRVQClassifier,
+    )
 }
 
 
-def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
+def load_estimator(path: str | PathLike[str]) -> SignalEstimator:
     """Load an estimator that its ``save`` wrote.
 
     Parameters
@@ -37,8 +48,8 @@ def load_estimator(path: str | PathLike[str]) -> TrainedEstimator:
 
     Returns
     -------
-    NeuroRVQClassifier | NeuroRVQRegressor | BioCodecClassifier | BrainRVQClassifier
-        The estimator, fitted: it predicts what the saved one did.
+    SignalEstimator
+        The transformer, classifier or regressor, fitted: its outputs are those of the saved one.
 
     Raises
     ------

@@ -77,7 +77,8 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         Seed of the head and of the order of trials: with the same seed, a fit on a CPU gives the
         same bits. None draws a new one.
     verbose : bool | None
-        Whether to print a line for each epoch and a progress bar.
+        Whether to print a line for each epoch and a progress bar; None shows one bar for the
+        training in a terminal when it takes long.
 
     Attributes
     ----------

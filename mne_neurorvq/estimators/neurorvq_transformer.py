@@ -25,9 +25,10 @@ class NeuroRVQTransformer(FoundationTransformer):
     output : "embedding" | "tokens" | "histogram"
         What :meth:`transform` gives: features of the foundation model, codes of the tokenizer,
         or how often each code is used.
-    pool : "mean" | "channel" | "time" | "none"
+    pool : "mean" | "channel" | "time" | "none" | "keep_channels"
         What embeddings and histograms are averaged over: channels and patches, channels, patches,
-        or nothing. Tokens are not pooled.
+        or nothing. ``"keep_channels"`` is another name of ``"time"``: every channel keeps columns
+        of its own. Tokens are not pooled.
     channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
         raise, take each for the nearest free site, or compute free sites from all electrodes by
@@ -76,7 +77,7 @@ class NeuroRVQTransformer(FoundationTransformer):
     The embedding with ``pool="mean"`` is what the authors put their classification head on: the
     outputs of the four temporal scales concatenated, averaged over channels and patches. Its
     width does not depend on the montage. An average over channels says little about *where*
-    something happened: ``pool="time"`` keeps the channels and did better in the trial that
+    something happened: ``pool="keep_channels"`` did better in the trial that
     :doc:`/getting_started` reports, at 64 times the columns.
 
     Examples

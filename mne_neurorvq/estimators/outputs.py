@@ -5,16 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import mne
 import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_scalar
 
-from ..signals import EpochsView, Splines
-from ..signals.bands import stated_band, widest_band
+from ..signals import Trials
+from ..signals.bands import widest_band
 from ..signals.names import order_by_name
+from ..signals.sources import Provenance
 from ..tokens import Tokens
 from ..weights import LoadedModel
 
@@ -30,7 +34,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
 
     Parameters
     ----------
-    tokens : Tokens
+    tokens : object
         What a user wants to decode.
     model : str
         Name or path of the model.
@@ -44,8 +48,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
     ValueError
         If they come from another model, or hold no trial.
     """
-    if not isinstance(tokens, Tokens):
-        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    tokens = _as_tokens(tokens)
     revision, config = loaded.revision, loaded.config
     if (tokens.model, tokens.revision) != (model, revision):
         raise ValueError(
@@ -73,8 +76,35 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
         raise ValueError("tokens hold no trial: there is nothing to decode.")
 
 
+def first_levels(tokens: Tokens, n_levels: int) -> Tokens:
+    """Keep the first levels of the codes.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        Tokens.
+    n_levels : int
+        How many.
+
+    Returns
+    -------
+    Tokens
+        Tokens with so many levels.
+
+    Raises
+    ------
+    TypeError
+        If these are no tokens, or the number is none.
+    ValueError
+        If there are not so many.
+    """
+    most = _as_tokens(tokens).shape[-1]
+    check_scalar(n_levels, "levels", Integral, min_val=1, max_val=most)
+    return replace(tokens, codes=tokens.codes[..., :n_levels])
+
+
 def as_epochs(
-    data: NDArray[np.floating], tokens: Tokens, *, ch_type: str, info: mne.Info | None = None
+    data: NDArray[np.floating], tokens: Tokens, *, ch_type: str, like: Trials | None = None
 ) -> mne.EpochsArray:
     """Put decoded signals back into Epochs.
 
@@ -85,9 +115,10 @@ def as_epochs(
     tokens : Tokens
         Names, times, events and metadata.
     ch_type : str
-        MNE type of the channels when ``info`` is not known.
-    info : mne.Info | None
-        Measurement information of the channels, with their positions.
+        MNE type of the channels where nothing says it.
+    like : Trials | None
+        The trials that the tokens were made of, with positions of the channels and what Epochs
+        remember.
 
     Returns
     -------
@@ -96,8 +127,14 @@ def as_epochs(
     """
     if tokens.left_out:
         logger.info(f"Left out by the model, and so not restored: {', '.join(tokens.left_out)}")
-    if info is None:
+    if like is None or like.info is None:
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
+    else:
+        info = _info_of(like, like.info, tokens.ch_names)
+    provenance = Provenance() if like is None else like.provenance
+    selection = provenance.selection
+    if selection is None or len(set(selection.tolist())) < len(selection):
+        provenance = Provenance(baseline=provenance.baseline)  # MNE holds no trial twice
     events, event_id = tokens.events, None
     if events is not None:
         events = _distinct(events, tokens.n_times)
@@ -111,12 +148,37 @@ def as_epochs(
         metadata=_as_table(tokens.metadata),
         baseline=None,
         proj=False,
+        selection=provenance.selection,
+        drop_log=provenance.drop_log,
         verbose="error",
     )
     if not np.isclose(epochs.tmin, tokens.tmin, rtol=0.0, atol=1e-9):
         # The first sample was between two ticks of the clock, where EpochsArray puts it.
         epochs.shift_time(tokens.tmin, relative=False)
+    # A fact about the original, as after a filter: to subtract it again would change the signals.
+    epochs.baseline = provenance.baseline
+    if provenance.selection is not None and like is not None and hasattr(like.metadata, "iloc"):
+        epochs.metadata.index = like.metadata.index
     return epochs
+
+
+def _as_tokens(tokens: object) -> Tokens:
+    if not isinstance(tokens, Tokens):
+        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    return tokens
+
+
+def _info_of(trials: Trials, info: mne.Info, ch_names: Sequence[str]) -> mne.Info:
+    """Information of some channels, whose projectors are there but not applied."""
+    order, _ = order_by_name(info["ch_names"], ch_names)
+    info = mne.pick_info(info, [place for place in order if place is not None])
+    projectors = deepcopy(info["projs"])
+    for projector in projectors:
+        projector["active"] = False
+    with info._unlock():
+        info["projs"] = projectors
+        info["highpass"], info["lowpass"] = widest_band(trials.bands)
+    return info
 
 
 def _distinct(events: NDArray[Any], n_times: int) -> NDArray[Any]:
@@ -147,44 +209,3 @@ def _as_table(metadata: Any) -> Any:
     except ImportError:
         return metadata
     return pd.DataFrame(metadata)
-
-
-def first_info(X: Any, ch_names: Sequence[str], splines: Splines | None = None) -> mne.Info | None:
-    """Measurement information of some channels of Epochs, and of sites computed from them.
-
-    Parameters
-    ----------
-    X : object
-        Epochs, a view of them, a list of either, or anything else.
-    ch_names : sequence of str
-        Channels to keep, as fit saw them, and sites.
-    splines : Splines | None
-        Which of them are computed, and where they are.
-
-    Returns
-    -------
-    mne.Info | None
-        Of the first Epochs, with the widest band of all; None if X is something else.
-    """
-    items = X if isinstance(X, (list, tuple)) and len(X) else [X]
-    if not isinstance(items[0], (mne.BaseEpochs, EpochsView)):
-        return None
-    first = items[0].info
-    computed = {} if splines is None else dict(zip(splines.sites, splines.positions, strict=True))
-    recorded = [name for name in ch_names if name not in computed]
-    order, _ = order_by_name(first["ch_names"], recorded)
-    picks = [place for place in order if place is not None]
-    if computed:
-        info = mne.create_info(list(ch_names), first["sfreq"], "eeg", verbose="error")
-        montage = mne.channels.make_dig_montage(computed, coord_frame="head")
-        info.set_montage(montage, on_missing="ignore", verbose="error")
-    else:
-        info = mne.pick_info(first, picks)
-    with info._unlock():
-        info["highpass"], info["lowpass"] = widest_band(stated_band(item.info) for item in items)
-        if computed:
-            for key in _KEPT:
-                info[key] = deepcopy(first[key])
-            for name, place in zip(recorded, picks, strict=True):
-                info["chs"][ch_names.index(name)] = first["chs"][place] | {"ch_name": name}
-    return info

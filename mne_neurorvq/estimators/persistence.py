@@ -19,7 +19,6 @@ from torch import Tensor
 
 from .._warnings import warn
 from .._writing import json_text, saving
-from ..finetuning import make_trained_net
 from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
 from ..weights import CheckpointError
 from ..weights.blueprint import check_parts
@@ -31,22 +30,23 @@ from ..weights.saving import state_bytes
 from ..weights.systems import SYSTEMS
 
 if TYPE_CHECKING:
-    from .trained import TrainedEstimator
+    from .base import SignalEstimator
 
 RECORD = "estimator.json"
 # Digits of the weights' hash that their file is named by.
 _SHOWN = 16
 FORMAT = 1
-# What a file cannot hold, and only a further fit would use.
-_UNSAVED = ("callbacks", "random_state")
+# What a file may be unable to hold, and what takes its place: only a further fit, or the time that
+# outputs take, depends on it.
+_UNSAVED = {"callbacks": None, "random_state": None, "memory": "auto"}
 
 
-def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Path:
+def save_estimator(estimator: SignalEstimator, path: str | PathLike[str]) -> Path:
     """Write a fitted estimator as a folder.
 
     Parameters
     ----------
-    estimator : TrainedEstimator
+    estimator : SignalEstimator
         Fitted estimator.
     path : str | path-like
         Folder, made if absent; an estimator in it is replaced.
@@ -59,7 +59,7 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
     Warns
     -----
     UserWarning
-        If a parameter that only matters for a further fit cannot be written.
+        If a parameter that changes no output cannot be written.
 
     Raises
     ------
@@ -82,8 +82,6 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "told": sorted(estimator._told),
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
-        "history": estimator.history_,
-        "n_trainable_parameters": estimator.n_trainable_parameters_,
     }
     plain = json.loads(json.dumps(record, default=_plain))  # raises before a file is written
     content = state_bytes(model)
@@ -110,13 +108,13 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
 
 
 def restore(
-    estimator: TrainedEstimator, record: dict[str, Any], source: str, tensors: Mapping[str, Tensor]
+    estimator: SignalEstimator, record: dict[str, Any], source: str, tensors: Mapping[str, Tensor]
 ) -> None:
     """Make an estimator what it was when it was saved.
 
     Parameters
     ----------
-    estimator : TrainedEstimator
+    estimator : SignalEstimator
         Estimator with the parameters of the record, changed in place.
     record : dict
         What :func:`save_estimator` wrote.
@@ -141,22 +139,19 @@ def restore(
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
     estimator._told = frozenset(record.get("told", ()))  # earlier versions did not write it
+    estimator._fitted_waiting = ()  # whoever loads it is warned anew
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
         estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
-    estimator.n_trainable_parameters_ = record["n_trainable_parameters"]
-    estimator.history_ = record["history"]
     estimator._recall(record["learned"])
     # What the record asks for is compared with what is there before memory is taken for it.
-    quantizer = estimator._kind == "tokenizer"
-    check_parts(estimator.config_, shapes_of(tensors), source, quantizer=quantizer)
+    for kind, config in estimator._parts(record).items():
+        check_parts(config, shapes_of(tensors), source, quantizer=kind == "tokenizer")
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):
             estimator._restored(record, partial(check_fit, tensors=tensors, source=source))
         model = estimator._restored(record, partial(fill, tensors=tensors, source=source))
-    estimator.net_ = make_trained_net(
-        model.eval(), estimator._loss(), estimator.history_, classify=estimator._classify
-    )
+    estimator._hold(model.eval(), record)
 
 
 def read_weights(record: dict[str, Any], folder: Path) -> tuple[str, Mapping[str, Tensor]]:
@@ -201,14 +196,14 @@ def _weights_file(folder: Path, digest: str) -> Path:
     return folder / f"model-{digest[:_SHOWN]}.safetensors"
 
 
-def _plain_parameters(estimator: TrainedEstimator) -> dict[str, Any]:
+def _plain_parameters(estimator: SignalEstimator) -> dict[str, Any]:
     parameters = estimator.get_params(deep=False)
-    for name in _UNSAVED:
+    for name in _UNSAVED.keys() & parameters.keys():
         try:
             json.dumps(parameters[name], default=_plain)
         except TypeError:
             warn(f"{name}={parameters[name]!r} is not saved: give it again before a further fit.")
-            parameters[name] = None
+            parameters[name] = _UNSAVED[name]
     if isinstance(parameters.get("class_weight"), dict):
         # JSON would turn labels into strings.
         parameters["class_weight"] = list(parameters["class_weight"].items())

@@ -10,6 +10,25 @@ from numpy.typing import NDArray
 
 Pool = Literal["mean", "channel", "time", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
+#: What a user may call a pooling: by what is averaged over, or by what is kept.
+PoolName = Literal["mean", "channel", "time", "none", "keep_channels"]
+POOL_NAMES: tuple[PoolName, ...] = get_args(PoolName)
+
+
+def find_pool(name: PoolName) -> Pool:
+    """Find the pooling of a name.
+
+    Parameters
+    ----------
+    name : "mean" | "channel" | "time" | "none" | "keep_channels"
+        What the user calls it.
+
+    Returns
+    -------
+    "mean" | "channel" | "time" | "none"
+        By what is averaged over.
+    """
+    return "time" if name == "keep_channels" else name
 
 
 def pool_embedding(

@@ -34,7 +34,13 @@ def own_randomness(device: torch.device, draws: bool) -> Iterator[None]:
     """
     alone = _ONE_AT_A_TIME if draws else nullcontext()
     with alone, torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
+        # torch forks the generators of CUDA only.
+        state = torch.mps.get_rng_state() if device.type == "mps" else None
+        try:
+            yield
+        finally:
+            if state is not None:
+                torch.mps.set_rng_state(state)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
@@ -69,3 +75,5 @@ def seed_torch(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,8 @@ from sklearn.utils.validation import (
     column_or_1d,
     validate_data,
 )
+
+from .fitting import all_or_nothing
 
 _FLOATS = (np.float64, np.float32)
 
@@ -29,7 +32,8 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
     to the test subjects. It is transductive: a test subject's own unlabelled trials are used.
 
     Without groups this is :class:`sklearn.preprocessing.StandardScaler`: statistics of the
-    training trials serve all.
+    training trials serve all, and a warning says so. scikit-learn hands groups to a step of a
+    pipeline only where they are routed: see the last example.
 
     Attributes
     ----------
@@ -49,8 +53,26 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
     >>> X = np.array([[1.0], [3.0], [10.0], [30.0]])
     >>> GroupStandardScaler().fit_transform(X, groups=["a", "a", "b", "b"]).ravel()
     array([-1.,  1., -1.,  1.])
+
+    Groups reach the scaler within a pipeline, and within cross-validation, in four lines:
+
+    >>> import sklearn
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GroupKFold, cross_validate
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y = np.tile(X, (2, 1)), [0, 1] * 4
+    >>> groups = ["a", "a", "b", "b", "c", "c", "d", "d"]
+    >>> with sklearn.config_context(enable_metadata_routing=True):
+    ...     scaler = GroupStandardScaler()
+    ...     scaler.set_fit_request(groups=True).set_transform_request(groups=True)
+    ...     scores = cross_validate(make_pipeline(scaler, LogisticRegression()), X, y,
+    ...                             cv=GroupKFold(2), params={"groups": groups})
+    GroupStandardScaler()
+    >>> scores["test_score"]
+    array([1., 1.])
     """
 
+    @all_or_nothing
     def fit(self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Compute the statistics that trials without groups need.
 
@@ -67,12 +89,29 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         -------
         GroupStandardScaler
             Itself.
+
+        Warns
+        -----
+        UserWarning
+            If there are no groups.
         """
         X = validate_data(self, X, dtype=_FLOATS)
         check_consistent_length(X, groups)
-        self.scaler_ = StandardScaler().fit(X) if groups is None else None
+        self.scaler_ = None
+        if groups is None:
+            warnings.warn(
+                "GroupStandardScaler was fitted without groups, and so standardises all trials "
+                "together, as StandardScaler does. Pass groups to fit_transform before a "
+                "cross-validation, or route them: set enable_metadata_routing=True, call "
+                "scaler.set_fit_request(groups=True).set_transform_request(groups=True), and pass "
+                "params={'groups': groups} to cross_validate.",
+                UserWarning,
+                stacklevel=3,
+            )
+            self.scaler_ = StandardScaler().fit(X)
         return self
 
+    @all_or_nothing
     def fit_transform(
         self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None
     ) -> NDArray[np.floating]:

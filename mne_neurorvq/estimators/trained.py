@@ -8,8 +8,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +25,7 @@ from ..finetuning import (
     connect,
     history_of,
     make_net,
+    make_trained_net,
     merge_repeats,
     same_seed,
     settle,
@@ -34,11 +33,12 @@ from ..finetuning import (
 )
 from ..weights import load_pretrained
 from ..weights.registry import Kind
+from ..weights.systems import Config
 from .base import SignalEstimator
-from .inference import resolve_device
+from .fitting import all_or_nothing
+from .inference import progress, resolve_device
 from .inputs import Inputs
 from .labelled import Labelled, label
-from .persistence import save_estimator
 from .randomness import draw_seed, own_randomness, seed_torch
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class TrainedEstimator(SignalEstimator):
     #: Whether training draws from torch's own generators, as dropout does.
     _draws: ClassVar[bool] = False
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -65,7 +66,7 @@ class TrainedEstimator(SignalEstimator):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Fine-tune the model; an earlier fit is forgotten.
+        """Fine-tune the model; an earlier fit is forgotten when this one has succeeded.
 
         Parameters
         ----------
@@ -94,7 +95,6 @@ class TrainedEstimator(SignalEstimator):
             If ``finetune="lora"`` and peft is not installed, or ``device="accelerate"`` and
             accelerate is not.
         """
-        self.__dict__.pop("net_", None)  # should this fit fail, its leftovers predict nothing
         self._check_parameters()
         device = resolve_device(self.device)
         processes = connect(device) if self.device == "accelerate" else None
@@ -114,27 +114,6 @@ class TrainedEstimator(SignalEstimator):
             model = self._build(pretrained, inputs, n_outputs, generator)
             self._train(model, inputs, labelled, device, generator, processes)
         return self
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the fitted estimator as a folder of safetensors and JSON.
-
-        Parameters
-        ----------
-        path : str | path-like
-            Folder, made if absent; an estimator in it is replaced.
-
-        Returns
-        -------
-        Path
-            The folder, for :func:`~mne_neurorvq.load_estimator`.
-
-        Warns
-        -----
-        UserWarning
-            If there are callbacks or a RandomState, which are not saved.
-        """
-        check_is_fitted(self, "net_")
-        return save_estimator(self, path)
 
     def _train(
         self,
@@ -165,23 +144,29 @@ class TrainedEstimator(SignalEstimator):
         self.n_trainable_parameters_ = sum(
             p.numel() for p in module.parameters() if p.requires_grad
         )
-        net = make_net(
-            module,
-            self._loss(),
-            self._recipe(device),
-            n_trials=len(training),
-            validation=validation,
-            classify=self._classify,
-            callbacks=self.callbacks or (),
-            device=device,
-            generator=generator,
-            verbose=bool(self.verbose) and (processes is None or processes.is_main_process),
-            kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
-        )
         weights = factors[training] * weights
         # Only their ratios count; very small ones would vanish in single precision.
         weights /= weights.mean()
-        net.fit(WeightedTrials(signals, targets, weights, training), None)
+        recipe = self._recipe(device)
+        speaks = processes is None or processes.is_main_process
+        # Where every epoch has a line and a bar of its own, there is none over all of them.
+        shown = None if self.verbose is None and speaks else False
+        with progress(recipe.n_steps(len(training)), shown, "step") as bar:
+            net = make_net(
+                module,
+                self._loss(),
+                recipe,
+                n_trials=len(training),
+                validation=validation,
+                classify=self._classify,
+                callbacks=self.callbacks or (),
+                device=device,
+                generator=generator,
+                verbose=bool(self.verbose) and speaks,
+                tell=bar.update,
+                kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
+            )
+            net.fit(WeightedTrials(signals, targets, weights, training), None)
         if isinstance(net, SharedNet):
             net = net.leave()
         settle(net)
@@ -277,13 +262,24 @@ class TrainedEstimator(SignalEstimator):
     def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
         """Compute the outputs of the network for batches of trials."""
 
-    @abstractmethod
     def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Give what holds the weights of the fitted estimator, and how to make it again."""
+        model, facts = self._saved_net()
+        return model, facts | {
+            "history": self.history_,
+            "n_trainable_parameters": self.n_trainable_parameters_,
+        }
+
+    def _parts(self, record: dict[str, Any]) -> dict[Kind, Config]:
+        return {self._kind: self.config_}
+
+    def _hold(self, model: nn.Module, record: dict[str, Any]) -> None:
+        self.n_trainable_parameters_ = record["n_trainable_parameters"]
+        self.history_ = record["history"]
+        self.net_ = make_trained_net(model, self._loss(), self.history_, classify=self._classify)
 
     @abstractmethod
-    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
-        """Make the network again, with the weights that ``read`` puts into what holds them."""
+    def _saved_net(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Give what holds the weights, and how to make it again."""
 
     @abstractmethod
     def _loss(self) -> Callable[..., Tensor]:
@@ -298,14 +294,6 @@ class TrainedEstimator(SignalEstimator):
         self, targets: NDArray[Any], training: NDArray[np.intp], weights: NDArray[np.float64]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Derive, from the training trials, what all are to give and a factor of their weight."""
-
-    @abstractmethod
-    def _learned(self) -> dict[str, Any]:
-        """Give what was learned besides the network, as plain data."""
-
-    @abstractmethod
-    def _recall(self, learned: dict[str, Any]) -> None:
-        """Take up what :meth:`_learned` gave."""
 
 
 def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr: float) -> None:

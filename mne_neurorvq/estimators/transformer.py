@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import mne
@@ -19,12 +19,14 @@ from ..tokens import Tokens
 from ..weights import LoadedModel
 from ..weights.registry import Kind
 from ..weights.sharing import shared_pretrained
+from ..weights.systems import SYSTEMS, Config
 from .base import SignalEstimator, check_choice
+from .fitting import all_or_nothing
 from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
 from .memory import Values, check_memory, find_store
-from .outputs import as_epochs, check_origin, first_info
-from .pooling import POOLS, Pool, column_names, pool_embedding, pool_histogram
+from .outputs import as_epochs, check_origin, first_levels
+from .pooling import POOL_NAMES, Pool, column_names, find_pool, pool_embedding, pool_histogram
 from .reuse import compute_once, describe_model
 
 # Parameters that the model, its inputs and the machine tell, or that change no output.
@@ -51,6 +53,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model and choose the channels.
 
@@ -85,6 +88,27 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         self._fitted_model = self._model_name
         return self
 
+    @all_or_nothing
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[Any]:
+        """Fit, and compute what ``output`` names; where either fails, nothing is fitted.
+
+        Parameters
+        ----------
+        X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times) | dataset
+            Trials, as for :meth:`fit`.
+        y : None
+            Ignored.
+        **fit_params : dict
+            Further arguments of :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_columns)
+            As from :meth:`transform`.
+        """
+        transformed: NDArray[Any] = super().fit_transform(X, y, **fit_params)
+        return transformed
+
     def transform(self, X: Any) -> NDArray[Any]:
         """Compute what ``output`` names.
 
@@ -105,12 +129,12 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             If the channels, or the number of columns, are not those of :meth:`fit`.
         """
         inputs = self._inputs(X)
-        patches_matter = self.output == "tokens" or self.pool in ("channel", "none")
+        patches_matter = self.output == "tokens" or find_pool(self.pool) in ("channel", "none")
         if patches_matter and inputs.segmentation.n_patches != self.segmentation_.n_patches:
             raise ValueError(
                 f"X has windows of {inputs.segmentation.n_patches} patches, but fit saw "
                 f"{self.segmentation_.n_patches}: the columns would differ. Use windows of one "
-                "length, or pool='mean' or 'time'."
+                "length, or pool='mean' or 'keep_channels'."
             )
         if self.output == "embedding":
             return self._computed("embedding", inputs)[0]
@@ -119,10 +143,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         if self.output == "tokens":
             return codes.reshape(len(codes), -1).astype(np.int32)
         n_codes = self._model("tokenizer").config.quantizer.n_codes
-        weights = inputs.segmentation.weights
+        weights, pool = inputs.segmentation.weights, find_pool(self.pool)
         return gather(
             (
-                pool_histogram(codes[start : start + _TRIALS], n_codes, weights, self.pool)
+                pool_histogram(codes[start : start + _TRIALS], n_codes, weights, pool)
                 for start in range(0, len(codes), _TRIALS)
             ),
             len(codes),
@@ -138,7 +162,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
 
     def _pooled(self, inputs: Inputs) -> Iterator[Values]:
         for features in self._embed(inputs):
-            yield (pool_embedding(features, inputs.segmentation.weights, self.pool),)
+            yield (pool_embedding(features, inputs.segmentation.weights, find_pool(self.pool)),)
 
     def _determined_by(self, what: str, model: nn.Module, inputs: Inputs) -> str:
         """All that determines outputs besides the signals that the model is given."""
@@ -171,7 +195,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        inputs = self._inputs(X)
+        return self._tokens(self._inputs(X))
+
+    def _tokens(self, inputs: Inputs) -> Tokens:
         codes, side = self._computed("codes", inputs)
         trials, segmentation = inputs.trials, inputs.segmentation
         return Tokens(
@@ -197,13 +223,16 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             left_out=inputs.left_out,
         )
 
-    def detokenize(self, tokens: Tokens) -> mne.EpochsArray:
+    def detokenize(self, tokens: Tokens, levels: int | None = None) -> mne.EpochsArray:
         """Turn tokens back into signals; needs no :meth:`fit`.
 
         Parameters
         ----------
         tokens : Tokens
             Tokens of the same model; of any montage, rate and length.
+        levels : int | None
+            How many levels of the codes to decode, from the first on: the fewer, the coarser.
+            None decodes all.
 
         Returns
         -------
@@ -216,11 +245,13 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         TypeError
             If these are no tokens.
         ValueError
-            If the tokens come from another model, hold no trial, or are decoded to values that
-            are not finite.
+            If the tokens come from another model, hold no trial, have not so many levels, or are
+            decoded to values that are not finite.
         """
         self._check_parameters()
         self._check_model_name()
+        if levels is not None:
+            tokens = first_levels(tokens, levels)
         modality = self._model("tokenizer").config.modality
         return as_epochs(self._decode(tokens), tokens, ch_type=modality)
 
@@ -235,18 +266,22 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         Returns
         -------
         mne.EpochsArray
-            Signals in volts with the channels that the model uses, same times, events and
-            metadata; with ``channels="interpolate"`` also the sites that were computed, at their
-            places on a template head. ``channel_report_`` names the channels left out.
+            Signals in volts with the channels that the model uses, same times, events, metadata,
+            ``selection``, ``drop_log`` and ``baseline``; with ``channels="interpolate"`` also the
+            sites that were computed, at their places on a template head. ``channel_report_`` names
+            the channels left out. Projectors are there, but not as applied: the reconstruction does
+            not satisfy them.
 
         Raises
         ------
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        tokens = self.tokenize(X)
-        info = first_info(X, tokens.ch_names, self._splines)
-        return as_epochs(self._decode(tokens), tokens, ch_type=self.config_.modality, info=info)
+        inputs = self._inputs(X)
+        tokens = self._tokens(inputs)
+        return as_epochs(
+            self._decode(tokens), tokens, ch_type=self.config_.modality, like=inputs.trials
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of :meth:`transform`.
@@ -272,20 +307,61 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             ending = codes
         else:
             ending = [f"{code}_code{i}" for code in codes for i in range(quantizer.n_codes)]
-        pool: Pool = "none" if self.output == "tokens" else self.pool
+        pool: Pool = "none" if self.output == "tokens" else find_pool(self.pool)
         return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
+
+    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+        self._check_fitted_model()
+        modules: dict[str, Any] = {}
+        facts = {}
+        for (*name, kind), loaded in self._models.items():
+            if tuple(name) != self._model_name:
+                continue  # of tokens of another model
+            model: Any = getattr(loaded, kind)
+            # Without the heads of a foundation model, which no output needs.
+            plain = model if kind == "tokenizer" else type(model)(pretrained=model)
+            modules[kind] = plain
+            facts[kind] = {"config": model.config.to_dict(), "revision": loaded.revision}
+        return nn.ModuleDict(modules), {"models": facts}
+
+    def _parts(self, record: dict[str, Any]) -> dict[Kind, Config]:
+        make = SYSTEMS[self._system].config.from_dict
+        return {kind: make(facts["config"]) for kind, facts in record["models"].items()}
+
+    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
+        system = SYSTEMS[self._system]
+        modules: dict[str, Any] = {}
+        for kind, config in self._parts(record).items():
+            make: Any = {"tokenizer": system.tokenizer, "foundation": system.foundation}[kind]
+            modules[kind] = make(config=config)
+        model = nn.ModuleDict(modules)
+        read(model)
+        return model
+
+    def _hold(self, model: nn.Module, record: dict[str, Any]) -> None:
+        self._fitted_model = self._model_name
+        parts: Any = model.children()
+        self._models = {
+            (*self._model_name, kind): LoadedModel(
+                self._model_name[0], part.config, revision=facts["revision"], **{kind: part}
+            )
+            for (kind, facts), part in zip(record["models"].items(), parts, strict=True)
+        }
 
     def _inputs(self, X: Any) -> Inputs:
         """Trials of X, with the channels that fit saw."""
         check_is_fitted(self)
         self._check_parameters()
+        self._check_fitted_model()
+        return self._seen(X)
+
+    def _check_fitted_model(self) -> None:
         if self._model_name != self._fitted_model:
             raise ValueError(
                 f"fit was called with pretrained={self._fitted_model[0]!r}, "
                 f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
                 f"{self._model_name[1]!r}: fit again."
             )
-        return self._seen(X)
 
     @property
     def _model_name(self) -> tuple[str, str | None]:
@@ -306,7 +382,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
     def _check_parameters(self) -> None:
         self._check_signal_parameters()
         check_choice("output", self.output, tuple(self._kinds))
-        check_choice("pool", self.pool, POOLS)
+        check_choice("pool", self.pool, POOL_NAMES)
         check_memory(self.memory)
         if self.output == "histogram" and self.pool == "none":
             raise ValueError(

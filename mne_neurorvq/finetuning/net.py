@@ -216,6 +216,7 @@ def make_net(
     device: torch.device,
     generator: torch.Generator,
     verbose: bool,
+    tell: Callable[[], object] | None = None,
     kind: Callable[..., FineTuningNet] = FineTuningNet,
 ) -> FineTuningNet:
     """Put a recipe into a skorch net.
@@ -242,6 +243,8 @@ def make_net(
         Source of the order of the trials.
     verbose : bool
         Whether to print a line for each epoch, and a progress bar.
+    tell : callable | None
+        Called after each step of training.
     kind : callable
         Builds the net: :class:`FineTuningNet`, or one that several processes train.
 
@@ -271,6 +274,8 @@ def make_net(
         ours.append(("early_stopping", stop))
     if verbose:
         ours.append(("progress", ProgressBar(detect_notebook=False)))
+    if tell is not None:
+        ours.append(("telling", _Telling(tell)))
     return kind(
         module,
         WeightedLoss(loss),
@@ -376,6 +381,20 @@ def settle(net: NeuralNet) -> None:
         if isinstance(callback, LRScheduler):
             callback.lr_scheduler_ = None
     net.optimizer_.state.clear()
+
+
+class _Telling(Callback):
+    """Tells somebody of every step; of a net that is trained it holds nobody any more."""
+
+    def __init__(self, tell: Callable[[], object] | None) -> None:
+        self.tell = tell
+
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        if training and self.tell is not None:
+            self.tell()
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self.tell = None
 
 
 def _watch_accuracy() -> EpochScoring:

@@ -60,10 +60,13 @@ class Recipe:
 
     def factor(self, step: int, n_trials: int) -> float:
         """Share of the learning rate after some steps of training on ``n_trials`` trials."""
-        per_epoch = -(-n_trials // self.batch_size)
-        return schedule_factor(
-            step, round(self.warmup_epochs * per_epoch), self.max_epochs * per_epoch
-        )
+        n_steps = self.n_steps(n_trials)
+        n_warmup = round(self.warmup_epochs * (n_steps // self.max_epochs))
+        return schedule_factor(step, n_warmup, n_steps)
+
+    def n_steps(self, n_trials: int) -> int:
+        """Count the steps of all epochs of training on ``n_trials`` trials."""
+        return self.max_epochs * -(-n_trials // self.batch_size)
 
 
 def learning_rates(names: Sequence[str], lr: float, layer_decay: float) -> dict[str, float]:

@@ -30,6 +30,12 @@ class EpochsView:
         Names of the event codes.
     metadata : DataFrame | None
         One row per trial.
+    selection : ndarray of int, shape (n_trials,)
+        Number of each trial among all events, dropped ones included.
+    drop_log : tuple of tuple of str
+        Why trials were dropped, for each event.
+    baseline : tuple | None
+        Start and end in seconds of the interval of baseline correction.
     """
 
     ndim = 3
@@ -80,6 +86,27 @@ class EpochsView:
             return [metadata[index] for index in self._chosen]
         # Labelled as in Epochs that are indexed.
         return metadata.iloc[self._chosen].set_index(self._epochs.selection[self._chosen])
+
+    @property
+    def selection(self) -> NDArray[np.integer]:
+        """Number of each trial among all events, dropped ones included."""
+        selection: NDArray[np.integer] = self._epochs.selection
+        return selection if self._chosen is None else selection[self._chosen]
+
+    @property
+    def drop_log(self) -> tuple[tuple[str, ...], ...]:
+        """Why trials were dropped, for each event; empty for those that are there."""
+        log: tuple[tuple[str, ...], ...] = self._epochs.drop_log
+        if self._chosen is None:
+            return log
+        kept = set(self.selection.tolist())  # as Epochs do when they are indexed
+        return tuple(why or (() if i in kept else ("IGNORED",)) for i, why in enumerate(log))
+
+    @property
+    def baseline(self) -> tuple[float | None, float | None] | None:
+        """Start and end in seconds of the interval of baseline correction."""
+        baseline: tuple[float | None, float | None] | None = self._epochs.baseline
+        return baseline
 
     def to_epochs(self) -> mne.BaseEpochs:
         """Make Epochs of these trials.

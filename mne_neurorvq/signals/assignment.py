@@ -43,6 +43,13 @@ _BESIDE_TABLE_MM = 20.0
 _COUNTED = re.compile(r"(e|eeg|ch|chan|channel|exgchannel|exg|unicorn)?[-_]?\d+")
 
 
+def named_types(ch_types: Sequence[str], modality: str) -> set[str]:
+    """Types of the channels whose names may match."""
+    # Where nothing is typed as EEG, nobody has said what the channels hold: braindecode makes
+    # "misc" of the channels of an array.
+    return TYPES[modality] if modality in ch_types else TYPES[modality] | {"misc"}
+
+
 @dataclass
 class Assignment:
     """Channels on their way to a model; what is found of them, and the sites that are computed."""
@@ -83,7 +90,9 @@ class Assignment:
         for i, name in enumerate(self.ch_names):
             if name in bads:
                 self.found[i] = ChannelMatch(name, reason=MARKED_BAD)
-            elif self.ch_types is not None and self.ch_types[i] not in TYPES[self.modality]:
+            elif self.ch_types is not None and self.ch_types[i] not in named_types(
+                self.ch_types, self.modality
+            ):
                 reason = wrong_type(self.ch_types[i], self.modality)
                 self.found[i] = ChannelMatch(name, reason=reason)
 

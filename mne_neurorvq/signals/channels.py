@@ -40,7 +40,8 @@ def match_channels(
     ``"RAW_"``, ``"POL "`` (or the modality), and without the name of a reference that all
     channels share (``"-REF"``, ``"-LE"``, ``"-AVG"``, ``"-A1A2"``). The same name comes
     first; only if the vocabulary lacks it, another name of the same site is tried (T3 = T7,
-    T4 = T8, T5 = P7, T6 = P8, M1 = A1, M2 = A2). Bipolar names match bipolar names only (T3-T5 is
+    T4 = T8, T5 = P7, T6 = P8, M1 = A1, M2 = A2). Where no channel has the modality's type, names
+    decide of those of type "misc". Bipolar names match bipolar names only (T3-T5 is
     T7-P7, and C3-A2 is no C3). Labels of an amplifier or of depth electrodes match no name: A1 to
     A32, B1 to B32 and so on, as on BioSemi's large caps, and names numbered from 1 without a gap
     that cannot all be sites (O1 to O8), or that stand beside such or alone (P1 to P10). Of several

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import eq
+from os import PathLike, fspath
 from typing import Any
 
 import mne
@@ -19,6 +20,25 @@ from .names import order_by_name, say_difference
 
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
 _HEAD_FRAME = 4  # FIFFV_COORD_HEAD
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """What Epochs remember of how they came about.
+
+    Parameters
+    ----------
+    selection : array of int, shape (n_trials,) | None
+        Number of each trial among all events, dropped ones included.
+    drop_log : tuple of tuple of str | None
+        Why trials were dropped, for each event; empty for those that are there.
+    baseline : tuple | None
+        Start and end in seconds of the interval of baseline correction.
+    """
+
+    selection: NDArray[np.integer] | None = None
+    drop_log: tuple[tuple[str, ...], ...] | None = None
+    baseline: tuple[float | None, float | None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +61,8 @@ class Block:
         One row per trial.
     read : callable
         ``read(start, stop, picks)`` gives (stop - start, n_picks, n_times) in volts.
+    provenance : Provenance
+        What Epochs remember; nothing for windows of a recording.
     """
 
     info: mne.Info
@@ -51,6 +73,27 @@ class Block:
     event_id: dict[str, int]
     metadata: Any
     read: Reader
+    provenance: Provenance = Provenance()
+
+    def take(self, trials: NDArray[np.integer]) -> Block:
+        """Give some of the trials, in any order."""
+
+        def read(start: int, stop: int, picks: list[int] | None) -> NDArray[Any]:
+            return np.concatenate([self.read(i, i + 1, picks) for i in trials[start:stop].tolist()])
+
+        metadata = self.metadata
+        if isinstance(metadata, list):
+            metadata = [metadata[i] for i in trials]
+        elif metadata is not None:
+            metadata = metadata.iloc[trials]
+        return replace(
+            self,
+            n_trials=len(trials),
+            events=self.events[trials],
+            metadata=metadata,
+            read=read,
+            provenance=Provenance(baseline=self.provenance.baseline),
+        )
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -65,7 +108,7 @@ class Block:
 
 
 def blocks_of(X: Any) -> list[Block] | None:
-    """Take apart Epochs, views of them, braindecode datasets and lists of these.
+    """Take apart Epochs, views of them, datasets of braindecode and lists of these.
 
     Parameters
     ----------
@@ -80,7 +123,7 @@ def blocks_of(X: Any) -> list[Block] | None:
     Raises
     ------
     TypeError
-        If X is another MNE or braindecode object, or a list that mixes kinds.
+        If X is another object of MNE, braindecode or torch, a path, or a list that mixes kinds.
     """
     if isinstance(X, (mne.BaseEpochs, EpochsView)):
         return [_from_view(as_array_like(X))]
@@ -90,15 +133,19 @@ def blocks_of(X: Any) -> list[Block] | None:
             "(mne_neurorvq.preprocess) and cut it into Epochs, for example with "
             "mne.make_fixed_length_epochs(raw, duration=4.0)."
         )
-    if _is_braindecode(X):
-        return _from_braindecode(X)
+    if isinstance(X, (str, PathLike)):
+        raise TypeError(
+            f"X is the path {fspath(X)!r}, not what it holds: read it first, Epochs with "
+            "mne.read_epochs, a recording with mne.io.read_raw, which is then cut into trials, for "
+            "example with mne.make_fixed_length_epochs(raw, duration=4.0)."
+        )
+    if _is_dataset(X):
+        return _from_dataset(X)
     if isinstance(X, (list, tuple)):
         for item in X:
-            if _is_from(item, "mne") and not isinstance(item, mne.BaseEpochs):
-                blocks_of(item)
-        known = [
-            isinstance(item, (mne.BaseEpochs, EpochsView)) or _is_braindecode(item) for item in X
-        ]
+            if isinstance(item, (str, PathLike)) or _is_from(item, "mne"):
+                blocks_of(item)  # raises for what is not to be in a list
+        known = [isinstance(item, EpochsView) or is_recorded(item) for item in X]
         if any(known) and not all(known):
             i = known.index(False)
             raise TypeError(
@@ -108,6 +155,22 @@ def blocks_of(X: Any) -> list[Block] | None:
         if any(known):
             return [block for item in X for block in blocks_of(item) or []]
     return None
+
+
+def is_recorded(item: Any) -> bool:
+    """Whether an object brings its channels: one of MNE, a view, or a dataset.
+
+    Parameters
+    ----------
+    item : object
+        What a user passed, or an item of a list.
+
+    Returns
+    -------
+    bool
+        False for what is, or may become, an array.
+    """
+    return isinstance(item, EpochsView) or _is_from(item, "mne") or _is_dataset(item)
 
 
 def with_same_channels(blocks: Sequence[Block]) -> list[Block]:
@@ -194,6 +257,28 @@ def electrode_positions(info: mne.Info) -> NDArray[np.float64]:
     return positions
 
 
+def waiting_projectors(infos: Sequence[mne.Info]) -> dict[str, tuple[str, ...]]:
+    """Projectors that are not applied, with the channels that they change.
+
+    Parameters
+    ----------
+    infos : sequence of mne.Info
+        Of what is joined.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Channels by the description of the projector.
+    """
+    different = {id(info): info for info in infos}.values()
+    return {
+        str(projector["desc"]): tuple(projector["data"]["col_names"])
+        for info in different
+        for projector in info["projs"]
+        if not projector["active"]
+    }
+
+
 def _from_view(view: EpochsView) -> Block:
     return Block(
         view.info,
@@ -204,21 +289,30 @@ def _from_view(view: EpochsView) -> Block:
         view.event_id,
         view.metadata,
         view.read,
+        Provenance(view.selection, view.drop_log, view.baseline),
     )
 
 
-def _is_braindecode(X: Any) -> bool:
-    return _is_from(X, "braindecode")
+def _is_dataset(X: Any) -> bool:
+    return _is_from(X, "braindecode") or _is_from(X, "torch.utils.data")
 
 
 def _is_from(X: Any, package: str) -> bool:
     """Whether this is an object of a package, or of a class derived from one of its."""
-    return any(base.__module__.partition(".")[0] == package for base in type(X).__mro__)
+    return any(f"{base.__module__}.".startswith(f"{package}.") for base in type(X).__mro__)
 
 
-def _from_braindecode(dataset: Any) -> list[Block]:
+def _from_dataset(dataset: Any) -> list[Block]:
     if hasattr(dataset, "datasets"):
-        return [block for part in dataset.datasets for block in _from_braindecode(part)]
+        return [block for part in dataset.datasets for block in _from_dataset(part)]
+    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        return _from_subset(dataset)
+    if not _is_from(dataset, "braindecode"):
+        raise TypeError(
+            f"X is, or holds, a {type(dataset).__name__} of torch, which does not say what its "
+            "channels are: pass Epochs, a dataset of braindecode, or the array with ch_names= and "
+            "sfreq=."
+        )
     if not hasattr(dataset, "crop_inds"):
         raise TypeError(
             f"X is braindecode's {type(dataset).__name__}, which is not cut into windows: use "
@@ -232,6 +326,23 @@ def _from_braindecode(dataset: Any) -> list[Block]:
     if hasattr(dataset, "windows"):
         return [_from_view(as_array_like(dataset.windows))]
     return [_from_windowed_raw(dataset)]
+
+
+def _from_subset(subset: Any) -> list[Block]:
+    """Windows that torch's Subset or random_split chose, in their order."""
+    blocks = _from_dataset(subset.dataset)
+    starts = np.cumsum([0, *(block.n_trials for block in blocks)])
+    if starts[-1] != len(subset.dataset):
+        raise ValueError(
+            f"X is a Subset of {len(subset.dataset)} windows, of which MNE drops all but "
+            f"{starts[-1]}: call drop_bad() on the Epochs before they are split."
+        )
+    chosen = np.arange(starts[-1])[np.asarray(subset.indices, dtype=int)]
+    owners = np.searchsorted(starts, chosen, side="right") - 1
+    runs = np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(owners)) + 1)
+    if not len(chosen):
+        return [blocks[0].take(chosen)]
+    return [blocks[owners[run[0]]].take(chosen[run] - starts[owners[run[0]]]) for run in runs]
 
 
 def _from_windowed_raw(dataset: Any) -> Block:

@@ -172,10 +172,19 @@ def with_sites(trials: Trials, splines: Splines | None) -> Trials:
     """
     if splines is None:
         return trials
-    types = trials.ch_types
-    positions = trials.positions
+    types, positions, info = trials.ch_types, trials.positions, trials.info
+    if info is not None:
+        sites = mne.create_info(list(splines.sites), trials.sfreq, "eeg", verbose="error")
+        places = dict(zip(splines.sites, splines.positions, strict=True))
+        montage = mne.channels.make_dig_montage(places, coord_frame="head")
+        sites.set_montage(montage, on_missing="ignore", verbose="error")
+        info = info.copy()
+        with info._unlock():
+            info["chs"] += sites["chs"]
+            info._update_redundant()
     return replace(
         trials,
+        info=info,
         ch_names=(*trials.ch_names, *splines.sites),
         ch_types=None if types is None else (*types, *("eeg" for _ in splines.sites)),
         positions=None if positions is None else np.vstack([positions, splines.positions]),

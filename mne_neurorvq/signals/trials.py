@@ -4,17 +4,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import mne
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import as_array, check_real, check_shape
 from .bands import stated_band, widest_band
-from .sources import Block, Reader, blocks_of, electrode_positions, read_picked, with_same_channels
+from .sources import (
+    Block,
+    Provenance,
+    Reader,
+    blocks_of,
+    electrode_positions,
+    read_picked,
+    waiting_projectors,
+    with_same_channels,
+)
 from .units import LARGEST_UV, UNITLESS, check_unit, too_large, unit_factor
 
 
@@ -57,6 +68,12 @@ class Trials:
         ``reader(start, stop, picks)``, used by :meth:`read`.
     starts : tuple of int
         The first trial of each item, where X was a list of Epochs or a dataset of several.
+    info : mne.Info | None
+        Measurement information, that of the first of several; None for arrays.
+    provenance : Provenance
+        What Epochs remember of how they came about, as far as several of them agree.
+    waiting : dict of str to tuple of str
+        Projectors that are not applied, with the channels that they change.
 
     Examples
     --------
@@ -84,6 +101,9 @@ class Trials:
     n_trials: int
     reader: Reader = field(repr=False)
     starts: tuple[int, ...] = (0,)
+    info: mne.Info | None = field(default=None, repr=False)
+    provenance: Provenance = field(default=Provenance(), repr=False)
+    waiting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.n_trials
@@ -192,9 +212,10 @@ def in_order(trials: Trials, order: Sequence[int]) -> Trials:
     """
     if list(order) == list(range(len(trials.ch_names))):
         return trials
-    types, positions = trials.ch_types, trials.positions
+    types, positions, info = trials.ch_types, trials.positions, trials.info
     return replace(
         trials,
+        info=None if info is None else mne.pick_info(info, list(order)),
         ch_names=tuple(trials.ch_names[i] for i in order),
         ch_types=None if types is None else tuple(types[i] for i in order),
         positions=None if positions is None else positions[list(order)],
@@ -226,6 +247,7 @@ def as_trials(
         - braindecode's ``WindowsDataset``, ``EEGWindowsDataset`` or a ``BaseConcatDataset`` of
           them. They hold MNE objects, so they are in volts: leave out a preprocessing step that
           multiplies by 1e6.
+        - torch's ``Subset`` of such a dataset, which ``random_split`` makes, and ``ConcatDataset``.
         - A list of braindecode's ``(X, y, indices)``, as scikit-learn makes when it splits such a
           dataset; it has lost names, rate and unit and is treated as an array.
     ch_names : sequence of str | None
@@ -247,10 +269,11 @@ def as_trials(
     Raises
     ------
     TypeError
-        If X is of another kind: a Raw, a sparse matrix, a mixed list.
+        If X is of another kind: a Raw, a path, a sparse matrix, a mixed list.
     ValueError
-        If there are no trials, channels or samples; if an array has no names or rate, or has
-        complex or non-numeric values; if the Epochs of a list do not belong together.
+        If there are no trials (because all were rejected, for example), channels or samples; if
+        an array has no names or rate, or has complex or non-numeric values; if the Epochs of a
+        list do not belong together.
 
     Examples
     --------
@@ -285,6 +308,8 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
     info = blocks[0].info
     starts = np.cumsum([0, *(block.n_trials for block in blocks)])
     n_trials = int(starts[-1])
+    if n_trials == 0:
+        _check_rejection(blocks)
     check_shape((n_trials, len(info["ch_names"]), blocks[0].n_times))
     every_bad = [name for block in blocks for name in block.info["bads"]]
     return Trials(
@@ -303,7 +328,25 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
         n_trials=n_trials,
         reader=partial(_read_blocks, blocks, starts.tolist()),
         starts=tuple(starts[:-1].tolist()),
+        info=info,
+        provenance=_join_provenance(blocks),
+        waiting=waiting_projectors([block.info for block in blocks]),
     )
+
+
+def _check_rejection(blocks: Sequence[Block]) -> None:
+    """Raise if there are no trials because all of them were rejected."""
+    logs = [why for block in blocks for why in block.provenance.drop_log or ()]
+    rejected = [why for why in logs if set(why) - {"IGNORED"}]
+    if rejected:
+        counts = Counter(reason for why in rejected for reason in why)
+        reasons = ", ".join(f"{reason} {count} times" for reason, count in counts.most_common(5))
+        more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+        raise ValueError(
+            f"X has no trials left: all {len(rejected)} were rejected (drop_log: {reasons}{more}). "
+            "Change what rejects them (reject=, flat=, annotations that begin with BAD), or repair "
+            "the channels that are named; epochs.plot_drop_log() shows all reasons."
+        )
 
 
 def _read_blocks(
@@ -346,6 +389,14 @@ def _join_metadata(blocks: Sequence[Block]) -> Any:
         for block in blocks
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def _join_provenance(blocks: Sequence[Block]) -> Provenance:
+    first = blocks[0].provenance
+    if len(blocks) == 1:
+        return first
+    same = all(block.provenance.baseline == first.baseline for block in blocks)
+    return Provenance(baseline=first.baseline if same else None)
 
 
 def _from_array(

@@ -40,6 +40,8 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # with which every HDF5 file of ours begins
 # A header may unpack to so many bytes, and to so many for each byte of the file: names and metadata
 # of trials repeat themselves, but every trial has codes of its own.
 _HEADER, _HEADER_PER_BYTE = 2**22, 32
+# Another ending would promise another format.
+_ENDINGS = (".h5", ".hdf5")
 
 # A multiple of 8, so that every block of codes ends on a byte; bounds the memory of packing.
 _BLOCK = 2**18
@@ -82,6 +84,11 @@ def write(
     if path.is_dir():
         raise IsADirectoryError(
             f"{path} is a folder: name a file, for example {path / 'tokens.h5'}"
+        )
+    if path.suffix.lower() not in _ENDINGS:
+        raise ValueError(
+            f"{path} does not end in {' or '.join(_ENDINGS)}: tokens are saved as HDF5, whatever "
+            f"the name says. Name it {path.with_suffix(_ENDINGS[0]).name!r}"
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(

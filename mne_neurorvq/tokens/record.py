@@ -305,7 +305,7 @@ class Tokens:
         Parameters
         ----------
         path : str | pathlib.Path
-            The file, by convention ending in ``.h5``.
+            The file, ending in ``.h5`` or ``.hdf5``.
         overwrite : bool
             Whether to replace an existing file.
 
@@ -313,6 +313,8 @@ class Tokens:
         ------
         FileExistsError
             If the file exists and ``overwrite`` is false.
+        ValueError
+            If the file has another ending.
         TypeError
             If metadata hold something else than text, integers, floats and booleans; nothing is
             written then.

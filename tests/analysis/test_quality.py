@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import mne
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from mne_neurorvq import as_array_like
 from mne_neurorvq.analysis import BANDS, reconstruction_quality
 
 SFREQ = 200.0
@@ -217,5 +220,46 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             reconstruction_quality(*signals(n_times=n_times), sfreq, bands=bands)
 
+    def test_arrays_need_their_rate(self) -> None:
+        with pytest.raises(TypeError, match="sfreq is missing"):
+            reconstruction_quality(*signals())
+
     def test_no_bands_are_allowed(self) -> None:
         assert reconstruction_quality(*signals(), SFREQ, bands={}).bands == {}
+
+
+@pytest.fixture
+def pair() -> tuple[mne.EpochsArray, mne.EpochsArray]:
+    """Epochs of three channels, and those of two of them in another order."""
+    info = mne.create_info(["C3", "EOG", "C4"], SFREQ, ["eeg", "eog", "eeg"])
+    original, reconstruction = (mne.EpochsArray(x, info, verbose="error") for x in signals())
+    return original, reconstruction.pick(["C4", "C3"])
+
+
+class TestEpochs:
+    """Epochs are compared as they are."""
+
+    def test_channels_are_found_by_their_names(self, pair: tuple[Any, Any]) -> None:
+        original, reconstruction = pair
+        quality = reconstruction_quality(original, reconstruction)
+        expected = reconstruction_quality(
+            original.get_data()[:, [2, 0]], reconstruction.get_data(), SFREQ
+        )
+        assert_allclose(quality.r, expected.r)
+        assert_allclose(quality.nmse, expected.nmse)
+        for same in (as_array_like(original), [original[:2], original[2:]]):
+            again = reconstruction_quality(same, reconstruction)
+            assert again.summary() == quality.summary()
+
+    def test_what_does_not_belong_together_raises(self, pair: tuple[Any, Any]) -> None:
+        original, reconstruction = pair
+        with pytest.raises(ValueError, match="original lacks the channel 'C3'"):
+            reconstruction_quality(original.copy().pick(["C4"]), reconstruction)
+        with pytest.raises(ValueError, match=r"rates must agree, got \[100.0, 200.0\] Hz"):
+            reconstruction_quality(original.copy().resample(100.0), reconstruction)
+        with pytest.raises(ValueError, match=r"rates must agree, got \[160.0, 200.0\] Hz"):
+            reconstruction_quality(original, reconstruction, 160.0)
+        with pytest.raises(ValueError, match="same shape"):
+            reconstruction_quality(original[:3], reconstruction)
+        with pytest.raises(TypeError, match="reconstruction is no Epochs, but the other is"):
+            reconstruction_quality(original, reconstruction.get_data())

@@ -257,17 +257,6 @@ def test_weights_that_the_last_step_spoilt_are_noticed(X, y):
         spoilt.fit(X, y)
 
 
-def test_a_refit_that_fails_leaves_no_classifier_of_two_halves(make_epochs):
-    first = make_epochs(n_times=200, sfreq=200.0, ch_names=("C3", "C4"))
-    second = make_epochs(n_times=200, sfreq=200.0, ch_names=("Pz", "Cz"))
-    fitted = make().fit(first, [0, 1] * 3)
-    with pytest.raises(ValueError, match="one class only"):
-        fitted.fit(second, [0] * 6)
-    for trials in (first, second):
-        with pytest.raises(NotFittedError):
-            fitted.predict(trials)
-
-
 def test_a_parameter_spoilt_after_fit_is_noticed(X, y):
     fitted = make().fit(X, y)
     for parameter, value in (("precision", "fp16"), ("head", "max"), ("device", "gpu")):

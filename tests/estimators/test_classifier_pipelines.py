@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import inspect
+import io
+import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -261,6 +264,24 @@ def test_a_progress_bar_is_drawn(study, capsys):
     make(max_epochs=1).fit(epochs, y)
     silent = capsys.readouterr()
     assert silent.out == silent.err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("verbose", "shown"), [(None, True), (False, False)])
+def test_a_long_training_shows_a_bar_in_a_terminal(study, monkeypatch, verbose, shown):
+    epochs, y, _ = study
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("mne_neurorvq.estimators.inference._PATIENCE", 1e-9)
+    fitted = make(verbose=verbose, max_epochs=3, finetune="full", batch_size=4).fit(epochs, y)
+    n_steps = 3 * -(-len(y) // 4)
+    assert (f"{n_steps}/{n_steps}" in terminal.getvalue()) is shown
+    assert ("step" in terminal.getvalue()) is shown
+    assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(epochs), fitted.predict(epochs))
 
 
 def test_verbose_prints_a_line_for_each_epoch(study, capsys):

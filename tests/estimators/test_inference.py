@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
 from mne_neurorvq.estimators.inference import _on, resolve_batch_size, resolve_device
+from mne_neurorvq.estimators.randomness import own_randomness, seed_torch
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "C4", "Pz"]
@@ -185,6 +186,23 @@ def test_a_device_that_is_not_there_is_an_error():
     with pytest.raises(ValueError, match=r"device='cuda'.*no CUDA device: use device='auto'"):
         make(device="cuda").fit(X)
     assert resolve_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is such a device")
+def test_apples_device_is_missed_in_one_sentence():
+    expected = r"device='mps', but torch sees no MPS device: use device='auto'\."
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        make(device="mps").fit(X)
+
+
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs an Apple GPU")
+def test_apples_device_gives_nearly_the_same_numbers():
+    fitted = make(device="mps").fit(X)
+    assert_allclose(fitted.transform(X), make(device="cpu").fit_transform(X), atol=1e-3)
+    before = torch.mps.get_rng_state()
+    with own_randomness(torch.device("mps"), draws=True):
+        seed_torch(0, torch.device("mps"))
+    assert torch.equal(torch.mps.get_rng_state(), before)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -8,7 +8,9 @@ import random
 import threading
 import tracemalloc
 import warnings
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -24,6 +26,7 @@ from mne_neurorvq import (
     BrainRVQTransformer,
     NeuroRVQClassifier,
     NeuroRVQTransformer,
+    as_array_like,
     preprocess,
 )
 from mne_neurorvq.datasets import simulate_epochs
@@ -498,8 +501,71 @@ def test_epochs_with_projections_and_baseline_are_read_as_mne_reads_them(proj):
         raw, events, tmin=-0.5, tmax=1.0, baseline=(None, 0), proj=proj, verbose="error"
     )
     X = 1e6 * lazy.copy().load_data().get_data()
-    found = NeuroRVQTransformer(TINY).fit_transform(lazy)
+    waits = proj is not True
+    with pytest.warns(UserWarning, match="not applied") if waits else nullcontext():
+        found = NeuroRVQTransformer(TINY).fit_transform(lazy)
     assert_allclose(found, array_transformer(sfreq=200.0).fit_transform(X), atol=1e-5)
+
+
+def referenced(epochs):
+    return epochs.copy().set_eeg_reference("average", projection=True, verbose="error")
+
+
+def test_projectors_that_wait_are_named_once(epochs):
+    waiting = referenced(epochs)
+    with pytest.warns(UserWarning, match=r"'Average EEG reference'.*apply_proj\(\)") as caught:
+        NeuroRVQTransformer(TINY).fit_transform(waiting)
+    assert len(caught) == 1
+    applied = waiting.copy().apply_proj(verbose="error")
+    fitted = NeuroRVQTransformer(TINY).fit(applied)
+    with pytest.warns(UserWarning, match="not applied"):
+        fitted.transform([applied[:2], waiting[2:]])
+
+
+def test_projectors_of_other_channels_may_wait(make_epochs):
+    mixed = make_epochs(ch_names=("C3", "EMG1", "EMG2"), ch_types=["eeg", "emg", "emg"])
+    parts = {"row_names": None, "col_names": ["EMG1", "EMG2"], "nrow": 1, "ncol": 2}
+    vector = mne.Projection(
+        active=False, data=dict(parts, data=np.ones((1, 2))), desc="of the arm", kind=1
+    )
+    mixed.add_proj(vector, verbose="error")
+    with pytest.warns(UserWarning, match="2 of 3 channels are left out") as caught:
+        NeuroRVQTransformer(TINY).fit(mixed)
+    assert len(caught) == 1
+
+
+def test_trials_that_were_all_rejected_are_said_to_be(epochs):
+    rejected = epochs.copy().drop_bad({"eeg": 1e-9}, verbose="error")
+    for X in (rejected, [rejected], as_array_like(rejected)):
+        with pytest.raises(ValueError, match=r"all 6 were rejected \(drop_log: C3 6 times"):
+            NeuroRVQTransformer(TINY).fit(X)
+    with pytest.raises(ValueError, match="0 sample"):
+        NeuroRVQTransformer(TINY).fit(epochs[:0])
+
+
+@pytest.mark.parametrize("wrap", [str, Path, lambda name: [name], lambda name: [Path(name)]])
+def test_a_path_is_told_to_be_read_first(wrap):
+    with pytest.raises(TypeError, match=r"path 'some-epo\.fif'.*mne\.read_epochs"):
+        NeuroRVQTransformer(TINY).fit(wrap("some-epo.fif"))
+
+
+def test_the_arrays_of_braindecode_are_matched_by_name(epochs, expected):
+    datasets = pytest.importorskip("braindecode.datasets", reason="needs the extra braindecode")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # braindecode's own
+        given = datasets.create_from_X_y(
+            epochs.get_data(copy=True),
+            [0, 1] * 3,
+            drop_last_window=False,
+            sfreq=epochs.info["sfreq"],
+            ch_names=epochs.ch_names,
+        )
+    assert set(given.datasets[0].raw.get_channel_types()) == {"misc"}
+    check_same(NeuroRVQTransformer(TINY), given, expected)
+    split = torch.utils.data.random_split(given, [4, 2], torch.Generator().manual_seed(0))
+    fitted = NeuroRVQTransformer(TINY).fit(given)
+    for part in split:
+        assert_array_equal(fitted.transform(part), fitted.transform(given)[part.indices])
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])

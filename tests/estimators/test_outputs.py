@@ -7,12 +7,19 @@ from dataclasses import replace
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_neurorvq import BioCodecTransformer, BrainRVQTransformer, NeuroRVQTransformer, Tokens
+from mne_neurorvq import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQTransformer,
+    Tokens,
+    as_array_like,
+)
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -142,6 +149,60 @@ def test_channels_left_out_of_the_model_are_missing_and_named(make_epochs):
     assert_allclose(restored.info["chs"][0]["loc"][:3], mixed.info["chs"][2]["loc"][:3])
     assert tokens.ch_names == ("C4",)
     assert tokens.left_out == ("C3", "STI", "E77")
+
+
+def rejected(**settings):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(["C3", "C4"], 200.0, "eeg")
+    raw = mne.io.RawArray(2e-5 * rng.standard_normal((2, 6000)), info, verbose="error")
+    events = np.column_stack([np.arange(500, 5000, 500), np.zeros(9, int), [1, 2, 1] * 3])
+    epochs = mne.Epochs(
+        raw,
+        events,
+        tmin=-0.5,
+        tmax=1.0,
+        baseline=(None, 0),
+        metadata=pd.DataFrame({"answer": 10 * np.arange(9)}),
+        preload=True,
+        verbose="error",
+        **settings,
+    )
+    return epochs.drop([1, 4], reason="blink", verbose="error")
+
+
+@pytest.mark.parametrize("view", [lambda e: e, as_array_like, lambda e: [e]])
+def test_reconstruct_keeps_what_rejection_left(view, tmp_path):
+    epochs = rejected()
+    restored = fit(epochs).reconstruct(view(epochs))
+    assert_array_equal(restored.selection, [0, 2, 3, 5, 6, 7, 8])
+    assert restored.drop_log == epochs.drop_log
+    assert restored.metadata.equals(epochs.metadata)
+    assert restored.baseline == epochs.baseline
+    assert_array_equal(restored.events, epochs.events)
+    restored.metadata = None  # MNE reads it with pandas calls that newer versions warn of
+    restored.save(tmp_path / "some-epo.fif", verbose="error")
+    again = mne.read_epochs(tmp_path / "some-epo.fif", verbose="error")
+    assert_array_equal(again.selection, restored.selection)
+    assert again.drop_log == restored.drop_log
+
+
+def test_some_trials_of_a_view_keep_their_numbers():
+    epochs = rejected()
+    restored = fit(epochs).reconstruct(as_array_like(epochs)[[3, 0]])
+    chosen = epochs[[3, 0]]
+    assert_array_equal(restored.selection, chosen.selection)
+    assert restored.drop_log == chosen.drop_log
+    assert restored.metadata.equals(chosen.metadata)
+
+
+def test_no_projector_is_called_applied_that_the_reconstruction_does_not_satisfy():
+    epochs = rejected().set_eeg_reference("average", projection=True, verbose="error")
+    applied = epochs.copy().apply_proj(verbose="error")
+    restored = fit(applied).reconstruct(applied)
+    assert [projector["active"] for projector in restored.info["projs"]] == [False]
+    assert applied.info["projs"][0]["active"]
+    means = restored.copy().apply_proj(verbose="error").get_data().mean(axis=1)
+    assert_allclose(means, 0, atol=1e-12)
 
 
 def test_events_that_share_samples_are_told_apart_in_order(make_epochs):
@@ -290,3 +351,28 @@ def test_tokens_of_other_weights_under_the_same_name_are_refused(epochs):
     np.testing.assert_array_equal(
         fitted.detokenize(unknown).get_data(), fitted.detokenize(tokens).get_data()
     )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NeuroRVQTransformer(TINY),
+        BrainRVQTransformer("brainrvq-eeg-tiny-random"),
+        BioCodecTransformer("biocodec-eeg-tiny-random"),
+    ],
+    ids=["neurorvq", "brainrvq", "biocodec"],
+)
+def test_the_first_levels_alone_are_decoded(epochs, model):
+    tokens = model.fit(epochs).tokenize(epochs)
+    n_levels = tokens.shape[-1]
+    whole = model.detokenize(tokens).get_data()
+    assert_array_equal(model.detokenize(tokens, levels=n_levels).get_data(), whole)
+    coarse = model.detokenize(tokens, levels=1).get_data()
+    first = replace(tokens, codes=tokens.codes[..., :1])
+    assert_array_equal(coarse, model.detokenize(first).get_data())
+    assert not np.array_equal(coarse, whole)
+    for wrong in (0, n_levels + 1):
+        with pytest.raises(ValueError, match=f"levels == {wrong}"):
+            model.detokenize(tokens, levels=wrong)
+    with pytest.raises(TypeError, match="levels must be"):
+        model.detokenize(tokens, levels=[0])

@@ -11,6 +11,7 @@ import warnings
 from hashlib import sha256
 from pathlib import Path
 
+import joblib
 import mne
 import numpy as np
 import pandas as pd
@@ -18,10 +19,18 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, EpochScoring, ProgressBar
 
-from mne_neurorvq import NeuroRVQClassifier, NeuroRVQRegressor, load_estimator
+from mne_neurorvq import (
+    BioCodecTransformer,
+    BrainRVQTransformer,
+    NeuroRVQClassifier,
+    NeuroRVQRegressor,
+    NeuroRVQTransformer,
+    load_estimator,
+)
 from mne_neurorvq.models import NeuroRVQ
 from mne_neurorvq.weights import save_pretrained
 
@@ -476,3 +485,70 @@ def test_what_a_callback_records_is_plain_in_history_and_saved(X, y, tmp_path):
     with pytest.warns(UserWarning, match="callbacks"):
         folder = fitted.save(tmp_path / "saved")
     assert load_estimator(folder).history_ == fitted.history_
+
+
+TRANSFORMERS = [
+    NeuroRVQTransformer(TINY, pool="keep_channels"),
+    NeuroRVQTransformer(TINY, output="tokens", channels="strict"),
+    BrainRVQTransformer("brainrvq-eeg-tiny-random", output="histogram"),
+    BrainRVQTransformer("brainrvq-eeg-tiny-random"),
+    BioCodecTransformer("biocodec-eeg-tiny-random", scaling="fit", levels=[0, 2]),
+    BioCodecTransformer("biocodec-eeg-tiny-random", output="tokens"),
+]
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=repr)
+def test_a_saved_transformer_gives_the_same_bits(transformer, make_epochs, tmp_path):
+    epochs = make_epochs(n_times=330, sfreq=160.0)
+    fitted = clone(transformer).set_params(memory=None).fit(epochs)
+    loaded = load_estimator(fitted.save(tmp_path / "saved"))
+    assert type(loaded) is type(fitted)
+    assert loaded.get_params() == fitted.get_params()
+    assert_array_equal(loaded.transform(epochs), fitted.transform(epochs))
+    assert_array_equal(loaded.get_feature_names_out(), fitted.get_feature_names_out())
+    assert loaded.channel_report_ == fitted.channel_report_
+    assert loaded.tokenize(epochs) == fitted.tokenize(epochs)
+    assert_array_equal(loaded.reconstruct(epochs).get_data(), fitted.reconstruct(epochs).get_data())
+    again = load_estimator(loaded.save(tmp_path / "again"))
+    assert_array_equal(again.transform(epochs), fitted.transform(epochs))
+    with pytest.raises(ValueError, match="fit saw"):
+        loaded.transform(epochs.copy().pick(["C3", "Cz"]))
+
+
+def test_a_saved_transformer_brings_the_models_that_it_has_used(epochs, tiny, tmp_path):
+    model = save_pretrained(tmp_path / "model", tiny.tokenizer, tiny.foundation, dtype="float32")
+    fitted = NeuroRVQTransformer(str(model), memory=None).fit(epochs)
+    tokens, embedding = fitted.tokenize(epochs), fitted.transform(epochs)
+    folder = fitted.save(tmp_path / "saved")
+    shutil.rmtree(model)
+    loaded = load_estimator(folder)
+    assert loaded.tokenize(epochs) == tokens
+    assert_array_equal(loaded.transform(epochs), embedding)
+    assert_array_equal(pickle.loads(pickle.dumps(loaded)).transform(epochs), embedding)
+    assert sorted(file.suffix for file in folder.iterdir()) == [".json", ".safetensors"]
+
+
+def test_a_transformer_without_a_fit_or_with_another_model_is_not_saved(epochs, tmp_path):
+    with pytest.raises(NotFittedError):
+        NeuroRVQTransformer(TINY).save(tmp_path)
+    fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    with pytest.raises(ValueError, match="fit again"):
+        fitted.set_params(pretrained="neurorvq-eeg-small").save(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_memory_object_is_left_out_with_a_warning(epochs, tmp_path):
+    memory = joblib.Memory(str(tmp_path / "kept"), verbose=0)
+    fitted = NeuroRVQTransformer(TINY, memory=memory).fit(epochs)
+    with pytest.warns(UserWarning, match="memory=.* is not saved"):
+        folder = fitted.save(tmp_path / "saved")
+    assert load_estimator(folder).memory == "auto"
+
+
+@pytest.mark.parametrize("value", [None, {}, {"tokenizer": {}}, {"other": {"config": {}}}, [1]])
+def test_a_transformers_record_with_other_models_is_named(epochs, tmp_path, value):
+    folder = NeuroRVQTransformer(TINY).fit(epochs).save(tmp_path)
+    record = json.loads((folder / RECORD).read_text())
+    (folder / RECORD).write_text(json.dumps(record | {"models": value}))
+    with pytest.raises(ValueError, match=rf"{RECORD}|\.safetensors"):
+        load_estimator(folder)

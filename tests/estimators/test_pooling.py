@@ -204,3 +204,12 @@ def test_the_embedding_of_equal_patches_is_that_of_one(drawn, pool):
     same = np.broadcast_to(one, (n_trials, n_channels, n_patches, 3))
     pooled = pool_embedding(same, weights, pool).reshape(n_trials, -1, 3)
     assert_allclose(pooled, np.broadcast_to(one[:, :, 0], pooled.shape))
+
+
+@pytest.mark.parametrize("output", ["embedding", "histogram"])
+def test_keeping_channels_is_another_name_of_averaging_over_time(X, output):
+    kept = make(output=output, pool="keep_channels").fit(X)
+    averaged = make(output=output, pool="time").fit(X)
+    assert_array_equal(kept.transform(X), averaged.transform(X))
+    assert_array_equal(kept.get_feature_names_out(), averaged.get_feature_names_out())
+    assert_array_equal(kept.transform(X[..., :200]), averaged.transform(X[..., :200]))

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mne_neurorvq import GroupStandardScaler
@@ -51,6 +54,7 @@ def test_a_group_does_not_depend_on_the_others(drawn):
     assert_array_equal(alone, everyone[rows])
 
 
+@pytest.mark.filterwarnings("ignore:GroupStandardScaler was fitted without groups:UserWarning")
 @given(grouped_features())
 def test_without_groups_it_is_the_standard_scaler(drawn):
     X, _ = drawn
@@ -92,7 +96,8 @@ def test_groups_left_out_after_a_fit_with_groups_are_missed():
     fitted = GroupStandardScaler().fit(X, groups=list("aabb"))
     with pytest.raises(ValueError, match=r"groups is missing.*set_transform_request"):
         fitted.transform(X)
-    fitted.fit(X)
+    with pytest.warns(UserWarning, match="without groups"):
+        fitted.fit(X)
     assert fitted.transform(X).shape == (4, 1)
 
 
@@ -117,3 +122,12 @@ def test_names_of_columns_are_kept():
     assert list(found.columns) == ["alpha", "beta"]
     assert list(found.index) == ["t1", "t2"]
     assert list(scaler.get_feature_names_out()) == ["alpha", "beta"]
+
+
+def test_groups_that_scikit_learn_does_not_pass_on_are_missed():
+    rng = np.random.default_rng(0)
+    X, y, groups = rng.standard_normal((12, 3)), [0, 1] * 6, np.repeat([1, 2, 3], 4)
+    pipeline = make_pipeline(GroupStandardScaler(), LogisticRegression())
+    with pytest.warns(UserWarning, match=r"without groups.*set_fit_request\(groups=True\)"):
+        cross_val_score(pipeline, X, y, groups=groups, cv=GroupKFold(3))
+    GroupStandardScaler().fit_transform(X, groups=groups)  # says nothing

@@ -18,6 +18,10 @@ TINY = "neurorvq-eeg-tiny-random"
     # scikit-learn's arrays have a handful of samples: less than a patch.
     "ignore:Windows of .* shorter than one patch:UserWarning"
 )
+@pytest.mark.filterwarnings(
+    # Nor do its checks know groups.
+    "ignore:GroupStandardScaler was fitted without groups:UserWarning"
+)
 @parametrize_with_checks(
     [
         NeuroRVQTransformer(TINY),

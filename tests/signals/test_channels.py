@@ -304,3 +304,13 @@ def test_of_derivations_that_mne_has_numbered_the_first_is_used() -> None:
             ["Cz", "T8-P8-0"], ["cz", "t8"], mode="nearest", positions=positions
         )
     assert [m.target for m in matches] == ["cz", None]
+
+
+def test_names_decide_where_nobody_said_what_the_channels_hold():
+    with pytest.warns(UserWarning, match=r"1 of 3 channels.*'Status'"):
+        matches = match_channels(["C3", "Status", "Cz"], EEG, ch_types=["misc"] * 3)
+    assert [match.used for match in matches] == [True, False, True]
+    typed = ["eeg", "misc", "misc"]
+    with pytest.warns(UserWarning, match="type 'misc' holds no EEG"):
+        matches = match_channels(["C3", "Cz", "C4"], EEG, ch_types=typed)
+    assert [match.used for match in matches] == [True, False, False]

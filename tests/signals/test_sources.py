@@ -10,9 +10,11 @@ from typing import Any
 import mne
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from optional_library import import_or_skip
 from sklearn.utils import _safe_indexing
+from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 from mne_neurorvq.signals import as_trials
 
@@ -148,6 +150,46 @@ def test_windows_of_several_lengths_are_refused() -> None:
     dataset.datasets[0].crop_inds = np.array([[0, 100, 300], [0, 500, 710]])
     with pytest.raises(ValueError, match=r"have \[200, 210\] samples"):
         as_trials(dataset)
+
+
+@pytest.mark.parametrize("use_mne_epochs", [True, False])
+def test_subsets_are_their_windows_in_order(use_mne_epochs: bool) -> None:
+    whole = BaseConcatDataset([windows(make_raw(seed), use_mne_epochs) for seed in (0, 1)])
+    every = as_trials(whole)
+    subset = Subset(whole, [6, 1, 7, 1, -8])
+    nested = Subset(subset, [4, 0, 2])
+    for given, chosen in (
+        (subset, [6, 1, 7, 1, 0]),
+        (nested, [0, 6, 7]),
+        (ConcatDataset([nested, Subset(whole, [3])]), [0, 6, 7, 3]),
+        ([nested, Subset(whole, [3])], [0, 6, 7, 3]),
+        (Subset(whole, np.arange(2, 5)), [2, 3, 4]),
+    ):
+        trials = as_trials(given)
+        assert_array_equal(trials.read(), every.read()[chosen])
+        assert_array_equal(trials.read(1, 2, picks=[1]), every.read()[chosen][1:2, [1]])
+        assert_array_equal(trials.events, every.events[chosen])
+        assert trials.metadata["target"].tolist() == every.metadata["target"].iloc[chosen].tolist()
+    with pytest.raises(ValueError, match="0 sample"):
+        as_trials(Subset(whole, []))
+
+
+def test_datasets_derived_from_those_of_braindecode_are_taken() -> None:
+    class Recordings(BaseConcatDataset):
+        """As of packages that download."""
+
+    cut = windows(make_raw(), use_mne_epochs=False)
+    trials = as_trials(Subset(Recordings(cut.datasets), [2, 0]))
+    assert_array_equal(trials.read(), as_trials(cut).read()[[2, 0]])
+    with pytest.raises(TypeError, match="create_windows_from_events"):
+        as_trials(Subset(Recordings([RawDataset(make_raw())]), [0]))
+
+
+def test_datasets_of_torch_without_channels_are_refused_by_name() -> None:
+    tensors = TensorDataset(torch.zeros(4, 2, 200))
+    for given in (tensors, Subset(tensors, [0, 1]), [Subset(tensors, [0])], DataLoader(tensors)):
+        with pytest.raises(TypeError, match=r"a (TensorDataset|DataLoader) of torch"):
+            as_trials(given, ch_names=["C3", "C4"], sfreq=SFREQ)
 
 
 def test_lists_of_datasets_and_other_things_are_refused() -> None:
