@@ -186,7 +186,7 @@ def _error_of_trials(
         return unit_error("The signals", level, trials.unit, what)
     if not rest.any() and number is not None:
         return unit_error(f"Item {number}: the signals", level, trials.unit, f"item {number}")
-    named = name_trials(indices[alike]) + ("" if number is None else f" in item {number}")
+    named = _name_trials(indices[alike]) + ("" if number is None else f" in item {number}")
     return unit_error(
         f"{named.capitalize()}: the signals",
         level,
@@ -237,7 +237,7 @@ def _rounded(value: float) -> str:
     return f"{float(f'{value:.1g}'):g}"
 
 
-def name_trials(numbers: NDArray[np.intp]) -> str:
+def _name_trials(numbers: NDArray[np.intp]) -> str:
     """Name trials by ascending numbers, those that follow each other as a range."""
     parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
     texts = [f"{part[0]}" if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts]
@@ -246,17 +246,38 @@ def name_trials(numbers: NDArray[np.intp]) -> str:
 
 
 def warn_of_silence(trials: Trials, silent: Sequence[int]) -> None:
-    """Warn of trials that are constant in every channel, ``silent`` by number, in any order."""
+    """Warn of trials that are constant in every channel that a model gets.
+
+    Parameters
+    ----------
+    trials : Trials
+        The trials; windows of less than 50 samples, such as tables of numbers, are passed over.
+    silent : sequence of int
+        Which of them are constant, in any order.
+
+    Warns
+    -----
+    UserWarning
+        If there are any, with their numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, warn_of_silence
+    >>> trials = as_trials(np.ones((5, 1, 200)), ch_names=["Cz"], sfreq=200.0)
+    >>> warn_of_silence(trials, [])
+    """
     if not silent or trials.n_times < FEWEST_SAMPLES:
         return
-    if len(silent) == len(trials):
-        found = f"X holds no signal: {'all' if len(trials) > 1 else 'the'} {len(trials)} trials are"
-        found = found if len(trials) > 1 else "X holds no signal: its only trial is"
+    if len(silent) < len(trials):
+        named = _name_trials(np.sort(silent)).capitalize()
+        found = f"{named} of {len(trials)} {'is' if len(silent) == 1 else 'are'}"
+    elif len(trials) == 1:
+        found = "X holds no signal: its only trial is"
     else:
-        named = name_trials(np.sort(silent))
-        found = f"{named.capitalize()} of {len(trials)} {'are' if len(silent) > 1 else 'is'}"
+        found = f"X holds no signal: all {len(trials)} trials are"
     warn(
-        f"{found} constant, mostly zero, in every channel that the model gets: their codes and "
-        "features mean nothing. Drop them (epochs.drop, or flat= when Epochs are made), and look "
+        f"{found} constant in every channel that the model gets: such codes and features mean "
+        "nothing. Drop them (epochs.drop, or flat= when Epochs are made), and look "
         "whether the recording was read whole."
     )
