@@ -28,9 +28,10 @@ _BETWEEN = re.compile(r"[a-z]{3}\d+h?|[a-z]+\d+h|[a-z]{3}z")
 # A sphere through fewer electrodes, or of a size that no head has, says nothing about the head.
 _MIN_ON_SPHERE = 8
 _HEAD_RADIUS = (0.06, 0.14)
-# The lowest row of the 10-10 system. Electrodes that lie lower are on the face or neck.
+# The lowest row of the 10-10 system. Electrodes that lie lower are on the face or neck; caps that
+# sit low reach a little below it at the back, and nothing but nets does in front of the ears.
 _LOWEST_ROW = "f9 f10 ft9 ft10 t9 t10 tp9 tp10 p9 p10 iz".split()
-_BELOW_MM = 10.0
+_BELOW_FRONT_MM, _BELOW_BACK_MM = 8.0, 16.0
 
 _Sphere = tuple[NDArray[np.float64], float]
 Positions = dict[str, NDArray[np.float64]]
@@ -63,7 +64,9 @@ class Placement:
         design = np.column_stack([row[:, :2], np.ones(len(row))])
         slope = np.linalg.lstsq(design, row[:, 2], rcond=None)[0]
         heights = self.positions[:, 2] - self.positions[:, :2] @ slope[:2] - slope[2]
-        return set(np.flatnonzero(1e3 * heights < -_BELOW_MM).tolist())
+        in_front = self.positions[:, 1] > self.template["t9"][1]
+        lowest = np.where(in_front, -_BELOW_FRONT_MM, -_BELOW_BACK_MM)
+        return set(np.flatnonzero(1e3 * heights < lowest).tolist())
 
 
 def placements(names: Sequence[str], positions: NDArray[np.floating]) -> Iterator[Placement]:

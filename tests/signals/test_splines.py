@@ -64,6 +64,9 @@ def test_a_smooth_field_is_computed_well():
     assert np.corrcoef(splines.weights @ source, expected)[0, 1] > 0.98
 
 
+@pytest.mark.skipif(
+    len(template_positions()) < 2, reason="MNE moved only the electrodes by the origin before 1.13"
+)
 def test_it_is_what_mne_computes():
     info = cap("brainproducts-RNP-BA-128")
     names = [name for name in info.ch_names if name not in ("C3", "Pz", "F4")]
