@@ -29,6 +29,8 @@ def epochs():
     """Twelve trials with a channel that no model knows."""
     rng = np.random.default_rng(0)
     info = mne.create_info(["C3", "Cz", "E77"], 200.0, "eeg")
+    with info._unlock():
+        info["highpass"], info["lowpass"] = 0.5, 44.5
     return mne.EpochsArray(2e-5 * rng.standard_normal((12, 3, 200)), info, verbose="error")
 
 

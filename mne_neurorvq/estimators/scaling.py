@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._warnings import warn
 from .fitting import all_or_nothing
 
 _FLOATS = (np.float64, np.float32)
@@ -99,14 +99,12 @@ class GroupStandardScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         check_consistent_length(X, groups)
         self.scaler_ = None
         if groups is None:
-            warnings.warn(
+            warn(
                 "GroupStandardScaler was fitted without groups, and so standardises all trials "
                 "together, as StandardScaler does. Pass groups to fit_transform before a "
                 "cross-validation, or route them: set enable_metadata_routing=True, call "
                 "scaler.set_fit_request(groups=True).set_transform_request(groups=True), and pass "
-                "params={'groups': groups} to cross_validate.",
-                UserWarning,
-                stacklevel=3,
+                "params={'groups': groups} to cross_validate."
             )
             self.scaler_ = StandardScaler().fit(X)
         return self

@@ -550,7 +550,7 @@ def test_a_path_is_told_to_be_read_first(wrap):
 
 
 def test_the_arrays_of_braindecode_are_matched_by_name(epochs, expected):
-    datasets = pytest.importorskip("braindecode.datasets", reason="needs the extra braindecode")
+    datasets = import_or_skip("braindecode.datasets", "braindecode")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # braindecode's own
         given = datasets.create_from_X_y(

@@ -56,7 +56,7 @@ def test_one_recording_of_a_list_is_named(factor, place):
 
 
 def test_a_recording_in_a_braindecode_dataset_is_named_by_its_trials():
-    pytest.importorskip("braindecode", reason="needs the extra braindecode")
+    import_or_skip("braindecode")
     from braindecode.datasets import create_from_mne_epochs
 
     with warnings.catch_warnings():
