@@ -9,6 +9,7 @@ from dataclasses import replace
 import mne
 import numpy as np
 import pytest
+from optional_library import import_or_skip
 
 from mne_neurorvq.signals import as_array_like, as_trials, check_amplitude, match_channels
 
