@@ -12,7 +12,7 @@ from traceback import walk_tb
 _DISTRIBUTION = "mne-neurorvq"
 _OURS = "mne_neurorvq"
 # Not what is imported, but how.
-_MACHINERY = {*sys.stdlib_module_names, "lazy_loader", "", _OURS}
+_MACHINERY = {*sys.stdlib_module_names, "__main__", "lazy_loader", "", _OURS}
 
 
 @contextmanager
@@ -44,6 +44,8 @@ def optional(purpose: str, extra: str, otherwise: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except Warning:  # made an error by whoever runs this, not by what is broken
+        raise
     # What does not fit together breaks in any way: a symbol that a binary lacks is an OSError, an
     # operator that is registered twice a RuntimeError, a name that has moved an AttributeError.
     except Exception as error:

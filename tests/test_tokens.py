@@ -772,7 +772,7 @@ class TestMetadataInFiles:
             "import importlib.abc, sys\n"
             "class NoPandas(importlib.abc.MetaPathFinder):\n"
             "    def find_spec(self, name, path=None, target=None):\n"
-            "        if name.partition('.')[0] == 'pandas': raise ModuleNotFoundError(name)\n"
+            "        if name.partition('.')[0] == 'pandas': raise ModuleNotFoundError(name, name=name)\n"
             "sys.meta_path.insert(0, NoPandas())\n"
             "from mne_neurorvq import Tokens\n"
             "tokens = Tokens.load('tokens.h5')\n"
