@@ -124,7 +124,7 @@ class FoundationModel(nn.Module):
             raise ValueError("no classification head: give n_outputs or call reset_head.")
         patches = as_patches(self.config, x)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        features, cls = self._features(patches, channel_ids)
+        features, cls = self._features(self.encoder.embed(patches), channel_ids)
         if return_features:
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
         assert self.final_layer is not None
@@ -132,13 +132,46 @@ class FoundationModel(nn.Module):
             return self.final_layer(cls)
         return self.final_layer(features.mean(1) if self.head == "mean" else features.flatten(1))
 
-    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features of patches, ``(batch, n_tokens, feature_dim)``, and of the class token."""
         raise NotImplementedError
 
     def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
         """Features for the pretraining heads, ``(n_codebooks, batch, n_tokens, embed_dim)``."""
         raise NotImplementedError
+
+    def masked_features(
+        self, x: Tensor, mask: Tensor, token: Tensor, channel_ids: Tensor | None = None
+    ) -> Tensor:
+        """Features of all patches where some are hidden.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
+            True where the patch is hidden, in all scales.
+        token : Tensor, shape (embed_dim,)
+            What stands in place of the embedding of a hidden patch.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_chans, n_patches, feature_dim)
+            Features, as :meth:`forward` gives them where nothing is hidden.
+
+        Raises
+        ------
+        ValueError
+            If the mask does not fit.
+        """
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        mask = _checked_mask(mask, patches)
+        embeddings = self.encoder.embed(patches)
+        hidden = torch.where(mask[..., None], token.to(embeddings.dtype), embeddings)
+        return self._features(hidden, channel_ids)[0].unflatten(1, patches.shape[1:3])
 
     def masked_token_logits(
         self,
@@ -177,14 +210,7 @@ class FoundationModel(nn.Module):
             raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
         patches = as_patches(self.config, x)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        n_tokens = patches.shape[1] * patches.shape[2]
-        if mask.ndim == 3:
-            mask = mask.flatten(1)
-        if mask.shape != (len(x), n_tokens) or mask.dtype != torch.bool:
-            raise ValueError(
-                f"mask must be bool of shape {(len(x), n_tokens)}, got {mask.dtype} of shape "
-                f"{tuple(mask.shape)}."
-            )
+        mask = _checked_mask(mask, patches)
         quantizer = self.config.quantizer
         wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)
         if codes is not None and codes.shape != wanted:
@@ -201,6 +227,18 @@ class FoundationModel(nn.Module):
             for hidden in (mask, ~mask)
         )
         return first, second
+
+
+def _checked_mask(mask: Tensor, patches: Tensor) -> Tensor:
+    """Bring a mask to ``(batch, n_tokens)``."""
+    wanted = (len(patches), patches.shape[1] * patches.shape[2])
+    if mask.ndim == 3:
+        mask = mask.flatten(1)
+    if mask.shape != wanted or mask.dtype != torch.bool:
+        raise ValueError(
+            f"mask must be bool of shape {wanted}, got {mask.dtype} of shape {tuple(mask.shape)}."
+        )
+    return mask
 
 
 def _settle_config(
@@ -294,8 +332,8 @@ class NeuroRVQ(FoundationModel):
     published = NEURORVQ_EEG
     config: NeuroRVQConfig
 
-    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
-        features = self.encoder(self.encoder.embed(patches), channel_ids)
+    def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
+        features = self.encoder(embeddings, channel_ids)
         return features.permute(1, 2, 0, 3).flatten(2), None
 
     def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:

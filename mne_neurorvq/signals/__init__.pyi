@@ -15,6 +15,7 @@ __all__ = [
     "check_trials_scale",
     "cut",
     "join",
+    "laplacian_matrix",
     "match_channels",
     "plan_segments",
     "prepare",
@@ -42,6 +43,7 @@ from .filtering import (
     check_band,
     preprocess,
 )
+from .laplacian import laplacian_matrix
 from .preparation import check_offset, check_trials_scale, prepare, read_signals, restore
 from .resampling import resample, resampled_length
 from .scaling import robust_scale, robust_statistics, scale_by

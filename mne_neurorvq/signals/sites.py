@@ -123,15 +123,15 @@ def _alignments(
     known = unchanged[~np.isnan(unchanged).any(axis=1)]
     if len(known) < _MIN_ON_SPHERE:
         return [unchanged]
-    centre, radius = _fit_sphere(known)
+    centre, radius = fitted_sphere(known)
     if not _HEAD_RADIUS[0] < radius < _HEAD_RADIUS[1]:
         return [unchanged]
-    template_centre, template_radius = _fit_sphere(template)
+    template_centre, template_radius = fitted_sphere(template)
     moved = (unchanged - centre) * (template_radius / radius) + template_centre
     return [unchanged, moved]
 
 
-def _fit_sphere(points: NDArray[np.float64]) -> _Sphere:
+def fitted_sphere(points: NDArray[np.float64]) -> _Sphere:
     """Least squares on ``|p|^2 = 2 p.c + (r^2 - |c|^2)``, which is linear in c and the bracket."""
     design = np.column_stack([2 * points, np.ones(len(points))])
     solution = np.linalg.lstsq(design, (points**2).sum(axis=1), rcond=None)[0]

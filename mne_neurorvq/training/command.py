@@ -23,6 +23,7 @@ from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
 from .config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .corpus.dataset import CorpusDataset
+from .physiology import TargetHead
 from .report import card_text, measure, read_curves
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import PretrainConfig
@@ -35,6 +36,8 @@ _STAGES = ("tokenizer", "foundation")
 _OF_TOKENIZERS = ("domains", "phase")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
+# With the model: a layer of the columns that the targets of its configuration have, in that order.
+TARGET_HEAD = "target_head.safetensors"
 MEASURES_FILE = "measures.json"
 
 
@@ -155,12 +158,12 @@ def _train_foundation(
         )
     _check_ablation(tokenizer.config, config, source)
     sides = corpus["train"], corpus["validation"]
-    foundation = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
+    foundation, head = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
     # One folder has one configuration. What they may differ in no tokenizer has.
     tokenizer.config = foundation.config
     if is_first():
         record = _record(run_dir, corpus, config, source)
-        write_model(run_dir, tokenizer, foundation, corpus, record)
+        write_model(run_dir, tokenizer, foundation, corpus, record, head)
 
 
 def _check_ablation(tokenizer: Any, config: FoundationPretrainConfig, source: str | Path) -> None:
@@ -247,6 +250,7 @@ def write_model(
     foundation: Foundation | None,
     corpus: dict[str, CorpusDataset],
     record: dict[str, Any],
+    head: TargetHead | None = None,
 ) -> None:
     """Write the folder ``model`` of a run: weights, provenance and card.
 
@@ -263,15 +267,18 @@ def write_model(
         Windows of both sides; the card reports on ``"validation"``.
     record : dict
         Data and settings.
+    head : TargetHead | None
+        What tells targets from the features of the foundation model; it stays with the model.
     """
     folder = run_dir / f"{MODEL}.new"
     shutil.rmtree(folder, ignore_errors=True)
     heads = None
-    if foundation is not None:
-        assert foundation.masked_tokens is not None
+    if foundation is not None and foundation.masked_tokens is not None:
         write_state(run_dir / HEADS, foundation.masked_tokens)
         heads, foundation.masked_tokens = foundation.masked_tokens, None
     save_pretrained(folder, tokenizer, foundation)
+    if head is not None:
+        write_state(folder / TARGET_HEAD, head)
     # What is measured is what is on the disk.
     saved = load_pretrained(folder)
     assert saved.tokenizer is not None

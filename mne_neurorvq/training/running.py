@@ -36,7 +36,8 @@ from .config import FoundationPretrainConfig, foundation_config, plain_config
 from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
 from .inputs import model_input
-from .optimisation import start_weights
+from .optimisation import start_encoder, start_weights
+from .physiology import TargetHead
 from .settings import Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
 
@@ -109,10 +110,8 @@ def pretrain_foundation(
     tokenizer: NeuroRVQTokenizer | BrainRVQTokenizer,
     config: FoundationPretrainConfig,
     run_dir: Path,
-) -> Foundation:
-    """Stage two: train a foundation model on the codes of a tokenizer.
-
-    The encoder starts from the tokenizer's.
+) -> tuple[Foundation, TargetHead | None]:
+    """Stage two: train a foundation model on the codes of a tokenizer, on physiology, or both.
 
     Parameters
     ----------
@@ -128,8 +127,10 @@ def pretrain_foundation(
 
     Returns
     -------
-    NeuroRVQ | BrainRVQ
+    foundation : NeuroRVQ | BrainRVQ
         The model after the last step, with its masked-token heads.
+    target_head : TargetHead | None
+        What tells the targets from its features, if it learned any.
 
     Examples
     --------
@@ -147,7 +148,7 @@ def pretrain_foundation(
     >>> sides = [CorpusDataset(folder / "corpus", side) for side in ("train", "validation")]
     >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
     >>> config = read_config(changes=["crops.tokens_per_batch=32", "foundation.n_steps=2"])
-    >>> foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
+    >>> foundation, _ = pretrain_foundation(*sides, tokenizer, config, folder / "run")
     Training...
     >>> foundation.config.quantizer == tokenizer.config.quantizer
     True
@@ -155,12 +156,18 @@ def pretrain_foundation(
     lightning.seed_everything(config.seed, verbose=False)
     kind = SYSTEMS[tokenizer.config.system].foundation
     assert kind is not None
-    foundation = kind(config=foundation_config(tokenizer.config, config), masked_token_heads=True)
-    # Not strict: the tokenizer has no LayerScale, and that of BrainRVQ no norm of queries and keys.
-    foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
+    foundation = kind(
+        config=foundation_config(tokenizer.config, config),
+        masked_token_heads=config.foundation.masked_tokens > 0,
+    )
+    if config.foundation.start == "random":
+        start_encoder(foundation, torch.Generator().manual_seed(config.seed))
+    else:
+        # Not strict: the tokenizer has no LayerScale, that of BrainRVQ no norm of queries and keys.
+        foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
     stage = FoundationStage(foundation, tokenizer, config.foundation, config.masking, config.seed)
     _run(stage, train, valid, config, config.foundation, run_dir)
-    return foundation.eval()
+    return foundation.eval(), stage.target_head
 
 
 def _run(
@@ -173,9 +180,10 @@ def _run(
 ) -> None:
     done = steps_done(run_dir)
     model = stage.tokenizer.config
-    inputs = {"corpus": digest_of(train.index)}
+    inputs, targets = {"corpus": digest_of(train.index)}, tuple[str, ...]()
     if isinstance(stage, FoundationStage):
         inputs["tokenizer"] = digest_of(stage.tokenizer.state_dict())
+        targets = tuple(stage.settings.learned_targets)
     begin(run_dir, done, inputs)
 
     def feed(rank: int, n_ranks: int) -> tuple[CorpusBatches, list[Any]]:
@@ -188,8 +196,9 @@ def _run(
             first=done * settings.accumulate,
             rank=rank,
             n_ranks=n_ranks,
+            targets=targets,
         )
-        watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks)
+        watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks, targets=targets)
         return batches, [
             batch._replace(windows=model_input(batch.windows, model)[0]) for _, batch in watched
         ]

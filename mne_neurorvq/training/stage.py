@@ -45,15 +45,22 @@ class Stage(lightning.LightningModule):
         """Return the module whose parameters are optimised."""
         raise NotImplementedError
 
+    def head(self) -> tuple[nn.Module | None, float]:
+        """Return what learns beside that module, and its learning rate."""
+        return None, 0.0
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make Muon with AdamW, and its schedule."""
         settings = self.settings
+        head, head_lr = self.head()
         optimizer = MuonWithAdamW(
             self.trained(),
             lr=settings.lr,
             matrix_lr=settings.matrix_lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
+            head=head,
+            head_lr=head_lr,
         )
         schedule = warmup_cosine(optimizer, settings.lr_warmup_steps, settings.n_steps)
         return {
@@ -80,7 +87,8 @@ class Stage(lightning.LightningModule):
 
         Gradients are the same in all processes: all of them stop, and none waits for another.
         """
-        norm = nn.utils.clip_grad_norm_(self.trained().parameters(), self.settings.max_norm)
+        learning = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(learning, self.settings.max_norm)
         losses = torch.stack([loss for loss, _ in self._step])
         if not torch.isfinite(torch.cat([norm[None], losses])).all():
             self._stop(norm)
