@@ -83,8 +83,7 @@ class FoundationSettings(StageSettings):
         Weight of the mean squared error of each target: ``power`` and ``laplacian_power``, the log
         power in six bands of the channel and of the surface Laplacian; ``slow`` and
         ``laplacian_slow``, means of both halves of the patch below 4 Hz; ``waveform``, the signal
-        below 12 Hz in 16 bins of the patch. All are standardised within each channel of a
-        recording.
+        below 12 Hz in 16 bins of the patch. All are standardised within a recording.
     head_lr : float
         Learning rate (of AdamW) of that linear layer.
 

@@ -2,7 +2,7 @@
 """Physiological numbers of patches that a foundation model learns to tell, without any label.
 
 Each is one entry of ``TARGETS``: the names of its numbers, and how they are computed from a stretch
-of a window. They are standardised within each channel of a recording.
+of a window. They are standardised within a recording, over all its channels and patches.
 """
 
 from __future__ import annotations
@@ -185,14 +185,12 @@ class PatchTargets:
         Returns
         -------
         ndarray of float32, shape (n_picked, n_patches, n_columns)
-            Standardised within each channel of the recording under that reference; NaN where they
-            cannot be had.
+            Standardised within the recording under that reference; NaN where they cannot be had.
         """
         recording = int(self.corpus.recordings[number])
         mean, spread = self._statistics(recording, referenced)
         found = self._measure(data, rows, picks, start, n_patches)
-        found = (found - mean[picks, None]) / spread[picks, None]
-        return np.clip(found, -_LARGEST, _LARGEST)
+        return np.clip((found - mean) / spread, -_LARGEST, _LARGEST)
 
     def _measure(
         self,
@@ -221,7 +219,7 @@ class PatchTargets:
         return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
     def _statistics(self, recording: int, referenced: bool) -> tuple[_Array, _Array]:
-        """Mean and standard deviation, ``(n_channels, n_columns)``."""
+        """Mean and standard deviation of each column, under a reference."""
         known = self._known.get((recording, referenced))
         if known is None:
             if len(self._known) >= _KNOWN_RECORDINGS:
@@ -235,8 +233,16 @@ class PatchTargets:
                 n_patches = data.shape[1] // self.corpus.patch_size
                 every = np.arange(len(data))
                 parts.append(self._measure(data, window.rows, every, 0, n_patches))
-            values = np.concatenate(parts, axis=1)
-            spread = values.std(axis=1)
-            known = values.mean(axis=1), np.where(spread > 0, spread, np.float32(1))
-            self._known[recording, referenced] = known
+            values = np.concatenate(parts, axis=1).reshape(-1, len(self.columns))
+            known = self._known[recording, referenced] = _mean_and_spread(values)
         return known
+
+
+def _mean_and_spread(values: _Array) -> tuple[_Array, _Array]:
+    """Of the values of each column that are no NaN; 0 and 1 where there are none, or all equal."""
+    there = ~np.isnan(values)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, values, 0).sum(axis=0, dtype=float) / count
+    square = np.square(np.where(there, values - mean, 0)).sum(axis=0) / count
+    spread = np.where(square > 0, np.sqrt(square), 1.0)
+    return mean.astype(np.float32), spread.astype(np.float32)
