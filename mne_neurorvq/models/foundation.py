@@ -21,6 +21,7 @@ from .signature import (
     pick_channels,
     resolve_channels,
 )
+from .target_head import TargetHead
 from .transformer_config import TransformerConfig
 from .trunk import init_trunk
 
@@ -65,6 +66,7 @@ class FoundationModel(nn.Module):
         self.n_chans = n_chans if self._channel_ids is None else len(self._channel_ids)
         self.encoder = Encoder(config, config.foundation_style)
         self.masked_tokens = make_token_heads(config) if masked_token_heads else None
+        self.target_head: TargetHead | None = None
         self.final_layer: nn.Module | None = None
         init_trunk(self, convolutions=self._init_convolutions)
         if pretrained is not None:
@@ -140,38 +142,42 @@ class FoundationModel(nn.Module):
         """Features for the pretraining heads, ``(n_codebooks, batch, n_tokens, embed_dim)``."""
         raise NotImplementedError
 
-    def masked_features(
-        self, x: Tensor, mask: Tensor, token: Tensor, channel_ids: Tensor | None = None
+    def tell_targets(
+        self, x: Tensor, mask: Tensor | None = None, channel_ids: Tensor | None = None
     ) -> Tensor:
-        """Features of all patches where some are hidden.
+        """Tell physiological numbers of all patches, some of which may be hidden.
 
         Parameters
         ----------
         x : Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
-            True where the patch is hidden, in all scales.
-        token : Tensor, shape (embed_dim,)
-            What stands in place of the embedding of a hidden patch.
+        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches) \
+| None
+            True where the patch is hidden, in all scales; None hides nothing.
         channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
             Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------
-        Tensor, shape (batch, n_chans, n_patches, feature_dim)
-            Features, as :meth:`forward` gives them where nothing is hidden.
+        Tensor, shape (batch, n_chans, n_patches, n_columns)
+            Numbers.
 
         Raises
         ------
         ValueError
-            If the mask does not fit.
+            If the model has no head for them, or the mask does not fit.
         """
+        if self.target_head is None:
+            raise ValueError("no target head: put a TargetHead in its place.")
         patches = as_patches(self.config, x)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        mask = _checked_mask(mask, patches)
         embeddings = self.encoder.embed(patches)
-        hidden = torch.where(mask[..., None], token.to(embeddings.dtype), embeddings)
-        return self._features(hidden, channel_ids)[0].unflatten(1, patches.shape[1:3])
+        if mask is not None:
+            token = self.target_head.mask_token.to(embeddings.dtype)
+            embeddings = torch.where(_checked_mask(mask, patches)[..., None], token, embeddings)
+        features = self._features(embeddings, channel_ids)[0].unflatten(1, patches.shape[1:3])
+        numbers: Tensor = self.target_head(features)
+        return numbers
 
     def masked_token_logits(
         self,

@@ -23,7 +23,6 @@ from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
 from .config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .corpus.dataset import CorpusDataset
-from .physiology import TargetHead
 from .report import card_text, measure, read_curves
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import PretrainConfig
@@ -158,12 +157,12 @@ def _train_foundation(
         )
     _check_ablation(tokenizer.config, config, source)
     sides = corpus["train"], corpus["validation"]
-    foundation, head = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
+    foundation = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
     # One folder has one configuration. What they may differ in no tokenizer has.
     tokenizer.config = foundation.config
     if is_first():
         record = _record(run_dir, corpus, config, source)
-        write_model(run_dir, tokenizer, foundation, corpus, record, head)
+        write_model(run_dir, tokenizer, foundation, corpus, record)
 
 
 def _check_ablation(tokenizer: Any, config: FoundationPretrainConfig, source: str | Path) -> None:
@@ -250,7 +249,6 @@ def write_model(
     foundation: Foundation | None,
     corpus: dict[str, CorpusDataset],
     record: dict[str, Any],
-    head: TargetHead | None = None,
 ) -> None:
     """Write the folder ``model`` of a run: weights, provenance and card.
 
@@ -262,23 +260,24 @@ def write_model(
         The tokenizer.
     foundation : NeuroRVQ | BrainRVQ | None
         The foundation model, if that stage has been run. Its masked-token heads, several times as
-        large as all the rest, go to a file of their own beside the folder.
+        large as all the rest, go to a file of their own beside the folder; its target head goes to
+        one in the folder.
     corpus : dict of str to CorpusDataset
         Windows of both sides; the card reports on ``"validation"``.
     record : dict
         Data and settings.
-    head : TargetHead | None
-        What tells targets from the features of the foundation model; it stays with the model.
     """
     folder = run_dir / f"{MODEL}.new"
     shutil.rmtree(folder, ignore_errors=True)
-    heads = None
-    if foundation is not None and foundation.masked_tokens is not None:
-        write_state(run_dir / HEADS, foundation.masked_tokens)
+    heads = targets = None
+    if foundation is not None:
         heads, foundation.masked_tokens = foundation.masked_tokens, None
+        targets, foundation.target_head = foundation.target_head, None
+    if heads is not None:
+        write_state(run_dir / HEADS, heads)
     save_pretrained(folder, tokenizer, foundation)
-    if head is not None:
-        write_state(folder / TARGET_HEAD, head)
+    if targets is not None:
+        write_state(folder / TARGET_HEAD, targets)
     # What is measured is what is on the disk.
     saved = load_pretrained(folder)
     assert saved.tokenizer is not None

@@ -142,9 +142,9 @@ class MuonWithAdamW(Optimizer):
     betas : tuple of float
         Decays of AdamW's moving averages.
     head : nn.Module | None
-        Not part of the model; AdamW takes all of it.
+        Part of the model that AdamW takes with a learning rate of its own.
     head_lr : float
-        Learning rate of the head.
+        That learning rate.
     """
 
     def __init__(
@@ -159,11 +159,12 @@ class MuonWithAdamW(Optimizer):
         head_lr: float = 0.0,
     ) -> None:
         matrices = [p for p in _matrices(model) if p.requires_grad]
-        taken = {id(p) for p in matrices}
+        apart = [] if head is None else list(head.parameters())
+        taken = {id(p) for p in (*matrices, *apart)}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
         groups: list[dict[str, Any]] = [{"params": rest, "lr": lr}]
-        if head is not None:
-            groups.append({"params": list(head.parameters()), "lr": head_lr})
+        if apart:
+            groups.append({"params": apart, "lr": head_lr})
         self.parts: tuple[Optimizer, Optimizer] = (
             Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
             AdamW(groups, betas=betas, weight_decay=0.0),

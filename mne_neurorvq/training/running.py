@@ -37,7 +37,6 @@ from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
 from .inputs import model_input
 from .optimisation import start_encoder, start_weights
-from .physiology import TargetHead
 from .settings import Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
 
@@ -110,7 +109,7 @@ def pretrain_foundation(
     tokenizer: NeuroRVQTokenizer | BrainRVQTokenizer,
     config: FoundationPretrainConfig,
     run_dir: Path,
-) -> tuple[Foundation, TargetHead | None]:
+) -> Foundation:
     """Stage two: train a foundation model on the codes of a tokenizer, on physiology, or both.
 
     Parameters
@@ -127,10 +126,8 @@ def pretrain_foundation(
 
     Returns
     -------
-    foundation : NeuroRVQ | BrainRVQ
-        The model after the last step, with its masked-token heads.
-    target_head : TargetHead | None
-        What tells the targets from its features, if it learned any.
+    NeuroRVQ | BrainRVQ
+        The model after the last step, with the heads that it has learned with.
 
     Examples
     --------
@@ -148,7 +145,7 @@ def pretrain_foundation(
     >>> sides = [CorpusDataset(folder / "corpus", side) for side in ("train", "validation")]
     >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
     >>> config = read_config(changes=["crops.tokens_per_batch=32", "foundation.n_steps=2"])
-    >>> foundation, _ = pretrain_foundation(*sides, tokenizer, config, folder / "run")
+    >>> foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
     Training...
     >>> foundation.config.quantizer == tokenizer.config.quantizer
     True
@@ -167,7 +164,7 @@ def pretrain_foundation(
         foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
     stage = FoundationStage(foundation, tokenizer, config.foundation, config.masking, config.seed)
     _run(stage, train, valid, config, config.foundation, run_dir)
-    return foundation.eval(), stage.target_head
+    return foundation.eval()
 
 
 def _run(

@@ -102,7 +102,9 @@ class FoundationSettings(StageSettings):
 
     def __post_init__(self) -> None:
         if not (self.masked_tokens or self.learned_targets):
-            raise ValueError("masked_tokens and all targets have no weight: nothing can be learned.")
+            raise ValueError(
+                "masked_tokens and all targets have no weight: nothing can be learned."
+            )
 
     @property
     def learned_targets(self) -> dict[str, float]:

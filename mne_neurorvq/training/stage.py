@@ -45,14 +45,14 @@ class Stage(lightning.LightningModule):
         """Return the module whose parameters are optimised."""
         raise NotImplementedError
 
-    def head(self) -> tuple[nn.Module | None, float]:
-        """Return what learns beside that module, and its learning rate."""
+    def head_with_rate(self) -> tuple[nn.Module | None, float]:
+        """Return the part of that module that has a learning rate of its own, and this rate."""
         return None, 0.0
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make Muon with AdamW, and its schedule."""
         settings = self.settings
-        head, head_lr = self.head()
+        head, head_lr = self.head_with_rate()
         optimizer = MuonWithAdamW(
             self.trained(),
             lr=settings.lr,
@@ -87,8 +87,7 @@ class Stage(lightning.LightningModule):
 
         Gradients are the same in all processes: all of them stop, and none waits for another.
         """
-        learning = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(learning, self.settings.max_norm)
+        norm = nn.utils.clip_grad_norm_(self.trained().parameters(), self.settings.max_norm)
         losses = torch.stack([loss for loss, _ in self._step])
         if not torch.isfinite(torch.cat([norm[None], losses])).all():
             self._stop(norm)

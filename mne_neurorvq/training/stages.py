@@ -20,13 +20,14 @@ from ..models import (
     used_share,
 )
 from ..models.collectives import all_sum
+from ..models.target_head import TargetHead
 from ..weights.systems import Foundation, Tokenizer
 from .batches import Batch
 from .config import read_config
 from .masking import EvenMasking, Guesses, Masking, guess_codes, random_mask
-from .physiology import TargetHead
 from .settings import FoundationSettings, StageSettings
 from .stage import BATCH_STRIDE, RANK_STRIDE, Stage, by_level
+from .targets import TARGETS
 
 
 class TokenizerStage(Stage):
@@ -172,10 +173,10 @@ class FoundationStage(Stage):
         self.foundation = foundation
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.masking = EvenMasking() if masking is None else masking
-        weights, config = settings.learned_targets, foundation.config
-        self.target_head: TargetHead | None = None
-        if weights:
-            self.target_head = TargetHead(weights, config.feature_dim, config.embed_dim)
+        self.weights = settings.learned_targets
+        if self.weights:
+            sizes = {name: len(TARGETS[name].columns) for name in self.weights}
+            foundation.target_head = TargetHead(sizes, foundation.config)
 
     def trained(self) -> nn.Module:
         """Say what is optimised.
@@ -187,8 +188,8 @@ class FoundationStage(Stage):
         """
         return self.foundation
 
-    def head(self) -> tuple[nn.Module | None, float]:
-        """Say what learns beside it.
+    def head_with_rate(self) -> tuple[nn.Module | None, float]:
+        """Say what has a learning rate of its own.
 
         Returns
         -------
@@ -197,7 +198,7 @@ class FoundationStage(Stage):
         lr : float
             Its learning rate.
         """
-        return self.target_head, self.settings.head_lr
+        return self.foundation.target_head, self.settings.head_lr
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the tokenizer stays in evaluation mode, whatever Lightning does."""
@@ -239,26 +240,36 @@ class FoundationStage(Stage):
             codes, _ = self.tokenizer.encode(batch.windows, batch.channel_ids)
         return guess_codes(self.foundation, batch, codes, mask)
 
-    def told(self, batch: Batch, mask: Tensor) -> Tensor:
-        """Tell the targets of all patches, some of which are hidden.
+    def target_errors(
+        self, batch: Batch, mask: Tensor, *chosen: Tensor | None
+    ) -> tuple[dict[str, Tensor], ...]:
+        """Tell the targets of all patches, and say how wrong that is.
 
         Parameters
         ----------
         batch : Batch
-            Windows.
+            Windows with their targets.
         mask : Tensor of bool, shape (n_windows, n_channels * n_patches)
             What is hidden.
+        *chosen : Tensor of bool, shape (n_windows, n_channels * n_patches) | None
+            Patches that count; None takes all.
 
         Returns
         -------
-        Tensor, shape (n_windows, n_channels, n_patches, n_columns)
-            Numbers.
+        tuple of dict of str to Tensor
+            Mean squared error of each target, for each of ``chosen``.
         """
-        assert self.target_head is not None
-        token = self.target_head.mask_token
-        features = self.foundation.masked_features(batch.windows, mask, token, batch.channel_ids)
-        numbers: Tensor = self.target_head(features)
-        return numbers
+        head = self.foundation.target_head
+        assert head is not None
+        assert batch.targets is not None
+        told = self.foundation.tell_targets(batch.windows, mask, batch.channel_ids).flatten(1, 2)
+        wanted = batch.targets.flatten(1, 2)
+        found = (head.errors(told, wanted, some) for some in chosen)
+        return tuple(dict(zip(self.weights, errors, strict=True)) for errors in found)
+
+    def weighted(self, errors: Mapping[str, Tensor]) -> Tensor:
+        """Sum the weighted errors of the targets."""
+        return torch.stack([self.weights[name] * error for name, error in errors.items()]).sum()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Predict hidden codes and tell targets, as far as they have a weight."""
@@ -273,12 +284,11 @@ class FoundationStage(Stage):
             loss = loss + self.settings.masked_tokens * tokens
             self.log("train_tokens", tokens.detach(), batch_size=n)
             self.log("train_accuracy", found.accuracy.mean(), batch_size=n)
-        if self.target_head is not None:
-            assert batch.targets is not None
-            errors = self.target_head.errors(self.told(batch, mask), batch.targets)
-            loss = loss + self.target_head.loss(errors)
-            for name, error in zip(self.target_head.weights, errors.detach(), strict=True):
-                self.log(f"train_{name}", error, batch_size=n)
+        if self.weights:
+            (errors,) = self.target_errors(batch, mask, None)
+            loss = loss + self.weighted(errors)
+            named = {f"train_{name}": error.detach() for name, error in errors.items()}
+            self.log_dict(named, batch_size=n)
         self.log("train_loss", loss.detach(), batch_size=n)
         return self.noted(loss, batch)
 
@@ -296,14 +306,11 @@ class FoundationStage(Stage):
             measures |= by_level("accuracy", found.accuracy, found.accuracy.mean(0), config)
             tokens = self.masking.loss(found.cross_entropy, mask)
             loss = loss + self.settings.masked_tokens * tokens
-        if self.target_head is not None:
-            assert batch.targets is not None
-            told, hidden = self.told(batch, mask), mask.view(batch.targets.shape[:3])
-            loss = loss + self.target_head.loss(self.target_head.errors(told, batch.targets))
-            for which, chosen in {"hidden": hidden, "visible": ~hidden}.items():
-                errors = self.target_head.errors(told, batch.targets, chosen)
-                for name, error in zip(self.target_head.weights, errors, strict=True):
-                    measures[f"{name}_{which}"] = error
+        if self.weights:
+            both, *parts = self.target_errors(batch, mask, None, mask, ~mask)
+            loss = loss + self.weighted(both)
+            for which, errors in zip(("hidden", "visible"), parts, strict=True):
+                measures |= {f"{name}_{which}": error for name, error in errors.items()}
         self.watch({"loss": loss, **measures}, n_windows)
 
     def on_validation_epoch_end(self) -> None:

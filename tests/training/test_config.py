@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mne_neurorvq.models import NEURORVQ_ECG, QuantizerConfig
 from mne_neurorvq.training import (
     CropSettings,
+    FoundationSettings,
     Hardware,
     NeuroRVQLossWeights,
     NeuroRVQPretrainConfig,
@@ -20,6 +21,7 @@ from mne_neurorvq.training import (
     config_text,
     read_config,
 )
+from mne_neurorvq.training.targets import TARGETS
 
 POSITIVE = st.floats(1e-6, 1e6)
 COUNTS = st.integers(1, 10_000)
@@ -34,6 +36,14 @@ STAGES = st.builds(
     max_norm=POSITIVE,
     validate_every=COUNTS,
     save_every=COUNTS,
+)
+LEARNED = st.builds(
+    FoundationSettings,
+    start=st.sampled_from(["tokenizer", "random"]),
+    targets=st.fixed_dictionaries({name: st.floats(0.1, 10) for name in TARGETS}),
+    masked_tokens=st.floats(0, 10),
+    n_steps=COUNTS,
+    head_lr=POSITIVE,
 )
 CONFIGS = st.builds(
     NeuroRVQPretrainConfig,
@@ -57,7 +67,7 @@ CONFIGS = st.builds(
     losses=st.builds(NeuroRVQLossWeights, code=st.floats(0, 10), waveform=st.floats(0, 10)),
     mask_ratio=st.floats(0.01, 0.99),
     tokenizer=STAGES,
-    foundation=STAGES,
+    foundation=LEARNED,
     hardware=st.builds(Hardware, accelerator=st.sampled_from(["auto", "cpu", "gpu"]), nodes=COUNTS),
 )
 

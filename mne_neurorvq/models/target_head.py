@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .targets import TARGETS
+from .transformer_config import TransformerConfig
 
 
 class TargetHead(nn.Module):
@@ -16,26 +17,24 @@ class TargetHead(nn.Module):
 
     Parameters
     ----------
-    weights : mapping of str to float
-        Weight of the error of each target, see :data:`~mne_neurorvq.training.targets.TARGETS`.
-    feature_dim : int
-        Width of the features of a patch.
-    embed_dim : int
-        Width of its embedding.
+    sizes : mapping of str to int
+        Numbers of each target, in the order of the columns.
+    config : TransformerConfig
+        Gives the widths of features and embeddings.
     """
 
-    def __init__(self, weights: Mapping[str, float], feature_dim: int, embed_dim: int) -> None:
+    def __init__(self, sizes: Mapping[str, int], config: TransformerConfig) -> None:
         super().__init__()
-        self.weights = dict(weights)
-        self.sizes = [len(TARGETS[name].columns) for name in self.weights]
+        self.sizes = dict(sizes)
+        n_columns = sum(self.sizes.values())
         # Not nn.Linear: the optimiser takes the matrices of those for layers of the model.
-        self.weight = nn.Parameter(torch.zeros(sum(self.sizes), feature_dim))
-        self.bias = nn.Parameter(torch.zeros(sum(self.sizes)))
-        self.mask_token = nn.Parameter(torch.zeros(embed_dim))
+        self.weight = nn.Parameter(torch.zeros(n_columns, config.feature_dim))
+        self.bias = nn.Parameter(torch.zeros(n_columns))
+        self.mask_token = nn.Parameter(torch.zeros(config.embed_dim))
 
     def forward(self, features: Tensor) -> Tensor:
         """Tell ``(..., n_columns)`` from features ``(..., feature_dim)``."""
-        return nn.functional.linear(features, self.weight, self.bias)
+        return F.linear(features, self.weight, self.bias)
 
     def errors(self, told: Tensor, targets: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Mean squared error of each target, over the patches where it can be had.
@@ -50,15 +49,12 @@ class TargetHead(nn.Module):
         Returns
         -------
         Tensor, shape (n_targets,)
-            Errors; about 1 where nothing is known but the means.
+            Errors, 0 where no patch counts.
         """
         known = ~targets.isnan()
         if chosen is not None:
             known = known & chosen[..., None]
         squares = torch.where(known, told.float() - targets, 0.0).square()
-        pairs = zip(squares.split(self.sizes, -1), known.split(self.sizes, -1), strict=True)
+        sizes = list(self.sizes.values())
+        pairs = zip(squares.split(sizes, -1), known.split(sizes, -1), strict=True)
         return torch.stack([part.sum() / some.sum().clamp(min=1) for part, some in pairs])
-
-    def loss(self, errors: Tensor) -> Tensor:
-        """Weighted sum of errors."""
-        return (errors * errors.new_tensor(list(self.weights.values()))).sum()
