@@ -67,13 +67,15 @@ def _no_targets() -> dict[str, float]:
 class FoundationSettings(StageSettings):
     """What a foundation model learns, with budget and optimisation.
 
-    The objective is the weighted sum of two terms: ``masked_tokens``, the cross-entropy of the codes
-    of hidden patches, and ``targets``, the squared errors of physiological numbers that one linear
-    layer tells from the features of each patch, hidden or not.
+    The objective is the weighted sum of two terms: ``masked_tokens``, the cross-entropy of the
+    codes of hidden patches, and ``targets``, the squared errors of physiological numbers that one
+    linear layer tells from the features of each patch, hidden or not.
 
     Parameters
     ----------
-    n_steps, accumulate, lr, matrix_lr, betas, weight_decay, lr_warmup_steps, max_norm, validate_every, save_every
+    n_steps, accumulate, lr, matrix_lr, betas, weight_decay, lr_warmup_steps, max_norm
+        See :class:`StageSettings`.
+    validate_every, save_every
         See :class:`StageSettings`.
     start : "tokenizer" | "random"
         Whether the encoder starts as the tokenizer's or untrained.
@@ -102,9 +104,7 @@ class FoundationSettings(StageSettings):
 
     def __post_init__(self) -> None:
         if not (self.masked_tokens or self.learned_targets):
-            raise ValueError(
-                "masked_tokens and all targets have no weight: nothing can be learned."
-            )
+            raise ValueError("neither masked_tokens nor any of the targets has a weight.")
 
     @property
     def learned_targets(self) -> dict[str, float]:

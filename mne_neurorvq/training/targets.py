@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,9 @@ class Target:
     of_laplacian: bool = False
 
 
-def _twice(name: str, columns: Sequence[str], measure: Callable[[Stretch], _Array]) -> dict:
+def _twice(
+    name: str, columns: Sequence[str], measure: Callable[[Stretch], _Array]
+) -> dict[str, Target]:
     """Of the channel, and of the surface Laplacian."""
     return {
         name: Target(tuple(f"{name} {column}" for column in columns), measure),
@@ -119,7 +121,9 @@ def _twice(name: str, columns: Sequence[str], measure: Callable[[Stretch], _Arra
 #: What the configuration can ask for.
 TARGETS: Mapping[str, Target] = {
     **_twice("power", [f"{low}-{high} Hz" for low, high in _BANDS_HZ], _log_power),
-    **_twice("slow", ["first half", "second half"], partial(_binned, limit=_SLOW_HZ, n_bins=2)),
+    **_twice(
+        "slow", ["first half", "second half"], partial(_binned, limit=_SLOW_HZ, n_bins=_HALVES)
+    ),
     "waveform": Target(
         tuple(f"waveform {i}" for i in range(_BINS)),
         partial(_binned, limit=_WAVEFORM_HZ, n_bins=_BINS),

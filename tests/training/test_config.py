@@ -179,3 +179,25 @@ def test_the_modality_settles_signal_and_vocabulary():
     assert found.channels == NEURORVQ_ECG.channels
     assert (found.sfreq, found.patch_size) == (NEURORVQ_ECG.sfreq, NEURORVQ_ECG.patch_size)
     assert (found.depth, found.quantizer.n_codes) == (2, 1024)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["foundation.masked_tokens=0"], "neither masked_tokens nor any of the targets"),
+        (["foundation.targets.powr=1"], "foundation.targets.powr: unknown key"),
+        (["foundation.targets.power=-1"], "foundation.targets.power=-1"),
+        (["foundation.start=scratch"], "foundation.start='scratch'"),
+        (["crops.average_reference=1.5"], "crops.average_reference=1.5"),
+    ],
+)
+@pytest.mark.parametrize("system", ["neurorvq", "brainrvq"])
+def test_an_objective_that_cannot_be_is_named(system, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_config(changes=changes, system=system)
+
+
+def test_targets_without_a_weight_are_not_learned():
+    changes = ["foundation.targets.waveform=0.5", "foundation.targets.power=0"]
+    assert read_config(changes=changes).foundation.learned_targets == {"waveform": 0.5}
+    assert read_config().foundation.learned_targets == {}
