@@ -13,6 +13,7 @@ from ..weights.systems import SYSTEMS
 from .batches import CropSettings
 from .masking import EvenMasking
 from .settings import FoundationSettings, PretrainConfig, StageSettings
+from .targets import TARGETS
 
 # What the preset of the modality does not settle: all but signal and vocabulary.
 _MODEL_KEYS = ("depth", "decoder_depth", "mlp_ratio", "foundation_layer_scale", "quantizer")
@@ -134,6 +135,15 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     foundation: FoundationSettings = field(
         default_factory=lambda: FoundationSettings(n_steps=10_000, lr=3e-3)
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.foundation.learned_targets:
+            if TARGETS[name].modality != self.model.modality:
+                raise ValueError(
+                    f"foundation.targets.{name} is of {TARGETS[name].modality}, but model.modality "
+                    f"is {self.model.modality}: give it no weight."
+                )
 
     @property
     def masking(self) -> EvenMasking:

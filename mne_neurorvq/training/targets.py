@@ -99,11 +99,14 @@ class Target:
         Takes a :class:`Stretch`, returns ``(n_channels, n_patches, n_columns)``.
     of_laplacian : bool
         Whether the signals are those of the surface Laplacian.
+    modality : str
+        Kind of signal that has them.
     """
 
     columns: tuple[str, ...]
     measure: Callable[[Stretch], _Array]
     of_laplacian: bool = False
+    modality: str = "eeg"
 
 
 def _twice(

@@ -21,7 +21,6 @@ from mne_neurorvq.training import (
     config_text,
     read_config,
 )
-from mne_neurorvq.training.targets import TARGETS
 
 POSITIVE = st.floats(1e-6, 1e6)
 COUNTS = st.integers(1, 10_000)
@@ -40,8 +39,7 @@ STAGES = st.builds(
 LEARNED = st.builds(
     FoundationSettings,
     start=st.sampled_from(["tokenizer", "random"]),
-    targets=st.fixed_dictionaries({name: st.floats(0.1, 10) for name in TARGETS}),
-    masked_tokens=st.floats(0, 10),
+    masked_tokens=st.floats(0.1, 10),
     n_steps=COUNTS,
     head_lr=POSITIVE,
 )
@@ -197,7 +195,14 @@ def test_an_objective_that_cannot_be_is_named(system, changes, message):
         read_config(changes=changes, system=system)
 
 
-def test_targets_without_a_weight_are_not_learned():
+def test_targets_of_another_signal_are_refused():
+    with pytest.raises(ValueError, match="targets.power is of eeg, but model.modality is ecg"):
+        read_config(changes=["foundation.targets.power=1", "model.modality=ecg"])
+
+
+def test_targets_without_a_weight_are_not_learned(tmp_path):
     changes = ["foundation.targets.waveform=0.5", "foundation.targets.power=0"]
     assert read_config(changes=changes).foundation.learned_targets == {"waveform": 0.5}
     assert read_config().foundation.learned_targets == {}
+    again = read_config(_file(tmp_path, config_text(read_config(changes=changes))))
+    assert again == read_config(changes=changes)
