@@ -198,18 +198,27 @@ def filtered(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
 
 
 def eye_free_table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Mean and standard deviation over people, and the differences from each other row."""
-    cells = [["task", "reference", "features", "mean ± SD over people", "above the row before"]]
-    for row, before in zip(rows, [None, *rows], strict=False):
-        found = np.array(row["people"])
-        told = ""
-        if before and before["task"] == row["task"] and before["reference"] == row["reference"]:
-            apart = found - np.array(before["people"])
-            told = f"{apart.mean():+.3f} ± {apart.std(ddof=1) / len(apart) ** 0.5:.3f}, "
-            told += f"{(apart > 0).sum()} of {len(apart)} people"
-        score = f"{found.mean():.3f} ± {found.std():.3f}"
-        cells.append([row["task"], row["reference"], row["features"], score, told])
+    """Mean and standard deviation over people; differences from band power and the first model."""
+    first = rows[1]["features"]
+    cells = [["task", "reference", "features", "mean ± SD", "above band power", f"above {first}"]]
+    found = {
+        (row["task"], row["reference"], row["features"]): np.array(row["people"]) for row in rows
+    }
+    for (task, reference, features), values in found.items():
+        told = [
+            _difference(values - found[task, reference, other]) if features != other else ""
+            for other in ("band power", first)
+        ]
+        name = str(Path(features).parent.name if Path(features).name == "model" else features)
+        score = f"{values.mean():.3f} ± {values.std():.3f}"
+        cells.append([task, reference, name, score, *told])
     return cells
+
+
+def _difference(values: NDArray[np.float64]) -> str:
+    """Mean, its standard error, and for how many people it is positive."""
+    error = values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():+.3f} ± {error:.3f} ({(values > 0).sum()}/{len(values)})"
 
 
 def tables(models: list[str], epochs: Any) -> dict[tuple[str, str, str], NDArray[np.floating]]:
