@@ -87,9 +87,13 @@ def test_names_as_long_as_the_file_system_allows_are_written(tmp_path, length):
 
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     write_text(tmp_path / "file", "old")
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "file") as new:
+
+    def fail(new: Path) -> None:
         new.write_text("half")
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "file") as new:
+        fail(new)
     assert (tmp_path / "file").read_text() == "old"
     assert _names(tmp_path) == ["file"]
 

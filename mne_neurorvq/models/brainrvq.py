@@ -207,9 +207,8 @@ class BrainRVQ(FoundationModel):
 
     config: BrainRVQConfig
 
-    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor]:
-        embeddings = self.encoder.embed(patches)[0]
-        tokens = self.encoder.trunk(embeddings, channel_ids, keep_class=True)
+    def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.encoder.trunk(embeddings[0], channel_ids, keep_class=True)
         return tokens[:, 1:], tokens[:, 0]
 
     def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:

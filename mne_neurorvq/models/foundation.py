@@ -21,6 +21,7 @@ from .signature import (
     pick_channels,
     resolve_channels,
 )
+from .target_head import TargetHead
 from .transformer_config import TransformerConfig
 from .trunk import init_trunk
 
@@ -65,6 +66,7 @@ class FoundationModel(nn.Module):
         self.n_chans = n_chans if self._channel_ids is None else len(self._channel_ids)
         self.encoder = Encoder(config, config.foundation_style)
         self.masked_tokens = make_token_heads(config) if masked_token_heads else None
+        self.target_head: TargetHead | None = None
         self.final_layer: nn.Module | None = None
         init_trunk(self, convolutions=self._init_convolutions)
         if pretrained is not None:
@@ -124,7 +126,7 @@ class FoundationModel(nn.Module):
             raise ValueError("no classification head: give n_outputs or call reset_head.")
         patches = as_patches(self.config, x)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        features, cls = self._features(patches, channel_ids)
+        features, cls = self._features(self.encoder.embed(patches), channel_ids)
         if return_features:
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
         assert self.final_layer is not None
@@ -132,13 +134,50 @@ class FoundationModel(nn.Module):
             return self.final_layer(cls)
         return self.final_layer(features.mean(1) if self.head == "mean" else features.flatten(1))
 
-    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features of patches, ``(batch, n_tokens, feature_dim)``, and of the class token."""
         raise NotImplementedError
 
     def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
         """Features for the pretraining heads, ``(n_codebooks, batch, n_tokens, embed_dim)``."""
         raise NotImplementedError
+
+    def tell_targets(
+        self, x: Tensor, mask: Tensor | None = None, channel_ids: Tensor | None = None
+    ) -> Tensor:
+        """Tell physiological numbers of all patches, some of which may be hidden.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows in the model's unit and rate.
+        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches) \
+| None
+            True where the patch is hidden, in all scales; None hides nothing.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
+            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_chans, n_patches, n_columns)
+            Numbers.
+
+        Raises
+        ------
+        ValueError
+            If the model has no head for them, or the mask does not fit.
+        """
+        if self.target_head is None:
+            raise ValueError("no target head: put a TargetHead in its place.")
+        patches = as_patches(self.config, x)
+        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        embeddings = self.encoder.embed(patches)
+        if mask is not None:
+            token = self.target_head.mask_token.to(embeddings.dtype)
+            embeddings = torch.where(_checked_mask(mask, patches)[..., None], token, embeddings)
+        features = self._features(embeddings, channel_ids)[0].unflatten(1, patches.shape[1:3])
+        numbers: Tensor = self.target_head(features)
+        return numbers
 
     def masked_token_logits(
         self,
@@ -177,14 +216,7 @@ class FoundationModel(nn.Module):
             raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
         patches = as_patches(self.config, x)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        n_tokens = patches.shape[1] * patches.shape[2]
-        if mask.ndim == 3:
-            mask = mask.flatten(1)
-        if mask.shape != (len(x), n_tokens) or mask.dtype != torch.bool:
-            raise ValueError(
-                f"mask must be bool of shape {(len(x), n_tokens)}, got {mask.dtype} of shape "
-                f"{tuple(mask.shape)}."
-            )
+        mask = _checked_mask(mask, patches)
         quantizer = self.config.quantizer
         wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)
         if codes is not None and codes.shape != wanted:
@@ -201,6 +233,18 @@ class FoundationModel(nn.Module):
             for hidden in (mask, ~mask)
         )
         return first, second
+
+
+def _checked_mask(mask: Tensor, patches: Tensor) -> Tensor:
+    """Bring a mask to ``(batch, n_tokens)``."""
+    wanted = (len(patches), patches.shape[1] * patches.shape[2])
+    if mask.ndim == 3:
+        mask = mask.flatten(1)
+    if mask.shape != wanted or mask.dtype != torch.bool:
+        raise ValueError(
+            f"mask must be bool of shape {wanted}, got {mask.dtype} of shape {tuple(mask.shape)}."
+        )
+    return mask
 
 
 def _settle_config(
@@ -294,8 +338,8 @@ class NeuroRVQ(FoundationModel):
     published = NEURORVQ_EEG
     config: NeuroRVQConfig
 
-    def _features(self, patches: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
-        features = self.encoder(self.encoder.embed(patches), channel_ids)
+    def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
+        features = self.encoder(embeddings, channel_ids)
         return features.permute(1, 2, 0, 3).flatten(2), None
 
     def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:

@@ -19,12 +19,14 @@ def gelu(x: Tensor) -> Tensor:
 
 def plus(x: Tensor, y: Tensor) -> Tensor:
     """Add what is no larger than ``x``; in place, in the precision of ``x``."""
-    return x + y if torch.is_grad_enabled() else x.add_(y.to(x.dtype))
+    y = y.to(x.dtype)
+    return x + y if torch.is_grad_enabled() else x.add_(y)
 
 
 def times(x: Tensor, y: Tensor) -> Tensor:
     """Multiply by what is no larger than ``x``; in place, in the precision of ``x``."""
-    return x * y if torch.is_grad_enabled() else x.mul_(y.to(x.dtype))
+    y = y.to(x.dtype)
+    return x * y if torch.is_grad_enabled() else x.mul_(y)
 
 
 def mean_pool(x: Tensor, size: int) -> Tensor:

@@ -61,7 +61,7 @@ class Attention(nn.Module):
             qkv = plus(qkv, biases)
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
-        attend = _attend_bf16 if self._bf16_pays(v) else F.scaled_dot_product_attention
+        attend = _attend_bf16 if self._bf16_pays(v) else _attend
         return self.proj(attend(q, k, v).transpose(1, 2).reshape(batch, n_tokens, dim))
 
     def _bf16_pays(self, v: Tensor) -> bool:
@@ -97,6 +97,14 @@ def _attend_bf16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         torch.bmm(query, key, out=weights).exp_()
         torch.bmm(weights, column, out=out)
     return found[..., :dim] / found[..., dim : dim + 1]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Torch's attention; where a CPU learns in float32, in bfloat16 its gradient takes longer."""
+    if v.dtype != torch.bfloat16 or v.device.type != "cpu" or not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(q, k, v)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
 
 
 class Mlp(nn.Module):

@@ -17,6 +17,7 @@ __all__ = [
     "check_scale",
     "cut",
     "join",
+    "laplacian_matrix",
     "match_and_interpolate",
     "match_channels",
     "plan_segments",
@@ -48,6 +49,7 @@ from .filtering import (
     check_band,
     preprocess,
 )
+from .laplacian import laplacian_matrix
 from .preparation import prepare, read_signals, restore
 from .report import ChannelMatch, ChannelReport, used_channels
 from .resampling import resample, resampled_length

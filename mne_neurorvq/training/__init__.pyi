@@ -9,7 +9,7 @@ from .feeding import CorpusBatches
 from .masking import GuidedMasking
 from .neurorvq import NeuroRVQLossWeights, NeuroRVQPretrainConfig, NeuroRVQSettings
 from .running import pretrain_foundation, pretrain_tokenizer
-from .settings import Hardware, PretrainConfig, StageSettings
+from .settings import FoundationSettings, Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "CorpusBatches",
     "CorpusDataset",
     "CropSettings",
+    "FoundationSettings",
     "FoundationStage",
     "GuidedMasking",
     "Hardware",

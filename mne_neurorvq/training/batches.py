@@ -29,11 +29,14 @@ class Batch(NamedTuple):
         Vocabulary rows of each window's channels, or their numbers where there is no vocabulary.
     ids : list of str
         Names of the windows in their corpus.
+    targets : Tensor, shape (n_windows, n_channels, n_patches, n_columns) | None
+        Numbers that a foundation model is to tell of each patch, NaN where they cannot be had.
     """
 
     windows: Tensor
     channel_ids: Tensor
     ids: list[str]
+    targets: Tensor | None = None
 
 
 _Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
@@ -61,6 +64,8 @@ class CropSettings:
         Standard deviation of the random amplitude of white noise that is added to each channel, in
         interquartile ranges of that channel. It stands for what the corpus lacks: recordings of a
         low rate have nothing at high frequencies, and a codec that never saw any fails there.
+    average_reference : float
+        Share of the windows whose mean over all channels of the recording is subtracted.
 
     Examples
     --------
@@ -74,6 +79,7 @@ class CropSettings:
     n_patches: _Sizes = (2, 3, 4, 4, 4, 6, 8, 12)
     gain_spread: NonNegativeFloat = 0.2
     noise_spread: NonNegativeFloat = 0.0
+    average_reference: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,30 @@ def share_of_rank(plan: Sequence[PlannedBatch], rank: int, n_ranks: int) -> Sequ
     return plan[rank * each : (rank + 1) * each]
 
 
+class Crop(NamedTuple):
+    """A part of a window.
+
+    Attributes
+    ----------
+    data : ndarray of float32, shape (n_picked, n_times)
+        Signals with their noise, times the gain.
+    rows : ndarray of int, shape (n_picked,)
+        Rows of their channels.
+    picks : ndarray of int, shape (n_picked,)
+        The channels in the window.
+    start : int
+        First sample in the window.
+    referenced : bool
+        Whether the signals have the average reference.
+    """
+
+    data: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    picks: NDArray[np.intp]
+    start: int
+    referenced: bool
+
+
 def crop(
     data: NDArray[np.float32],
     rows: NDArray[np.int64],
@@ -229,8 +259,8 @@ def crop(
     patch_size: int,
     rng: np.random.Generator,
     scaled: bool = False,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Draw channels, a start, a gain and noise of a window.
+) -> Crop:
+    """Draw channels, a start, a gain, a reference and noise of a window.
 
     Parameters
     ----------
@@ -241,7 +271,7 @@ def crop(
     batch : PlannedBatch
         Gives the size.
     settings : CropSettings
-        Gives the spreads of gain and noise.
+        Gives the spreads of gain and noise, and the share of average references.
     patch_size : int
         Samples of a patch.
     rng : numpy.random.Generator
@@ -252,22 +282,23 @@ def crop(
 
     Returns
     -------
-    data : ndarray of float32, shape (batch.n_channels, batch.n_patches * patch_size)
-        Part of the window with its noise, times the gain.
-    rows : ndarray of int, shape (batch.n_channels,)
-        Rows of its channels.
+    Crop
+        Of the size that ``batch`` gives.
     """
     n_times = batch.n_patches * patch_size
     picks = rng.permutation(len(rows))[: batch.n_channels]
-    start = rng.integers(data.shape[1] - n_times + 1)
+    start = int(rng.integers(data.shape[1] - n_times + 1))
     gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
-    part = data[picks, start : start + n_times]
+    referenced = settings.average_reference > 0 and rng.random() < settings.average_reference
+    part = data[:, start : start + n_times]
+    part = (average_referenced(part) if referenced else part)[picks]
     if settings.noise_spread:
         part = part + _noise(part, settings.noise_spread, rng)
     if scaled:
         part = np.clip(gain * robust_scale(part)[0], -_LARGEST_SCALED, _LARGEST_SCALED)
-        return part, rows[picks]
-    return gain * part, rows[picks]
+    else:
+        part = gain * part
+    return Crop(part, rows[picks], picks, start, referenced)
 
 
 def _noise(
@@ -275,3 +306,19 @@ def _noise(
 ) -> NDArray[np.float32]:
     amplitude = np.abs(rng.normal(0.0, spread, len(part))) * robust_statistics(part)[1]
     return (amplitude[:, None] * rng.standard_normal(part.shape)).astype(np.float32)
+
+
+def average_referenced(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Subtract the mean of all channels.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_channels, n_times)
+        Signals of all good channels of a recording.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, n_times)
+        The same with the average reference.
+    """
+    return data - data.mean(axis=0)

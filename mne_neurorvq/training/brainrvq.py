@@ -12,7 +12,7 @@ from ..models import BRAINRVQ_EEG, BrainRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
 from .batches import CropSettings
 from .masking import GuidedMasking
-from .settings import PretrainConfig, StageSettings
+from .settings import FoundationSettings, PretrainConfig, StageSettings
 
 _BOTH = BRAINRVQ_EEG.domains
 # What the preset of the modality does not settle, and the domains do not either.
@@ -140,8 +140,10 @@ class BrainRVQPretrainConfig(PretrainConfig):
         Batches.
     losses : BrainRVQLossWeights
         Objective of the tokenizer.
-    tokenizer, foundation : StageSettings
-        The stages.
+    tokenizer : StageSettings
+        Budget of the tokenizer.
+    foundation : FoundationSettings
+        What the foundation model learns, and its budget.
     masking : GuidedMasking
         Which patches the foundation stage hides, and the weights of its levels.
     hardware : Hardware
@@ -165,6 +167,6 @@ class BrainRVQPretrainConfig(PretrainConfig):
     )
     masking: GuidedMasking = field(default_factory=GuidedMasking)
     # As for NeuroRVQ: the masked-token heads start from nothing and have to grow.
-    foundation: StageSettings = field(
-        default_factory=lambda: StageSettings(n_steps=5000, lr=3e-3, matrix_lr=2.8e-3)
+    foundation: FoundationSettings = field(
+        default_factory=lambda: FoundationSettings(n_steps=5000, lr=3e-3, matrix_lr=2.8e-3)
     )

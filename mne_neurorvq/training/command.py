@@ -37,6 +37,8 @@ _STAGES = ("tokenizer", "foundation")
 _OF_TOKENIZERS = ("domains", "phase")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
+# With the model: a layer of the columns that the targets of its configuration have, in that order.
+TARGET_HEAD = "target_head.safetensors"
 MEASURES_FILE = "measures.json"
 
 
@@ -222,7 +224,8 @@ def write_model(
         The tokenizer.
     foundation : NeuroRVQ | BrainRVQ | None
         The foundation model, if that stage has been run. Its masked-token heads, several times as
-        large as all the rest, go to a file of their own beside the folder.
+        large as all the rest, go to a file of their own beside the folder; its target head goes to
+        one in the folder.
     corpus : dict of str to CorpusDataset
         Windows of both sides; the card reports on ``"validation"``.
     record : dict
@@ -230,12 +233,15 @@ def write_model(
     """
     folder = run_dir / f"{MODEL}.new"
     shutil.rmtree(folder, ignore_errors=True)
-    heads = None
+    heads = targets = None
     if foundation is not None:
-        assert foundation.masked_tokens is not None
-        write_state(run_dir / HEADS, foundation.masked_tokens)
         heads, foundation.masked_tokens = foundation.masked_tokens, None
+        targets, foundation.target_head = foundation.target_head, None
+    if heads is not None:
+        write_state(run_dir / HEADS, heads)
     save_pretrained(folder, tokenizer, foundation)
+    if targets is not None:
+        write_state(folder / TARGET_HEAD, targets)
     # What is measured is what is on the disk.
     saved = load_pretrained(folder)
     assert saved.tokenizer is not None

@@ -11,9 +11,18 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..weights.systems import Config
-from .batches import Batch, CropSettings, PlannedBatch, crop, plan_batches, share_of_rank
+from .batches import (
+    Batch,
+    CropSettings,
+    PlannedBatch,
+    average_referenced,
+    crop,
+    plan_batches,
+    share_of_rank,
+)
 from .corpus.dataset import CorpusDataset
 from .inputs import is_scaled, largest_crop, watched_size
+from .targets import PatchTargets
 
 # The plan of a large corpus would take more memory than its index: it is made of so many windows.
 _PLANNED_AT_ONCE = 2**16
@@ -46,6 +55,8 @@ class CorpusBatches(IterableDataset[Batch]):
         Batch to start with.
     rank, n_ranks : int
         Number of this process, and how many there are.
+    targets : sequence of str
+        What to tell of each patch besides, see :data:`~mne_neurorvq.training.targets.TARGETS`.
 
     Examples
     --------
@@ -75,6 +86,7 @@ class CorpusBatches(IterableDataset[Batch]):
         first: int = 0,
         rank: int = 0,
         n_ranks: int = 1,
+        targets: Sequence[str] = (),
     ) -> None:
         self.corpus = corpus
         self.config = config
@@ -84,6 +96,7 @@ class CorpusBatches(IterableDataset[Batch]):
         self.first = first
         self.rank = rank
         self.n_ranks = n_ranks
+        self.targets = PatchTargets(corpus, config, targets) if targets else None
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -155,7 +168,7 @@ class CorpusBatches(IterableDataset[Batch]):
         Returns
         -------
         Batch
-            Signals and channels.
+            Signals, channels and targets.
         """
         windows = self.corpus.__getitems__(batch.windows.tolist())
         crops = [
@@ -170,7 +183,22 @@ class CorpusBatches(IterableDataset[Batch]):
             )
             for i, window in zip(batch.windows, windows, strict=True)
         ]
-        return _stacked(crops, [window.id for window in windows])
+        targets = None
+        if self.targets is not None:
+            targets = [
+                self.targets.of(
+                    int(i),
+                    average_referenced(window.data) if part.referenced else window.data,
+                    window.rows,
+                    part.picks,
+                    part.start,
+                    batch.n_patches,
+                    referenced=part.referenced,
+                )
+                for i, window, part in zip(batch.windows, windows, crops, strict=True)
+            ]
+        parts = [(part.data, part.rows) for part in crops]
+        return _stacked(parts, [window.id for window in windows], targets)
 
 
 def watched_batches(
@@ -180,6 +208,7 @@ def watched_batches(
     n_windows: int = _WATCHED_WINDOWS,
     rank: int = 0,
     n_ranks: int = 1,
+    targets: Sequence[str] = (),
 ) -> list[tuple[str, Batch]]:
     """Evenly spaced windows of every subject, in the unit of the corpus.
 
@@ -196,6 +225,8 @@ def watched_batches(
         Windows of a subject, of four or five patches each; fewer if there are very many subjects.
     rank, n_ranks : int
         Number of this process, and how many share the windows.
+    targets : sequence of str
+        What to tell of each patch besides, see :data:`~mne_neurorvq.training.targets.TARGETS`.
 
     Returns
     -------
@@ -219,15 +250,19 @@ def watched_batches(
             size = watched_size(config, int(corpus.n_channels[i]), int(corpus.n_patches[i]))
             planned.setdefault((subject, *size), []).append(i)
     batches = []
+    measured = PatchTargets(corpus, config, targets) if targets else None
     shared = _at_least(n_ranks, sorted(planned.items()))
     for (subject, n_channels, n_patches), indices in shared[rank::n_ranks]:
         found = corpus.__getitems__(indices)
         n_times = n_patches * corpus.patch_size
-        crops = []
-        for window in found:
+        crops, wanted = [], []
+        for i, window in zip(indices, found, strict=True):
             picks = np.linspace(0, len(window.rows) - 1, n_channels).astype(int)
             crops.append((window.data[picks, :n_times], window.rows[picks]))
-        batches.append((subject, _stacked(crops, [window.id for window in found])))
+            if measured is not None:
+                wanted.append(measured.of(i, window.data, window.rows, picks, 0, n_patches))
+        ids = [window.id for window in found]
+        batches.append((subject, _stacked(crops, ids, wanted or None)))
     return batches
 
 
@@ -248,10 +283,15 @@ def _at_least(
     return plan
 
 
-def _stacked(crops: Sequence[tuple[np.ndarray, np.ndarray]], ids: list[str]) -> Batch:
+def _stacked(
+    crops: Sequence[tuple[np.ndarray, np.ndarray]],
+    ids: list[str],
+    targets: Sequence[np.ndarray] | None,
+) -> Batch:
     data, rows = zip(*crops, strict=True)
     return Batch(
         torch.from_numpy(np.stack(data).astype(np.float32)),
         torch.from_numpy(np.stack(rows).astype(np.int64)),
         ids,
+        None if targets is None else torch.from_numpy(np.stack(targets)),
     )

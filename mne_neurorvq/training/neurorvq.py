@@ -12,7 +12,8 @@ from ..models import NeuroRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
 from .batches import CropSettings
 from .masking import EvenMasking
-from .settings import PretrainConfig, StageSettings
+from .settings import FoundationSettings, PretrainConfig, StageSettings
+from .targets import TARGETS
 
 # What the preset of the modality does not settle: all but signal and vocabulary.
 _MODEL_KEYS = ("depth", "decoder_depth", "mlp_ratio", "foundation_layer_scale", "quantizer")
@@ -108,8 +109,10 @@ class NeuroRVQPretrainConfig(PretrainConfig):
         Batches.
     losses : NeuroRVQLossWeights
         Objective of the tokenizer.
-    tokenizer, foundation : StageSettings
-        The stages.
+    tokenizer : StageSettings
+        Budget of the tokenizer.
+    foundation : FoundationSettings
+        What the foundation model learns, and its budget.
     mask_ratio : float
         Share of the patches that the first of the two passes of the foundation stage hides.
     hardware : Hardware
@@ -129,9 +132,18 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     tokenizer: StageSettings = field(default_factory=StageSettings)
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
     # The masked-token heads start from nothing and have to grow: they learn four times as fast.
-    foundation: StageSettings = field(
-        default_factory=lambda: StageSettings(n_steps=10_000, lr=3e-3)
+    foundation: FoundationSettings = field(
+        default_factory=lambda: FoundationSettings(n_steps=10_000, lr=3e-3)
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.foundation.learned_targets:
+            if TARGETS[name].modality != self.model.modality:
+                raise ValueError(
+                    f"foundation.targets.{name} is of {TARGETS[name].modality}, but model.modality "
+                    f"is {self.model.modality}: give it no weight."
+                )
 
     @property
     def masking(self) -> EvenMasking:

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from ..models import BioCodec, NeuroRVQTokenizer, ResidualVQ
+from ..models import (
+    BioCodec,
+    BrainRVQTokenizer,
+    NeuroRVQConfig,
+    NeuroRVQTokenizer,
+    ResidualVQ,
+)
 from ..models.encoder import Encoder, PatchEmbedding
 from ..models.projections import LevelProjections
-from ..weights.systems import Tokenizer
+from ..weights.systems import Foundation, Tokenizer
 
 # Centre frequencies in Hz of the four GroupNorm pairs of each scale, longest kernel first.
 _FILTER_BANK_HZ = ((2, 9, 19, 33), (5, 12, 22, 36), (7, 15, 26, 40), (10, 20, 30, 42))
@@ -36,8 +42,25 @@ def start_weights(tokenizer: Tokenizer, generator: torch.Generator) -> None:
     """
     if isinstance(tokenizer, BioCodec):
         start_projections(tokenizer.quantizer, generator)
-    elif isinstance(tokenizer, NeuroRVQTokenizer) and tokenizer.config.modality == "eeg":
-        start_filter_bank(tokenizer.encoder, tokenizer.config.sfreq, generator)
+    else:
+        start_encoder(tokenizer, generator)
+
+
+def start_encoder(
+    model: NeuroRVQTokenizer | BrainRVQTokenizer | Foundation, generator: torch.Generator
+) -> None:
+    """Start the encoder of an untrained model: that of NeuroRVQ for EEG as a bank of filters.
+
+    Parameters
+    ----------
+    model : NeuroRVQTokenizer | BrainRVQTokenizer | NeuroRVQ | BrainRVQ
+        Changed in place.
+    generator : torch.Generator
+        Source of what is random.
+    """
+    config = model.config
+    if isinstance(config, NeuroRVQConfig) and config.modality == "eeg":
+        start_filter_bank(model.encoder, config.sfreq, generator)
 
 
 @torch.no_grad()
@@ -118,6 +141,10 @@ class MuonWithAdamW(Optimizer):
         Decoupled weight decay of the matrices; the rest is not decayed.
     betas : tuple of float
         Decays of AdamW's moving averages.
+    head : nn.Module | None
+        Part of the model that AdamW takes with a learning rate of its own.
+    head_lr : float
+        That learning rate.
     """
 
     def __init__(
@@ -128,13 +155,19 @@ class MuonWithAdamW(Optimizer):
         matrix_lr: float,
         weight_decay: float,
         betas: tuple[float, float] = (0.9, 0.99),
+        head: nn.Module | None = None,
+        head_lr: float = 0.0,
     ) -> None:
         matrices = [p for p in _matrices(model) if p.requires_grad]
-        taken = {id(p) for p in matrices}
+        apart = [] if head is None else list(head.parameters())
+        taken = {id(p) for p in (*matrices, *apart)}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+        groups: list[dict[str, Any]] = [{"params": rest, "lr": lr}]
+        if apart:
+            groups.append({"params": apart, "lr": head_lr})
         self.parts: tuple[Optimizer, Optimizer] = (
             Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-            AdamW(rest, lr=lr, betas=betas, weight_decay=0.0),
+            AdamW(groups, betas=betas, weight_decay=0.0),
         )
         super().__init__([group for part in self.parts for group in part.param_groups], {})
         # The same dictionaries: a schedule of the whole moves the parts.

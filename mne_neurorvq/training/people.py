@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# How two data sets name their files; the group is the person.
+# How two data sets name their files; the group is the person. MNE's own endings may follow (_raw).
 _DATA_SETS = {
-    "eegmat": re.compile(r"(Subject\d{2})_\d\b"),
-    "eegmmidb": re.compile(r"(S\d{3})R\d{2}\b"),
+    "eegmat": re.compile(r"(Subject\d{2})_\d(?![A-Za-z0-9])"),
+    "eegmmidb": re.compile(r"(S\d{3})R\d{2}(?![A-Za-z0-9])"),
 }
 
 

@@ -18,6 +18,7 @@ from .corpus.dataset import CorpusDataset
 from .feeding import watched_batches
 from .inputs import codebook_names, model_input
 from .masking import guess_codes, random_mask
+from .targets import TARGETS
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
@@ -51,6 +52,7 @@ _CURVE_COLUMNS = (
     "valid_accuracy_0",
     "valid_accuracy_1",
     "valid_accuracy_2",
+    *(f"valid_{name}_{which}" for name in TARGETS for which in ("hidden", "visible")),
 )
 
 

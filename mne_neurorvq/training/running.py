@@ -37,7 +37,7 @@ from .config import FoundationPretrainConfig, foundation_config, plain_config
 from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
 from .inputs import model_input
-from .optimisation import start_weights
+from .optimisation import start_encoder, start_weights
 from .settings import Hardware, PretrainConfig, StageSettings
 from .stages import FoundationStage, TokenizerStage
 
@@ -111,9 +111,7 @@ def pretrain_foundation(
     config: FoundationPretrainConfig,
     run_dir: Path,
 ) -> Foundation:
-    """Stage two: train a foundation model on the codes of a tokenizer.
-
-    The encoder starts from the tokenizer's.
+    """Stage two: train a foundation model on the codes of a tokenizer, on physiology, or both.
 
     Parameters
     ----------
@@ -130,7 +128,7 @@ def pretrain_foundation(
     Returns
     -------
     NeuroRVQ | BrainRVQ
-        The model after the last step, with its masked-token heads.
+        The model after the last step, with the heads that it has learned with.
 
     Examples
     --------
@@ -156,9 +154,15 @@ def pretrain_foundation(
     lightning.seed_everything(config.seed, verbose=False)
     kind = SYSTEMS[tokenizer.config.system].foundation
     assert kind is not None
-    foundation = kind(config=foundation_config(tokenizer.config, config), masked_token_heads=True)
-    # Not strict: the tokenizer has no LayerScale, and that of BrainRVQ no norm of queries and keys.
-    foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
+    foundation = kind(
+        config=foundation_config(tokenizer.config, config),
+        masked_token_heads=config.foundation.masked_tokens > 0,
+    )
+    if config.foundation.start == "random":
+        start_encoder(foundation, torch.Generator().manual_seed(config.seed))
+    else:
+        # Not strict: the tokenizer has no LayerScale, that of BrainRVQ no norm of queries and keys.
+        foundation.encoder.load_state_dict(tokenizer.encoder.state_dict(), strict=False)
     stage = FoundationStage(foundation, tokenizer, config.foundation, config.masking, config.seed)
     _run(stage, train, valid, config, config.foundation, run_dir)
     return foundation.eval()
@@ -174,9 +178,10 @@ def _run(
 ) -> None:
     done = steps_done(run_dir)
     model = stage.tokenizer.config
-    inputs = {"corpus": digest_of(train.index)}
+    inputs, targets = {"corpus": digest_of(train.index)}, tuple[str, ...]()
     if isinstance(stage, FoundationStage):
         inputs["tokenizer"] = digest_of(stage.tokenizer.state_dict())
+        targets = tuple(stage.settings.learned_targets)
     begin(run_dir, done, inputs)
 
     def feed(rank: int, n_ranks: int) -> tuple[CorpusBatches, list[Any]]:
@@ -189,8 +194,9 @@ def _run(
             first=done * settings.accumulate,
             rank=rank,
             n_ranks=n_ranks,
+            targets=targets,
         )
-        watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks)
+        watched = watched_batches(valid, model, rank=rank, n_ranks=n_ranks, targets=targets)
         return batches, [
             batch._replace(windows=model_input(batch.windows, model)[0]) for _, batch in watched
         ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -10,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from ..weights.systems import Config
 from .batches import CropSettings
+from .targets import TARGETS
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -55,6 +57,59 @@ class StageSettings:
     max_norm: PositiveFloat = 1.0
     validate_every: PositiveInt = 500
     save_every: PositiveInt = 250
+
+
+def _no_targets() -> dict[str, float]:
+    return dict.fromkeys(TARGETS, 0.0)
+
+
+@dataclass(frozen=True)
+class FoundationSettings(StageSettings):
+    """What a foundation model learns, with budget and optimisation.
+
+    The objective is the weighted sum of two terms: ``masked_tokens``, the cross-entropy of the
+    codes of hidden patches, and ``targets``, the squared errors of physiological numbers that one
+    linear layer tells from the features of each patch, hidden or not.
+
+    Parameters
+    ----------
+    n_steps, accumulate, lr, matrix_lr, betas, weight_decay, lr_warmup_steps, max_norm
+        See :class:`StageSettings`.
+    validate_every, save_every
+        See :class:`StageSettings`.
+    start : "tokenizer" | "random"
+        Whether the encoder starts as the tokenizer's or untrained.
+    masked_tokens : float
+        Weight of the masked-token prediction.
+    targets : dict of str to float
+        Weight of the mean squared error of each target: ``power`` and ``laplacian_power``, the log
+        power in six bands of the channel and of the surface Laplacian; ``slow`` and
+        ``laplacian_slow``, means of both halves of the patch below 4 Hz; ``waveform``, the signal
+        below 12 Hz in 16 bins of the patch. All are standardised within a recording.
+    head_lr : float
+        Learning rate (of AdamW) of that linear layer.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.training import read_config
+    >>> config = read_config(changes=["foundation.targets.power=0.5", "foundation.masked_tokens=0"])
+    >>> config.foundation.learned_targets
+    {'power': 0.5}
+    """
+
+    start: Literal["tokenizer", "random"] = "tokenizer"
+    masked_tokens: NonNegativeFloat = 1.0
+    targets: Mapping[str, NonNegativeFloat] = field(default_factory=_no_targets)
+    head_lr: PositiveFloat = 3e-3
+
+    def __post_init__(self) -> None:
+        if not (self.masked_tokens or self.learned_targets):
+            raise ValueError("neither masked_tokens nor any of the targets has a weight.")
+
+    @property
+    def learned_targets(self) -> dict[str, float]:
+        """Targets with a weight."""
+        return {name: weight for name, weight in self.targets.items() if weight}
 
 
 @dataclass(frozen=True)

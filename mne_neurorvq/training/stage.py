@@ -45,15 +45,22 @@ class Stage(lightning.LightningModule):
         """Return the module whose parameters are optimised."""
         raise NotImplementedError
 
+    def head_with_rate(self) -> tuple[nn.Module | None, float]:
+        """Return the part of that module that has a learning rate of its own, and this rate."""
+        return None, 0.0
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make Muon with AdamW, and its schedule."""
         settings = self.settings
+        head, head_lr = self.head_with_rate()
         optimizer = MuonWithAdamW(
             self.trained(),
             lr=settings.lr,
             matrix_lr=settings.matrix_lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
+            head=head,
+            head_lr=head_lr,
         )
         schedule = warmup_cosine(optimizer, settings.lr_warmup_steps, settings.n_steps)
         return {

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The two stages of pretraining as Lightning modules: tokenizer, then masked-token prediction."""
+"""The two stages of pretraining as Lightning modules: tokenizer, then foundation model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from ..models import (
     used_share,
 )
 from ..models.collectives import all_sum
+from ..models.target_head import TargetHead
 from ..weights.systems import Foundation, Tokenizer
 from .batches import Batch
 from .config import read_config
 from .masking import EvenMasking, Guesses, Masking, guess_codes, random_mask
-from .settings import StageSettings
+from .settings import FoundationSettings, StageSettings
 from .stage import BATCH_STRIDE, RANK_STRIDE, Stage, by_level
+from .targets import TARGETS
 
 
 class TokenizerStage(Stage):
@@ -129,19 +131,19 @@ class TokenizerStage(Stage):
 
 
 class FoundationStage(Stage):
-    """Stage two: predict the codes of hidden patches, with symmetric masking.
+    """Stage two: predict the codes of hidden patches, physiological numbers of all, or both.
 
     Parameters
     ----------
     foundation : NeuroRVQ | BrainRVQ
-        The model to train, with masked-token heads.
+        The model to train, with masked-token heads if their codes are to be predicted.
     tokenizer : NeuroRVQTokenizer | BrainRVQTokenizer
         Frozen and in evaluation mode; gives the codes of the unmasked windows.
-    settings : StageSettings
-        Budget and optimisation.
+    settings : FoundationSettings
+        Objective, budget and optimisation.
     masking : Masking | None
-        Which patches the first pass hides (the second hides the others), and what counts; None
-        hides half of them at random.
+        Which patches the first pass hides (the second, of masked-token prediction alone, hides the
+        others), and what counts; None hides half of them at random.
     seed : int
         Seed of the masks.
 
@@ -149,19 +151,21 @@ class FoundationStage(Stage):
     --------
     >>> from mne_neurorvq.models import NeuroRVQ
     >>> from mne_neurorvq import load_pretrained
-    >>> from mne_neurorvq.training import FoundationStage, StageSettings
+    >>> from mne_neurorvq.training import FoundationSettings, FoundationStage
     >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
     >>> foundation = NeuroRVQ(config=tokenizer.config, masked_token_heads=True)
-    >>> stage = FoundationStage(foundation, tokenizer, StageSettings(n_steps=100))
+    >>> stage = FoundationStage(foundation, tokenizer, FoundationSettings(n_steps=100))
     >>> stage.trained() is foundation
     True
     """
+
+    settings: FoundationSettings
 
     def __init__(
         self,
         foundation: Foundation,
         tokenizer: NeuroRVQTokenizer | BrainRVQTokenizer,
-        settings: StageSettings,
+        settings: FoundationSettings,
         masking: Masking | None = None,
         seed: int = 0,
     ) -> None:
@@ -169,6 +173,10 @@ class FoundationStage(Stage):
         self.foundation = foundation
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.masking = EvenMasking() if masking is None else masking
+        self.weights = settings.learned_targets
+        if self.weights:
+            sizes = {name: len(TARGETS[name].columns) for name in self.weights}
+            foundation.target_head = TargetHead(sizes, foundation.config)
 
     def trained(self) -> nn.Module:
         """Say what is optimised.
@@ -179,6 +187,18 @@ class FoundationStage(Stage):
             The foundation model.
         """
         return self.foundation
+
+    def head_with_rate(self) -> tuple[nn.Module | None, float]:
+        """Say what has a learning rate of its own.
+
+        Returns
+        -------
+        head : TargetHead | None
+            The layer that tells the targets.
+        lr : float
+            Its learning rate.
+        """
+        return self.foundation.target_head, self.settings.head_lr
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the tokenizer stays in evaluation mode, whatever Lightning does."""
@@ -220,31 +240,78 @@ class FoundationStage(Stage):
             codes, _ = self.tokenizer.encode(batch.windows, batch.channel_ids)
         return guess_codes(self.foundation, batch, codes, mask)
 
+    def target_errors(
+        self, batch: Batch, mask: Tensor, *chosen: Tensor | None
+    ) -> tuple[dict[str, Tensor], ...]:
+        """Tell the targets of all patches, and say how wrong that is.
+
+        Parameters
+        ----------
+        batch : Batch
+            Windows with their targets.
+        mask : Tensor of bool, shape (n_windows, n_channels * n_patches)
+            What is hidden.
+        *chosen : Tensor of bool, shape (n_windows, n_channels * n_patches) | None
+            Patches that count; None takes all.
+
+        Returns
+        -------
+        tuple of dict of str to Tensor
+            Mean squared error of each target, for each of ``chosen``.
+        """
+        head = self.foundation.target_head
+        assert head is not None
+        assert batch.targets is not None
+        told = self.foundation.tell_targets(batch.windows, mask, batch.channel_ids).flatten(1, 2)
+        wanted = batch.targets.flatten(1, 2)
+        found = (head.errors(told, wanted, some) for some in chosen)
+        return tuple(dict(zip(self.weights, errors, strict=True)) for errors in found)
+
+    def weighted(self, errors: Mapping[str, Tensor]) -> Tensor:
+        """Sum the weighted errors of the targets."""
+        return torch.stack([self.weights[name] * error for name, error in errors.items()]).sum()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Predict the hidden codes."""
+        """Predict hidden codes and tell targets, as far as they have a weight."""
         seed = self.seed + BATCH_STRIDE * batch_idx + RANK_STRIDE * self.global_rank
         generator = torch.Generator().manual_seed(seed)
         progress, config = self.progress(batch_idx), self.foundation.config
         mask = self.masking.draw(batch.windows, config, progress, generator)
-        found = self.guesses(batch, mask)
-        loss = self.masking.loss(found.cross_entropy, mask)
-        n = len(batch.windows)
+        loss, n = batch.windows.new_zeros(()), len(batch.windows)
+        if self.settings.masked_tokens:
+            found = self.guesses(batch, mask)
+            tokens = self.masking.loss(found.cross_entropy, mask)
+            loss = loss + self.settings.masked_tokens * tokens
+            self.log("train_tokens", tokens.detach(), batch_size=n)
+            self.log("train_accuracy", found.accuracy.mean(), batch_size=n)
+        if self.weights:
+            (errors,) = self.target_errors(batch, mask, None)
+            loss = loss + self.weighted(errors)
+            named = {f"train_{name}": error.detach() for name, error in errors.items()}
+            self.log_dict(named, batch_size=n)
         self.log("train_loss", loss.detach(), batch_size=n)
-        self.log("train_accuracy", found.accuracy.mean(), batch_size=n)
         return self.noted(loss, batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure loss and accuracy per level, under random masks that never change."""
+        """Measure losses and accuracy per level, under random masks that never change."""
         # Not the number of the batch: that depends on how many processes there are.
         generator = torch.Generator().manual_seed(zlib.crc32(" ".join(batch.ids).encode()))
         n_windows, n_channels, n_times = batch.windows.shape
         config = self.foundation.config
         shape = n_windows, n_channels * n_times // config.patch_size
         mask = random_mask(shape, self.masking.ratio, generator).to(batch.windows.device)
-        found = self.guesses(batch, mask)
-        shares = by_level("accuracy", found.accuracy, found.accuracy.mean(0), config)
-        loss = self.masking.loss(found.cross_entropy, mask)
-        self.watch({"loss": loss, **shares}, n_windows)
+        loss, measures = batch.windows.new_zeros(()), dict[str, Tensor]()
+        if self.settings.masked_tokens:
+            found = self.guesses(batch, mask)
+            measures |= by_level("accuracy", found.accuracy, found.accuracy.mean(0), config)
+            tokens = self.masking.loss(found.cross_entropy, mask)
+            loss = loss + self.settings.masked_tokens * tokens
+        if self.weights:
+            both, *parts = self.target_errors(batch, mask, None, mask, ~mask)
+            loss = loss + self.weighted(both)
+            for which, errors in zip(("hidden", "visible"), parts, strict=True):
+                measures |= {f"{name}_{which}": error for name, error in errors.items()}
+        self.watch({"loss": loss, **measures}, n_windows)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means."""

@@ -2,6 +2,8 @@
 """What makes features useful: linear probes of models, by depth and by pooling.
 
     python tests/benchmarks/features.py MODEL... [--json FILE] [--subjects 1-16] [--never 9-12]
+    python tests/benchmarks/features.py MODEL... --eye-free [--subjects 51-60] [--folder FIF]
+                                                 [--eegmat FOLDER]
 
 Trials of 4 s of PhysioNet motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the
 folder), 21 channels of the sensorimotor strip. Two tasks: imagery of the left against the right
@@ -13,6 +15,14 @@ deviation over five folds of all subjects, and over four folds of the four that 
 For each model: the input of the first block and the output of every block of its foundation model,
 averaged over channels and patches ("mean") and over patches only ("time"). The last rows are band
 power.
+
+With ``--eye-free``: what the eyes do is taken out first, since the targets of that data set stand
+on the left and the right of a screen. Six frontal channels, low-passed at 5 Hz, are regressed out
+of every channel within each recording, without labels. Models and band power are then compared
+under the recorded and the average reference (of all 64 channels): each person is told by a ridge
+classifier of the others. ``--folder`` has recordings that MNE's loader does not, as
+``S051/S051R04_raw.fif``; ``--eegmat`` those of mental arithmetic against rest, from which nothing
+is taken out.
 """
 
 from __future__ import annotations
@@ -22,10 +32,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import mne
 import numpy as np
 import torch
 from machine import facts, report
 from numpy.typing import NDArray
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import LeaveOneGroupOut
 from torch import Tensor, nn
 
 from mne_neurorvq import GroupStandardScaler, NeuroRVQTransformer, preprocess
@@ -35,6 +49,7 @@ from mne_neurorvq.datasets import epochs_from_recordings, load_eegbci, trial_col
 from mne_neurorvq.weights import load_pretrained
 
 _RUNS = (4, 8, 12)
+_FRONTAL = ("Fp1", "Fp2", "AF7", "AF8", "F7", "F8")
 _TASKS = {"left/right": ("left", "right"), "rest/imagery": ("rest", "imagery")}
 
 
@@ -87,6 +102,125 @@ def features_by_depth(name: str, epochs: Any) -> dict[str, NDArray[np.floating]]
     return dict(zip(names, np.split(stacked, n_depths, axis=-1), strict=True))
 
 
+def without_eyes(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+    """Regress slow frontal signals out of all channels, in a copy."""
+    eyes = raw.copy().load_data(verbose="error").filter(None, 5.0, verbose="error")
+    frontal = eyes.get_data(picks=list(_FRONTAL))
+    frontal -= frontal.mean(axis=1, keepdims=True)
+    cleaned = raw.copy().load_data(verbose="error")
+    data = cleaned.get_data()
+    weights = np.linalg.lstsq(frontal.T, (data - data.mean(axis=1, keepdims=True)).T, rcond=None)[0]
+    cleaned._data[:] = data - weights.T @ frontal
+    return cleaned
+
+
+def read_folder(folder: Path, subjects: list[int]) -> list[mne.io.BaseRaw]:
+    """Recordings of motor imagery that were written as FIF."""
+    found = []
+    for number in subjects:
+        for file in sorted(folder.glob(f"S{number:03d}/S{number:03d}R*_raw.fif")):
+            raw = mne.io.read_raw_fif(file, preload=True, verbose="error")
+            raw.annotations.rename({"T0": "rest", "T1": "left", "T2": "right"})
+            raw.info["subject_info"] = {"his_id": f"S{number:03d}"}
+            found.append(raw)
+    return found
+
+
+def read_eegmat(folder: Path) -> list[mne.io.BaseRaw]:
+    """Recordings of rest and mental arithmetic, marked every four seconds."""
+    found = []
+    for file in sorted(folder.glob("Subject*_[12].edf")):
+        raw = mne.io.read_raw_edf(file, preload=True, verbose="error")
+        raw.rename_channels(lambda name: name.removeprefix("EEG ").strip())
+        raw.pick([name for name in raw.ch_names if name not in ("A2-A1", "ECG ECG", "ECG")])
+        onsets = np.arange(0.0, raw.times[-1] - 4.0, 4.0)
+        condition = {"1": "rest", "2": "arithmetic"}[file.stem[-1]]
+        raw.set_annotations(mne.Annotations(onsets, 4.0, condition))
+        raw.info["subject_info"] = {"his_id": file.stem.partition("_")[0]}
+        found.append(raw)
+    return found
+
+
+def people_scores(
+    values: NDArray[np.floating], y: NDArray[np.str_], subjects: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Balanced accuracy on each person of a classifier of the others, within-person columns."""
+    within = GroupStandardScaler().fit_transform(values, groups=subjects)
+    ridge = RidgeClassifierCV(np.logspace(1, 6, 11) * within.shape[1] / 1000)
+    scored = []
+    for train, test in LeaveOneGroupOut().split(within, groups=subjects):
+        found = ridge.fit(within[train], y[train]).predict(within[test])
+        scored.append(balanced_accuracy_score(y[test], found))
+    return np.array(scored)
+
+
+def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Scores of every person by reference, task and features."""
+    sets: dict[str, tuple[list[mne.io.BaseRaw], dict[str, tuple[str, ...]], list[str]]] = {}
+    if args.subjects:
+        if args.folder is None:
+            raws = load_eegbci(args.subjects, _RUNS, verbose="error")
+        else:
+            raws = read_folder(args.folder, args.subjects)
+        sets["eegmmidb"] = ([*map(without_eyes, map(filtered, raws))], _TASKS, list(_STRIP))
+    if args.eegmat is not None:
+        raws = [*map(filtered, read_eegmat(args.eegmat))]
+        sets["eegmat"] = (raws, {"arithmetic": ("rest", "arithmetic")}, raws[0].ch_names)
+    rows = []
+    for recordings, tasks, names in sets.values():
+        for reference in args.references:
+            raws = recordings
+            if reference == "average":
+                raws = [r.copy().set_eeg_reference("average", verbose="error") for r in raws]
+            last = 4 - 1 / raws[0].info["sfreq"]
+            epochs = epochs_from_recordings(raws, 0.0, last, picks=names, verbose="error")
+            conditions, subjects = (trial_column(epochs, n) for n in ("condition", "subject"))
+            power = band_power(epochs)
+            features = {"band power": power.reshape(len(power), -1)}
+            for name in args.models:
+                transformer = NeuroRVQTransformer(name, pool="time")
+                features[name] = transformer.fit_transform(epochs)
+            for task, classes in tasks.items():
+                y = conditions
+                if task == "rest/imagery":
+                    y = np.where(conditions == "rest", "rest", "imagery")
+                wanted = np.isin(y, classes)
+                for label, values in features.items():
+                    found = people_scores(values[wanted], y[wanted], subjects[wanted])
+                    row = {"task": task, "reference": reference, "features": label}
+                    rows.append(row | {"people": found.tolist()})
+    return rows
+
+
+def filtered(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+    """Filter as NeuroRVQ expects."""
+    return preprocess(raw, "neurorvq-eeg-small")
+
+
+def eye_free_table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Mean and standard deviation over people; differences from band power and the first model."""
+    first = rows[1]["features"]
+    cells = [["task", "reference", "features", "mean ± SD", "above band power", f"above {first}"]]
+    found = {
+        (row["task"], row["reference"], row["features"]): np.array(row["people"]) for row in rows
+    }
+    for (task, reference, features), values in found.items():
+        told = [
+            _difference(values - found[task, reference, other]) if features != other else ""
+            for other in ("band power", first)
+        ]
+        name = str(Path(features).parent.name if Path(features).name == "model" else features)
+        score = f"{values.mean():.3f} ± {values.std():.3f}"
+        cells.append([task, reference, name, score, *told])
+    return cells
+
+
+def _difference(values: NDArray[np.float64]) -> str:
+    """Mean, its standard error, and for how many people it is positive."""
+    error = values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():+.3f} ± {error:.3f} ({(values > 0).sum()}/{len(values)})"
+
+
 def tables(models: list[str], epochs: Any) -> dict[tuple[str, str, str], NDArray[np.floating]]:
     """All features by model, depth and pooling."""
     found = {}
@@ -123,7 +257,9 @@ def scores(
 
 
 def numbers(text: str) -> list[int]:
-    """Numbers of a range such as 1-16."""
+    """Numbers of a range such as 1-16; none of an empty one."""
+    if not text:
+        return []
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
 
@@ -144,7 +280,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--eye-free", action="store_true", help="without what the eyes do")
+    parser.add_argument("--references", nargs="+", default=["recorded", "average"])
+    parser.add_argument("--folder", type=Path, help="recordings as FIF, with --eye-free")
+    parser.add_argument("--eegmat", type=Path, help="recordings of arithmetic, with --eye-free")
     args = parse(parser)
+    if args.eye_free:
+        rows = eye_free(args)
+        report({"machine": facts(args.threads), "scores": rows}, eye_free_table(rows), args.json)
+        return
     machine = facts(args.threads)
     epochs = trials(args.subjects)
     conditions, subjects = (trial_column(epochs, name) for name in ("condition", "subject"))

@@ -48,3 +48,12 @@ def test_an_encoder_gives_the_same_bits_with_and_without_gradients_and_keeps_its
     assert torch.equal(found, learning)
     assert torch.equal(patches, before)
     assert torch.equal(embeddings, kept)
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_the_result_has_the_precision_of_the_first_argument(learning):
+    x, y = torch.randn(4, 5).bfloat16(), torch.randn(5)
+    with torch.set_grad_enabled(learning):
+        for call in (plus, times):
+            assert call(x.clone(), y).dtype == torch.bfloat16
+            assert call(y.clone(), x[0]).dtype == torch.float32

@@ -180,3 +180,26 @@ def test_attention_in_bfloat16_takes_off_a_maximum_where_exponentials_could_over
         with torch.autocast("cpu", torch.bfloat16):
             found = layer(x).float()
         torch.testing.assert_close(found, layer(x), atol=0.05, rtol=0.05)
+
+
+def test_what_learns_in_bfloat16_attends_in_float32(monkeypatch):
+    torch.manual_seed(0)
+    layer, x = Attention(12, 3), torch.randn(2, 5, 12)
+    seen = []
+    usual = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda q, k, v: seen.append({q.dtype, k.dtype, v.dtype}) or usual(q, k, v),
+    )
+    layer(x).square().sum().backward()
+    wanted = layer.qkv.weight.grad.clone()
+    layer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    assert found.dtype == torch.bfloat16
+    found.float().square().sum().backward()
+    assert seen == [{torch.float32}] * 2
+    torch.testing.assert_close(
+        layer.qkv.weight.grad, wanted, atol=0.02 * float(wanted.std()), rtol=0.1
+    )

@@ -21,6 +21,7 @@ from mne_neurorvq.training import (
     BrainRVQSettings,
     CorpusDataset,
     CropSettings,
+    FoundationSettings,
     NeuroRVQPretrainConfig,
     NeuroRVQSettings,
     StageSettings,
@@ -91,7 +92,7 @@ def config():
         model=NeuroRVQSettings(depth=1, mlp_ratio=1.0, quantizer=quantizer),
         crops=CropSettings(64, n_channels=(4, 8), n_patches=(2, 3)),
         tokenizer=_STAGE,
-        foundation=replace(_STAGE, n_steps=6, validate_every=3),
+        foundation=FoundationSettings(**vars(_STAGE) | {"n_steps": 6, "validate_every": 3}),
     )
 
 
@@ -130,7 +131,7 @@ def brainrvq_config():
         model=BrainRVQSettings(depth=1, mlp_ratio=1.0, quantizer=quantizer),
         crops=CropSettings(64, n_channels=(4, 8), n_patches=(2, 4)),
         tokenizer=replace(_STAGE, lr=1.4e-3, matrix_lr=2.8e-3),
-        foundation=replace(_STAGE, n_steps=6, validate_every=3),
+        foundation=FoundationSettings(**vars(_STAGE) | {"n_steps": 6, "validate_every": 3}),
     )
 
 

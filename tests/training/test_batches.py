@@ -144,7 +144,7 @@ def test_a_crop_is_a_part_of_its_window_and_names_its_channels():
     settings = CropSettings(gain_spread=0.0)
     starts, montages = set(), set()
     for seed in range(40):
-        data, rows = crop(
+        data, rows, *_ = crop(
             1000 * channel + time,
             np.arange(6) + 50,
             PlannedBatch(np.array([0]), 3, 4),

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from mne_neurorvq import NeuroRVQClassifier, NeuroRVQTransformer, load_pretrained
 from mne_neurorvq.cli import main
@@ -24,7 +25,7 @@ from mne_neurorvq.training import (
     config_text,
     read_config,
 )
-from mne_neurorvq.training.command import write_model
+from mne_neurorvq.training.command import HEADS, TARGET_HEAD, write_model
 from mne_neurorvq.weights import save_pretrained
 from mne_neurorvq.weights.provenance import TRAINING_FILE, pretraining_subjects
 
@@ -63,6 +64,27 @@ def test_a_run_leaves_models_and_what_is_known_of_them(run):
     assert record["tokenizer_from"] is None
     assert record["config"]["model"]["quantizer"]["n_codes"] == 16
     assert isinstance(record["log_amplitude_raised_by"], float)
+
+
+def test_a_model_of_physiology_brings_the_layer_that_tells_it(run, pretrain, tmp_path):
+    out = tmp_path / "run"
+    objective = [
+        "foundation.masked_tokens=0",
+        "foundation.targets.slow=1",
+        "foundation.start=random",
+    ]
+    tokenizer = ["--tokenizer", run.folder / "model"]
+    assert pretrain("foundation", *tokenizer, "--set", *objective, out=out) == 0
+    loaded = load_pretrained(out / "model")
+    assert loaded.foundation.masked_tokens is None
+    assert not (out / HEADS).exists()
+    head = load_file(out / "model" / TARGET_HEAD)
+    assert head["weight"].shape == (2, loaded.config.feature_dim)
+    assert head["weight"].abs().max() > 0
+    card = (out / "model" / "README.md").read_text()
+    assert "valid_slow_hidden" in card
+    assert _main("export", out, "-o", tmp_path / "away") == 0
+    assert (tmp_path / "away" / TARGET_HEAD).exists()
 
 
 def test_people_held_out_are_in_no_record_of_what_was_seen(run):

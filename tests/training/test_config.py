@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mne_neurorvq.models import NEURORVQ_ECG, QuantizerConfig
 from mne_neurorvq.training import (
     CropSettings,
+    FoundationSettings,
     Hardware,
     NeuroRVQLossWeights,
     NeuroRVQPretrainConfig,
@@ -35,6 +36,13 @@ STAGES = st.builds(
     validate_every=COUNTS,
     save_every=COUNTS,
 )
+LEARNED = st.builds(
+    FoundationSettings,
+    start=st.sampled_from(["tokenizer", "random"]),
+    masked_tokens=st.floats(0.1, 10),
+    n_steps=COUNTS,
+    head_lr=POSITIVE,
+)
 CONFIGS = st.builds(
     NeuroRVQPretrainConfig,
     seed=st.integers(0, 2**32 - 1),
@@ -57,7 +65,7 @@ CONFIGS = st.builds(
     losses=st.builds(NeuroRVQLossWeights, code=st.floats(0, 10), waveform=st.floats(0, 10)),
     mask_ratio=st.floats(0.01, 0.99),
     tokenizer=STAGES,
-    foundation=STAGES,
+    foundation=LEARNED,
     hardware=st.builds(Hardware, accelerator=st.sampled_from(["auto", "cpu", "gpu"]), nodes=COUNTS),
 )
 
@@ -169,3 +177,32 @@ def test_the_modality_settles_signal_and_vocabulary():
     assert found.channels == NEURORVQ_ECG.channels
     assert (found.sfreq, found.patch_size) == (NEURORVQ_ECG.sfreq, NEURORVQ_ECG.patch_size)
     assert (found.depth, found.quantizer.n_codes) == (2, 1024)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["foundation.masked_tokens=0"], "neither masked_tokens nor any of the targets"),
+        (["foundation.targets.powr=1"], "foundation.targets.powr: unknown key"),
+        (["foundation.targets.power=-1"], "foundation.targets.power=-1"),
+        (["foundation.start=scratch"], "foundation.start='scratch'"),
+        (["crops.average_reference=1.5"], "crops.average_reference=1.5"),
+    ],
+)
+@pytest.mark.parametrize("system", ["neurorvq", "brainrvq"])
+def test_an_objective_that_cannot_be_is_named(system, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_config(changes=changes, system=system)
+
+
+def test_targets_of_another_signal_are_refused():
+    with pytest.raises(ValueError, match="power is of eeg, but model"):
+        read_config(changes=["foundation.targets.power=1", "model.modality=ecg"])
+
+
+def test_targets_without_a_weight_are_not_learned(tmp_path):
+    changes = ["foundation.targets.waveform=0.5", "foundation.targets.power=0"]
+    assert read_config(changes=changes).foundation.learned_targets == {"waveform": 0.5}
+    assert read_config().foundation.learned_targets == {}
+    again = read_config(_file(tmp_path, config_text(read_config(changes=changes))))
+    assert again == read_config(changes=changes)

@@ -42,6 +42,13 @@ from mne_neurorvq.training.stage import BAD_BATCH
 from mne_neurorvq.weights import save_pretrained
 
 PROGRAM = Path(__file__).with_name("logged_run.py")
+# Numbers instead of codes, half of the windows under another reference.
+PHYSIOLOGY = (
+    "foundation.masked_tokens=0",
+    "foundation.targets.power=1",
+    "foundation.targets.laplacian_slow=1",
+    "crops.average_reference=0.5",
+)
 
 
 def _arguments(run, folder, *more, stage="tokenizer"):
@@ -229,9 +236,12 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(run, tmp_path, monkeypatch,
     _assert_same_end(out / "tokenizer", run.folder / "tokenizer")
 
 
-def test_an_interrupted_foundation_stage_ends_as_an_undisturbed_one(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("objective", [(), PHYSIOLOGY])
+def test_an_interrupted_foundation_stage_ends_as_an_undisturbed_one(
+    objective, run, tmp_path, monkeypatch
+):
     # Steps of two batches: a checkpoint holds whole steps.
-    more = ["--set", "foundation.accumulate=2", "foundation.save_every=2"]
+    more = ["--set", "foundation.accumulate=2", "foundation.save_every=2", *objective]
     tokenizer = ["--tokenizer", run.folder / "model"]
     folders = [tmp_path / "undisturbed", tmp_path / "interrupted"]
     arguments = [_arguments(run, out, *tokenizer, *more, stage="foundation") for out in folders]

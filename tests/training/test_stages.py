@@ -14,14 +14,17 @@ from torch.nn import functional as F
 from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.training import (
     Batch,
+    FoundationSettings,
     FoundationStage,
     NeuroRVQLossWeights,
     StageSettings,
     TokenizerStage,
 )
 from mne_neurorvq.training.stage import BAD_BATCH
+from mne_neurorvq.training.targets import TARGETS
 
 SETTINGS = StageSettings(n_steps=100, max_norm=0.5)
+LEARNED = FoundationSettings(n_steps=100, max_norm=0.5)
 NAMES = ("code", "amplitude", "phase", "signal", "waveform")
 
 
@@ -41,7 +44,7 @@ def _make_batch(n_windows=3, n_channels=4, n_patches=2, seed=0):
 
 
 def _one_by_one(batch):
-    return [Batch(x[None], rows[None], [i]) for x, rows, i in zip(*batch, strict=True)]
+    return [Batch(x[None], rows[None], [i]) for x, rows, i in zip(*batch[:3], strict=True)]
 
 
 @pytest.fixture
@@ -140,7 +143,7 @@ def test_nothing_is_told_of_codebooks_that_have_not_started(tokenizer):
 
 
 def test_the_tokenizer_of_stage_two_stays_frozen(tokenizer, foundation):
-    stage = FoundationStage(foundation, tokenizer.train(), SETTINGS)
+    stage = FoundationStage(foundation, tokenizer.train(), LEARNED)
     stage.train()
     assert foundation.training
     assert not any(module.training for module in tokenizer.modules())
@@ -161,7 +164,7 @@ def test_the_tokenizer_of_stage_two_stays_frozen(tokenizer, foundation):
 
 
 def test_labels_are_the_codes_of_the_whole_window(tokenizer, foundation):
-    stage = _listening(FoundationStage(foundation, tokenizer, SETTINGS))
+    stage = _listening(FoundationStage(foundation, tokenizer, LEARNED))
     batch = _make_batch()
     encoded = []
     encode = tokenizer.encode
@@ -173,7 +176,7 @@ def test_labels_are_the_codes_of_the_whole_window(tokenizer, foundation):
 
 
 def test_the_masks_of_a_step_depend_on_batch_and_process(tokenizer, foundation):
-    stage = _listening(FoundationStage(foundation.eval(), tokenizer, SETTINGS))
+    stage = _listening(FoundationStage(foundation.eval(), tokenizer, LEARNED))
     batch = _make_batch()
     losses = {}
     for rank in range(2):
@@ -185,7 +188,7 @@ def test_the_masks_of_a_step_depend_on_batch_and_process(tokenizer, foundation):
 
 
 def test_the_masks_of_validation_never_change(tokenizer, foundation):
-    stage = _listening(FoundationStage(foundation.eval(), tokenizer, SETTINGS))
+    stage = _listening(FoundationStage(foundation.eval(), tokenizer, LEARNED))
     batches = [_make_batch(3, seed=0), _make_batch(1, seed=1)]
     results = []
     for order in (batches, batches[::-1]):
@@ -197,6 +200,109 @@ def test_the_masks_of_validation_never_change(tokenizer, foundation):
         results.append(dict(stage.logged))
     assert set(results[0]) == {"valid_loss", "valid_accuracy_0", "valid_accuracy_1"}
     assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+
+def _with_targets(batch, columns, seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    n_windows, n_channels, n_times = batch.windows.shape
+    shape = n_windows, n_channels, n_times // 200, columns
+    return batch._replace(targets=torch.randn(shape, generator=generator))
+
+
+@pytest.fixture
+def told(tokenizer):
+    """A stage that learns two targets and no codes, its head no longer zero."""
+    torch.manual_seed(1)
+    foundation = NeuroRVQ(config=tokenizer.config)
+    weights = dict.fromkeys(TARGETS, 0.0) | {"power": 0.5, "slow": 2.0}
+    settings = FoundationSettings(n_steps=100, masked_tokens=0.0, targets=weights, head_lr=0.25)
+    stage = _listening(FoundationStage(foundation.eval(), tokenizer, settings))
+    torch.nn.init.normal_(foundation.target_head.weight, std=0.01)
+    return stage
+
+
+def test_targets_are_told_from_the_features_of_all_patches(told):
+    batch = _with_targets(_make_batch(), 8)
+    tokenizer, foundation = told.tokenizer, told.foundation
+    tokenizer.encode = None  # without a weight for codes none is made
+    loss = told.training_step(batch, 0)
+    head = foundation.target_head
+    features = foundation(batch.windows, batch.channel_ids, return_features=True)["features"]
+    torch.testing.assert_close(
+        foundation.tell_targets(batch.windows, None, batch.channel_ids),
+        features @ head.weight.T + head.bias,
+    )
+    generator = torch.Generator().manual_seed(0)
+    mask = told.masking.draw(batch.windows, foundation.config, 0.0, generator)
+    assert mask.float().mean() == 0.5
+    squares = (foundation.tell_targets(batch.windows, mask, batch.channel_ids) - batch.targets) ** 2
+    power, slow = squares[..., :6].mean(), squares[..., 6:].mean()
+    torch.testing.assert_close(loss, 0.5 * power + 2 * slow)
+    assert told.logged["train_power"] == pytest.approx(power.item(), rel=1e-5)
+    loss.backward()
+    assert all(p.grad is not None for p in foundation.parameters())
+
+
+def test_hidden_patches_do_not_show_through(told):
+    batch = _make_batch(n_windows=1)
+    mask = torch.zeros(1, 8, dtype=torch.bool)
+    mask[0, 2] = True
+    numbers = told.foundation.tell_targets(batch.windows, mask, batch.channel_ids)
+    # Patch 0 of channel 1, turned around: no normalisation over the window can tell.
+    batch.windows[:, 1, :200] *= -1
+    other = told.foundation.tell_targets(batch.windows, mask, batch.channel_ids)
+    assert (numbers - other).abs().max() < 0.1 * (
+        told.foundation.tell_targets(batch.windows, ~mask, batch.channel_ids) - numbers
+    ).abs().max()
+
+
+def test_what_cannot_be_had_does_not_count(told):
+    batch = _with_targets(_make_batch(), 8)
+    batch.targets[:, 1] = torch.nan
+    loss = told.training_step(batch, 0)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in told.foundation.parameters())
+    batch.targets[...] = torch.nan
+    assert told.training_step(batch, 0).item() == 0
+
+
+def test_validation_tells_hidden_and_visible_patches_apart(told):
+    batch = _with_targets(_make_batch(), 8)
+    told.on_validation_epoch_start()
+    with torch.no_grad():
+        told.validation_step(batch, 0)
+    told.on_validation_epoch_end()
+    errors = {f"valid_{t}_{w}" for t in ("power", "slow") for w in ("hidden", "visible")}
+    assert set(told.logged) == {"valid_loss", *errors}
+    halves = [
+        (told.logged[f"valid_{t}_hidden"] + told.logged[f"valid_{t}_visible"]) / 2
+        for t in ("power", "slow")
+    ]
+    assert told.logged["valid_loss"] == pytest.approx(0.5 * halves[0] + 2 * halves[1], rel=1e-4)
+
+
+def test_the_head_of_targets_has_a_rate_of_its_own(told):
+    groups = told.configure_optimizers()["optimizer"].param_groups
+    rates = {id(p): group["initial_lr"] for group in groups for p in group["params"]}
+    assert set(rates) == {id(p) for p in told.foundation.parameters()}
+    head = {id(p) for p in told.foundation.target_head.parameters()}
+    assert {rates[p] for p in head} == {0.25}
+    assert 0.25 not in {rate for p, rate in rates.items() if p not in head}
+
+
+def test_both_objectives_add_up(tokenizer, foundation, told):
+    batch = _with_targets(_make_batch(), 8)
+    weights = told.settings.targets
+    apart = [
+        FoundationSettings(n_steps=100, masked_tokens=1.0),
+        FoundationSettings(n_steps=100, masked_tokens=0.0, targets=weights),
+        FoundationSettings(n_steps=100, masked_tokens=0.25, targets=weights),
+    ]
+    tokens, targets, both = (
+        _listening(FoundationStage(foundation.eval(), tokenizer, s)).training_step(batch, 0).item()
+        for s in apart
+    )
+    assert both == pytest.approx(0.25 * tokens + targets, rel=1e-5)
 
 
 # ---- both

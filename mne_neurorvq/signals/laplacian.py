@@ -1,0 +1,63 @@
+# License: BSD-3-Clause
+"""The surface Laplacian of a montage as a matrix, computed by MNE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from .sites import fit_sphere, template_positions
+
+# Splines through fewer electrodes say little about what lies between them.
+_FEWEST = 16
+
+
+@lru_cache(maxsize=64)
+def _matrix(names: tuple[str, ...]) -> NDArray[np.float64]:
+    sites = template_positions()[0]
+    known = [i for i, name in enumerate(names) if name in sites]
+    matrix = np.full((len(names), len(names)), np.nan)
+    if len(known) < _FEWEST:
+        return matrix
+    info = mne.create_info([names[i] for i in known], 1.0, "eeg", verbose="error")
+    for ch, i in zip(info["chs"], known, strict=True):
+        ch["loc"][:3] = sites[names[i]]
+    centre, radius = fit_sphere(np.array(list(sites.values())))
+    # What it makes of one volt at each electrode in turn.
+    found = mne.preprocessing.compute_current_source_density(
+        mne.EvokedArray(np.eye(len(known)), info, verbose="error"), sphere=(*centre, radius)
+    )
+    matrix[known] = 0.0
+    matrix[np.ix_(known, known)] = found.data
+    return matrix
+
+
+def laplacian_matrix(names: Sequence[str]) -> NDArray[np.float64]:
+    """Find the matrix that turns signals into their surface Laplacian.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Lower-case 10-05 names of the channels; each stands where the template head has it.
+
+    Returns
+    -------
+    matrix : array, shape (n_channels, n_channels)
+        Of :func:`mne.preprocessing.compute_current_source_density`. Channels without a position
+        have rows of NaN and say nothing about the others; with fewer than 16 positions all rows
+        are NaN.
+
+    Examples
+    --------
+    >>> names = ("fp1 fp2 f7 f3 fz f4 f8 t7 c3 cz c4 t8 p7 p3 pz p4 p8 o1 o2 ecg").split()
+    >>> matrix = laplacian_matrix(names)
+    >>> bool(np.allclose(matrix[:19] @ np.ones(20), 0))  # what all channels share is taken out
+    True
+    >>> bool(np.isnan(matrix[19]).all())
+    True
+    """
+    return _matrix(tuple(names)).copy()

@@ -1,0 +1,255 @@
+# License: BSD-3-Clause
+"""Physiological numbers of patches that a foundation model learns to tell, without any label.
+
+Each is one entry of ``TARGETS``: the names of its numbers, and how they are computed from a stretch
+of a window. They are standardised within a recording, over all its channels and patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dct, idct
+
+from ..signals import laplacian_matrix
+from ..weights.systems import Config
+from .batches import average_referenced
+from .corpus.dataset import CorpusDataset
+from .inputs import vocabulary
+
+_BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30), (30, 44))
+_SLOW_HZ, _WAVEFORM_HZ = 4.0, 12.0
+_HALVES, _BINS = 2, 16
+# Mean and spread of a recording come from so many of its windows.
+_MEASURED_WINDOWS = 16
+# Of so many recordings at a time.
+_KNOWN_RECORDINGS = 4096
+# Artefacts would outweigh the rest of a batch.
+_LARGEST = np.float32(5.0)
+
+_Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Successive patches within a longer signal.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (n_channels, n_times)
+        All of the window, so that filters do not end where the patches do.
+    start : int
+        First sample.
+    n_patches, patch_size : int
+        Patches, and samples of each.
+    sfreq : float
+        Rate in Hz.
+    floor : float
+        Power that is too little to be told from rounding.
+    """
+
+    signal: _Array
+    start: int
+    n_patches: int
+    patch_size: int
+    sfreq: float
+    floor: float
+
+    def patches(self, signal: _Array) -> _Array:
+        """Cut ``(n_channels, n_patches, patch_size)``."""
+        stop = self.start + self.n_patches * self.patch_size
+        return signal[:, self.start : stop].reshape(len(signal), self.n_patches, -1)
+
+
+def _log_power(stretch: Stretch) -> _Array:
+    """Logarithm of the power in each band."""
+    window = np.hanning(stretch.patch_size + 1)[:-1].astype(np.float32)
+    spectrum = np.fft.rfft(stretch.patches(stretch.signal) * window)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    power *= 2 / (stretch.patch_size * np.square(window).sum())
+    hz = np.fft.rfftfreq(stretch.patch_size, 1 / stretch.sfreq)
+    bands = np.stack([(low <= hz) & (hz < high) for low, high in _BANDS_HZ], axis=1)
+    return np.log(power @ bands.astype(power.dtype) + stretch.floor).astype(np.float32)
+
+
+def _binned(stretch: Stretch, limit: float, n_bins: int) -> _Array:
+    """Signal below a frequency, averaged over equal parts of a patch."""
+    # Of a cosine transform, which has no jump where the window ends as a Fourier transform has.
+    waves = dct(stretch.signal, axis=-1, norm="ortho")
+    waves[:, int(2 * limit * waves.shape[1] / stretch.sfreq) + 1 :] = 0
+    patches = stretch.patches(idct(waves, axis=-1, norm="ortho"))
+    edges = np.linspace(0, stretch.patch_size, n_bins + 1).round().astype(int)
+    sums = np.add.reduceat(patches, edges[:-1], axis=-1)
+    return (sums / np.diff(edges)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Numbers of a patch.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Their names.
+    measure : callable
+        Takes a :class:`Stretch`, returns ``(n_channels, n_patches, n_columns)``.
+    of_laplacian : bool
+        Whether the signals are those of the surface Laplacian.
+    modality : str
+        Kind of signal that has them.
+    """
+
+    columns: tuple[str, ...]
+    measure: Callable[[Stretch], _Array]
+    of_laplacian: bool = False
+    modality: str = "eeg"
+
+
+def _twice(
+    name: str, columns: Sequence[str], measure: Callable[[Stretch], _Array]
+) -> dict[str, Target]:
+    """Of the channel, and of the surface Laplacian."""
+    return {
+        name: Target(tuple(f"{name} {column}" for column in columns), measure),
+        f"laplacian_{name}": Target(
+            tuple(f"laplacian {name} {column}" for column in columns), measure, of_laplacian=True
+        ),
+    }
+
+
+#: What the configuration can ask for.
+TARGETS: Mapping[str, Target] = {
+    **_twice("power", [f"{low}-{high} Hz" for low, high in _BANDS_HZ], _log_power),
+    **_twice(
+        "slow", ["first half", "second half"], partial(_binned, limit=_SLOW_HZ, n_bins=_HALVES)
+    ),
+    "waveform": Target(
+        tuple(f"waveform {i}" for i in range(_BINS)),
+        partial(_binned, limit=_WAVEFORM_HZ, n_bins=_BINS),
+    ),
+}
+
+
+class PatchTargets:
+    """Targets of the windows of a corpus.
+
+    Parameters
+    ----------
+    corpus : CorpusDataset
+        The corpus.
+    config : NeuroRVQConfig | BrainRVQConfig
+        Its vocabulary tells where channels are.
+    names : sequence of str
+        Which of :data:`TARGETS`.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of all numbers, target after target.
+    """
+
+    def __init__(self, corpus: CorpusDataset, config: Config, names: Sequence[str]) -> None:
+        self.corpus = corpus
+        self.config = config
+        self.targets = [TARGETS[name] for name in names]
+        self.columns = tuple(column for target in self.targets for column in target.columns)
+        self._known: dict[tuple[int, bool], tuple[_Array, _Array]] = {}
+
+    def of(
+        self,
+        number: int,
+        data: _Array,
+        rows: NDArray[np.int64],
+        picks: NDArray[np.int_],
+        start: int,
+        n_patches: int,
+        *,
+        referenced: bool = False,
+    ) -> _Array:
+        """Measure patches of a window.
+
+        Parameters
+        ----------
+        number : int
+            Its number in the corpus.
+        data : ndarray, shape (n_channels, n_times)
+            Its signals, of all channels.
+        rows : ndarray of int, shape (n_channels,)
+            Their vocabulary rows.
+        picks : ndarray of int, shape (n_picked,)
+            Channels that are wanted.
+        start : int
+            First sample of the first patch.
+        n_patches : int
+            Patches.
+        referenced : bool
+            Whether the signals have the average reference.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_picked, n_patches, n_columns)
+            Standardised within the recording under that reference; NaN where they cannot be had.
+        """
+        recording = int(self.corpus.recordings[number])
+        mean, spread = self._statistics(recording, referenced)
+        found = self._measure(data, rows, picks, start, n_patches)
+        return np.clip((found - mean) / spread, -_LARGEST, _LARGEST)
+
+    def _measure(
+        self,
+        data: _Array,
+        rows: NDArray[np.int64],
+        picks: NDArray[np.int_],
+        start: int,
+        n_patches: int,
+    ) -> _Array:
+        signals = {False: data[picks]}
+        if any(target.of_laplacian for target in self.targets):
+            signals[True] = self._laplacian(rows)[picks] @ data
+        floor = float(self.corpus.index["step"]) ** 2
+        size, sfreq = self.corpus.patch_size, self.config.sfreq
+        stretches = {
+            which: Stretch(signal, start, n_patches, size, sfreq, floor)
+            for which, signal in signals.items()
+        }
+        measured = [target.measure(stretches[target.of_laplacian]) for target in self.targets]
+        return np.concatenate(measured, axis=-1)
+
+    def _laplacian(self, rows: NDArray[np.int64]) -> _Array:
+        names = vocabulary(self.config)
+        matrix = laplacian_matrix([names[row] for row in rows])
+        # What rounding adds to a signal is then as large as before.
+        return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+
+    def _statistics(self, recording: int, referenced: bool) -> tuple[_Array, _Array]:
+        """Mean and standard deviation of each column, under a reference."""
+        known = self._known.get((recording, referenced))
+        if known is None:
+            if len(self._known) >= _KNOWN_RECORDINGS:
+                self._known.clear()
+            first, last = np.searchsorted(self.corpus.recordings, [recording, recording + 1])
+            n = min(_MEASURED_WINDOWS, last - first)
+            numbers = np.linspace(first, last - 1, n).astype(int).tolist()
+            parts = []
+            for window in self.corpus.read(numbers):
+                data = average_referenced(window.data) if referenced else window.data
+                n_patches = data.shape[1] // self.corpus.patch_size
+                every = np.arange(len(data))
+                parts.append(self._measure(data, window.rows, every, 0, n_patches))
+            values = np.concatenate(parts, axis=1).reshape(-1, len(self.columns))
+            known = self._known[recording, referenced] = _mean_and_spread(values)
+        return known
+
+
+def _mean_and_spread(values: _Array) -> tuple[_Array, _Array]:
+    """Of the values of each column that are no NaN; 0 and 1 where there are none, or all equal."""
+    there = ~np.isnan(values)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, values, 0).sum(axis=0, dtype=float) / count
+    square = np.square(np.where(there, values - mean, 0)).sum(axis=0) / count
+    spread = np.where(square > 0, np.sqrt(square), 1.0)
+    return mean.astype(np.float32), spread.astype(np.float32)

@@ -1,0 +1,151 @@
+# License: BSD-3-Clause
+"""Physiological numbers of patches: what they say, and of which patch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mne_neurorvq.models import NEURORVQ_EEG
+from mne_neurorvq.training import CorpusBatches, CropSettings
+from mne_neurorvq.training.feeding import watched_batches
+from mne_neurorvq.training.targets import TARGETS, PatchTargets, Stretch
+
+RATE, PATCH = 200.0, 200
+TIME = np.arange(6 * PATCH) / RATE
+ALL = tuple(TARGETS)
+
+
+def _measure(name, signal, start=0, n_patches=6):
+    signal = np.atleast_2d(signal).astype(np.float32)
+    stretch = Stretch(signal, start, n_patches, PATCH, RATE, floor=1e-6)
+    return TARGETS[name].measure(stretch)
+
+
+@pytest.mark.parametrize(("hz", "band"), [(2, 0), (6, 1), (10, 2), (16, 3), (25, 4), (35, 5)])
+def test_power_is_that_of_the_band(hz, band):
+    found = _measure("power", 10 * np.sin(2 * np.pi * hz * TIME))
+    assert found.shape == (1, 6, 6)
+    assert (found.argmax(-1) == band).all()
+    # A sine of amplitude 10 has the power 50.
+    np.testing.assert_allclose(np.exp(found[..., band]), 50, rtol=0.02)
+    doubled = _measure("power", 20 * np.sin(2 * np.pi * hz * TIME))
+    np.testing.assert_allclose((doubled - found)[..., band], np.log(4), atol=1e-3)
+
+
+def test_slow_means_and_waveform_are_those_of_their_parts_of_a_patch():
+    slow = np.cos(np.pi * TIME)  # from 1 to -1 and back, in two patches
+    fast = 5 * np.cos(2 * np.pi * 31 * TIME)
+    halves = slow.reshape(1, 6, 2, 100).mean(-1)
+    np.testing.assert_allclose(_measure("slow", slow + fast), halves, atol=0.05)
+    edges = np.linspace(0, PATCH, 17).round().astype(int)
+    wave = slow + np.cos(2 * np.pi * 6 * TIME)
+    parts = np.split(wave.reshape(6, PATCH), edges[1:-1], axis=1)
+    bins = np.stack([part.mean(-1) for part in parts], axis=1)
+    # At the ends of a window a little of what is fast is left.
+    found = _measure("waveform", wave + fast)[0]
+    np.testing.assert_allclose(found[1:-1], bins[1:-1], atol=0.05)
+    np.testing.assert_allclose(found, bins, atol=0.5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_patches_are_those_of_the_stretch(name):
+    signal = np.random.default_rng(0).standard_normal((3, len(TIME)))
+    whole = _measure(name, signal)
+    part = _measure(name, signal, start=2 * PATCH, n_patches=3)
+    np.testing.assert_allclose(part, whole[:, 2:5], atol=1e-5)
+    assert whole.shape[-1] == len(TARGETS[name].columns)
+
+
+def test_targets_of_a_recording_are_standardised(train):
+    targets = PatchTargets(train, NEURORVQ_EEG, ALL)
+    windows = np.flatnonzero(train.recordings == train.recordings[0])
+    for referenced in (False, True):
+        values = []
+        for number in windows:
+            window = train[number]
+            data = window.data - window.data.mean(0) if referenced else window.data
+            every = np.arange(len(data))
+            n_patches = data.shape[1] // PATCH
+            values.append(
+                targets.of(number, data, window.rows, every, 0, n_patches, referenced=referenced)
+            )
+        flat = np.concatenate(values, axis=1).reshape(-1, len(targets.columns))
+        assert abs(flat.mean(0)).max() < 0.1
+        assert abs(flat.std(0) - 1).max() < 0.15
+    assert len(set(targets.columns)) == len(targets.columns) == 32
+
+
+def test_targets_of_a_batch_are_those_of_its_crops(train):
+    config, settings = NEURORVQ_EEG, CropSettings(64, n_channels=(8,), n_patches=(2,))
+    targets = PatchTargets(train, config, ALL)
+    (batch, *_) = CorpusBatches(train, config, settings, seed=0, n_batches=1, targets=ALL)
+    assert batch.targets.shape == (*batch.windows.shape[:2], 2, 32)
+    for windows, rows, name, found in zip(
+        batch.windows.numpy(), batch.channel_ids.numpy(), batch.ids, batch.targets, strict=True
+    ):
+        number = next(i for i in range(len(train)) if train[i].id == name)
+        window = train[number]
+        picks = np.array([window.rows.tolist().index(row) for row in rows])
+        # The crop is a part of the window times a gain: where is it?
+        longest = [
+            np.corrcoef(windows[0], window.data[picks[0], s : s + 400])[0, 1]
+            for s in range(window.data.shape[1] - 399)
+        ]
+        start = int(np.argmax(longest))
+        wanted = targets.of(number, window.data, window.rows, picks, start, 2)
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_nothing_else_of_a_batch_changes_with_the_targets(train):
+    settings = CropSettings(64, n_channels=(8,), n_patches=(2,))
+    with_, without = (
+        list(CorpusBatches(train, NEURORVQ_EEG, settings, seed=3, n_batches=3, targets=names))
+        for names in (ALL, ())
+    )
+    for one, other in zip(with_, without, strict=True):
+        assert one.windows.equal(other.windows)
+        assert one.ids == other.ids
+        assert other.targets is None
+
+
+def test_the_average_reference_is_that_of_all_channels_and_of_its_share(train):
+    own = CropSettings(64, n_channels=(8,), n_patches=(2,), gain_spread=0.0)
+    both, mixed = replace(own, average_reference=1.0), replace(own, average_reference=0.5)
+    plain, average, some = (
+        list(CorpusBatches(train, NEURORVQ_EEG, s, seed=1, n_batches=8, targets=("power",)))
+        for s in (own, both, mixed)
+    )
+    n_average = 0
+    for one, other, drawn in zip(plain, average, some, strict=True):
+        # What is subtracted is the same for all channels of a window.
+        shift = (one.windows - other.windows).numpy()
+        assert np.ptp(shift, axis=1).max() < 1e-3
+        assert abs(shift).max(axis=(1, 2)).min() > 0.1
+        assert not one.targets.equal(other.targets)
+        for i, window in enumerate(drawn.windows):
+            referenced = np.allclose(window, other.windows[i])
+            assert referenced or np.allclose(window, one.windows[i])
+            n_average += referenced
+    assert 0 < n_average < sum(len(batch.ids) for batch in plain)
+
+
+def test_the_laplacian_is_left_out_where_there_are_no_positions(train):
+    unknown = replace(
+        NEURORVQ_EEG, channels=tuple(f"unknown {i}" for i in range(len(NEURORVQ_EEG.channels)))
+    )
+    targets = PatchTargets(train, unknown, ALL)
+    window = train[0]
+    found = targets.of(0, window.data, window.rows, np.arange(4), 0, 2)
+    of_laplacian = ["laplacian" in column for column in targets.columns]
+    assert np.isnan(found[..., of_laplacian]).all()
+    assert np.isfinite(found[..., ~np.array(of_laplacian)]).all()
+
+
+def test_windows_to_watch_have_targets_too(valid):
+    for _, batch in watched_batches(valid, NEURORVQ_EEG, targets=ALL):
+        n_windows, n_channels, n_times = batch.windows.shape
+        assert batch.targets.shape == (n_windows, n_channels, n_times // PATCH, 32)
+    assert all(batch.targets is None for _, batch in watched_batches(valid, NEURORVQ_EEG))
