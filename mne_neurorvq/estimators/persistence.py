@@ -71,7 +71,6 @@ def save_estimator(estimator: TrainedEstimator, path: str | PathLike[str]) -> Pa
         "segmentation": asdict(estimator.segmentation_),
         "channel_report": [asdict(match) for match in estimator.channel_report_],
         "fitted_names": list(estimator._fitted_names),
-        "told": sorted(estimator._told),
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
         "history": estimator.history_,
@@ -117,7 +116,7 @@ def restore(estimator: TrainedEstimator, record: dict[str, Any], folder: Path) -
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
-    estimator._told = frozenset(record.get("told", ()))  # earlier versions did not write it
+    estimator._told = frozenset()  # what is wrong with signals is said anew
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
         estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
