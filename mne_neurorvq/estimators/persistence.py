@@ -79,7 +79,6 @@ def save_estimator(estimator: SignalEstimator, path: str | PathLike[str]) -> Pat
         "channel_report": [asdict(match) for match in estimator.channel_report_],
         "splines": None if estimator._splines is None else estimator._splines.to_dict(),
         "fitted_names": list(estimator._fitted_names),
-        "told": sorted(estimator._told),
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
     }
@@ -138,7 +137,8 @@ def restore(
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
-    estimator._told = frozenset(record.get("told", ()))  # earlier versions did not write it
+    # What is wrong with signals is said anew.
+    estimator._told = frozenset()
     estimator._fitted_waiting = ()  # whoever loads it is warned anew
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
