@@ -476,14 +476,14 @@ def test_unfiltered_epochs_cause_one_warning_and_preprocess_ends_it(offset):
         fitted.transform(epochs)
 
 
-@pytest.mark.parametrize("sfreq", [199.99, 200.01, 249.99, 249.87])
+@pytest.mark.parametrize("sfreq", [199.99, 249.99])
 def test_windows_of_minutes_at_a_rate_near_the_models_have_its_patches(make_epochs, sfreq):
-    epochs = make_epochs(2, round(300 * sfreq), sfreq, ("Cz",))
+    epochs = make_epochs(2, round(200 * sfreq), sfreq, ("Cz",))
     transformer = NeuroRVQTransformer(TINY).fit(epochs)
     tokens = transformer.tokenize(epochs)
-    assert tokens.shape[2] == 300
+    assert tokens.shape[2] == 200
     assert tokens.overlap == 0
-    assert tokens.patch_times[-1] == 299
+    assert tokens.patch_times[-1] == 199
     restored = transformer.reconstruct(epochs)
     assert restored.get_data().shape == epochs.get_data().shape
     assert restored.info["sfreq"] == sfreq
