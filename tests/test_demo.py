@@ -17,7 +17,11 @@ from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
-pytestmark = pytest.mark.usefixtures("close_figures")
+pytestmark = [
+    pytest.mark.usefixtures("close_figures"),
+    # Files of simulated people: their montages differ.
+    pytest.mark.filterwarnings("ignore:.* channels are in all recordings; left out. AF3"),
+]
 
 
 def _demo(*arguments):

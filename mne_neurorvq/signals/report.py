@@ -66,6 +66,11 @@ class ChannelMatch:
 class ChannelReport(tuple[ChannelMatch, ...]):
     """What happened to each channel: a tuple of :class:`ChannelMatch` that prints as a table.
 
+    Parameters
+    ----------
+    iterable : iterable of ChannelMatch
+        One for each channel.
+
     Examples
     --------
     >>> from mne_neurorvq.signals import match_channels

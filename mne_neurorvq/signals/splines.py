@@ -27,7 +27,8 @@ _DENSE = [
 # Splines through fewer electrodes say little about the places between them.
 FEWEST_ELECTRODES = 8
 # No site is computed farther than this from every electrode, nor from the area that they cover.
-_FARTHEST_MM = 40.0
+# Neighbours of a cap of 32 lie up to 56 mm apart, those of the 10-20 system 75 mm.
+_FARTHEST_MM = 60.0
 _BEYOND_MM = 20.0
 
 
@@ -53,7 +54,13 @@ class Splines:
     weights: NDArray[np.float64]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data, for a file."""
+        """Give plain data, for a file.
+
+        Returns
+        -------
+        dict
+            What :meth:`from_dict` takes.
+        """
         return {
             "sources": list(self.sources),
             "sites": list(self.sites),
@@ -63,7 +70,18 @@ class Splines:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Splines:
-        """Take up what :meth:`to_dict` gave."""
+        """Take up what :meth:`to_dict` gave.
+
+        Parameters
+        ----------
+        plain : dict
+            Plain data.
+
+        Returns
+        -------
+        Splines
+            The same weights.
+        """
         return cls(
             tuple(plain["sources"]),
             tuple(plain["sites"]),
@@ -169,6 +187,15 @@ def with_sites(trials: Trials, splines: Splines | None) -> Trials:
     -------
     Trials
         The trials with further channels, which are computed when they are read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials, with_sites
+    >>> trials = as_trials(np.ones((5, 2, 400)), ch_names=["left", "right"], sfreq=200.0)
+    >>> splines = Splines((0, 1), ("Cz",), np.array([[0.0, 0.0, 0.1]]), np.array([[0.5, 0.5]]))
+    >>> with_sites(trials, splines).read(picks=[2]).shape
+    (5, 1, 400)
     """
     if splines is None:
         return trials

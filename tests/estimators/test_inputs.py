@@ -405,6 +405,8 @@ def test_a_bad_channel_is_computed_from_the_others():
         fitted.transform(epochs)
 
 
+# BioCodec was trained on a wider band.
+@pytest.mark.filterwarnings("ignore:The Epochs were filtered to 0.5-44.5 Hz")
 def test_only_current_source_density_or_only_bad_channels_get_advice_that_helps():
     epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
     density = mne.preprocessing.compute_current_source_density(epochs)

@@ -106,6 +106,16 @@ def test_a_bad_channel_is_replaced_and_named_channels_stay():
     assert with_sites(trials, None) is trials
 
 
+def test_a_bad_channel_of_a_cap_of_32_is_computed_one_of_19_has_no_neighbours():
+    info = cap("biosemi32")
+    _, splines = interpolated(info, bads=["Cz", "P3"])
+    assert splines.sites == ("Cz", "P3")
+    sparse = [name for name in cap("spherical_1020").ch_names if name not in ("Fpz", "Oz")]
+    with pytest.warns(UserWarning, match=r"'Cz' \(marked bad\)"):
+        _, splines = interpolated(mne.create_info(sparse, 100.0, "eeg"), bads=["Cz"])
+    assert splines is None
+
+
 def test_an_electrode_that_is_not_finite_is_named_itself():
     info = cap("biosemi128")
     _, splines = interpolated(info)
