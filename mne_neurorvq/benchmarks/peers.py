@@ -91,7 +91,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
     >>> y = trial_column(epochs, "condition")
     >>> eegnet = BraindecodeClassifier("EEGNet", max_epochs=1, random_state=0).fit(epochs, y)
     >>> eegnet.predict_proba(epochs).shape, eegnet.n_trainable_parameters_
-    ((8, 2), 2418)
+    ((8, 2), 2210)
     """
 
     def __init__(

@@ -340,7 +340,7 @@ def _check_rejection(blocks: Sequence[Block]) -> None:
     rejected = [why for why in logs if set(why) - {"IGNORED"}]
     if rejected:
         counts = Counter(reason for why in rejected for reason in why)
-        reasons = ", ".join(f"{reason} {count} times" for reason, count in counts.most_common(5))
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts.most_common(5))
         more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
         raise ValueError(
             f"X has no trials left: all {len(rejected)} were rejected (drop_log: {reasons}{more}). "
