@@ -67,7 +67,6 @@ class SharedNet(AccelerateMixin, FineTuningNet):
             accelerator=accelerator,
             # EarlyStopping takes the best weights after training has ended: leave() unwraps later.
             unwrap_after_train=False,
-            callbacks__print_log__sink=print,
             **settings,
         )
 
