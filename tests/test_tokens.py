@@ -353,6 +353,11 @@ class TestFiles:
         with pytest.raises(IsADirectoryError, match="is a folder"):
             make_tokens().save(tmp_path, overwrite=True)
 
+    def test_a_name_as_long_as_the_file_system_allows_is_written(self, tmp_path: Path) -> None:
+        path = tmp_path / f"{'x' * 252}.h5"
+        make_tokens().save(path)
+        assert Tokens.load(path) == make_tokens()
+
     @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
     def test_a_killed_save_leaves_the_existing_file(self, tmp_path: Path) -> None:
         path = tmp_path / "tokens.h5"
@@ -375,6 +380,8 @@ class TestFiles:
             process.send_signal(signal.SIGKILL)
         assert list(tmp_path.glob(".*.part")), "the save was not interrupted"
         assert Tokens.load(path) == tokens
+        tokens.save(path, overwrite=True)
+        assert os.listdir(tmp_path) == ["tokens.h5"]
 
 
 class TestBadFiles:
