@@ -253,7 +253,9 @@ def test_a_damaged_manifest_is_named_and_replaced(tiny, tmp_path, text):
 
 @pytest.mark.slow
 def test_readers_find_one_pair_or_the_other_while_others_save(pairs, tmp_path):
-    saved = [save_pretrained(tmp_path / str(i), **pair, card=str(i)) for i, pair in enumerate(pairs)]
+    saved = [
+        save_pretrained(tmp_path / str(i), **pair, card=str(i)) for i, pair in enumerate(pairs)
+    ]
     signs = [_signs(folder) for folder in saved]
     folder = save_pretrained(tmp_path / "folder", **pairs[0], card="0")
     children = []

@@ -71,7 +71,9 @@ def test_one_value_that_is_no_number_is_found_where_nothing_reads_it(tiny, tmp_p
     state = to_official_state_dict(tiny.tokenizer)
     state[f"quantize_3.layers.0.{name}"].view(-1)[-1] = torch.nan
     torch.save(state, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=rf"model\.pt has NaN.* quantize_3\.layers\.0\.{name}"):
+    with pytest.raises(
+        CheckpointError, match=rf"model\.pt has NaN.* quantize_3\.layers\.0\.{name}"
+    ):
         load_pretrained(tmp_path / "model.pt")
 
 
