@@ -122,8 +122,8 @@ def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:
     for kind, name in names.items():
         if name is not None and load_pretrained(folder.path, only=kind).config != config:
             raise ValueError(
-                f"{folder.path} holds a {kind} model of another configuration ({name}), which would "
-                "not go with the new model: save both together, or in another folder."
+                f"{folder.path} holds a {kind} model of another configuration ({name}), which "
+                "would not go with the new model: save both together, or in another folder."
             )
     return [name for name in names.values() if name is not None]
 
