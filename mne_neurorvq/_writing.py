@@ -168,9 +168,11 @@ def _locked(lock: Path, target: Path) -> Iterator[bool]:
     finally:
         # Removed while it is held, so that nobody waits for a file that is gone; Windows does not
         # remove an open file, nor one that another has opened.
-        if sys.platform != "win32":
-            lock.unlink(missing_ok=True)
-        os.close(handle)
+        try:
+            if sys.platform != "win32":
+                lock.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
         if sys.platform == "win32":
             with suppress(OSError):
                 lock.unlink(missing_ok=True)

@@ -368,6 +368,11 @@ class TestFiles:
         assert not any(tmp_path.iterdir())
         make_tokens().save(tmp_path / "x.HDF5")
 
+    def test_a_name_as_long_as_the_file_system_allows_is_written(self, tmp_path: Path) -> None:
+        path = tmp_path / f"{'x' * 252}.h5"
+        make_tokens().save(path)
+        assert Tokens.load(path) == make_tokens()
+
     @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
     def test_a_killed_save_leaves_the_existing_file(self, tmp_path: Path) -> None:
         path = tmp_path / "tokens.h5"
@@ -390,6 +395,8 @@ class TestFiles:
             process.send_signal(signal.SIGKILL)
         assert list(tmp_path.glob(".*.part")), "the save was not interrupted"
         assert Tokens.load(path) == tokens
+        tokens.save(path, overwrite=True)
+        assert os.listdir(tmp_path) == ["tokens.h5"]
 
 
 def rewrite_header(path: Path, change: Callable[[Any], Any]) -> None:

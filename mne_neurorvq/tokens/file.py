@@ -95,15 +95,22 @@ def write(
             f"the folder {path.parent} of {path} does not exist: create it first"
         )
     packed_header = _pack_header(header, codes.size * bit_width(header["n_codes"]) // 8)
-    with replacing(path, overwrite=overwrite) as new, h5py.File(new, "x") as file:
-        file.create_dataset("header", data=packed_header)
-        file.create_dataset("side", data=side)
-        digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
-        _write_codes(file, codes.reshape(-1), bit_width(header["n_codes"]), digest)
-        # Of fixed length: for texts of any length HDF5 sets 4 KiB aside.
-        texts = {"format": FORMAT, "sha256": digest.hexdigest()}
-        file.attrs.update({name: np.bytes_(text) for name, text in texts.items()})
-        file.attrs["version"] = VERSION
+    try:
+        with replacing(path, overwrite=overwrite) as new, h5py.File(new, "x") as file:
+            file.create_dataset("header", data=packed_header)
+            file.create_dataset("side", data=side)
+            digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
+            _write_codes(file, codes.reshape(-1), bit_width(header["n_codes"]), digest)
+            # Of fixed length: for texts of any length HDF5 sets 4 KiB aside.
+            texts = {"format": FORMAT, "sha256": digest.hexdigest()}
+            file.attrs.update({name: np.bytes_(text) for name, text in texts.items()})
+            file.attrs["version"] = VERSION
+    # What HDF5 says of a full disk, if it finds out when it closes the file.
+    except RuntimeError as error:
+        raise OSError(
+            f"{path} could not be written, is the disk full? What was there before is as it was. "
+            f"({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _write_codes(file: h5py.File, codes: np.ndarray, bits: int, digest: Any) -> None:

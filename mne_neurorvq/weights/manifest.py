@@ -215,8 +215,8 @@ class Together:
 
     Attributes
     ----------
-    others : dict of str to str
-        Digests of the files that are there already.
+    before : Folder
+        What is there already.
     """
 
     def __init__(self, saver: Saver) -> None:
@@ -224,11 +224,11 @@ class Together:
         self._new: dict[str, str] = {}
         self._committed = False
         try:
-            self.others = Folder.now(saver.folder).digests
+            self.before = Folder.now(saver.folder)
         except CheckpointError:  # a damaged manifest is no reason not to write a new one
-            self.others = {}
+            self.before = Folder(saver.folder, None)
         # What a killed saver has left: it had come so far that its files count, or not.
-        _move(saver.folder, self.others)
+        _move(saver.folder, self.before.digests)
         saver.clean()
 
     @property

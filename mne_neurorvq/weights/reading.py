@@ -157,7 +157,10 @@ def _residual_rule(tensors: Mapping[str, Tensor], published: ResidualRule) -> Re
         return "cosine"
     if "quantizer.gain" in tensors and bool((tensors["quantizer.gain"] != 1).any()):
         return "gain"
-    lengths = tensors["quantizer.codebook"].float().norm(dim=-1)
+    codebook = tensors["quantizer.codebook"]
+    if not codebook.is_floating_point():  # refused when it is read
+        return published
+    lengths = codebook.float().norm(dim=-1)
     # Half precision leaves a unit row within a thousandth of 1.
     return published if bool(((lengths - 1).abs() < 5e-3).all()) else "euclidean"
 

@@ -99,10 +99,10 @@ def save_pretrained(
     files = _model_files(models, dtype) | ({} if card is None else {CARD_FILE: card.encode()})
     folder = Path(directory)
     with saving_together(folder) as together:
-        staying = _others(folder, models)
+        staying = _others(together.before, models)
         for name, content in files.items():
             together.add(name, content)
-        together.keep([*staying, *together.others])
+        together.keep([*staying, *together.before.digests])
     return folder
 
 
@@ -115,15 +115,15 @@ def _model_files(models: Mapping[Kind, Model], dtype: str) -> dict[str, bytes]:
     return files
 
 
-def _others(folder: Path, models: Mapping[Kind, Model]) -> list[str]:
+def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:
     """Name the file of the model of a folder that is not replaced, if it fits the new one."""
     config = next(iter(models.values())).config
-    names = {kind: find_file(Folder.now(folder), kind) for kind in KINDS if kind not in models}
+    names = {kind: find_file(folder, kind) for kind in KINDS if kind not in models}
     for kind, name in names.items():
-        if name is not None and load_pretrained(folder, only=kind).config != config:
+        if name is not None and load_pretrained(folder.path, only=kind).config != config:
             raise ValueError(
-                f"{folder} holds a {kind} model of another configuration ({name}), which would "
-                "not go with the new model: save both together, or in another folder."
+                f"{folder.path} holds a {kind} model of another configuration ({name}), which "
+                "would not go with the new model: save both together, or in another folder."
             )
     return [name for name in names.values() if name is not None]
 

@@ -552,3 +552,49 @@ def test_a_transformers_record_with_other_models_is_named(epochs, tmp_path, valu
     (folder / RECORD).write_text(json.dumps(record | {"models": value}))
     with pytest.raises(ValueError, match=rf"{RECORD}|\.safetensors"):
         load_estimator(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"depth": 10**9}},
+        {"config": {"depth": 10**5}},
+        {"config": {"max_patches": 10**12}},
+        {"config": {"n_heads": 0}},
+        {"n_outputs": 10**12},
+        {"n_outputs": -1},
+        {"n_outputs": 10**30},
+    ],
+    ids=str,
+)
+def test_sizes_that_the_weights_do_not_have_fail_at_once(saved, changes):
+    file = saved[0] / RECORD
+    record = json.loads(file.read_text())
+    record |= changes | {"config": record["config"] | changes.get("config", {})}
+    file.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"estimator\.json|model-.*\.safetensors"):
+        load_estimator(saved[0])
+
+
+def test_a_record_that_is_nested_without_end_is_named(saved):
+    (saved[0] / RECORD).write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"estimator\.json is not the record of an estimator"):
+        load_estimator(saved[0])
+
+
+def test_an_estimator_is_loaded_while_another_takes_its_place(saved, X, y):
+    folder, fitted = saved
+    other = make(random_state=1).fit(X, np.where(y == "left", "up", "down"))
+    pid = os.fork()
+    if not pid:
+        for estimator in (other, fitted) * 10:
+            estimator.save(folder)
+        os._exit(0)
+    classes = set()
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        loaded = load_estimator(folder)
+        classes.add(tuple(loaded.classes_))
+        wanted = fitted if loaded.classes_[0] == "left" else other
+        assert_array_equal(loaded.predict_proba(X), wanted.predict_proba(X))
+    assert classes <= {("left", "rest"), ("down", "rest"), ("down", "up")}
+    assert len(list(folder.iterdir())) == 2

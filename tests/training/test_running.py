@@ -57,7 +57,7 @@ def _arguments(run, folder, *more, stage="tokenizer"):
 
 
 def _checkpoint(folder):
-    return torch.load(folder / CHECKPOINT, weights_only=False)
+    return torch.load(folder / CHECKPOINT, weights_only=True)
 
 
 def _tokenizer_of(folder, config):
@@ -262,6 +262,36 @@ def test_an_interrupted_foundation_stage_ends_as_an_undisturbed_one(
     assert main(arguments[1]) == 0
     assert _checkpoint(folders[1] / "foundation")["global_step"] == 6
     _assert_same_end(*(folder / "foundation" for folder in folders))
+
+
+class _Planted:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+@pytest.mark.parametrize("where", ["alone", "beside what belongs there"])
+def test_a_checkpoint_of_somebody_else_runs_no_code(run, tmp_path, capsys, where):
+    out = tmp_path / "run"
+    shutil.copytree(run.folder, out)
+    shutil.rmtree(out / "model")
+    shutil.rmtree(out / "foundation")
+    checkpoint = _checkpoint(out / "tokenizer") if where != "alone" else {}
+    torch.save(checkpoint | {"more": _Planted()}, out / "tokenizer" / CHECKPOINT)
+    assert main(_arguments(run, out)) == 2
+    said = capsys.readouterr()
+    assert "code ran" not in said.out
+    assert f"{CHECKPOINT} holds more than tensors, numbers and texts" in said.err
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_a_damaged_checkpoint_is_named(run, tmp_path, capsys, content):
+    out = tmp_path / "run"
+    shutil.copytree(run.folder, out)
+    shutil.rmtree(out / "foundation")
+    (out / "tokenizer" / CHECKPOINT).write_bytes(content)
+    assert main(_arguments(run, out)) == 2
+    assert f"{CHECKPOINT}" in (said := capsys.readouterr().err)
+    assert "damaged" in said
 
 
 # ---- what a run goes on with

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +17,9 @@ from safetensors import safe_open
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.weights import CheckpointError, save_pretrained
+from mne_neurorvq.weights.blueprint import Blueprint
+from mne_neurorvq.weights.provenance import pretraining_subjects
+from mne_neurorvq.weights.untrained import build_untrained
 
 
 @pytest.fixture
@@ -101,3 +108,167 @@ def test_what_cannot_be_saved_is_said(tiny, tmp_path):
     with pytest.raises(ValueError, match="flattened patches"):
         save_pretrained(tmp_path, foundation=flat)
     assert not list(tmp_path.iterdir())
+
+
+# ---- all or nothing
+
+
+@pytest.fixture
+def pairs(tiny):
+    """Two pairs of models of one configuration."""
+    others = {
+        kind: build_untrained(Blueprint(kind, tiny.config), seed)
+        for seed, kind in enumerate(("tokenizer", "foundation"), start=100)
+    }
+    return {"tokenizer": tiny.tokenizer, "foundation": tiny.foundation}, others
+
+
+def _signs(folder):
+    loaded = load_pretrained(folder)
+    models = (loaded.tokenizer, loaded.foundation)
+    sums = [model.encoder.trunk.cls_token.detach().sum().item() for model in models]
+    return [*sums, loaded.card]
+
+
+class Killed(BaseException):
+    """As if the process had ended."""
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_save_that_is_killed_anywhere_leaves_the_old_models_or_the_new(
+    pairs, tmp_path, monkeypatch, step
+):
+    old, new = pairs
+    save_pretrained(tmp_path / "new", **new, card="new")
+    save_pretrained(tmp_path, **old, card="old")
+    wanted = {"old": _signs(tmp_path), "new": _signs(tmp_path / "new")}
+    steps = []
+
+    def count(function):
+        def counted(*args, **kwargs):
+            if len(steps) >= step:  # a process that has ended does not tidy up either
+                raise Killed
+            steps.append(function.__name__)
+            return function(*args, **kwargs)
+
+        return counted
+
+    for owner, name in ((Path, "write_bytes"), (Path, "write_text"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, count(getattr(owner, name)))
+    monkeypatch.setattr(os, "replace", count(os.replace))
+    with contextlib.suppress(Killed):
+        save_pretrained(tmp_path, **new, card="new")
+    monkeypatch.undo()
+    found = _signs(tmp_path)
+    # Four files, the manifest, and its place: from then on the new ones count.
+    assert found == wanted["new" if step >= 6 else "old"]
+    assert pretraining_subjects(tmp_path) is None
+    save_pretrained(tmp_path, **old, card="old")
+    assert _signs(tmp_path) == wanted["old"]
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_a_full_disk_leaves_the_old_models(pairs, tmp_path):
+    resource = pytest.importorskip("resource")
+    old, new = pairs
+    save_pretrained(tmp_path, **old)
+    before = _signs(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            save_pretrained(tmp_path, **new)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert _signs(tmp_path) == before
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_a_model_that_was_loaded_lives_on_when_its_folder_is_saved_again(pairs, tmp_path):
+    old, new = pairs
+    save_pretrained(tmp_path, **old, dtype="float32")
+    path = tmp_path / "tokenizer.safetensors"
+    with safe_open(path, framework="pt") as file:
+        kept = file.get_tensor("encoder.trunk.cls_token")
+        save_pretrained(tmp_path, **new, dtype="float32")
+        assert torch.equal(kept, old["tokenizer"].encoder.trunk.cls_token)
+
+
+def test_a_mixture_of_two_folders_is_refused(pairs, tmp_path):
+    folders = [save_pretrained(tmp_path / str(i), **pair) for i, pair in enumerate(pairs)]
+    shutil.copy(folders[1] / "foundation.safetensors", folders[0])
+    with pytest.raises(CheckpointError, match=r"foundation\.safetensors is not the file that was"):
+        load_pretrained(folders[0])
+    assert load_pretrained(folders[0], only="tokenizer").kinds == ("tokenizer",)
+    (folders[0] / "foundation.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"foundation\.safetensors is missing, but was saved"):
+        load_pretrained(folders[0])
+    save_pretrained(folders[0], **pairs[1])
+    assert _signs(folders[0]) == _signs(folders[1])
+
+
+def test_one_model_is_saved_beside_another_only_if_they_go_together(pairs, tiny, tmp_path):
+    old, new = pairs
+    save_pretrained(tmp_path, **old, card="old")
+    save_pretrained(tmp_path, tokenizer=new["tokenizer"])
+    loaded = load_pretrained(tmp_path)
+    assert loaded.card == "old"
+    torch.testing.assert_close(
+        loaded.foundation.encoder.trunk.cls_token,
+        old["foundation"].encoder.trunk.cls_token,
+        rtol=0,
+        atol=1e-3,
+    )
+    before = _signs(tmp_path)
+    with pytest.raises(ValueError, match="foundation model of another configuration"):
+        save_pretrained(tmp_path, NeuroRVQTokenizer(config=replace(tiny.config, depth=2)))
+    assert _signs(tmp_path) == before
+
+
+def test_a_card_that_was_changed_is_told_and_one_that_is_no_text_blocks_nothing(tiny, tmp_path):
+    save_pretrained(tmp_path, tiny.tokenizer, card="saved")
+    (tmp_path / "README.md").write_bytes(b"caf\xe9")
+    with pytest.warns(UserWarning, match=r"README\.md is not the card that was saved"):
+        assert load_pretrained(tmp_path).card == "caf\ufffd"
+    (tmp_path / "manifest.json").unlink()
+    assert load_pretrained(tmp_path).card == "caf\ufffd"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{}", "[" * 100_000, '{"format": 2}', "caf\xe9", '{"format":1,"sha256":[]}']
+    + [
+        json.dumps({"format": 1, "sha256": {name: digest}})
+        for name, digest in [("../x", "0" * 64), ("/etc/x", "0" * 64), ("a", "0"), ("a", 1)]
+    ],
+)
+def test_a_damaged_manifest_is_named_and_replaced(tiny, tmp_path, text):
+    save_pretrained(tmp_path, tiny.tokenizer)
+    (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=r"manifest\.json is no list of the files"):
+        load_pretrained(tmp_path)
+    save_pretrained(tmp_path, tiny.tokenizer)
+    assert load_pretrained(tmp_path).kinds == ("tokenizer",)
+
+
+@pytest.mark.slow
+def test_readers_find_one_pair_or_the_other_while_others_save(pairs, tmp_path):
+    saved = [
+        save_pretrained(tmp_path / str(i), **pair, card=str(i)) for i, pair in enumerate(pairs)
+    ]
+    signs = [_signs(folder) for folder in saved]
+    folder = save_pretrained(tmp_path / "folder", **pairs[0], card="0")
+    children = []
+    for i, pair in enumerate(pairs):
+        if not (pid := os.fork()):
+            for _ in range(10):
+                save_pretrained(folder, **pair, card=str(i))
+            os._exit(0)
+        children.append(pid)
+    found = []
+    while children:
+        found.append(_signs(folder))
+        children = [pid for pid in children if os.waitpid(pid, os.WNOHANG) == (0, 0)]
+    assert all(sign in signs for sign in found)
+    assert _signs(folder) in signs
+    assert not [file for file in folder.iterdir() if file.name.startswith(".")]
