@@ -203,7 +203,7 @@ def test_targets_of_another_signal_are_refused():
 def test_targets_have_one_order_and_known_names():
     learned = FoundationSettings(targets={"slow": 1.0, "power": 2.0}).learned_targets
     assert list(learned.items()) == [("power", 2.0), ("slow", 1.0)]
-    with pytest.raises(ValueError, match="targets.powr: unknown .there are: power, "):
+    with pytest.raises(ValueError, match="powr: unknown"):
         FoundationSettings(targets={"powr": 1.0})
 
 
