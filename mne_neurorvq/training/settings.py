@@ -103,13 +103,17 @@ class FoundationSettings(StageSettings):
     head_lr: PositiveFloat = 3e-3
 
     def __post_init__(self) -> None:
+        for name in self.targets:
+            if name not in TARGETS:
+                raise ValueError(f"targets.{name}: unknown (there are: {', '.join(TARGETS)}).")
         if not (self.masked_tokens or self.learned_targets):
             raise ValueError("neither masked_tokens nor any of the targets has a weight.")
 
     @property
     def learned_targets(self) -> dict[str, float]:
-        """Targets with a weight."""
-        return {name: weight for name, weight in self.targets.items() if weight}
+        """Targets with a weight, in the order that their columns have."""
+        weights = {name: self.targets.get(name, 0.0) for name in TARGETS}
+        return {name: weight for name, weight in weights.items() if weight}
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,6 @@ _SLOW_HZ, _WAVEFORM_HZ = 4.0, 12.0
 _HALVES, _BINS = 2, 16
 # Mean and spread of a recording come from so many of its windows.
 _MEASURED_WINDOWS = 16
-# Of so many recordings at a time.
-_KNOWN_RECORDINGS = 4096
 # Artefacts would outweigh the rest of a batch.
 _LARGEST = np.float32(5.0)
 
@@ -229,8 +227,6 @@ class PatchTargets:
         """Mean and standard deviation of each column, under a reference."""
         known = self._known.get((recording, referenced))
         if known is None:
-            if len(self._known) >= _KNOWN_RECORDINGS:
-                self._known.clear()
             first, last = np.searchsorted(self.corpus.recordings, [recording, recording + 1])
             n = min(_MEASURED_WINDOWS, last - first)
             numbers = np.linspace(first, last - 1, n).astype(int).tolist()

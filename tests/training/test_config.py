@@ -200,6 +200,13 @@ def test_targets_of_another_signal_are_refused():
         read_config(changes=["foundation.targets.power=1", "model.modality=ecg"])
 
 
+def test_targets_have_one_order_and_known_names():
+    learned = FoundationSettings(targets={"slow": 1.0, "power": 2.0}).learned_targets
+    assert list(learned.items()) == [("power", 2.0), ("slow", 1.0)]
+    with pytest.raises(ValueError, match="powr: unknown"):
+        FoundationSettings(targets={"powr": 1.0})
+
+
 def test_targets_without_a_weight_are_not_learned(tmp_path):
     changes = ["foundation.targets.waveform=0.5", "foundation.targets.power=0"]
     assert read_config(changes=changes).foundation.learned_targets == {"waveform": 0.5}
