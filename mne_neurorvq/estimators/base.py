@@ -91,8 +91,7 @@ class SignalEstimator(BaseEstimator):
         trials = as_fitted(trials, self._fitted_names, names)
         warn_of_projectors(trials, self.ch_names_, self._fitted_waiting)
         check_amplitude(trials, self.channel_report_, joint=self._joint, told=self._told)
-        # What fit saw it has judged; a loaded estimator does not know.
-        if not set(trials.bands) <= set(getattr(self, "_fitted_bands", ())):
+        if not set(trials.bands) <= set(self._fitted_bands):
             check_band(trials, preprocessing_of(self.config_))
         trials = with_sites(trials, self._splines)
         return self._plan(trials, self.config_, self.segmentation_)

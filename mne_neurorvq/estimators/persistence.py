@@ -137,9 +137,9 @@ def restore(
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
-    # What is wrong with signals is said anew.
+    # Whoever loads it is warned anew.
     estimator._told = frozenset()
-    estimator._fitted_waiting = ()  # whoever loads it is warned anew
+    estimator._fitted_bands = estimator._fitted_waiting = ()
     estimator.n_features_in_ = record["n_features_in"]
     if record["feature_names_in"]:
         estimator.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
