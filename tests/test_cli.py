@@ -318,23 +318,6 @@ def test_an_unknown_model_is_one_line_and_nothing_is_written(recordings, tmp_pat
     assert not out.exists()
 
 
-def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
-    from mne_neurorvq.cli.files import _complete
-
-    target = tmp_path / "x.npz"
-    target.write_bytes(b"before")
-
-    def write():
-        with _complete(target) as temporary:
-            temporary.write_bytes(b"half")
-            raise RuntimeError("the disk is full")
-
-    with pytest.raises(RuntimeError, match="full"):
-        write()
-    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
-    assert target.read_bytes() == b"before"
-
-
 # ---- prepare, pretrain, export
 
 

@@ -21,7 +21,6 @@ from torch import Tensor
 from .._writing import json_text, saving
 from ..finetuning import make_trained_net
 from ..signals import ChannelMatch, Segmentation
-from ..weights import CheckpointError
 from ..weights.blueprint import check_parts
 from ..weights.files import read_tensors
 from ..weights.manifest import OutdatedError
@@ -184,7 +183,7 @@ def read_weights(record: dict[str, Any], folder: Path) -> tuple[str, Mapping[str
             f"{file} is missing: an estimator is a whole folder, copy it anew."
         ) from None
     except OutdatedError as error:
-        raise CheckpointError(
+        raise OutdatedError(
             f"{file} is damaged, or not the file that belongs to {RECORD}: copy the folder anew."
         ) from error
 
