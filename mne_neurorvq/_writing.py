@@ -188,7 +188,7 @@ def _take(lock: Path) -> int | None:
         raise
     try:
         # Who had it before may have removed the file that is locked now.
-        taken = _try_lock(handle) and _is_at(handle, lock)
+        taken = _try_lock(handle) and is_at(handle, lock)
     except BaseException:
         os.close(handle)
         raise
@@ -216,7 +216,8 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def _is_at(handle: int, path: Path) -> bool:
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still has its name."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

@@ -489,6 +489,7 @@ def test_an_unknown_model_is_one_line_and_nothing_is_written(recordings, tmp_pat
     assert not out.exists()
 
 
+<<<<<<< HEAD
 def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
     from mne_neurorvq.cli.outputs import complete
 
@@ -519,6 +520,8 @@ def test_a_long_work_says_what_it_does_and_writes_no_colours(monkeypatch, capsys
     assert not capsys.readouterr().err
 
 
+=======
+>>>>>>> h-weights
 # ---- prepare, pretrain, export
 
 

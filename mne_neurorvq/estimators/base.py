@@ -62,15 +62,8 @@ class SignalEstimator(BaseEstimator):
     def _match(self, X: Any, config: Config) -> Inputs:
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
-        filters_differ = check_band(trials, preprocessing_of(config))
         self.channel_report_, self._splines = self._choose_channels(trials, config)
-        # An offset is of the same cause as a wide band and has the same remedy.
-        self._told = check_amplitude(
-            trials,
-            self.channel_report_,
-            joint=self._joint,
-            told=frozenset(["offset"] if filters_differ else ()),
-        )
+        self._told = self._judge(trials, config)
         self._fitted_names, self._fitted_bands = trials.ch_names, trials.bands
         trials = with_sites(trials, self._splines)
         inputs = self._plan(trials, config)
@@ -90,11 +83,22 @@ class SignalEstimator(BaseEstimator):
         names = [name for i, name in enumerate(self._fitted_names) if i in read]
         trials = as_fitted(trials, self._fitted_names, names)
         warn_of_projectors(trials, self.ch_names_, self._fitted_waiting)
-        check_amplitude(trials, self.channel_report_, joint=self._joint, told=self._told)
-        if not set(trials.bands) <= set(self._fitted_bands):
-            check_band(trials, preprocessing_of(self.config_))
+        self._judge(trials, self.config_, self._fitted_bands, self._told)
         trials = with_sites(trials, self._splines)
         return self._plan(trials, self.config_, self.segmentation_)
+
+    def _judge(
+        self,
+        trials: Trials,
+        config: Config,
+        known: Sequence[tuple[float, float]] = (),
+        told: frozenset[str] = frozenset(),
+    ) -> frozenset[str]:
+        """Warn of filters and amplitudes of which fit did not; say of what there was to warn."""
+        if not set(trials.bands) <= set(known) and check_band(trials, preprocessing_of(config)):
+            # An offset is of the same cause as a wide band and has the same remedy.
+            told |= {"offset"}
+        return check_amplitude(trials, self.channel_report_, joint=self._joint, told=told)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn from trials, by their weights, how to prepare them."""

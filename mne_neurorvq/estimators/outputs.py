@@ -177,7 +177,8 @@ def _info_of(trials: Trials, info: mne.Info, ch_names: Sequence[str]) -> mne.Inf
         projector["active"] = False
     with info._unlock():
         info["projs"] = projectors
-        info["highpass"], info["lowpass"] = widest_band(trials.bands)
+        if trials.bands:
+            info["highpass"], info["lowpass"] = widest_band(trials.bands)
     return info
 
 

@@ -19,8 +19,13 @@ from torch import Tensor
 
 from .._warnings import warn
 from .._writing import json_text, saving
+<<<<<<< HEAD
 from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
 from ..weights import CheckpointError
+=======
+from ..finetuning import make_trained_net
+from ..signals import ChannelMatch, Segmentation
+>>>>>>> h-weights
 from ..weights.blueprint import check_parts
 from ..weights.files import read_tensors
 from ..weights.manifest import OutdatedError
@@ -186,7 +191,7 @@ def read_weights(record: dict[str, Any], folder: Path) -> tuple[str, Mapping[str
             f"{file} is missing: an estimator is a whole folder, copy it anew."
         ) from None
     except OutdatedError as error:
-        raise CheckpointError(
+        raise OutdatedError(
             f"{file} is damaged, or not the file that belongs to {RECORD}: copy the folder anew."
         ) from error
 

@@ -205,7 +205,9 @@ def with_sites(trials: Trials, splines: Splines | None) -> Trials:
         places = dict(zip(splines.sites, splines.positions, strict=True))
         montage = mne.channels.make_dig_montage(places, coord_frame="head")
         sites.set_montage(montage, on_missing="ignore", verbose="error")
-        info = info.copy()
+        # A label or a bad channel may have the name of a site.
+        kept = [i for i, name in enumerate(info["ch_names"]) if name not in splines.sites]
+        info = mne.pick_info(info, kept)
         with info._unlock():
             info["chs"] += sites["chs"]
             info._update_redundant()

@@ -324,7 +324,7 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
         events=np.concatenate([block.events for block in blocks]),
         event_id=_join_event_ids(blocks),
         metadata=_join_metadata(blocks),
-        bands=tuple(dict.fromkeys(stated_band(block.info) for block in blocks)),
+        bands=tuple(dict.fromkeys(stated_band(block.info) for block in blocks if _is_told(block))),
         n_trials=n_trials,
         reader=partial(_read_blocks, blocks, starts.tolist()),
         starts=tuple(starts[:-1].tolist()),
@@ -332,6 +332,11 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
         provenance=_join_provenance(blocks),
         waiting=waiting_projectors([block.info for block in blocks]),
     )
+
+
+def _is_told(block: Block) -> bool:
+    """Whether filters are known: of what braindecode makes of arrays, all "misc", they are not."""
+    return set(block.info.get_channel_types()) != {"misc"}
 
 
 def _check_rejection(blocks: Sequence[Block]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
@@ -18,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
-from .._writing import Saver, flush, flush_folder, json_text, saving, short
+from .._writing import Saver, flush, flush_folder, is_at, json_text, saving, short
 from .errors import CheckpointError
 
 MANIFEST_FILE = "manifest.json"
@@ -26,12 +27,17 @@ _FORMAT = 1
 _DIGITS = frozenset("0123456789abcdef")
 # Each is as long as a reader takes to open some files; a writer needs longer for each save.
 _ATTEMPTS = 200
+# Tries more where nothing seems to have been replaced, and seconds between them.
+_PATIENCE, _PAUSE = 5, 0.02
 
 Result = TypeVar("Result")
 
 
 class OutdatedError(CheckpointError):
     """A file is not, or no more, the one that the manifest names."""
+
+
+_MAY_PASS = (OutdatedError, FileNotFoundError)
 
 
 class Folder:
@@ -128,13 +134,18 @@ def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Resu
     CheckpointError
         If the file is replaced all the time.
     """
+    patience = _PATIENCE
     for _ in range(_ATTEMPTS):
         content = _bytes(file)
         try:
             result = reader(content)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             if _bytes(file) == content:
-                raise
+                # The same may have been saved again, or another and then this one.
+                if content is None or not patience or not isinstance(error, _MAY_PASS):
+                    raise
+                patience -= 1
+                time.sleep(_PAUSE)
         else:
             if _bytes(file) == content:
                 return result
@@ -179,8 +190,13 @@ def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
         if digest is not None and file_digest(file, "sha256").hexdigest() != digest:
             raise OutdatedError(f"{path} has another digest.")
         file.seek(0)
-        yield file
-        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        try:
+            yield file
+        except Exception as error:
+            if not is_at(file.fileno(), path):  # no fault of the file
+                raise OutdatedError(f"{path} has been replaced.") from error
+            raise
+        if not is_at(file.fileno(), path):
             raise OutdatedError(f"{path} has been replaced.")
 
 
@@ -299,7 +315,7 @@ def _mark(name: str, digest: str) -> str:
 def _bytes(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filtered import filtered_for, filtered_info
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 from optional_library import import_or_skip
@@ -342,7 +343,7 @@ def test_unknown_names_take_the_nearest_known_sites(make_epochs):
 def labelled_cap():
     """Trials of a cap whose electrodes have labels, not names of sites."""
     montage = mne.channels.make_standard_montage("biosemi128")
-    info = mne.create_info(montage.ch_names, 160.0, "eeg")
+    info = filtered_info(montage.ch_names, 160.0)
     rng = np.random.default_rng(0)
     # Neighbours have much in common, as on a head.
     sources = 2e-5 * rng.standard_normal((6, 4, 320))
@@ -385,7 +386,7 @@ def test_a_reconstruction_has_the_sites_that_were_computed(labelled_cap):
 
 def test_a_bad_channel_is_computed_from_the_others():
     montage = mne.channels.make_standard_montage("biosemi64")
-    info = mne.create_info(montage.ch_names, 160.0, "eeg")
+    info = filtered_info(montage.ch_names, 160.0)
     signals = 2e-5 * np.random.default_rng(0).standard_normal((2, 64, 320))
     signals[:, montage.ch_names.index("Cz")] = np.nan
     epochs = mne.EpochsArray(signals, info, verbose="error").set_montage(montage)
@@ -405,8 +406,6 @@ def test_a_bad_channel_is_computed_from_the_others():
         fitted.transform(epochs)
 
 
-# BioCodec was trained on a wider band.
-@pytest.mark.filterwarnings("ignore:The Epochs were filtered to 0.5-44.5 Hz")
 def test_only_current_source_density_or_only_bad_channels_get_advice_that_helps():
     epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
     density = mne.preprocessing.compute_current_source_density(epochs)
@@ -604,6 +603,7 @@ def test_arrays_far_from_zero_warn_as_epochs_do(epochs):
 @pytest.mark.parametrize("kind", [NeuroRVQTransformer, BrainRVQTransformer])
 def test_a_loud_channel_is_named_once_by_fit_or_by_what_meets_it_first(kind, epochs):
     model = kind(kind().pretrained.replace("small", "tiny-random"))
+    filtered_for(epochs, kind._system)
     loud = epochs.copy()
     loud._data[:, 2] *= 100
     with pytest.warns(UserWarning, match=r"look broken: 'C4' \(\d+ times") as caught:
@@ -615,7 +615,8 @@ def test_a_loud_channel_is_named_once_by_fit_or_by_what_meets_it_first(kind, epo
 
 
 def test_a_loud_channel_spoils_no_other_code_of_a_codec_of_single_channels(epochs):
-    model = BioCodecTransformer("biocodec-eeg-tiny-random").fit(epochs)
+    model = BioCodecTransformer("biocodec-eeg-tiny-random")
+    model.fit(filtered_for(epochs, "biocodec"))
     loud = epochs.copy()
     loud._data[:, 2] *= 128  # of the same bits
     assert_array_equal(model.tokenize(loud).codes, model.tokenize(epochs).codes)
@@ -635,7 +636,7 @@ def test_one_recording_of_four_in_another_unit_is_named(make_epochs):
 )
 def test_trials_without_signal_are_named(kind, make_epochs):
     name = kind().pretrained.replace("small", "tiny-random")
-    epochs = make_epochs(n_trials=80)
+    epochs = filtered_for(make_epochs(n_trials=80), kind._system)
     epochs._data[[3, 40, 41]] = 0
     if kind is NeuroRVQClassifier:
         fit = partial(kind(name, max_epochs=1).fit, y=np.arange(80) % 2)

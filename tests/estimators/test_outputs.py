@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filtered import filtered_info
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -153,7 +154,7 @@ def test_channels_left_out_of_the_model_are_missing_and_named(make_epochs):
 
 def rejected(**settings):
     rng = np.random.default_rng(0)
-    info = mne.create_info(["C3", "C4"], 200.0, "eeg")
+    info = filtered_info(["C3", "C4"], 200.0)
     raw = mne.io.RawArray(2e-5 * rng.standard_normal((2, 6000)), info, verbose="error")
     events = np.column_stack([np.arange(500, 5000, 500), np.zeros(9, int), [1, 2, 1] * 3])
     epochs = mne.Epochs(

@@ -21,5 +21,14 @@ def filtered_info(
     info = mne.create_info(list(ch_names), sfreq, ch_types, verbose="error")
     highpass, lowpass = BANDS[system]
     with info._unlock():
-        info["highpass"], info["lowpass"] = highpass, min(lowpass, sfreq / 2)
+        info["highpass"], info["lowpass"] = highpass, min(lowpass, sfreq / 2 - 0.5)
     return info
+
+
+def filtered_for(epochs: mne.BaseEpochs, system: str) -> mne.BaseEpochs:
+    """Make Epochs say that they were filtered for another system."""
+    highpass, lowpass = BANDS[system]
+    with epochs.info._unlock():
+        epochs.info["highpass"] = highpass
+        epochs.info["lowpass"] = min(lowpass, epochs.info["sfreq"] / 2 - 0.5)
+    return epochs

@@ -21,6 +21,8 @@ def test_the_file_in_a_models_folder_says_whom_it_has_seen(tmp_path):
 
 def test_without_that_file_it_is_not_known(tmp_path):
     assert pretraining_subjects(tmp_path) is None
+    (tmp_path / "model.pt").touch()
+    assert pretraining_subjects(tmp_path / "model.pt") is None
 
 
 @pytest.mark.parametrize("entry", list_pretrained(), ids=lambda entry: entry.name)
