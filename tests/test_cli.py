@@ -397,6 +397,7 @@ def test_an_output_that_nobody_knows_the_settings_of_is_not_taken_for_these(
     assert _run("tokenize", recordings[2], "-o", tmp_path, *TINY_MODEL) == 0
 
 
+@pytest.mark.filterwarnings("ignore:The Epochs hold 0-")
 def test_trials_that_eeglab_cut_are_taken_as_they_are(recordings, tmp_path):
     epochs = _windows(recordings[2])
     _save_eeglab_trials(epochs, tmp_path / "cut.set")
@@ -489,7 +490,6 @@ def test_an_unknown_model_is_one_line_and_nothing_is_written(recordings, tmp_pat
     assert not out.exists()
 
 
-<<<<<<< HEAD
 def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
     from mne_neurorvq.cli.outputs import complete
 
@@ -520,8 +520,6 @@ def test_a_long_work_says_what_it_does_and_writes_no_colours(monkeypatch, capsys
     assert not capsys.readouterr().err
 
 
-=======
->>>>>>> h-weights
 # ---- prepare, pretrain, export
 
 

@@ -14,6 +14,9 @@ from mne_neurorvq import BioCodecTransformer, NeuroRVQTransformer, Tokens
 from mne_neurorvq.cli import main
 from mne_neurorvq.datasets import simulate_recordings
 
+# What is written and what is read are compared as they are.
+pytestmark = pytest.mark.filterwarnings("ignore:The Epochs hold 0-")
+
 
 def write_gdf(path: Path, raw: mne.io.BaseRaw) -> None:
     """Write GDF 1.25, one record a second, integers of 0.1 microvolts."""

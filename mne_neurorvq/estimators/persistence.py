@@ -19,13 +19,7 @@ from torch import Tensor
 
 from .._warnings import warn
 from .._writing import json_text, saving
-<<<<<<< HEAD
 from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
-from ..weights import CheckpointError
-=======
-from ..finetuning import make_trained_net
-from ..signals import ChannelMatch, Segmentation
->>>>>>> h-weights
 from ..weights.blueprint import check_parts
 from ..weights.files import read_tensors
 from ..weights.manifest import OutdatedError

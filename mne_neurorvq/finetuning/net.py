@@ -295,7 +295,8 @@ def make_net(
         callbacks=[*ours, *copy.deepcopy(list(callbacks))],
         device=str(device),
         verbose=int(verbose),
-        callbacks__print_log__sink=_print_line,
+        # Of another sink than print, skorch does not ask whether anything is to be printed.
+        **({"callbacks__print_log__sink": _print_line} if verbose else {}),
     )
 
 

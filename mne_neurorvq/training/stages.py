@@ -267,7 +267,7 @@ class FoundationStage(Stage):
         found = (head.errors(told, wanted, some) for some in chosen)
         return tuple(dict(zip(self.weights, errors, strict=True)) for errors in found)
 
-    def weighted(self, errors: Mapping[str, Tensor]) -> Tensor:
+    def _weighted(self, errors: Mapping[str, Tensor]) -> Tensor:
         """Sum the weighted errors of the targets."""
         return torch.stack([self.weights[name] * error for name, error in errors.items()]).sum()
 
@@ -286,7 +286,7 @@ class FoundationStage(Stage):
             self.log("train_accuracy", found.accuracy.mean(), batch_size=n)
         if self.weights:
             (errors,) = self.target_errors(batch, mask, None)
-            loss = loss + self.weighted(errors)
+            loss = loss + self._weighted(errors)
             named = {f"train_{name}": error.detach() for name, error in errors.items()}
             self.log_dict(named, batch_size=n)
         self.log("train_loss", loss.detach(), batch_size=n)
@@ -308,7 +308,7 @@ class FoundationStage(Stage):
             loss = loss + self.settings.masked_tokens * tokens
         if self.weights:
             both, *parts = self.target_errors(batch, mask, None, mask, ~mask)
-            loss = loss + self.weighted(both)
+            loss = loss + self._weighted(both)
             for which, errors in zip(("hidden", "visible"), parts, strict=True):
                 measures |= {f"{name}_{which}": error for name, error in errors.items()}
         self.watch({"loss": loss, **measures}, n_windows)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from filtered import filtered_info
+from filtered import filtered_for, filtered_info
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -298,6 +298,7 @@ def test_tokens_that_the_model_cannot_have_made_are_refused(epochs):
 )
 def test_side_information_of_no_signal_is_refused(epochs, kind):
     transformer = kind(TINY.replace("neurorvq", kind.__name__.removesuffix("Transformer").lower()))
+    filtered_for(epochs, kind._system)
     tokens = transformer.set_params(batch_size=2).fit(epochs).tokenize(epochs)
     side = tokens.side.copy()
     side[3, -1] = 3e38
@@ -364,7 +365,7 @@ def test_tokens_of_other_weights_under_the_same_name_are_refused(epochs):
     ids=["neurorvq", "brainrvq", "biocodec"],
 )
 def test_the_first_levels_alone_are_decoded(epochs, model):
-    tokens = model.fit(epochs).tokenize(epochs)
+    tokens = model.fit(filtered_for(epochs, model._system)).tokenize(epochs)
     n_levels = tokens.shape[-1]
     whole = model.detokenize(tokens).get_data()
     assert_array_equal(model.detokenize(tokens, levels=n_levels).get_data(), whole)

@@ -120,6 +120,7 @@ def test_a_refit_reads_the_model_again(X, tiny, tmp_path):
     torch.save({name: -value for name, value in state.items()}, folder / "foundation.pt")
     (folder / "foundation.safetensors").unlink()
     (folder / "config.json").unlink()
+    (folder / "manifest.json").unlink()
     assert_array_equal(fitted.transform(X), before)
     assert not np.allclose(fitted.fit_transform(X), before)
 
