@@ -19,7 +19,7 @@ from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
 from ..weights.provenance import TRAINING_FILE, pretraining_subjects
-from ..weights.saving import write_state
+from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
@@ -240,8 +240,6 @@ def write_model(
     if heads is not None:
         write_state(run_dir / HEADS, heads)
     save_pretrained(folder, tokenizer, foundation)
-    if targets is not None:
-        write_state(folder / TARGET_HEAD, targets)
     # What is measured is what is on the disk.
     saved = load_pretrained(folder)
     assert saved.tokenizer is not None
@@ -255,6 +253,8 @@ def write_model(
         MEASURES_FILE: json_text(measures).encode("utf-8"),
         CARD_FILE: card_text(record, measures, curves).encode("utf-8"),
     }
+    if targets is not None:
+        files[TARGET_HEAD] = state_bytes(targets)
     with saving_together(run_dir / MODEL) as together:
         for name, content in files.items():
             together.add(name, content)

@@ -363,7 +363,9 @@ def test_other_lengths_channels_and_scalings_are_refused_at_prediction(X, y):
     with pytest.raises(ValueError, match=r"windows of 0\.8 s, but fit saw 1 s"):
         fitted.predict(X[..., :200])
     with pytest.raises(ValueError, match="fit again"):
-        fitted.set_params(ch_names=["left", "middle"]).predict(X)
+        fitted.set_params(ch_names=["right", "middle"]).predict(X)
+    turned = fitted.set_params(ch_names=["right", "left"]).predict_proba(X[:, ::-1])
+    assert_array_equal(turned, fitted.set_params(ch_names=["left", "right"]).predict_proba(X))
     with pytest.raises(ValueError, match="scaling='trial', but now it is 'fit'"):
         fitted.set_params(scaling="fit", ch_names=["left", "right"]).predict(X)
 
