@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
@@ -146,9 +145,12 @@ def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
-    """Refuse sizes that are no whole numbers from 1 on, and numbers that are not positive."""
+    """Refuse numbers that are not positive or beyond all bounds, and names that nobody knows."""
     for field in fields(config):
         value, kind = getattr(config, field.name), str(field.type)
+        known = _KNOWN.get(field.name, (value,))
+        if value not in known:
+            raise ValueError(f"{field.name} must be one of {known}, got {value!r}.")
         values: tuple[Any, ...]
         if kind.startswith("tuple"):
             if not isinstance(value, tuple):
@@ -165,10 +167,18 @@ def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
                 raise ValueError(f"{field.name} must be {_TOLD[kind]}, got {one!r}.")
             if kind in ("int", "float"):
                 zero = one == 0 and field.name in may_be_zero
-                if not (zero or 0 < one < math.inf):
+                if one > _MOST:
+                    raise ValueError(f"{field.name} must be at most {_MOST:g}, got {one!s:.40}.")
+                if not (zero or one > 0):  # nor is NaN
                     bound = "at least 1" if kind == "int" else "positive and finite"
                     raise ValueError(f"{field.name} must be {bound}, got {one}.")
 
 
+# No size, rate or factor of a model is near it.
+_MOST = 10**9
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "modality": ("eeg", "emg", "ecg", "ppg"),
+    "unit": ("V", "mV", "uV", "100uV", "au"),
+}
 _TYPES: dict[str, Any] = {"int": Integral, "float": Real, "bool": bool, "str": str}
 _TOLD = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

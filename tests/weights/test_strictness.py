@@ -144,6 +144,11 @@ def test_a_configuration_that_the_tensors_cannot_hold_fails_at_once(spoil, chang
 
 
 IMPOSSIBLE = [
+    {"sfreq": 1e308},
+    {"sfreq": 10**400},
+    {"foundation_layer_scale": 1e308},
+    {"modality": "x"},
+    {"unit": "x"},
     {"n_heads": 0},
     {"n_groups": 0},
     {"n_groups": 3},
