@@ -397,7 +397,7 @@ def test_an_output_that_nobody_knows_the_settings_of_is_not_taken_for_these(
     assert _run("tokenize", recordings[2], "-o", tmp_path, *TINY_MODEL) == 0
 
 
-@pytest.mark.filterwarnings("ignore:The Epochs hold 0-")
+@pytest.mark.filterwarnings("ignore:The Epochs hold")
 def test_trials_that_eeglab_cut_are_taken_as_they_are(recordings, tmp_path):
     epochs = _windows(recordings[2])
     _save_eeglab_trials(epochs, tmp_path / "cut.set")

@@ -204,7 +204,7 @@ def test_the_command_is_installed():
 def test_the_examples_of_the_readme_run_without_any_extra(tmp_path):
     text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
     example, further = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert sum(map(bool, example.splitlines())) == 10
+    assert sum(map(bool, example.splitlines())) == 8
     code = f"{HIDE_EXTRAS}\n{example}\n{further}\nprint(len(scores))"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

@@ -15,7 +15,7 @@ from mne_neurorvq.cli import main
 from mne_neurorvq.datasets import simulate_recordings
 
 # What is written and what is read are compared as they are.
-pytestmark = pytest.mark.filterwarnings("ignore:The Epochs hold 0-")
+pytestmark = pytest.mark.filterwarnings("ignore:The Epochs hold")
 
 
 def write_gdf(path: Path, raw: mne.io.BaseRaw) -> None:

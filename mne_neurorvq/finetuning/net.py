@@ -296,7 +296,7 @@ def make_net(
         device=str(device),
         verbose=int(verbose),
         # Of another sink than print, skorch does not ask whether anything is to be printed.
-        **({"callbacks__print_log__sink": _print_line} if verbose else {}),
+        callbacks__print_log__sink=_print_line if verbose else print,
     )
 
 

@@ -15,7 +15,7 @@ import yaml
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from mne_neurorvq import NeuroRVQClassifier, NeuroRVQTransformer, load_pretrained
+from mne_neurorvq import NeuroRVQClassifier, NeuroRVQTransformer, load_pretrained, preprocess
 from mne_neurorvq.cli import main
 from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.training import (
@@ -100,7 +100,7 @@ def test_people_held_out_are_in_no_record_of_what_was_seen(run):
 def test_the_estimators_take_the_model(run, which):
     path = run.folder / "model" if which == "folder" else run.exported
     raw = mne.io.read_raw_edf(run.recordings / "b" / "somebody.edf", verbose="error")
-    epochs = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error")
+    epochs = mne.make_fixed_length_epochs(preprocess(raw), 4.0, preload=True, verbose="error")
     features = NeuroRVQTransformer(pretrained=path).fit_transform(epochs)
     assert len(features) == len(epochs)
     assert np.isfinite(features).all()
