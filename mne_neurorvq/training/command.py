@@ -18,7 +18,7 @@ from ..models import NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
-from ..weights.provenance import TRAINING_FILE, pretraining_subjects
+from ..weights.provenance import MEASURES_FILE, TRAINING_FILE, pretraining_subjects
 from ..weights.saving import write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from .calibration import calibrate_amplitude
@@ -39,7 +39,6 @@ _OF_TOKENIZERS = ("domains", "phase")
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
 # With the model: a layer of the columns that the targets of its configuration have, in that order.
 TARGET_HEAD = "target_head.safetensors"
-MEASURES_FILE = "measures.json"
 
 
 def run(args: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from .errors import first_few
 from .files import check_finite
 from .loading import CARD_FILE, KINDS, find_file, load_pretrained
 from .manifest import Folder, saving_together
+from .provenance import MEASURES_FILE, TRAINING_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
 from .registry import Kind
 from .systems import Foundation, Model, Tokenizer
@@ -60,7 +61,7 @@ def save_pretrained(
         If there is no model, the two, or one and that which stays, differ in configuration, or a
         value does not fit ``dtype``.
     OSError
-        If the files cannot be written, as on a full disk: the folder is then as it was.
+        If the files cannot be written, as on a full disk: the folder is then as it was, or new.
 
     Notes
     -----
@@ -102,7 +103,8 @@ def save_pretrained(
         staying = _others(together.before, models)
         for name, content in files.items():
             together.add(name, content)
-        together.keep([*staying, *together.before.digests])
+        beside = together.before.digests or (CARD_FILE, TRAINING_FILE, MEASURES_FILE)
+        together.keep([*staying, *beside])
     return folder
 
 
