@@ -37,6 +37,8 @@ _STAGES = ("tokenizer", "foundation")
 _OF_TOKENIZERS = ("domains", "phase")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
+# In the metadata of those heads: the digest of the foundation model that they are of.
+HEADS_OF = "foundation_sha256"
 # With the model: a layer of the columns that the targets of its configuration have, in that order.
 TARGET_HEAD = "target_head.safetensors"
 
@@ -236,9 +238,10 @@ def write_model(
     if foundation is not None:
         heads, foundation.masked_tokens = foundation.masked_tokens, None
         targets, foundation.target_head = foundation.target_head, None
-    if heads is not None:
-        write_state(run_dir / HEADS, heads)
     save_pretrained(folder, tokenizer, foundation)
+    if heads is not None:
+        of = Folder.now(folder).digests["foundation.safetensors"]
+        write_state(run_dir / HEADS, heads, {HEADS_OF: of})
     if targets is not None:
         write_state(folder / TARGET_HEAD, targets)
     # What is measured is what is on the disk.

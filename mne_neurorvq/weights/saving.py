@@ -130,8 +130,8 @@ def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:
     return [name for name in names.values() if name is not None]
 
 
-def write_state(path: Path, module: nn.Module) -> None:
-    """Write the tensors of a module as they are, for :func:`read_state`.
+def write_state(path: Path, module: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the tensors of a module as they are, for :func:`~.reading.fill`.
 
     Parameters
     ----------
@@ -139,20 +139,22 @@ def write_state(path: Path, module: nn.Module) -> None:
         File, replaced if it exists.
     module : nn.Module
         Module.
+    metadata : mapping of str to str | None
+        What else the file says.
 
     Raises
     ------
     CheckpointError
         If a value is not finite.
     """
-    write_bytes(path, state_bytes(module))
+    write_bytes(path, state_bytes(module, metadata))
 
 
-def state_bytes(module: nn.Module) -> bytes:
+def state_bytes(module: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
     """Give what :func:`write_state` writes."""
     state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     check_finite(state, "the model")
-    return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata={})
+    return save({name: tensor.contiguous() for name, tensor in state.items()}, dict(metadata or {}))
 
 
 def _on_disk(model: Model, kind: str, dtype: str) -> dict[str, Tensor]:
