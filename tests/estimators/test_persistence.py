@@ -75,7 +75,8 @@ def check_same(loaded, fitted, X):
     kept = {
         name: value
         for name, value in vars(fitted).items()
-        if name not in ("net_", "classes_", "feature_names_in_")
+        # Whoever loads it is warned of filters anew.
+        if name not in ("net_", "classes_", "feature_names_in_", "_fitted_bands")
     }
     assert {name: getattr(loaded, name) for name in kept} == kept
     for name in ("classes_", "feature_names_in_"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mne_neurorvq import NeuroRVQClassifier, NeuroRVQTransformer, load_pretrained
 from mne_neurorvq.cli import main
