@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Saver:
     def place(self, part: Path, target: Path) -> None:
         """Put what was written in the place of a file, and see that it is on the disk."""
         flush(part)
+        with suppress(FileNotFoundError):
+            shutil.copymode(target, part)
         os.replace(part, target)
         flush_folder(target.parent)
 
@@ -71,8 +73,10 @@ def saving(folder: Path, name: str) -> Iterator[Saver]:
 def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a path of the same name to write to; what is there in the end replaces the file.
 
-    Further files written beside it come along, before the named one.
+    Further files written beside it come along, before the named one. A link stays one, to the new
+    content, and a file keeps its permissions.
     """
+    given, path = path, Path(os.path.realpath(path))
     with saving(path.parent, path.name) as saver:
         saver.clean()
         if not overwrite and path.exists():
@@ -81,9 +85,14 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         part = saver.part()
         try:
             part.mkdir()
-            yield part / path.name
-            for file in sorted(part.iterdir(), key=lambda file: file.name == path.name):
-                saver.place(file, path.parent / file.name)
+            yield part / given.name
+            for file in sorted(part.iterdir(), key=lambda file: file.name == given.name):
+                target = Path(os.path.realpath(given.parent / file.name))
+                if target.parent == path.parent:
+                    saver.place(file, target)
+                else:  # the link is elsewhere than what it leads to, maybe on another disk
+                    with replacing(target) as beside:
+                        shutil.copyfile(file, beside)
         finally:
             saver.clean()
 
@@ -107,6 +116,12 @@ def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
 def json_text(content: Any, indent: int | None = 1) -> str:
     """Give the text of a JSON file."""
     return json.dumps(content, indent=indent) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """Give the digest of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def short(name: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from mne_neurorvq import (
 from mne_neurorvq.cli import main, messages
 from mne_neurorvq.cli.commands import _parser
 from mne_neurorvq.cli.messages import Watch
+from mne_neurorvq.cli.outputs import complete, differences
 from mne_neurorvq.cli.reading import read_file
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.weights import save_pretrained
@@ -378,6 +380,17 @@ def embedded(recordings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("embedded")
     assert _run("embed", recordings[2], "-o", folder, *TINY_MODEL) == 0
     return folder
+
+
+def test_an_output_beside_the_record_of_another_is_not_taken_for_it(tmp_path):
+    output, settings = tmp_path / "a-tokens.h5", {"pretrained": "new"}
+    with complete(output, settings) as new:
+        new.write_bytes(b"of the new model")
+    assert differences(output, settings) is None
+    output.write_bytes(b"of the old")  # as a kill between the two leaves it
+    assert "says what it was made with" in differences(output, settings)
+    (tmp_path / "a-tokens.json").write_text(json.dumps(settings))  # as earlier versions wrote it
+    assert "says what it was made with" in differences(output, settings)
 
 
 def test_an_output_of_another_file_of_that_name_is_no_output_of_this(embedded, tmp_path, capsys):

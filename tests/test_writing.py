@@ -105,6 +105,24 @@ def test_parts_of_a_file_come_along(tmp_path):
     assert _names(tmp_path) == ["a-epo-1.fif", "a-epo.fif"]
 
 
+def test_a_link_stays_one_and_a_file_keeps_its_permissions(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there, here):
+        folder.mkdir()
+    (there / "blob").write_text("old")
+    (there / "blob").chmod(0o440)
+    (here / "a.txt").symlink_to(there / "blob")
+    with replacing(here / "a.txt") as new:
+        assert new.name == "a.txt"
+        new.write_text("new")
+        new.with_name("a.json").write_text("{}")
+    assert (here / "a.txt").is_symlink()
+    assert (there / "blob").read_text() == "new"
+    assert (there / "blob").stat().st_mode & 0o777 == 0o440
+    assert _names(here) == ["a.json", "a.txt"]
+    assert _names(there) == ["blob"]
+
+
 def test_a_reader_that_has_opened_a_file_keeps_it(tmp_path):
     write_text(tmp_path / "file", "old")
     with (tmp_path / "file").open() as file:

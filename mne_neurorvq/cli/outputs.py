@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .._writing import replacing
+from .._writing import json_text, replacing, sha256_of
 
 _ENDINGS = {
     "tokenize": "-tokens.h5",
@@ -25,6 +25,8 @@ _SETTINGS = {
     "no_filter": "--no-filter",
     "pool": "--pool",
 }
+# In the record: the output that it is of.
+_DIGEST = "sha256"
 
 
 def outputs(command: str, files: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -100,6 +102,8 @@ def differences(target: Path, settings: dict[str, Any]) -> str | None:
     """
     try:
         then = json.loads(_record(target).read_text("utf-8"))
+        if then[_DIGEST] != sha256_of(target):  # of another output, as a killed process leaves it
+            raise ValueError
         changed = [name for name in settings if then[name] != settings[name]]
     except (OSError, ValueError, KeyError, TypeError):
         return f"nothing beside it ({_record(target).name}) says what it was made with"
@@ -129,7 +133,7 @@ def complete(target: Path, settings: dict[str, Any]) -> Iterator[Path]:
     """
     with replacing(target) as new:
         yield new
-        record = json.dumps(settings, indent=1) + "\n"
+        record = json_text({**settings, _DIGEST: sha256_of(new)})
         new.with_name(_record(target).name).write_text(record, encoding="utf-8")
 
 

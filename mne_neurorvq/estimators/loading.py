@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .._sealed import DIGEST, is_whole
 from ..weights import CheckpointError
 from ..weights.manifest import read_unchanged
 from .base import SignalEstimator
@@ -85,6 +86,12 @@ def load_estimator(path: str | PathLike[str]) -> SignalEstimator:
             raise CheckpointError(
                 f"{file} has the format {record['format']!r} of {record['written_by']}, this "
                 f"version reads {FORMAT}: update mne_neurorvq."
+            )
+        # Earlier versions did not seal it.
+        if DIGEST in record and not is_whole(record):
+            raise CheckpointError(
+                f"{file} is damaged or was changed by hand: copy the folder or save the estimator "
+                f"anew. If you have changed it yourself, delete its {DIGEST!r}."
             )
         return record, *read_weights(record, folder)
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._sealed import seal
 from .._warnings import warn
-from .._writing import json_text, saving
+from .._writing import json_text, saving, sha256_of
 from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
 from ..weights.blueprint import check_parts
 from ..weights.files import read_tensors
@@ -91,7 +92,9 @@ def save_estimator(estimator: SignalEstimator, path: str | PathLike[str]) -> Pat
         weights = _weights_file(folder, plain["weights_sha256"])
         # The record comes last and takes its place in one step: an interruption or a full disk
         # leaves the earlier estimator as it was.
-        files = {weights: content, folder / RECORD: json_text(plain).encode("utf-8")}
+        files = {weights: content, folder / RECORD: json_text(seal(plain)).encode("utf-8")}
+        if weights.is_file() and sha256_of(weights) == plain["weights_sha256"]:
+            del files[weights]  # somebody may be reading it
         try:
             for target, text in files.items():
                 part = saver.part()

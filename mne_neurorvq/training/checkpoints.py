@@ -58,7 +58,7 @@ class ReplacingCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:
             raise OSError(
                 f"{path} could not be written, is the disk full? The checkpoint before it is as "
-                f"it was, and the run goes on from there. ({error})"
+                f"it was, or new, and the run goes on from there. ({error})"
             ) from error
 
     def load_checkpoint(

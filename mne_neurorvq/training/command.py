@@ -18,7 +18,7 @@ from ..models import NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
-from ..weights.provenance import TRAINING_FILE, pretraining_subjects
+from ..weights.provenance import MEASURES_FILE, TRAINING_FILE, pretraining_subjects
 from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from .calibration import calibrate_amplitude
@@ -37,9 +37,10 @@ _STAGES = ("tokenizer", "foundation")
 _OF_TOKENIZERS = ("domains", "phase")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
+# In the metadata of those heads: the digest of the foundation model that they are of.
+HEADS_OF = "foundation_sha256"
 # With the model: a layer of the columns that the targets of its configuration have, in that order.
 TARGET_HEAD = "target_head.safetensors"
-MEASURES_FILE = "measures.json"
 
 
 def run(args: argparse.Namespace) -> None:
@@ -237,9 +238,10 @@ def write_model(
     if foundation is not None:
         heads, foundation.masked_tokens = foundation.masked_tokens, None
         targets, foundation.target_head = foundation.target_head, None
-    if heads is not None:
-        write_state(run_dir / HEADS, heads)
     save_pretrained(folder, tokenizer, foundation)
+    if heads is not None:
+        of = Folder.now(folder).digests["foundation.safetensors"]
+        write_state(run_dir / HEADS, heads, {HEADS_OF: of})
     # What is measured is what is on the disk.
     saved = load_pretrained(folder)
     assert saved.tokenizer is not None

@@ -11,10 +11,11 @@ import torch
 
 from ..models.masked_tokens import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
+from ..weights.files import read_tensors
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_together, saving_together
-from ..weights.reading import read_state
-from .command import HEADS, MODEL
+from ..weights.reading import fill
+from .command import HEADS, HEADS_OF, MODEL
 
 _FRONT = """---
 license: {licence}
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     loaded, files = load_pretrained(source), read_together(source, every_file)
     if not began.is_current:
         raise ValueError(f"{source} has just been written: export it again.")
-    official = _official(loaded, args.run / HEADS) if args.official else {}
+    official = _official(loaded, args.run / HEADS, began) if args.official else {}
     front = _FRONT.format(
         licence=args.licence,
         modality=loaded.config.modality,
@@ -76,11 +77,21 @@ def run(args: argparse.Namespace) -> None:
     print(f"Publish it with: hf upload USER/{args.name or args.out.name} {args.out}")
 
 
-def _official(loaded: LoadedModel, heads: Path) -> dict[str, dict[str, torch.Tensor]]:
+def _official(
+    loaded: LoadedModel, heads: Path, model: Folder
+) -> dict[str, dict[str, torch.Tensor]]:
     """State dicts under the authors' names, the pretraining heads included."""
     if loaded.foundation is not None and heads.exists():
         loaded.foundation.masked_tokens = make_token_heads(loaded.foundation.config)
-        read_state(heads, loaded.foundation.masked_tokens)
+        tensors, metadata = read_tensors(heads)
+        digest = model.digests.get("foundation.safetensors")
+        # Earlier versions did not say it.
+        if digest is not None and metadata.get(HEADS_OF, digest) != digest:
+            raise ValueError(
+                f"{heads} is not of the foundation model in {model.path}: repeat the 'mne-neurorvq "
+                "pretrain foundation' command that was interrupted, or copy the whole run anew."
+            )
+        fill(loaded.foundation.masked_tokens, tensors, str(heads))
     models = {"tokenizer": loaded.tokenizer, "foundation": loaded.foundation}
     return {
         kind: to_official_state_dict(model) for kind, model in models.items() if model is not None

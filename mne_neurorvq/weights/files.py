@@ -92,8 +92,12 @@ def _read_torch(path: Path) -> Any:
         if file.read(4) == _ZIP and not is_zip:
             raise _truncated(path)
     try:
-        # A mapped file leaves on disk what is never read, such as "embed_avg".
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        # A mapped file leaves on disk what is never read, such as "embed_avg". It is given by its
+        # name, of which torch must not take that it is of another format.
+        if is_zip and not path.name.endswith(".safetensors"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except EOFError as error:
         raise _truncated(path) from error
     except pickle.UnpicklingError as error:
@@ -165,7 +169,8 @@ def _check_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
     wrong = [
         name
         for name, tensor in tensors.items()
-        if tensor.layout != torch.strided
+        if tensor.is_nested  # which has no layout or size to ask for
+        or tensor.layout != torch.strided
         or tensor.device.type != "cpu"
         or tensor.is_quantized
         or tensor.nbytes > tensor.untyped_storage().nbytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -285,18 +286,25 @@ def _load_folder(folder: Folder, name: str, kinds: tuple[Kind, ...]) -> Callable
 
 
 def _read_card(folder: Folder) -> str | None:
-    """Read the card: no reason not to load a model, whatever it holds."""
+    """Read the card: no reason not to load a model, whatever it is or holds."""
+    path = folder.path / CARD_FILE
     try:
         card = folder.read(CARD_FILE, read_checked) if folder.has(CARD_FILE) else None
     except OutdatedError:
         if not folder.is_current:
             raise
-        path = folder.path / CARD_FILE
         warn(
             f"{path} is not the card that was saved with the models: it may be about others. If "
             "you have changed it yourself, save the models with it, save_pretrained(..., card=)."
         )
-        card = path.read_bytes() if path.is_file() else None
+        card = None
+        with suppress(OSError):
+            card = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        if not folder.is_current:
+            raise
+        warn(f"{path} cannot be read ({error}): the models are loaded without their card.")
+        card = None
     return None if card is None else card.decode("utf-8", "replace")
 
 

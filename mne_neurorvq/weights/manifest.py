@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
-from .._writing import Saver, flush, flush_folder, is_at, json_text, saving, short
+from .._writing import Saver, flush, flush_folder, is_at, json_text, saving, sha256_of, short
 from .errors import CheckpointError
 
 MANIFEST_FILE = "manifest.json"
@@ -79,11 +80,14 @@ class Folder:
             return reader(path, None)
         # It may be moved from the one to the other in just this moment.
         for candidate in (path, _waiting(self.path, name, digest), path):
+            if not candidate.is_file():  # whoever reads from a pipe waits without end
+                continue
             try:
                 return reader(candidate, digest)
             except (FileNotFoundError, OutdatedError):
                 continue
-        what = "is not the file that was saved" if path.exists() else "is missing, but was saved"
+        there = os.path.lexists(path)
+        what = "is not the file that was saved" if there else "is missing, but was saved"
         raise OutdatedError(
             f"{path} {what} with the others of {MANIFEST_FILE}: copy or save the whole folder "
             f"anew. If you have changed it yourself, delete {MANIFEST_FILE}, which also gives up "
@@ -256,17 +260,20 @@ class Together:
     def add(self, name: str, content: bytes) -> None:
         """Take a file."""
         digest = sha256(content).hexdigest()
-        part = self._saver.part(_mark(name, digest))
+        part = self._saver.part()
         part.write_bytes(content)
         flush(part)
+        # The manifest that is there may mean a file of this name: it is never there in part.
+        os.replace(part, self._saver.part(_mark(name, digest)))
         self._new[name] = digest
 
     def keep(self, names: Iterable[str]) -> None:
-        """Take in files as they are in the folder, if they are."""
+        """Take in files that are in the folder; what was bound before is not believed anew."""
         for name in names:
             file = self._saver.folder / name
             if name not in self._new and file.is_file():
-                self._new[name] = sha256(file.read_bytes()).hexdigest()
+                digest = self.before.digests.get(name)
+                self._new[name] = digest or sha256(file.read_bytes()).hexdigest()
 
     def commit(self) -> None:
         """Put the new manifest in its place: from now on the new files count."""
@@ -297,7 +304,8 @@ class Together:
 def _move(folder: Path, digests: Mapping[str, str]) -> None:
     for name, digest in digests.items():
         part = _waiting(folder, name, digest)
-        if part.is_file():
+        # No other than that which is meant takes the place of a file.
+        if part.is_file() and sha256_of(part) == digest:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(part, folder / name)
             flush_folder((folder / name).parent)
@@ -314,6 +322,8 @@ def _mark(name: str, digest: str) -> str:
 
 def _bytes(path: Path) -> bytes | None:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path} is no file but a folder, a pipe or a device: remove it.")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None

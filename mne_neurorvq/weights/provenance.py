@@ -11,6 +11,7 @@ from .manifest import read_file
 from .registry import BUNDLED, list_pretrained
 
 TRAINING_FILE = "training.json"
+MEASURES_FILE = "measures.json"
 
 
 def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str, ...]] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from ..models.config import ResidualRule
 from .blueprint import Blueprint, infer_blueprint
 from .configs import config_from_json
 from .errors import CheckpointError
-from .files import check_finite, check_types, read_tensors
+from .files import check_finite, check_types
 from .official import check_tensors, from_official_state_dict, official_layout, shapes_of
 from .systems import Config, Model
 
@@ -75,24 +74,6 @@ def make_model(
     check_finite(state, source)
     model.load_state_dict(state, assign=True)
     return model
-
-
-def read_state(path: Path, module: nn.Module) -> None:
-    """Fill a module from a file that :func:`write_state` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    module : nn.Module
-        Changed in place.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is not a checkpoint, is truncated or does not fit.
-    """
-    fill(module, read_tensors(path)[0], str(path))
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -18,6 +18,7 @@ from .errors import first_few
 from .files import check_finite
 from .loading import CARD_FILE, KINDS, find_file, load_pretrained
 from .manifest import Folder, saving_together
+from .provenance import MEASURES_FILE, TRAINING_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
 from .registry import Kind
 from .systems import Foundation, Model, Tokenizer
@@ -60,7 +61,7 @@ def save_pretrained(
         If there is no model, the two, or one and that which stays, differ in configuration, or a
         value does not fit ``dtype``.
     OSError
-        If the files cannot be written, as on a full disk: the folder is then as it was.
+        If the files cannot be written, as on a full disk: the folder is then as it was, or new.
 
     Notes
     -----
@@ -102,7 +103,8 @@ def save_pretrained(
         staying = _others(together.before, models)
         for name, content in files.items():
             together.add(name, content)
-        together.keep([*staying, *together.before.digests])
+        beside = together.before.digests or (CARD_FILE, TRAINING_FILE, MEASURES_FILE)
+        together.keep([*staying, *beside])
     return folder
 
 
@@ -128,8 +130,8 @@ def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:
     return [name for name in names.values() if name is not None]
 
 
-def write_state(path: Path, module: nn.Module) -> None:
-    """Write the tensors of a module as they are, for :func:`read_state`.
+def write_state(path: Path, module: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the tensors of a module as they are, for :func:`~.reading.fill`.
 
     Parameters
     ----------
@@ -137,20 +139,22 @@ def write_state(path: Path, module: nn.Module) -> None:
         File, replaced if it exists.
     module : nn.Module
         Module.
+    metadata : mapping of str to str | None
+        What else the file says.
 
     Raises
     ------
     CheckpointError
         If a value is not finite.
     """
-    write_bytes(path, state_bytes(module))
+    write_bytes(path, state_bytes(module, metadata))
 
 
-def state_bytes(module: nn.Module) -> bytes:
+def state_bytes(module: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
     """Give what :func:`write_state` writes."""
     state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     check_finite(state, "the model")
-    return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata={})
+    return save({name: tensor.contiguous() for name, tensor in state.items()}, dict(metadata or {}))
 
 
 def _on_disk(model: Model, kind: str, dtype: str) -> dict[str, Tensor]:

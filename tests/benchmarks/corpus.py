@@ -29,10 +29,10 @@ import numpy as np
 from machine import facts, peak_bytes_of, report
 from torch.utils.data import DataLoader
 
+from mne_neurorvq._sealed import seal
 from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
-from mne_neurorvq.training.corpus.sealed import seal
 from mne_neurorvq.training.corpus.storage import INDEX
 
 _MIB = 2**20

@@ -34,12 +34,12 @@ from typing import Any
 import numpy as np
 from machine import facts, report
 
+from mne_neurorvq._sealed import seal
 from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
 from mne_neurorvq.training.corpus.arrays import checksum, to_text, write_array
-from mne_neurorvq.training.corpus.sealed import seal
 from mne_neurorvq.training.corpus.storage import (
     INDEX,
     CorpusFolder,

@@ -41,6 +41,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from machine import facts, peak_bytes_of, report
 
 from mne_neurorvq import load_pretrained
+from mne_neurorvq._sealed import seal
 from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NeuroRVQTokenizer
@@ -56,7 +57,6 @@ from mne_neurorvq.training import (
     running,
 )
 from mne_neurorvq.training.checkpoints import CHECKPOINT, is_first
-from mne_neurorvq.training.corpus.sealed import seal
 from mne_neurorvq.training.corpus.storage import DATA, INDEX
 
 _MIB = 2**20

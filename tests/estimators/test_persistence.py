@@ -45,6 +45,13 @@ def make(kind=NeuroRVQClassifier, pretrained=TINY, **parameters):
     return kind(pretrained, **(settings | {"ch_names": ["C3", "C4"], "sfreq": 200.0} | parameters))
 
 
+def read_record(folder):
+    """What a record holds, for one to be made of it by hand, without the digest."""
+    record = json.loads((folder / RECORD).read_text())
+    del record["digest"]
+    return record
+
+
 @pytest.fixture(scope="module")
 def X():
     return np.random.default_rng(0).normal(0, 20, (N, 2, 400))
@@ -68,7 +75,7 @@ def check_same(loaded, fitted, X):
     kept = {
         name: value
         for name, value in vars(fitted).items()
-        # What has been warned of is said anew.
+        # Whoever loads it is warned of filters anew.
         if name not in ("net_", "classes_", "feature_names_in_", "_fitted_bands")
     }
     assert {name: getattr(loaded, name) for name in kept} == kept
@@ -383,7 +390,7 @@ KEYS = (
 @pytest.mark.parametrize("key", KEYS)
 def test_a_record_with_a_part_missing_or_wrong_is_named(saved, key):
     file = saved[0] / RECORD
-    record = json.loads(file.read_text())
+    record = read_record(saved[0])
     for value in (None, "text", -1, [1], {"a": 1}):
         if value is None:
             spoilt = {name: part for name, part in record.items() if name != key}
@@ -402,15 +409,43 @@ def test_a_record_with_a_part_missing_or_wrong_is_named(saved, key):
             assert key in ("fitted_names", "feature_names_in", "history") or key.startswith("n_")
 
 
+def test_a_record_with_one_other_number_is_named_and_one_without_a_digest_is_taken(saved, X):
+    folder, fitted = saved
+    file = folder / RECORD
+    text = file.read_text()
+    file.write_text(text.replace('"sfreq": 200.0', '"sfreq": 100.0', 1))
+    with pytest.raises(ValueError, match=r"estimator\.json is damaged or was changed by hand"):
+        load_estimator(folder)
+    file.write_text(text)
+    file.write_text(json.dumps(read_record(folder)))
+    assert_array_equal(load_estimator(folder).predict_proba(X), fitted.predict_proba(X))
+
+
+def test_an_estimator_is_loaded_while_it_is_saved_again(saved):
+    folder, fitted = saved
+    (weights,) = folder.glob("*.safetensors")
+    before = weights.stat()
+    pid = os.fork()
+    if not pid:
+        for _ in range(20):
+            fitted.save(folder)
+        os._exit(0)
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        load_estimator(folder)
+    assert os.path.samestat(weights.stat(), before)
+    weights.write_bytes(b"damaged")
+    load_estimator(fitted.save(folder))
+
+
 def test_every_part_of_a_record_is_known_here(saved):
-    record = json.loads((saved[0] / RECORD).read_text())
+    record = read_record(saved[0])
     assert set(record) == {*KEYS, "splines", "written_by"}
 
 
 @pytest.mark.parametrize("spoilt", ["text", -1, [1], {"a": 1}])
 def test_weights_of_sites_that_are_none_are_named(saved, spoilt):
     file = saved[0] / RECORD
-    record = json.loads(file.read_text())
+    record = read_record(saved[0])
     file.write_text(json.dumps(record | {"splines": spoilt}))
     with pytest.raises(ValueError, match=r"estimator\.json is not the record of an estimator"):
         load_estimator(saved[0])
@@ -430,7 +465,7 @@ def test_sites_that_are_computed_are_the_same_after_loading(tmp_path, y):
 
 def test_a_newer_format_says_to_update(saved):
     file = saved[0] / RECORD
-    record = json.loads(file.read_text())
+    record = read_record(saved[0])
     file.write_text(json.dumps(record | {"format": 2, "written_by": "mne_neurorvq 9.9"}))
     with pytest.raises(ValueError, match=r"format 2 of mne_neurorvq 9\.9, .* reads 1: update"):
         load_estimator(saved[0])
@@ -550,7 +585,7 @@ def test_a_memory_object_is_left_out_with_a_warning(epochs, tmp_path):
 @pytest.mark.parametrize("value", [None, {}, {"tokenizer": {}}, {"other": {"config": {}}}, [1]])
 def test_a_transformers_record_with_other_models_is_named(epochs, tmp_path, value):
     folder = NeuroRVQTransformer(TINY).fit(epochs).save(tmp_path)
-    record = json.loads((folder / RECORD).read_text())
+    record = read_record(folder)
     (folder / RECORD).write_text(json.dumps(record | {"models": value}))
     with pytest.raises(ValueError, match=rf"{RECORD}|\.safetensors"):
         load_estimator(folder)
@@ -571,7 +606,7 @@ def test_a_transformers_record_with_other_models_is_named(epochs, tmp_path, valu
 )
 def test_sizes_that_the_weights_do_not_have_fail_at_once(saved, changes):
     file = saved[0] / RECORD
-    record = json.loads(file.read_text())
+    record = read_record(saved[0])
     record |= changes | {"config": record["config"] | changes.get("config", {})}
     file.write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"estimator\.json|model-.*\.safetensors"):

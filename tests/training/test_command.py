@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mne_neurorvq import NeuroRVQClassifier, NeuroRVQTransformer, load_pretrained, preprocess
 from mne_neurorvq.cli import main
@@ -25,7 +25,7 @@ from mne_neurorvq.training import (
     config_text,
     read_config,
 )
-from mne_neurorvq.training.command import HEADS, TARGET_HEAD, write_model
+from mne_neurorvq.training.command import HEADS, HEADS_OF, TARGET_HEAD, write_model
 from mne_neurorvq.weights import save_pretrained
 from mne_neurorvq.weights.provenance import TRAINING_FILE, pretraining_subjects
 
@@ -323,6 +323,14 @@ def test_the_format_of_the_authors_holds_the_same_numbers(run, config, tmp_path,
     # The heads are there too, though no model of ours keeps them.
     official = torch.load(out / "official" / "foundation.pt")
     assert len([name for name in official if name.startswith("head_pre_")]) == 2 * 4 * 2
+    # As a kill leaves it: heads of the next foundation model beside this one.
+    heads = load_file(tmp_path / "run" / HEADS)
+    save_file(heads, tmp_path / "run" / HEADS, metadata={HEADS_OF: "0" * 64})
+    assert _main("export", tmp_path / "run", "-o", tmp_path / "other", "--official") == 2
+    assert f"{HEADS} is not of the foundation model in" in _error(capsys)
+    # As earlier versions wrote it.
+    save_file(heads, tmp_path / "run" / HEADS)
+    assert _main("export", tmp_path / "run", "-o", tmp_path / "other", "--official") == 0
 
 
 def test_a_second_command_in_a_folder_that_is_trained_in_is_refused(

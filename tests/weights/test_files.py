@@ -43,6 +43,22 @@ def test_the_content_of_a_file_decides_how_it_is_read(checkpoint):
     _same(read_tensors(checkpoint)[0])
 
 
+def test_a_file_of_torch_may_have_the_name_of_the_other_format(tmp_path):
+    for zipped in (True, False):
+        path = tmp_path / f"{zipped}.safetensors"
+        torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
+        _same(read_tensors(path)[0])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_refused(tmp_path, layout):
+    nested = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(1, 3)], layout=layout)
+    torch.save({"a": nested}, tmp_path / "model.pt")
+    with pytest.raises(NotACheckpointError, match=r"model\.pt"):
+        read_tensors(tmp_path / "model.pt")
+
+
 def test_metadata_of_safetensors_are_returned(tmp_path):
     save_file(STATE, tmp_path / "model.safetensors", metadata={"key": "value"})
     assert read_tensors(tmp_path / "model.safetensors")[1] == {"key": "value"}

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from mne_neurorvq import load_pretrained
 from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.weights import CheckpointError, save_pretrained
 from mne_neurorvq.weights.blueprint import Blueprint
+from mne_neurorvq.weights.manifest import _waiting
 from mne_neurorvq.weights.provenance import pretraining_subjects
 from mne_neurorvq.weights.untrained import build_untrained
 
@@ -134,7 +136,7 @@ class Killed(BaseException):
     """As if the process had ended."""
 
 
-@pytest.mark.parametrize("step", range(12))
+@pytest.mark.parametrize("step", range(16))
 def test_a_save_that_is_killed_anywhere_leaves_the_old_models_or_the_new(
     pairs, tmp_path, monkeypatch, step
 ):
@@ -160,12 +162,82 @@ def test_a_save_that_is_killed_anywhere_leaves_the_old_models_or_the_new(
         save_pretrained(tmp_path, **new, card="new")
     monkeypatch.undo()
     found = _signs(tmp_path)
-    # Four files, the manifest, and its place: from then on the new ones count.
-    assert found == wanted["new" if step >= 6 else "old"]
+    # Four files, the manifest, and their places: from then on the new ones count.
+    assert found == wanted["new" if step >= 10 else "old"]
     assert pretraining_subjects(tmp_path) is None
     save_pretrained(tmp_path, **old, card="old")
     assert _signs(tmp_path) == wanted["old"]
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_half_of_the_same_file_that_a_killed_save_left_never_takes_its_place(
+    pairs, tmp_path, monkeypatch
+):
+    old, _ = pairs
+    save_pretrained(tmp_path, **old, card="old")
+    before = _signs(tmp_path)
+
+    def half(path, content, write=Path.write_bytes):
+        write(path, content[: len(content) // 2])
+        raise Killed
+
+    def killed(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "unlink", killed)
+    with contextlib.suppress(Killed):
+        save_pretrained(tmp_path, **old, card="old")
+    monkeypatch.undo()
+    assert _signs(tmp_path) == before
+    # As earlier versions left it: under the name that the manifest asks for.
+    content = (tmp_path / "foundation.safetensors").read_bytes()
+    waiting = _waiting(tmp_path, "foundation.safetensors", sha256(content).hexdigest())
+    waiting.write_bytes(content[: len(content) // 2])
+    save_pretrained(tmp_path, tokenizer=old["tokenizer"])
+    assert _signs(tmp_path) == before
+    assert not waiting.exists()
+
+
+def test_what_is_no_file_is_named_and_as_a_card_blocks_nothing(tiny, tmp_path):
+    def pipe(path):
+        os.mkfifo(path)
+
+    def loop(path):
+        path.symlink_to(path.name)
+
+    for make in (pipe, loop, Path.mkdir):
+        folder = save_pretrained(tmp_path / make.__name__, tiny.tokenizer, card="saved")
+        (folder / "README.md").unlink()
+        make(folder / "README.md")
+        with pytest.warns(UserWarning, match=r"README\.md is not the card that was saved"):
+            assert load_pretrained(folder).card is None
+        (folder / "tokenizer.safetensors").unlink()
+        make(folder / "tokenizer.safetensors")
+        with pytest.raises(CheckpointError, match=r"tokenizer\.safetensors is not the file that"):
+            load_pretrained(folder)
+        (folder / "manifest.json").unlink()
+        make(folder / "manifest.json")
+        with pytest.raises((CheckpointError, OSError), match=r"manifest\.json"):
+            load_pretrained(folder)
+
+
+def test_saving_binds_what_an_older_folder_holds_and_believes_no_changed_file(tiny, tmp_path):
+    save_pretrained(tmp_path, tiny.tokenizer, card="saved")
+    for name in ("training.json", "measures.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "manifest.json").unlink()
+    save_pretrained(tmp_path, foundation=tiny.foundation)
+    bound = json.loads((tmp_path / "manifest.json").read_text())["sha256"]
+    assert {"README.md", "training.json", "measures.json", "tokenizer.safetensors"} <= set(bound)
+    (tmp_path / "README.md").write_text("another")
+    (tmp_path / "training.json").write_text('{"subjects": {}}')
+    with pytest.warns(UserWarning, match=r"README\.md is not the card that was saved"):
+        save_pretrained(tmp_path, tiny.tokenizer)
+    with pytest.warns(UserWarning, match=r"README\.md is not the card that was saved"):
+        load_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"training\.json is not the file that was saved"):
+        pretraining_subjects(tmp_path)
 
 
 def test_a_full_disk_leaves_the_old_models(pairs, tmp_path):

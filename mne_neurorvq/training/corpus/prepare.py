@@ -12,10 +12,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..._sealed import seal
 from ..._writing import write_json
 from .jobs import ordered_results
 from .processing import Rules, prepare_recording
-from .sealed import seal
 from .sources import Found, find_recordings
 from .storage import INDEX, SUMMARY, CorpusFolder, Entry
 from .summary import make_index, split_subjects, summarise

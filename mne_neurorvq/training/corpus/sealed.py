@@ -1,37 +1,19 @@
 # License: BSD-3-Clause
-"""JSON that carries a digest of itself: what was damaged or changed by hand is not believed."""
+"""The sealed JSON of a corpus is read, or refused with what to do."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Any
+
+from ..._sealed import DIGEST, is_whole
 
 #: Version of the layout of corpora. Before the second one they had no checksums.
 FORMAT = 2
 
-_DIGEST = "digest"
-
-
-def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a digest to JSON-able content.
-
-    Parameters
-    ----------
-    content : mapping
-        Content.
-
-    Returns
-    -------
-    dict
-        The same and its digest.
-    """
-    return {**content, _DIGEST: _digest(content)}
-
 
 def unseal(text: str | bytes, where: str, remedy: str) -> dict[str, Any]:
-    """Read content that :func:`seal` closed.
+    """Read content that was sealed.
 
     Parameters
     ----------
@@ -58,10 +40,10 @@ def unseal(text: str | bytes, where: str, remedy: str) -> dict[str, Any]:
         raise ValueError(f"{where} is damaged ({error}): {remedy}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{where} is damaged (it holds no settings of a corpus): {remedy}")
-    _check_format(content.get("format", FORMAT if _DIGEST in content else 1), where)
-    digest = content.pop(_DIGEST, None)
-    if digest != _digest(content):
+    _check_format(content.get("format", FORMAT if DIGEST in content else 1), where)
+    if not is_whole(content):
         raise ValueError(f"{where} is damaged or was changed by hand: {remedy}")
+    del content[DIGEST]
     return content
 
 
@@ -77,7 +59,3 @@ def _check_format(found: object, where: str) -> None:
             f"{where} has format {found}, and this release of mne_neurorvq reads format {FORMAT}: "
             "update mne_neurorvq."
         )
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()

@@ -30,9 +30,10 @@ from typing import Any, Literal, NamedTuple
 import fsspec
 from filelock import FileLock, Timeout
 
+from ..._sealed import seal
 from ..._writing import remove, write_json
 from .arrays import from_text, open_array, read_window, what_is_lost
-from .sealed import seal, unseal
+from .sealed import unseal
 
 SETTINGS, JOURNAL, INDEX, SUMMARY = "corpus.json", "recordings.jsonl", "index.json", "summary.json"
 DATA, _TEMPORARY, _LOCK = "data", "tmp", ".lock"

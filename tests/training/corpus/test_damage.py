@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mne_neurorvq._sealed import seal
 from mne_neurorvq.cli import main
 from mne_neurorvq.training import CorpusDataset, prepare_corpus, verify_corpus
-from mne_neurorvq.training.corpus.sealed import seal
 
 OPTIONS = dict(window=6, validation_subjects=["person2"])
 
