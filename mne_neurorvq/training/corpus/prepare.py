@@ -233,7 +233,9 @@ def _find_lost(
     """Look for recordings that are not whole in the corpus any more: they have failed."""
     done = [entry for entry in entries.values() if entry.status == "done"]
     sizes = settings["patch_size"], settings["window_patches"]
-    check = partial(_damage, folder=folder, sizes=sizes, verify=verify)
+    # What was found damaged before, or written by a run that was killed, is not in the index.
+    trusted = set() if verify else folder.indexed() or {entry.id for entry in done}
+    check = partial(_damage, folder=folder, sizes=sizes, trusted=trusted)
     results = ordered_results(check, done, n_jobs if verify else 1)
     shown = tqdm(results, "verified", len(done), disable=not (progress and verify))
     return [
@@ -243,8 +245,8 @@ def _find_lost(
     ]
 
 
-def _damage(entry: Entry, folder: CorpusFolder, sizes: tuple[int, int], verify: bool) -> str:
-    return folder.damage(entry, *sizes, verify=verify)
+def _damage(entry: Entry, folder: CorpusFolder, sizes: tuple[int, int], trusted: set[str]) -> str:
+    return folder.damage(entry, *sizes, verify=entry.id not in trusted)
 
 
 def _check_split(fraction: float, named: Sequence[str] | None, n_jobs: int) -> None:

@@ -292,7 +292,7 @@ class CorpusFolder:
             entry = Entry(**{**raw, **{k: tuple(raw[k]) for k in ("rows", "names")}})
             entries[entry.path] = entry
             seen.add(entry.id)
-        lost = sorted(self._indexed() - seen)
+        lost = sorted(self.indexed() - seen)
         if lost:
             # Their arrays would count as the rest of a run that was killed.
             raise ValueError(
@@ -303,8 +303,8 @@ class CorpusFolder:
             )
         return entries
 
-    def _indexed(self) -> set[str]:
-        """Recordings that training reads."""
+    def indexed(self) -> set[str]:
+        """Name the recordings that training reads; none before the first run has ended."""
         return {row[0] for row in (self.index() or {"recordings": ()})["recordings"]}
 
     def _whole_lines(self) -> tuple[Path, bytes]:
@@ -412,7 +412,7 @@ class CorpusFolder:
             os.truncate(path, len(whole))
         shutil.rmtree(self.path / _TEMPORARY, ignore_errors=True)
         named = {entry.id for entry in entries.values() if entry.status == "done"}
-        named |= self._indexed()
+        named |= self.indexed()
         data = self.path / DATA
         foreign = []
         for found in sorted(data.iterdir()) if data.exists() else ():
