@@ -561,6 +561,19 @@ class TestBadFiles:
         tracemalloc.stop()
         assert peak < 40 * 2**20
 
+    def test_padding_does_not_let_a_header_unpack_further(self, saved: Path) -> None:
+        text = b'{"x": [' + b"[]," * 2**20 + b"0]}"
+        with h5py.File(saved, "r+") as file:
+            del file["header"]
+            file["header"] = np.frombuffer(zlib.compress(text, 9), np.uint8)
+            file["padding"] = np.zeros(3_000_000, np.uint8)
+        with pytest.raises(ValueError, match=r"holds 1 more than codes, header, side"):
+            Tokens.load(saved)
+        with h5py.File(saved, "r+") as file:
+            del file["padding"]
+        with pytest.raises(ValueError, match=r"unpacks to more than 1\d{6} bytes"):
+            Tokens.load(saved)
+
     def test_metadata_that_repeat_themselves_are_no_bomb(self, tmp_path: Path) -> None:
         metadata = [{"text": "x" * 50_000}] * 200
         tokens = make_tokens(200, 1, (1,), 1, 1, n_codes=2, metadata=metadata, left_out=())

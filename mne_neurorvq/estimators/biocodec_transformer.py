@@ -15,7 +15,7 @@ from torch import Tensor
 from ..models import BioCodec
 from ..weights.registry import Kind
 from .base import check_choice
-from .codec import UNIT, CodecEstimator, decode_series, encode_series
+from .codec import UNIT, CodecEstimator, decode_series, encode_series, narrow_type
 from .inputs import Inputs
 from .memory import Memory
 from .pooling import PoolName
@@ -195,6 +195,12 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
             return codes, torch.stack((centre + scale * own[..., 0], scale * own[..., 1]), -1)
 
         yield from self._run(codec, forward, inputs, self.batch_size)
+
+    def _axes_of_side(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        return (n_channels,)
+
+    def _type_of_codes(self, n_codes: int) -> np.dtype[Any]:
+        return narrow_type(n_codes)
 
     def _decode_segments(
         self, model: Any, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]

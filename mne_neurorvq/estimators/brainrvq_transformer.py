@@ -104,6 +104,9 @@ class BrainRVQTransformer(FoundationTransformer):
     def _embedding_names(self) -> list[str]:
         return [f"feature_{i}" for i in range(self._model("foundation").config.feature_dim)]
 
+    def _axes_of_side(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        return (n_channels, sum(segments))
+
     def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(sides), dim=2)
 

@@ -223,6 +223,22 @@ class CodecEstimator(SignalEstimator):
         check_choice("scaling", self.scaling, ("trial", "fit"))
 
 
+def narrow_type(n_codes: int) -> np.dtype[Any]:
+    """Give the type of the fewest bytes that holds codes.
+
+    Parameters
+    ----------
+    n_codes : int
+        How many there are.
+
+    Returns
+    -------
+    dtype
+        Type of integers.
+    """
+    return np.dtype(np.int16 if n_codes <= 2**15 else np.int32)
+
+
 def encode_series(codec: BioCodec, x: Tensor) -> tuple[Tensor, Tensor]:
     """Encode windows, not too many series at a time.
 
@@ -242,7 +258,7 @@ def encode_series(codec: BioCodec, x: Tensor) -> tuple[Tensor, Tensor]:
     """
     n_patches = -(-x.shape[-1] // codec.config.patch_size)
     parts = x.flatten(0, 1)[None].split(_series_per_pass(n_patches, x.device), dim=1)
-    narrow = torch.int16 if codec.config.quantizer.n_codes <= 2**15 else torch.int32
+    narrow = getattr(torch, narrow_type(codec.config.quantizer.n_codes).name)
     codes, side = zip(*(codec.encode(part) for part in parts), strict=True)
     return _unflatten(codes, x.shape[:2]).to(narrow), _unflatten(side, x.shape[:2])
 

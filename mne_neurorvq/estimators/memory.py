@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from threading import Lock
+from time import time
 from typing import Any, ClassVar, Protocol
 from uuid import uuid4
 
@@ -23,11 +26,17 @@ from .._warnings import warn
 Memory = str | PathLike[str] | joblib.Memory | None
 #: What is kept of one trial.
 Values = tuple[NDArray[Any], ...]
+#: Shape and type of each of them.
+Layout = Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
 # Bytes of an entry besides its numbers: key, tuple, the arrays' own facts, measured.
 _OVERHEAD = 500
 # Where entries lie in a folder: beside what else a joblib.Memory keeps there.
 _WITHIN = "joblib/mne_neurorvq"
 _DIGEST_SIZE = sha256().digest_size
+# More than NumPy writes before the numbers of an array.
+_ARRAY_FACTS = 2**12
+# After so many seconds nobody is writing any more.
+_ABANDONED = 3600.0
 
 
 class Store(Protocol):
@@ -102,21 +111,27 @@ class FolderStore:
     ----------
     folder : Path
         The folder.
+    layout : Layout | None
+        What the outputs for a trial must be; None takes whatever was kept.
     """
 
     shared: ClassVar[bool] = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, layout: Layout | None = None) -> None:
         self._folder = folder
+        self._layout = layout
         self._said: set[str] = set()
 
     def get(self, key: str) -> Values | None:
         """Find the outputs for a trial."""
         path = self._path(key)
         try:
-            if not stat.S_ISREG(path.lstat().st_mode):
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode):
                 raise ValueError("it is no file")
-            return _unpack(key, path.read_bytes())
+            if self._layout is not None and found.st_size > _most_bytes(self._layout):
+                raise ValueError(f"it has {found.st_size} bytes")
+            return _unpack(key, path.read_bytes(), self._layout)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -132,6 +147,9 @@ class FolderStore:
         part = path.with_name(f"{path.name}.{uuid4().hex}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob("*.part"):  # by a writer that was killed
+                if time() - left.lstat().st_mtime > _ABANDONED:
+                    left.unlink(missing_ok=True)
             try:
                 part.write_bytes(_pack(key, values))
                 part.replace(path)
@@ -164,15 +182,43 @@ def _pack(key: str, values: Values) -> bytes:
     return content.getvalue() + _digest(key, content.getvalue())
 
 
-def _unpack(key: str, data: bytes) -> Values:
+def _unpack(key: str, data: bytes, layout: Layout | None = None) -> Values:
     """Undo :func:`_pack`, or raise ValueError before anything is read."""
     content, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
     if digest != _digest(key, content):
         raise ValueError("it is not what was kept for this trial")
-    values, rest = [], BytesIO(content)
+    # Anybody can write a digest: what it is of may still be something else.
+    values: list[NDArray[Any]] = []
+    rest = BytesIO(content)
     while rest.tell() < len(content):
+        start = rest.tell()
+        shape, dtype = _array_facts(rest)
+        if layout is not None and (shape, dtype) not in layout[len(values) : len(values) + 1]:
+            raise ValueError(f"array {len(values)} has shape {shape} and type {dtype}")
+        if math.prod(shape) * dtype.itemsize > len(content) - rest.tell():
+            raise ValueError(f"array {len(values)} claims shape {shape}")
+        rest.seek(start)
         values.append(np.lib.format.read_array(rest, allow_pickle=False))
+    if layout is not None and len(values) != len(layout):
+        raise ValueError(f"it has {len(values)} arrays")
     return tuple(values)
+
+
+def _array_facts(file: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read shape and type of the array that comes next."""
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("of another version")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    # Its header is read as a Python literal, with whatever Python raises.
+    except Exception as error:
+        raise ValueError("it holds no arrays") from error
+    return shape, dtype
+
+
+def _most_bytes(layout: Layout) -> int:
+    sizes = (math.prod(shape) * dtype.itemsize + _ARRAY_FACTS for shape, dtype in layout)
+    return sum(sizes) + _DIGEST_SIZE
 
 
 def _digest(key: str, content: bytes) -> bytes:
@@ -183,13 +229,15 @@ def _digest(key: str, content: bytes) -> bytes:
 IN_PROCESS = ProcessStore(2**29)
 
 
-def find_store(memory: Any) -> Store | None:
+def find_store(memory: Any, layout: Layout | None = None) -> Store | None:
     """Find the store that a parameter names.
 
     Parameters
     ----------
     memory : "auto" | None | str | path-like | joblib.Memory
         That of this process, none, a folder, or that of a ``joblib.Memory``.
+    layout : Layout | None
+        What the outputs for a trial must be; None takes whatever was kept.
 
     Returns
     -------
@@ -206,8 +254,8 @@ def find_store(memory: Any) -> Store | None:
     if isinstance(memory, str) and memory == "auto":
         return IN_PROCESS
     if isinstance(memory, (str, PathLike)):
-        return FolderStore(Path(memory))
-    return None if memory.location is None else FolderStore(Path(memory.location))
+        return FolderStore(Path(memory), layout)
+    return None if memory.location is None else FolderStore(Path(memory.location), layout)
 
 
 def check_memory(memory: Any) -> None:

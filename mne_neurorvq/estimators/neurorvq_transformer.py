@@ -102,6 +102,9 @@ class NeuroRVQTransformer(FoundationTransformer):
         scales = range(config.quantizer.n_codebooks)
         return [f"scale{scale}_{i}" for scale in scales for i in range(config.embed_dim)]
 
+    def _axes_of_side(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        return (len(segments),)
+
     def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(sides), dim=1)
 

@@ -24,7 +24,7 @@ from .base import SignalEstimator, check_choice
 from .fitting import all_or_nothing
 from .inference import decode_batches, gather, resolve_device
 from .inputs import Inputs
-from .memory import Values, check_memory, find_store
+from .memory import Layout, Values, check_memory, find_store
 from .outputs import as_epochs, check_origin, first_levels
 from .pooling import POOL_NAMES, Pool, column_names, find_pool, pool_embedding, pool_histogram
 from .reuse import compute_once, describe_model
@@ -156,9 +156,29 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         """Pooled embeddings, or codes and side information, of all trials; none computed twice."""
         kind = self._kinds["embedding"] if what == "embedding" else "tokenizer"
         compute = self._pooled if what == "embedding" else self._encode
-        store = find_store(self.memory)
+        store = find_store(self.memory, self._layout(what, inputs))
         facts = "" if store is None else self._determined_by(what, self._model(kind), inputs)
         return compute_once(compute, inputs, store, facts)
+
+    def _layout(self, what: str, inputs: Inputs) -> Layout:
+        """Shapes and types of the outputs for a trial."""
+        segmentation = inputs.segmentation
+        n_channels, n_patches = len(inputs.picks), segmentation.n_patches
+        float32 = np.dtype(np.float32)
+        if what == "embedding":
+            axes = (1, n_channels, n_patches, len(self._embedding_names()))
+            pooled = pool_embedding(
+                np.zeros(axes, float32), segmentation.weights, find_pool(self.pool)
+            )
+            return [(pooled.shape[1:], float32)]
+        books = self._model("tokenizer").config.quantizer
+        codes = (n_channels, n_patches, books.n_codebooks, books.n_levels)
+        side = (*self._axes_of_side(n_channels, segmentation.segments), 2)
+        return [(codes, self._type_of_codes(books.n_codes)), (side, float32)]
+
+    def _type_of_codes(self, n_codes: int) -> np.dtype[Any]:
+        """Type of codes as the model gives them."""
+        return np.dtype(np.int64)
 
     def _pooled(self, inputs: Inputs) -> Iterator[Values]:
         for features in self._embed(inputs):
@@ -430,6 +450,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
     @abstractmethod
     def _encode(self, inputs: Inputs) -> Iterator[tuple[NDArray[Any], ...]]:
         """Codes and side information of batches of trials."""
+
+    @abstractmethod
+    def _axes_of_side(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Name the axes of a trial whose places have side information of their own."""
 
     @abstractmethod
     def _decode_segments(

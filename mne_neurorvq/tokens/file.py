@@ -8,8 +8,8 @@ Layout, version 1::
     /codes       unsigned bytes: codes in C order, most significant bit first, no gap between them
     /side        float32
 
-All three lie in the file as they are (contiguous, no filters): nothing unpacks to more than the
-file holds, but for the header, which is bounded.
+All three lie in the file as they are (contiguous, no filters), and nothing lies beside them:
+nothing unpacks to more than the file holds, but for the header, which is bounded.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ VERSION = 1
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # with which every HDF5 file of ours begins
 
-# A header may unpack to so many bytes, and to so many for each byte of the file: names and metadata
-# of trials repeat themselves, but every trial has codes of its own.
-_HEADER, _HEADER_PER_BYTE = 2**22, 32
+# A header may unpack to so many bytes, and to so many for each byte of codes and side information:
+# names and metadata of trials repeat themselves, but every trial has codes of its own. Not more:
+# what JSON makes of a byte takes twenty.
+_HEADER, _HEADER_PER_BYTE = 2**20, 2
+_DATASETS = {"header", "side", "codes"}
 # Another ending would promise another format.
 _ENDINGS = (".h5", ".hdf5")
 
@@ -94,7 +96,8 @@ def write(
         raise FileNotFoundError(
             f"the folder {path.parent} of {path} does not exist: create it first"
         )
-    packed_header = _pack_header(header, codes.size * bit_width(header["n_codes"]) // 8)
+    n_packed = math.ceil(codes.size * bit_width(header["n_codes"]) / 8)
+    packed_header = _pack_header(header, n_packed + side.nbytes)
     try:
         with replacing(path, overwrite=overwrite) as new, h5py.File(new, "x") as file:
             file.create_dataset("header", data=packed_header)
@@ -123,16 +126,15 @@ def _write_codes(file: h5py.File, codes: np.ndarray, bits: int, digest: Any) -> 
 
 
 def _pack_header(header: dict[str, Any], n_bytes: int) -> np.ndarray:
-    """Compress a header, but not further than it may be unpacked from a file of so many bytes."""
+    """Compress a header, unless it would unpack to more than it may beside so many bytes."""
     text = json.dumps(header).encode()
-    packed = zlib.compress(text, 9)
-    if len(text) > _most(n_bytes):
-        packed = zlib.compress(text, 0)
-    return np.frombuffer(packed, np.uint8)
+    level = 9 if len(text) <= _most(0, n_bytes) else 0
+    return np.frombuffer(zlib.compress(text, level), np.uint8)
 
 
-def _most(n_bytes: int) -> int:
-    return _HEADER + _HEADER_PER_BYTE * n_bytes
+def _most(n_packed: int, n_bytes: int) -> int:
+    """Bytes that a header may unpack to beside so many of codes and side information."""
+    return max(n_packed, _HEADER + _HEADER_PER_BYTE * n_bytes)
 
 
 def read(path: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
@@ -201,13 +203,18 @@ def _dataset(file: h5py.File, name: str, dtype: type, file_size: int) -> h5py.Da
 
 
 def _read_checked(file: h5py.File, file_size: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    packed_codes = _dataset(file, "codes", np.uint8, file_size)
     packed_header = _dataset(file, "header", np.uint8, file_size)[()]
     side = _dataset(file, "side", np.float32, file_size)[()]
+    others = len(file.keys() - _DATASETS)
+    if others:
+        raise ValueError(f"it holds {others} more than {', '.join(sorted(_DATASETS))}")
     digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
-    header = _unpack_header(packed_header.tobytes(), _most(file_size))
+    most = _most(packed_header.size, packed_codes.nbytes + side.nbytes)
+    header = _unpack_header(packed_header.tobytes(), most)
     shape = [integer("shape", n, lowest=0) for n in header["shape"]]
     bits = bit_width(integer("n_codes", header["n_codes"], lowest=1, highest=MOST_CODES))
-    codes = _read_codes(_dataset(file, "codes", np.uint8, file_size), shape, bits, digest)
+    codes = _read_codes(packed_codes, shape, bits, digest)
     if digest.hexdigest() != _attribute(file, "sha256"):
         raise ValueError("its checksum does not agree with its content")
     return header, codes, side

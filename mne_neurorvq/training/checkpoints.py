@@ -95,13 +95,14 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -
             path, map_location=map_location, weights_only=True, mmap=mmap
         )
         int(checkpoint["global_step"])
-    except pickle.UnpicklingError as error:
+    # Not with torch's words: they advise to load it all the same.
+    except pickle.UnpicklingError:
         raise ValueError(
             f"{path} holds more than tensors, numbers and texts, or is damaged. It is not loaded: "
             "Python objects of others could run any code. Take another folder, or remove the file "
-            f"to begin anew. ({str(error).splitlines()[0]})"
-        ) from error
-    except (RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+            "to begin anew."
+        ) from None
+    except (RuntimeError, EOFError, IsADirectoryError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged, or no checkpoint of a run ({error!r}): take another copy, or "
             "remove it to begin anew."
@@ -181,7 +182,7 @@ def begin(run_dir: Path, done: int, inputs: Mapping[str, str]) -> None:
     Raises
     ------
     ValueError
-        If an input has changed since the run was begun.
+        If an input has changed since the run was begun, or what it was begun with is lost.
     """
     file = run_dir / _BEGUN
     if not done:
@@ -189,9 +190,16 @@ def begin(run_dir: Path, done: int, inputs: Mapping[str, str]) -> None:
             run_dir.mkdir(parents=True, exist_ok=True)
             write_json(file, dict(inputs))
         return
-    begun = json.loads(file.read_text(encoding="utf-8"))
-    for name, digest in inputs.items():
-        if begun[name] != digest:
+    try:
+        begun = json.loads(file.read_bytes())
+        compared = {name: (begun[name], digest) for name, digest in inputs.items()}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{file} is lost or damaged ({error!r}): take another copy, or remove {CHECKPOINT} "
+            "beside it to begin anew."
+        ) from error
+    for name, (before, digest) in compared.items():
+        if before != digest:
             raise ValueError(
                 f"{run_dir} was begun with another {name}, or this one has changed since: take it "
                 "as it was, or another folder."

@@ -34,7 +34,14 @@ from mne_neurorvq import (
     load_pretrained,
 )
 from mne_neurorvq.estimators import inference
-from mne_neurorvq.estimators.memory import IN_PROCESS, FolderStore, ProcessStore, find_store
+from mne_neurorvq.estimators.memory import (
+    IN_PROCESS,
+    FolderStore,
+    ProcessStore,
+    _digest,
+    _unpack,
+    find_store,
+)
 from mne_neurorvq.estimators.passes import full
 from mne_neurorvq.estimators.reuse import describe_model
 from mne_neurorvq.weights import save_pretrained
@@ -392,6 +399,64 @@ def test_a_tampered_folder_changes_no_result(kind, tmp_path):
     with counted() as passes:
         fitted(kind, memory=str(tmp_path)).transform(SIGNALS)
     assert not passes.keys() & {"NeuroRVQ", "CausalConv", "BrainRVQ"}
+
+
+def headed(header):
+    """Bytes of an array of which only the header is there."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+@pytest.mark.parametrize("output", ["embedding", "tokens"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        saved(np.zeros(2, np.float32)),
+        saved(*(np.zeros(2, np.float32),) * 3),
+        headed(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }"),
+        headed(b"(" * 9000 + b")" * 900),
+        "wider",
+        "one more",
+    ],
+    ids=["nothing", "short", "three", "huge", "deep", "wider", "one more"],
+)
+def test_what_no_model_gives_is_not_believed_whatever_its_digest(kind, output, content, tmp_path):
+    parameters = dict(memory=str(tmp_path), output=output)
+    expected = fitted(kind, **parameters).transform(SIGNALS)
+    for file in tmp_path.rglob("output.npy"):
+        key, kept = file.parent.name, file.read_bytes()[:-32]
+        forged = content
+        if content == "wider":
+            values = _unpack(key, file.read_bytes())
+            forged = saved(*(value.astype(value.dtype.str[1] + "8") * 1.5 for value in values))
+        elif content == "one more":
+            forged = kept + saved(np.zeros(1))
+        file.write_bytes(forged + _digest(key, forged))
+    with pytest.warns(UserWarning, match="damaged or foreign .* computing it again") as said:
+        found = fitted(kind, **parameters).transform(SIGNALS)
+    assert len(said) == 1
+    assert_array_equal(found, expected, strict=True)
+    with counted() as passes:
+        fitted(kind, **parameters).transform(SIGNALS)
+    assert not passes.keys() & {"NeuroRVQ", "CausalConv", "BrainRVQ"}
+
+
+def test_a_claimed_size_is_compared_with_the_file(entry, tmp_path):
+    forged = headed(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }")
+    entry.write_bytes(forged + _digest("a" * 64, forged))
+    with pytest.warns(UserWarning, match="claims shape"):
+        assert FolderStore(tmp_path).get("a" * 64) is None
+
+
+def test_what_killed_writers_left_goes_when_the_trial_is_written_again(entry, tmp_path):
+    old, new = (entry.with_name(f"output.npy.{name}.part") for name in ("old", "new"))
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    FolderStore(tmp_path).put("a" * 64, VALUES)
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_entries_are_arrays_without_pickles(entry):

@@ -33,7 +33,7 @@ from mne_neurorvq.training import (
     TokenizerStage,
     pretrain_tokenizer,
 )
-from mne_neurorvq.training.checkpoints import CHECKPOINT
+from mne_neurorvq.training.checkpoints import CHECKPOINT, begin
 from mne_neurorvq.training.feeding import watched_batches
 from mne_neurorvq.training.optimisation import MuonWithAdamW, start_filter_bank, warmup_cosine
 from mne_neurorvq.training.report import read_curves
@@ -281,6 +281,18 @@ def test_a_checkpoint_of_somebody_else_runs_no_code(run, tmp_path, capsys, where
     said = capsys.readouterr()
     assert "code ran" not in said.out
     assert f"{CHECKPOINT} holds more than tensors, numbers and texts" in said.err
+    assert "weights_only" not in said.err
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"[" * 10**5, None])
+def test_what_a_run_was_begun_with_is_named_when_it_is_damaged(tmp_path, content):
+    begin(tmp_path, 0, {"corpus": "digest"})
+    begin(tmp_path, 1, {"corpus": "digest"})
+    (tmp_path / "begun.json").unlink()
+    if content is not None:
+        (tmp_path / "begun.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"begun\.json is lost or damaged .*remove {CHECKPOINT}"):
+        begin(tmp_path, 1, {"corpus": "digest"})
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])

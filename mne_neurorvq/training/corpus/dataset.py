@@ -142,6 +142,8 @@ class CorpusDataset(Dataset[Window]):
             raise FileNotFoundError(
                 f"{path} is not there: 'mne-neurorvq prepare SOURCE... -o DIR' makes a corpus."
             ) from None
+        except IsADirectoryError:
+            raise ValueError(f"{path} is a folder: {INDEX_REMEDY}") from None
         return unseal(text, path, INDEX_REMEDY)
 
     def _check_files(self) -> None:

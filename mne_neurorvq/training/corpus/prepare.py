@@ -44,7 +44,8 @@ def prepare_corpus(
     left is cut into successive windows of all channels. A file that cannot be read or used is
     reported and skipped. What is done is kept: the same call takes up a run that was stopped at
     any moment, and with more sources it adds to the corpus. A recording whose files in the corpus
-    were lost is prepared again if it is among the sources, and reported if not.
+    were lost is prepared again if it is among the sources, and reported if not. What the corpus
+    has of a recording is replaced only once that has been read anew.
 
     Parameters
     ----------
@@ -90,8 +91,8 @@ def prepare_corpus(
     ------
     ValueError
         If an argument is impossible, the folder has another corpus or one without checksums,
-        somebody else is writing to it, its own files are damaged, or no recording at all can be
-        used.
+        somebody else is writing to it, its own files are damaged, its arrays cannot be reached, or
+        no recording at all can be used.
     NotImplementedError
         If the modality's preprocessing is not known.
 
@@ -130,22 +131,44 @@ def prepare_corpus(
         # A name that is misspelt must not become a setting of a new corpus.
         _check_named(validation_subjects, found, entries)
         folder.check_settings(settings)
+        folder.check_reachable(entries)
         folder.clean(entries)
-        for entry in _find_lost(folder, entries, settings, n_jobs, verify, progress):
-            folder.commit(entry)
-            entries[entry.path] = entry
+        lost = {
+            entry.path: entry
+            for entry in _find_lost(folder, entries, settings, n_jobs, verify, progress)
+        }
         # The file of each signal: a copy on the other side of the split would be a leak.
-        files = {e.signals: e.path for e in entries.values() if e.status == "done"}
-        todo = [one for one in found if not _is_done(one, entries, files)]
+        files = {
+            e.signals: e.path for e in entries.values() if e.status == "done" and e.path not in lost
+        }
+        todo = [o for o in found if str(o.path) in lost or not _is_done(o, entries, files)]
         prepare = partial(prepare_recording, rules=rules, folder=folder)
         results = ordered_results(prepare, todo, n_jobs)
         for one, result in tqdm(results, "recordings", len(todo), disable=not progress):
             entry = _unless_copy(result or _died(one), files)
+            before = entries.get(entry.path)
+            if entry.status == "failed" and before is not None and before.status == "done":
+                # It was not read: what there is of it may be all there is.
+                if entry.path in lost:
+                    reason = f"{lost[entry.path].reason}, and not prepared anew: {entry.reason}"
+                    lost[entry.path] = replace(lost[entry.path], reason=reason)
+                else:
+                    not_searched[entry.path] = f"as it was before, now: {entry.reason}"
+                continue
+            lost.pop(entry.path, None)
+            for other in [o for o in lost if entries[o].signals == entry.signals]:
+                # These signals are there again, of a copy.
+                folder.commit(lost[other])
+                entries[other] = lost.pop(other)
             folder.commit(entry)
             _note(entry, entries, files)
         foreign = folder.clean(entries)
         not_searched |= {str(path): "lies in the corpus, and is not of it" for path in foreign}
-        return _conclude(folder, list(entries.values()), settings, not_searched)
+        present = [lost.get(entry.path, entry) for entry in entries.values()]
+        summary = _conclude(folder, present, settings, not_searched)
+        # Once more: what only the index before this one named.
+        folder.clean(entries)
+        return summary
 
 
 def verify_corpus(
@@ -172,7 +195,7 @@ def verify_corpus(
     FileNotFoundError
         If there is no corpus.
     ValueError
-        If its settings, journal or index are damaged.
+        If its settings, journal or index are damaged, or its arrays cannot be reached.
 
     Examples
     --------
@@ -194,7 +217,7 @@ def verify_corpus(
     if settings is None:
         raise FileNotFoundError(f"{folder.path} is empty: there is no corpus to verify.")
     entries = folder.journal()
-    folder.index()
+    folder.check_reachable(entries)
     lost = _find_lost(folder, entries, settings, n_jobs, True, progress)
     return {entry.path: entry.reason for entry in lost}
 
@@ -210,7 +233,9 @@ def _find_lost(
     """Look for recordings that are not whole in the corpus any more: they have failed."""
     done = [entry for entry in entries.values() if entry.status == "done"]
     sizes = settings["patch_size"], settings["window_patches"]
-    check = partial(_damage, folder=folder, sizes=sizes, verify=verify)
+    # What was found damaged before, or written by a run that was killed, is not in the index.
+    trusted = set() if verify else folder.indexed() or {entry.id for entry in done}
+    check = partial(_damage, folder=folder, sizes=sizes, trusted=trusted)
     results = ordered_results(check, done, n_jobs if verify else 1)
     shown = tqdm(results, "verified", len(done), disable=not (progress and verify))
     return [
@@ -220,8 +245,8 @@ def _find_lost(
     ]
 
 
-def _damage(entry: Entry, folder: CorpusFolder, sizes: tuple[int, int], verify: bool) -> str:
-    return folder.damage(entry, *sizes, verify=verify)
+def _damage(entry: Entry, folder: CorpusFolder, sizes: tuple[int, int], trusted: set[str]) -> str:
+    return folder.damage(entry, *sizes, verify=entry.id not in trusted)
 
 
 def _check_split(fraction: float, named: Sequence[str] | None, n_jobs: int) -> None:
@@ -271,7 +296,7 @@ def _unless_copy(entry: Entry, files: Mapping[str, str]) -> Entry:
 
 def _note(entry: Entry, entries: dict[str, Entry], files: dict[str, str]) -> None:
     before = entries.get(entry.path)
-    if before is not None and before.status == "done":
+    if before is not None and files.get(before.signals) == before.path:
         del files[before.signals]
     if entry.status == "done":
         files[entry.signals] = entry.path

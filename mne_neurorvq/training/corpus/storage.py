@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -209,8 +209,14 @@ class CorpusFolder:
         ------
         ValueError
             If they are damaged, or of another version, or if the folder has other files and is no
-            corpus.
+            corpus, or something that is no file in the place of one.
         """
+        for name in (SETTINGS, JOURNAL, INDEX, SUMMARY):
+            if (self.path / name).exists() and not (self.path / name).is_file():
+                raise ValueError(
+                    f"{self.path / name} is no file: remove it, and take the file from a copy of "
+                    "the corpus."
+                )
         path = self.path / SETTINGS
         if path.exists():
             remedy = "take it from a copy of the corpus, or prepare another folder."
@@ -276,28 +282,63 @@ class CorpusFolder:
         Raises
         ------
         ValueError
-            If a line is damaged, or all are lost.
+            If a line is damaged, or those of recordings that the index names are lost.
         """
         path, whole = self._whole_lines()
         entries: dict[str, Entry] = {}
-        remedy = "delete this line, and the same command prepares its recording again."
+        seen = set()
+        remedy = f"delete this line and {INDEX}, and the same command prepares its recording again."
         for number, line in enumerate(whole.splitlines(), 1):
             raw = unseal(line, f"{path}, line {number},", remedy)
             entry = Entry(**{**raw, **{k: tuple(raw[k]) for k in ("rows", "names")}})
             entries[entry.path] = entry
-        if not entries and (self.path / INDEX).exists():
-            # Everything would count as the rest of a run that was killed.
+            seen.add(entry.id)
+        lost = sorted(self.indexed() - seen)
+        if lost:
+            # Their arrays would count as the rest of a run that was killed.
             raise ValueError(
-                f"{path} is lost or empty: take it from a copy of the corpus, or delete {INDEX}, "
-                "and the same command prepares everything again."
+                f"{path} has lost lines: {INDEX} names {lost[0]}"
+                f"{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it does not. Take it "
+                f"from a copy of the corpus, or delete {INDEX}, and the same command prepares "
+                "what it does not name again."
             )
         return entries
+
+    def indexed(self) -> set[str]:
+        """Name the recordings that training reads; none before the first run has ended."""
+        return {row[0] for row in (self.index() or {"recordings": ()})["recordings"]}
 
     def _whole_lines(self) -> tuple[Path, bytes]:
         """Read the journal, but for a line that a run was writing when it was killed."""
         path = self.path / JOURNAL
         text = path.read_bytes() if path.exists() else b""
         return path, text[: text.rfind(b"\n") + 1]
+
+    def check_reachable(self, entries: Mapping[str, Entry]) -> None:
+        """Tell a disk that is away from arrays that are lost.
+
+        Parameters
+        ----------
+        entries : mapping of str to Entry
+            What :meth:`journal` returned.
+
+        Raises
+        ------
+        ValueError
+            If there is no array at all, though entries name some.
+        """
+        data = self.path / DATA
+        named = [entry.id for entry in entries.values() if entry.status == "done"]
+        if os.path.lexists(data) and not data.is_dir():
+            told = "is no folder, or a link to one that is not there"
+        elif named and not any(self.array(one).exists() for one in named):
+            told = f"has none of the {len(named)} arrays that {JOURNAL} names"
+        else:
+            return
+        raise ValueError(
+            f"{data} {told}: connect its disk. If they are lost, delete {DATA}, {JOURNAL} and "
+            f"{INDEX} in {self.path}, and the same command prepares everything again."
+        )
 
     def damage(self, entry: Entry, patch_size: int, window: int, *, verify: bool) -> str:
         """Say what is lost of a recording in the corpus.
@@ -353,7 +394,9 @@ class CorpusFolder:
             os.fsync(file.fileno())
 
     def clean(self, entries: dict[str, Entry]) -> list[Path]:
-        """Remove what no entry names: the rests of a killed run, and files that have changed.
+        """Remove what is not named: the rests of a killed run, and files that have changed.
+
+        What the index names stays as well: training may be reading it.
 
         Parameters
         ----------
@@ -370,6 +413,7 @@ class CorpusFolder:
             os.truncate(path, len(whole))
         shutil.rmtree(self.path / _TEMPORARY, ignore_errors=True)
         named = {entry.id for entry in entries.values() if entry.status == "done"}
+        named |= self.indexed()
         data = self.path / DATA
         foreign = []
         for found in sorted(data.iterdir()) if data.exists() else ():

@@ -185,6 +185,64 @@ def test_what_is_lost_without_a_source_is_reported_and_leaves_the_index(folder, 
     assert prepare_corpus([folder], out, **OPTIONS)["train"]["recordings"] == 4
 
 
+@pytest.mark.parametrize("source_is", ["away", "unreadable"])
+def test_what_is_damaged_stays_until_its_source_has_been_read(folder, corpus, tmp_path, source_is):
+    away = shutil.copytree(folder, tmp_path / "recordings")
+    out = tmp_path / "new"
+    prepare_corpus([away], out, **OPTIONS)
+    file = shards(of_training(out))[0]
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    journal = (out / "recordings.jsonl").read_bytes()
+    ((path, _),) = verify_corpus(out).items()
+    source = Path(path)
+    hidden = source.rename(tmp_path / "hidden")
+    if source_is == "unreadable":
+        source.write_bytes(b"no recording")
+    summary = prepare_corpus([away], out, verify=True, **OPTIONS)
+    assert [one["path"] for one in summary["rejected"]["recordings"]] == [path]
+    assert "damaged" in summary["rejected"]["recordings"][0]["reason"]
+    assert (out / "recordings.jsonl").read_bytes() == journal
+    hidden.replace(source)
+    prepare_corpus([away], out, **OPTIONS)
+    assert_as_it_was(out, corpus)
+
+
+def test_a_copy_takes_the_place_of_what_is_lost(make_raw, save, tmp_path):
+    for name in "ab":
+        save(make_raw(seed=0), tmp_path / "x" / name / "a_raw.fif")
+    out = tmp_path / "out"
+    again = partial(prepare_corpus, [tmp_path / "x"], out, validation_fraction=0)
+    again()
+    (array,) = arrays(out)
+    save(make_raw(seed=1), tmp_path / "x" / "c" / "a_raw.fif")
+    again()
+    shards(array)[0].unlink()
+    (tmp_path / "x" / "a" / "a_raw.fif").unlink()
+    for _ in range(2):
+        assert again()["train"]["recordings"] == 2
+        assert len(CorpusDataset(out)._recordings) == 2
+
+
+@pytest.mark.parametrize("away", ["link", "empty", "gone"])
+def test_arrays_on_a_disk_that_is_away_are_no_lost_arrays(folder, corpus, out, again, away):
+    disk = (out / "data").rename(out.parent / "disk")
+    if away == "link":
+        (out / "data").symlink_to(out.parent / "nowhere", target_is_directory=True)
+    elif away == "empty":
+        (out / "data").mkdir()
+    journal = (out / "recordings.jsonl").read_bytes()
+    for call in (again, partial(verify_corpus, out), partial(again, verify=True)):
+        with pytest.raises(ValueError, match=r"out/data .*connect its disk.*delete data"):
+            call()
+    assert (out / "recordings.jsonl").read_bytes() == journal
+    if away == "link":
+        (out / "data").unlink()
+    disk.rename(out / "data")
+    again()
+    assert_as_it_was(out, corpus)
+
+
 def test_a_new_time_of_a_file_blocks_nothing(folder, corpus, out):
     touched = shutil.copytree(folder, out.parent / "recordings")
     for _ in range(2):
@@ -240,6 +298,7 @@ def test_a_damaged_line_of_the_journal_is_named_and_can_be_deleted(corpus, out, 
         again()
     del lines[2]
     path.write_bytes(b"\n".join(lines) + b"\n")
+    (out / "index.json").unlink()
     again()
     assert_as_it_was(out, corpus)
 
@@ -249,9 +308,31 @@ def test_a_lost_journal_does_not_take_the_arrays_with_it(out, again, text):
     path = out / "recordings.jsonl"
     path.unlink() if text is None else path.write_bytes(text)
     before = arrays(out)
-    with pytest.raises(ValueError, match=r"recordings\.jsonl is lost or empty"):
+    with pytest.raises(ValueError, match=r"recordings\.jsonl has lost lines"):
         again()
     assert arrays(out) == before
+
+
+def test_lost_lines_of_the_journal_do_not_take_the_arrays_with_them(out, again):
+    path = out / "recordings.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    before = arrays(out)
+    for call in (again, partial(verify_corpus, out)):
+        with pytest.raises(ValueError, match=r"recordings\.jsonl has lost lines.*delete index"):
+            call()
+    assert arrays(out) == before
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "index.json", "recordings.jsonl", "summary.json"])
+def test_a_folder_in_the_place_of_a_file_is_named(out, again, name):
+    (out / name).unlink()
+    (out / name).mkdir()
+    for call in (again, partial(verify_corpus, out)):
+        with pytest.raises(ValueError, match=f"{name} is no file: remove it"):
+            call()
+    if name == "index.json":
+        with pytest.raises(ValueError, match=r"index\.json is a folder"):
+            CorpusDataset(out)
 
 
 def without_windows(row):
