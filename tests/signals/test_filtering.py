@@ -308,6 +308,25 @@ def test_a_wider_band_warns_once_and_names_preprocess(
     assert "raw.pick" not in str(caught[0].message)
 
 
+@pytest.mark.parametrize(
+    ("highpass", "lowpass", "named", "unnamed"),
+    [
+        (0.1, 40.0, "drifts", "hum"),
+        (0.5, 100.0, "hum", "drifts"),
+        (None, None, "drifts", "nothing"),
+    ],
+)
+def test_only_the_side_that_is_wide_is_named(
+    highpass: float | None, lowpass: float | None, named: str, unnamed: str
+) -> None:
+    with pytest.warns(UserWarning, match=f"Hz: {named}") as caught:
+        check_band(as_trials(epochs_filtered(highpass, lowpass)), NEURORVQ_EEG_PREPROCESSING)
+    message = str(caught[0].message)
+    assert unnamed not in message
+    # Such Epochs may have been made from a filtered array.
+    assert ("pass the array itself" in message) == (highpass is lowpass is None)
+
+
 @pytest.mark.parametrize("sfreq", [64.0, 100.0, 250.0])
 @pytest.mark.parametrize(
     "facts",
