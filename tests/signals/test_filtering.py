@@ -425,6 +425,22 @@ def test_a_part_of_another_recording_is_found_by_its_time() -> None:
     preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_one_recording_of_eight_in_another_unit_is_found_and_artifacts_are_not(
+    factor: float,
+) -> None:
+    parts = [make_raw() for _ in range(8)]
+    parts[3].apply_function(lambda x: factor * x, picks="eeg")
+    raw = mne.concatenate_raws(parts, verbose="error")
+    with pytest.raises(ValueError, match="multiply that part, before it is joined, by 1e") as error:
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    assert "apply_function" not in str(error.value)
+    longer = make_raw(n_seconds=320)
+    for start in (20, 150, 260):
+        longer._data[:3, start * 250 : (start + 12) * 250] *= factor
+    preprocess(longer, BIOCODEC_EEG_PREPROCESSING)
+
+
 def test_bad_channels_and_artifacts_do_not_decide_about_the_unit() -> None:
     raw = make_raw()
     raw._data[:2] *= 1e6
