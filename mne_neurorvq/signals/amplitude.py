@@ -16,6 +16,7 @@ from .scale import (
     LEAST_RUN,
     PIECE,
     USUAL,
+    check_units_of_channels,
     deviations_of,
     levels_of,
     median_of_moving,
@@ -51,9 +52,9 @@ def check_amplitude(
 
     Some trials, spread evenly over all, are read. The unit is judged for each item of a list of
     Epochs or datasets that has more than one trial, and within each of them, or an array, for
-    groups of trials that differ from the others by orders of magnitude. A single trial may be an
-    artifact, or flat, and raises only in Epochs and datasets, if no amplifier could have recorded
-    it.
+    groups of trials, four or more that follow each other, and groups of channels that differ from
+    the others by orders of magnitude. A single trial may be an artifact, or flat, and raises only
+    in Epochs and datasets, if no amplifier could have recorded it.
 
     Parameters
     ----------
@@ -75,7 +76,8 @@ def check_amplitude(
     Raises
     ------
     ValueError
-        If an amplitude only makes sense in another unit, with the item or trials and the factor.
+        If an amplitude only makes sense in another unit, with the item, trials or channels and
+        the factor.
 
     Warns
     -----
@@ -104,6 +106,14 @@ def check_amplitude(
         levels = levels_of(deviations, trials.unit)
         recorded = trials.ch_types is not None
         for (number, indices), member in zip(recordings, members, strict=True):
+            if trials.n_times >= FEWEST_SAMPLES:
+                check_units_of_channels(
+                    [trials.ch_names[i] for i in picks],
+                    deviations[member],
+                    trials.unit,
+                    "The signals of channels" if number is None else f"Item {number}: channels",
+                    *([] if recorded else [""]),
+                )
             judged = levels[member]
             wrong = misfits(judged, trials.n_times, recorded=recorded)
             strange = np.isin(indices, chosen[member][outside(judged, trials.n_times)])

@@ -48,6 +48,14 @@ _ROUNDINGS = 100
 # Deviations this far below the median of channels are those of a flat one.
 FLAT = 1e-3
 
+# Channels of another unit are at least this share of all, if they are louder or quieter: fewer are
+# broken ones. Within either group levels differ by less decades than this, and so do the groups
+# from the factor.
+_LEAST_LOUDER = 0.25
+_LEAST_QUIETER = 0.5
+_DECADES_WITHIN = 1.5
+_DECADES_FROM_FACTOR = 0.75
+
 _NAMES = {"V": "volts", "mV": "millivolts", "uV": "microvolts"}
 
 
@@ -108,8 +116,8 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     Raises
     ------
     ValueError
-        If the amplitude of the whole, or of a part as of another recording that was appended, is
-        not that of signals in volts; with the factor that is missing.
+        If the amplitude of the whole, of a part as of another recording that was appended, or of
+        some channels is not that of signals in volts; with the factor that is missing.
 
     Examples
     --------
@@ -130,6 +138,9 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
         )
         for start in starts.tolist()
     ]
+    if size >= FEWEST_SAMPLES:
+        names = [raw.ch_names[pick] for pick in picks]
+        check_units_of_channels(names, np.stack(deviations), "V", "The signals of channels")
     levels = levels_of(np.stack(deviations), "V")
     step = raw.n_times / raw.info["sfreq"] / len(starts)
     least_run = max(_LEAST_PIECES, int(np.ceil(_LEAST_SECONDS / step)))
@@ -147,6 +158,49 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
         "that part, before it is joined,",
         example=False,
     )
+
+
+def check_units_of_channels(
+    names: Sequence[str],
+    deviations: NDArray[np.float64],
+    unit: str,
+    who: str,
+    how: str = " (apply_function takes picks=)",
+) -> None:
+    """Raise if some channels are in another unit than the others, and name them.
+
+    ``deviations`` are those of trials and channels; ``who`` stands before the names, and ``how``
+    says how to multiply some channels.
+    """
+    levels = median_of_moving(deviations.T) * unit_factor(unit, "uV")
+    order = np.argsort(levels)[(levels == 0).sum() :]
+    if len(order) < 2:
+        return
+    decades = np.log10(levels[order])
+    split = int(np.argmax(np.diff(decades))) + 1
+    apart = decades[split:].mean() - decades[:split].mean()
+    power = 3 * round(apart / 3)
+    within = max(np.ptp(decades[:split]), np.ptp(decades[split:]))
+    if power not in (3, 6) or abs(apart - power) > _DECADES_FROM_FACTOR or within > _DECADES_WITHIN:
+        return
+    quieter, louder = order[:split], order[split:]
+    for wrong, others, share in (
+        (louder, quieter, _LEAST_LOUDER),
+        (quieter, louder, _LEAST_QUIETER),
+    ):
+        level, usual = np.median(levels[wrong]), np.median(levels[others])
+        enough = len(wrong) >= share * len(order) and (len(wrong) > 1 or power == 6)
+        if enough and outside(level, FEWEST_SAMPLES) and not outside(usual, FEWEST_SAMPLES):
+            named = ", ".join(repr(names[i]) for i in np.sort(wrong)[:20])
+            more = f" and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+            raise unit_error(
+                f"{who} {named}{more}",
+                level,
+                unit,
+                f"these channels alone{how}",
+                others=f"{usual:.3g} uV",
+                example=False,
+            )
 
 
 def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float64]:

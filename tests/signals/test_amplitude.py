@@ -249,6 +249,24 @@ def test_of_two_channels_the_louder_is_named_and_a_single_one_has_no_others(gain
     assert check_amplitude(as_trials(X[:, :1], **one), MATCHES[:1]) == frozenset()
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+@pytest.mark.parametrize("wrong", [[0, 2], [0, 1, 3]])
+def test_channels_in_another_unit_than_the_others_are_named(factor, wrong):
+    X = microvolts(1.0)
+    X[:, wrong] *= factor
+    named = ", ".join(repr(NAMES[i]) for i in wrong)
+    remedy = f"by 1e-{round(np.log10(factor))}"
+    with pytest.raises(ValueError, match=f"channels {named} .*these channels alone {remedy}"):
+        check(X, **ARRAY)
+    epochs = mne.EpochsArray(1e-6 * X, make().info, verbose="error")
+    with pytest.raises(ValueError, match=rf"channels {named} .*takes picks=\) {remedy}"):
+        check(epochs)
+    with pytest.raises(ValueError, match=f"Item 1: channels {named} "):
+        check([make(), epochs])
+    picks = [NAMES[i] for i in wrong]
+    assert check(epochs.apply_function(lambda x: x / factor, picks=picks)) == frozenset()
+
+
 def test_channels_that_are_left_out_do_not_count():
     epochs = make()
     epochs._data[:, 1] *= 300

@@ -441,6 +441,12 @@ def test_one_recording_of_eight_in_another_unit_is_found_and_artifacts_are_not(
     preprocess(longer, BIOCODEC_EEG_PREPROCESSING)
 
 
+def test_channels_in_another_unit_are_named() -> None:
+    raw = make_raw().apply_function(lambda x: 1e6 * x, picks=["C3", "C4"])
+    with pytest.raises(ValueError, match=r"channels 'C3', 'C4' .*microvolts.*picks=\) by 1e-6"):
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+
+
 def test_bad_channels_and_artifacts_do_not_decide_about_the_unit() -> None:
     raw = make_raw()
     raw._data[:2] *= 1e6
