@@ -49,11 +49,11 @@ _ROUNDINGS = 100
 FLAT = 1e-3
 
 # Channels of another unit are at least this share of all, if they are louder or quieter: fewer are
-# broken ones. Within either group levels differ by less decades than this, and so do the groups
-# from the factor.
+# broken ones. Decades without any channel part them from the others, and so many may their medians
+# differ from a factor of 1000 or 1000000.
 _LEAST_LOUDER = 0.25
 _LEAST_QUIETER = 0.5
-_DECADES_WITHIN = 1.5
+_GAP = 1.5
 _DECADES_FROM_FACTOR = 0.75
 
 _NAMES = {"V": "volts", "mV": "millivolts", "uV": "microvolts"}
@@ -174,33 +174,33 @@ def check_units_of_channels(
     """
     levels = median_of_moving(deviations.T) * unit_factor(unit, "uV")
     order = np.argsort(levels)[(levels == 0).sum() :]
-    if len(order) < 2:
-        return
-    decades = np.log10(levels[order])
-    split = int(np.argmax(np.diff(decades))) + 1
-    apart = decades[split:].mean() - decades[:split].mean()
-    power = 3 * round(apart / 3)
-    within = max(np.ptp(decades[:split]), np.ptp(decades[split:]))
-    if power not in (3, 6) or abs(apart - power) > _DECADES_FROM_FACTOR or within > _DECADES_WITHIN:
-        return
-    quieter, louder = order[:split], order[split:]
-    for wrong, others, share in (
-        (louder, quieter, _LEAST_LOUDER),
-        (quieter, louder, _LEAST_QUIETER),
-    ):
-        level, usual = np.median(levels[wrong]), np.median(levels[others])
-        enough = len(wrong) >= share * len(order) and (len(wrong) > 1 or power == 6)
-        if enough and outside(level, FEWEST_SAMPLES) and not outside(usual, FEWEST_SAMPLES):
-            named = ", ".join(repr(names[i]) for i in np.sort(wrong)[:20])
-            more = f" and {len(wrong) - 20} more" if len(wrong) > 20 else ""
-            raise unit_error(
-                f"{who} {named}{more}",
-                level,
-                unit,
-                f"these channels alone{how}",
-                others=f"{usual:.3g} uV",
-                example=False,
-            )
+    gaps = np.diff(np.log10(levels[order])) > _GAP
+    for split in (np.flatnonzero(gaps) + 1).tolist():
+        quieter, louder = order[:split], order[split:]
+        for wrong, others, share in (
+            (louder, quieter, _LEAST_LOUDER),
+            (quieter, louder, _LEAST_QUIETER),
+        ):
+            level, usual = np.median(levels[wrong]), np.median(levels[others])
+            apart = abs(np.log10(level / usual))
+            power = 3 * round(apart / 3)
+            if (
+                power in (3, 6)
+                and abs(apart - power) < _DECADES_FROM_FACTOR
+                and len(wrong) >= share * len(order)
+                and (len(wrong) > 1 or power == 6)
+                and outside(level, FEWEST_SAMPLES)
+                and not outside(usual, FEWEST_SAMPLES)
+            ):
+                named = ", ".join(repr(names[i]) for i in np.sort(wrong))
+                raise unit_error(
+                    f"{who} {named}",
+                    level,
+                    unit,
+                    f"these channels alone{how}",
+                    others=f"{usual:.3g} uV",
+                    example=False,
+                )
 
 
 def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float64]:

@@ -267,6 +267,17 @@ def test_channels_in_another_unit_than_the_others_are_named(factor, wrong):
     assert check(epochs.apply_function(lambda x: x / factor, picks=picks)) == frozenset()
 
 
+def test_broken_channels_do_not_hide_that_others_are_in_another_unit():
+    X = np.concatenate([microvolts(1.0), microvolts(2.0)], axis=1)
+    X[:, 4:] *= 1e6
+    X[:, 7] *= 200
+    X[:, 0] *= 1e-7
+    names = [*NAMES, "F3", "F4", "P3", "P4"]
+    matches = match_channels(names, [name.lower() for name in names])
+    with pytest.raises(ValueError, match=r"channels 'F3', 'F4', 'P3', 'P4' .* by 1e-6"):
+        check_amplitude(as_trials(X, ch_names=names, sfreq=200.0), matches)
+
+
 def test_channels_that_are_left_out_do_not_count():
     epochs = make()
     epochs._data[:, 1] *= 300
