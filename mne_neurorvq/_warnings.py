@@ -32,7 +32,7 @@ def warn(message: str) -> None:
     """
     frame: FrameType | None = sys._getframe(1)
     level, run = 2, None
-    while frame is not None and _package(frame) in _BETWEEN:
+    while frame is not None and _is_between(frame):
         run = _run_in(frame) or run  # the outermost
         frame = frame.f_back
         level += 1
@@ -43,6 +43,11 @@ def warn(message: str) -> None:
     if message not in said:
         said.add(message)
         warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _is_between(frame: FrameType) -> bool:
+    # What MNE's decorators write has no module.
+    return _package(frame) in _BETWEEN or frame.f_code.co_filename.startswith("<decorator-gen")
 
 
 def _package(frame: FrameType) -> str:

@@ -66,6 +66,15 @@ def test_what_scikit_learn_calls_is_not_the_line_of_the_user(epochs):
     assert lines(caught) == ["pipeline.fit(epochs, Y)"]
 
 
+def test_what_decorators_write_is_not_the_line_of_the_user():
+    written: dict = {"match": match_channels}
+    code = "def wrapped(names, known, verbose=None):\n    return match(names, known)\n"
+    exec(compile(code, "<decorator-gen-162>", "exec"), written)
+    with pytest.warns(UserWarning, match="left out") as caught:
+        written["wrapped"](["Cz", "E77"], ["cz"])
+    assert lines(caught) == ['written["wrapped"](["Cz", "E77"], ["cz"])']
+
+
 def test_folds_say_the_same_thing_once(epochs):
     for _ in range(2):  # and another run says it again
         with pytest.warns(UserWarning, match="left out") as caught:

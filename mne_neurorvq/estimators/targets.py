@@ -17,6 +17,9 @@ from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 from torch.nn import functional as F
 
+# Squares of sums of such values stay finite.
+_LARGEST_TARGET = 1e30
+
 
 class ClassTargets(ClassifierMixin):
     """Classes with any labels, weighted by ``class_weight``; see :class:`NeuroRVQClassifier`."""
@@ -148,7 +151,14 @@ class NumberTargets(RegressorMixin):
         return F.mse_loss
 
     def _check_targets(self, y: Any) -> tuple[NDArray[np.float64], int]:
-        return _as_column(y, self, dtype=np.float64), 1
+        y = _as_column(y, self, dtype=np.float64)
+        largest = y[np.abs(y).argmax()]
+        if abs(largest) > _LARGEST_TARGET:
+            raise ValueError(
+                f"y has values up to {largest:g}, more than any measurement: look for "
+                "values that stand for missing ones, or scale y."
+            )
+        return y, 1
 
     def _prepare_targets(
         self,

@@ -12,8 +12,11 @@ from .._warnings import warn
 from .report import ChannelMatch
 from .scale import (
     FEWEST_SAMPLES,
+    FLAT,
+    LEAST_RUN,
     PIECE,
     USUAL,
+    check_units_of_channels,
     deviations_of,
     levels_of,
     median_of_moving,
@@ -32,9 +35,10 @@ _OF_EACH = 4
 _LARGEST_OFFSET = 3.0
 # Deviations from the median of the other channels that spoil the codes of these.
 _LOUD = 20.0
-_FLAT = 1e-3
 # In fewer trials it is an artifact.
 _LEAST_TRIALS = 0.1
+# Levels that one factor mends differ by less.
+_DECADES = 1.5
 
 
 def check_amplitude(
@@ -48,9 +52,9 @@ def check_amplitude(
 
     Some trials, spread evenly over all, are read. The unit is judged for each item of a list of
     Epochs or datasets that has more than one trial, and within each of them, or an array, for
-    groups of trials that differ from the others by orders of magnitude. A single trial may be an
-    artifact, or flat, and raises only in Epochs and datasets, if no amplifier could have recorded
-    it.
+    groups of trials, four or more that follow each other, and groups of channels that differ from
+    the others by orders of magnitude. A single trial may be an artifact, or flat, and raises only
+    in Epochs and datasets, if no amplifier could have recorded it.
 
     Parameters
     ----------
@@ -72,7 +76,8 @@ def check_amplitude(
     Raises
     ------
     ValueError
-        If an amplitude only makes sense in another unit, with the item or trials and the factor.
+        If an amplitude only makes sense in another unit, with the item, trials or channels and
+        the factor.
 
     Warns
     -----
@@ -101,12 +106,31 @@ def check_amplitude(
         levels = levels_of(deviations, trials.unit)
         recorded = trials.ch_types is not None
         for (number, indices), member in zip(recordings, members, strict=True):
-            wrong = misfits(levels[member], trials.n_times, recorded=recorded)
+            if trials.n_times >= FEWEST_SAMPLES:
+                check_units_of_channels(
+                    [trials.ch_names[i] for i in picks],
+                    deviations[member],
+                    trials.unit,
+                    "The signals of channels" if number is None else f"Item {number}: channels",
+                    *([] if recorded else [""]),
+                )
+            judged = levels[member]
+            wrong = misfits(judged, trials.n_times, recorded=recorded)
+            strange = np.isin(indices, chosen[member][outside(judged, trials.n_times)])
+            if strange.any() and not wrong.any():
+                # Trials beside those that were read tell an artifact from another recording.
+                beside = (
+                    np.convolve(strange, np.ones(2 * LEAST_RUN - 1))[LEAST_RUN - 1 : 1 - LEAST_RUN]
+                    > 0
+                )
+                near = indices[beside | np.isin(indices, chosen[member])]
+                judged = levels_of(_measure(trials, picks, near)[0], trials.unit)
+                wrong = misfits(judged, trials.n_times, recorded=recorded)
             if wrong.any():
                 # All the trials of the recording are read only now, to name those that are wrong.
                 every = levels_of(_measure(trials, picks, indices)[0], trials.unit)
-                side = np.median(levels[member][wrong])
-                raise _error_of_trials(trials, number, indices, every, side)
+                level = np.sort(judged[wrong])[(wrong.sum() - 1) // 2]
+                raise _error_of_trials(trials, number, indices, every, level)
     if not joint or trials.n_times < FEWEST_SAMPLES:
         return frozenset()
     broken = _broken_channels([trials.ch_names[i] for i in picks], deviations)
@@ -178,6 +202,10 @@ def _error_of_trials(
 ) -> ValueError:
     """Name the trials of a recording whose levels are as wrong as a certain one."""
     alike = outside(levels, trials.n_times) & ((levels > USUAL) == (level > USUAL))
+    with np.errstate(divide="ignore"):
+        same_factor = alike & (np.abs(np.log10(levels / level)) < _DECADES)
+    if same_factor.sum() < (1 - _LEAST_TRIALS) * alike.sum():
+        alike = same_factor  # another factor mends the others
     level = float(np.median(levels[alike])) if alike.any() else level
     rest = (levels > 0) & ~alike
     is_array = trials.ch_types is None
@@ -205,7 +233,7 @@ def _broken_channels(names: Sequence[str], deviations: NDArray[np.float64]) -> d
     # The median of the others, if one is above it.
     others = median_of_moving(np.sort(deviations)[:, :-1])[:, None]
     loud = (others > 0) & (deviations > _LOUD * others)
-    flat = (typical > 0) & (deviations < _FLAT * typical)
+    flat = (typical > 0) & (deviations < FLAT * typical)
     found = {}
     for i, name in enumerate(names):
         if loud[:, i].mean() > _LEAST_TRIALS:

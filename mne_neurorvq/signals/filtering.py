@@ -237,11 +237,9 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
         return False
     highpass, lowpass = preprocessing.band(trials.sfreq)
     narrow = [band for band in trials.bands if clearly_narrower(band, (highpass, lowpass))]
-    wide = [
-        band
-        for band in trials.bands
-        if band[0] < _WIDE_HIGHPASS_FACTOR * highpass or band[1] > _WIDE_LOWPASS_FACTOR * lowpass
-    ]
+    below = [band for band in trials.bands if band[0] < _WIDE_HIGHPASS_FACTOR * highpass]
+    above = [band for band in trials.bands if band[1] > _WIDE_LOWPASS_FACTOR * lowpass]
+    wide = [band for band in trials.bands if band in below or band in above]
     found = []
     if narrow:
         found.append(
@@ -252,13 +250,22 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
     if wide and wide != narrow:
         found.append(
             f"The Epochs hold {_listed(wide)}, as their info says, but the model was trained on "
-            f"{highpass:g}-{lowpass:g} Hz: drifts and mains hum make codes, features and "
-            "reconstructions worse."
+            f"{highpass:g}-{lowpass:g} Hz: "
+            + " and ".join(
+                ["drifts"] * bool(below) + ["hum and other high frequencies"] * bool(above)
+            )
+            + " make codes, features and reconstructions worse."
         )
     if found:
         remedy = "mne_neurorvq.preprocess(raw, pretrained) applies the model's filters"
         if not _OTHER_SENSORS.isdisjoint(trials.ch_types or ()):
             remedy += ", to EEG only: raw.pick('eeg') before"
+        if (0.0, trials.sfreq / 2) in wide:  # what create_info says of arrays
+            remedy += (
+                ". If these Epochs were made from an array that is filtered already, their info "
+                "cannot know: pass the array itself, epochs.get_data(), with ch_names=, sfreq= and "
+                "unit='V'"
+            )
         warn(f"{' '.join(found)} {remedy}.")
     return bool(found)
 

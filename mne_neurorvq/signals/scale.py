@@ -36,9 +36,25 @@ _TO_JUDGE = 64
 _OTHER_UNIT = 100.0
 _LEAST_SHARE = 0.1
 _LEAST_SHARE_OF_RECORDING = 0.2
+# Or so many follow each other, which artifacts hardly do: trials, and pieces and seconds of a
+# recording.
+LEAST_RUN = 4
+_LEAST_PIECES = 5
+_LEAST_SECONDS = 20.0
 # Deviations this far below the others, or below so many roundings, are none.
 _DUST = 1e-9
 _ROUNDINGS = 100
+
+# Deviations this far below the median of channels are those of a flat one.
+FLAT = 1e-3
+
+# Channels of another unit are at least this share of all, if they are louder or quieter: fewer are
+# broken ones. Decades without any channel part them from the others, and so many may their medians
+# differ from a factor of 1000 or 1000000.
+_LEAST_LOUDER = 0.25
+_LEAST_QUIETER = 0.5
+_GAP = 1.5
+_DECADES_FROM_FACTOR = 0.75
 
 _NAMES = {"V": "volts", "mV": "millivolts", "uV": "microvolts"}
 
@@ -74,7 +90,7 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     Traceback (most recent call last):
         ...
     ValueError: The signals are said to be in 'uV' but their typical standard deviation would be
-    1.98e-05 uV, which looks like volts: pass unit='V'.
+    1.96e-05 uV, which looks like volts: pass unit='V'.
     """
     check_unit(unit)
     signals = np.atleast_1d(np.asarray(data, dtype=np.float64))
@@ -100,8 +116,8 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     Raises
     ------
     ValueError
-        If the amplitude of the whole, or of a part as of another recording that was appended, is
-        not that of signals in volts; with the factor that is missing.
+        If the amplitude of the whole, of a part as of another recording that was appended, or of
+        some channels is not that of signals in volts; with the factor that is missing.
 
     Examples
     --------
@@ -122,15 +138,69 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
         )
         for start in starts.tolist()
     ]
+    if size >= FEWEST_SAMPLES:
+        names = [raw.ch_names[pick] for pick in picks]
+        check_units_of_channels(names, np.stack(deviations), "V", "The signals of channels")
     levels = levels_of(np.stack(deviations), "V")
-    wrong = misfits(levels, size, _LEAST_SHARE_OF_RECORDING)
+    step = raw.n_times / raw.info["sfreq"] / len(starts)
+    least_run = max(_LEAST_PIECES, int(np.ceil(_LEAST_SECONDS / step)))
+    wrong = misfits(levels, size, _LEAST_SHARE_OF_RECORDING, least_run)
     if not wrong.any():
         return
-    who = "The signals of the recording"
-    if not wrong[levels > 0].all():
-        first, last = starts[wrong][[0, -1]] / raw.info["sfreq"]
-        who = f"The signals from {first:.0f} s to {last + PIECE:.0f} s of the recording"
-    raise unit_error(who, float(np.median(levels[wrong])), "V", "the recording")
+    level = float(np.median(levels[wrong]))
+    if wrong[levels > 0].all():
+        raise unit_error("The signals of the recording", level, "V", "the recording")
+    first, last = starts[wrong][[0, -1]] / raw.info["sfreq"]
+    raise unit_error(
+        f"The signals from {first:.0f} s to {last + PIECE:.0f} s of the recording",
+        level,
+        "V",
+        "that part, before it is joined,",
+        example=False,
+    )
+
+
+def check_units_of_channels(
+    names: Sequence[str],
+    deviations: NDArray[np.float64],
+    unit: str,
+    who: str,
+    how: str = " (apply_function takes picks=)",
+) -> None:
+    """Raise if some channels are in another unit than the others, and name them.
+
+    ``deviations`` are those of trials and channels; ``who`` stands before the names, and ``how``
+    says how to multiply some channels.
+    """
+    levels = median_of_moving(deviations.T) * unit_factor(unit, "uV")
+    order = np.argsort(levels)[(levels == 0).sum() :]
+    gaps = np.diff(np.log10(levels[order])) > _GAP
+    for split in (np.flatnonzero(gaps) + 1).tolist():
+        quieter, louder = order[:split], order[split:]
+        for wrong, others, share in (
+            (louder, quieter, _LEAST_LOUDER),
+            (quieter, louder, _LEAST_QUIETER),
+        ):
+            level, usual = np.median(levels[wrong]), np.median(levels[others])
+            apart = abs(np.log10(level / usual))
+            power = 3 * round(apart / 3)
+            if (
+                power in (3, 6)
+                and abs(apart - power) < _DECADES_FROM_FACTOR
+                and len(wrong) >= share * len(order)
+                and (len(wrong) > 1 or power == 6)
+                and outside(level, FEWEST_SAMPLES)
+                and not outside(usual, FEWEST_SAMPLES)
+            ):
+                named = ", ".join(repr(names[i]) for i in np.sort(wrong))
+                raise unit_error(
+                    f"{who} {named}",
+                    level,
+                    unit,
+                    f"these channels alone{how}",
+                    others=f"{usual:.3g} uV",
+                    example=False,
+                )
 
 
 def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float64]:
@@ -156,8 +226,17 @@ def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
-    """Typical deviation of each trial in microvolts; 0 if it is constant."""
-    return median_of_moving(deviations) * unit_factor(unit, "uV")
+    """Typical deviation of each trial in microvolts; 0 if it is constant.
+
+    Of two channels it is the lower, if that is not flat: a loud one says nothing about the unit.
+    """
+    flat = deviations < FLAT * median_of_moving(deviations)[..., None]
+    ordered = np.sort(np.where(flat, 0.0, deviations), axis=-1)
+    first = (ordered == 0).sum(axis=-1, keepdims=True)
+    last = ordered.shape[-1] - 1
+    lower = np.minimum((first + last) // 2, last)
+    levels: NDArray[np.float64] = np.take_along_axis(ordered, lower, -1)[..., 0]
+    return levels * unit_factor(unit, "uV")
 
 
 def outside(levels: Any, n_times: int) -> Any:
@@ -171,10 +250,11 @@ def misfits(
     levels: NDArray[np.float64],
     n_times: int,
     least_share: float = _LEAST_SHARE,
+    least_run: int = LEAST_RUN,
     *,
     recorded: bool = True,
 ) -> NDArray[np.bool_]:
-    """Which trials of a recording are in another unit: all, a group of them, or none.
+    """Which trials of a recording are in another unit: all, a group or a run of them, or none.
 
     What was recorded by an amplifier cannot exceed its range, not even in a single trial.
     """
@@ -190,8 +270,19 @@ def misfits(
         enough = len(group) > 1 and len(group) >= least_share * moving.sum()
         if enough and group.max() <= _OTHER_UNIT * group.min():
             return wrong & apart
+        for run in _runs(wrong & apart, least_run):
+            if levels[run].max() <= _OTHER_UNIT * levels[run].min():
+                found = np.zeros_like(moving)
+                found[run] = True
+                return found
     impossible = wrong & (levels > _IMPOSSIBLE)
     return impossible if recorded or impossible.sum() > 1 else np.zeros_like(moving)
+
+
+def _runs(mask: NDArray[np.bool_], least: int) -> list[slice]:
+    """Where at least so many true values follow each other."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
+    return [slice(start, stop) for start, stop in edges.tolist() if stop - start >= least]
 
 
 def unit_error(

@@ -335,3 +335,11 @@ def test_only_ratios_of_weights_count(X, y):
         for weight in (1e-300, 1.0)
     )
     assert_array_equal(tiny.predict_proba(X), one.predict_proba(X))
+
+
+@pytest.mark.parametrize("value", [1e200, -1e308])
+def test_impossible_targets_are_refused_with_the_value(X, value):
+    targets = np.arange(N, dtype=float)
+    targets[3] = value
+    with pytest.raises(ValueError, match=re.escape(f"y has values up to {value:g}")):
+        make(NeuroRVQRegressor).fit(X, targets)

@@ -114,6 +114,32 @@ def test_few_trials_of_an_array_that_no_amplifier_records_are_found():
         check(X, **ARRAY)
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e-3, 1e-6])
+def test_one_recording_of_twenty_is_named_by_its_trials(factor):
+    X = microvolts(1.0, n_trials=400)
+    X[100:120] *= factor
+    with pytest.raises(ValueError, match=r"Trials 100-119: "):
+        check(X, **ARRAY)
+    singles = microvolts(1.0, n_trials=60)
+    singles[11:15] *= factor
+    epochs = mne.EpochsArray(1e-6 * singles, make().info, verbose="error")
+    with pytest.raises(ValueError, match=r"Trials 11-14: "):
+        check([epochs[i] for i in range(60)])
+
+
+@pytest.mark.parametrize("factor", [300.0, 1e-3])
+def test_artifacts_here_and_there_are_normal(factor):
+    X = microvolts(1.0, n_trials=400)
+    X[[100, 101, 102, 190, 191, 273, 305]] *= factor
+    check(X, **ARRAY)
+    check(X[271:276], **ARRAY)
+
+
+def test_the_first_of_two_factors_names_its_own_trials():
+    with pytest.raises(ValueError, match=r"Trials 6-11: .* by 1e-3\.$"):
+        check(microvolts(1, 1e3, 1, 1e6), **ARRAY)
+
+
 @pytest.mark.parametrize("factor", [300.0, 1e-3, 1e-6, 0.0])
 def test_a_single_artifact_or_flat_trial_is_normal(factor):
     X = microvolts(1.0, n_trials=20)
@@ -212,14 +238,44 @@ def test_an_artifact_in_one_trial_and_channels_of_usual_spread_are_no_broken_cha
     assert check(X, **ARRAY) == frozenset()
 
 
-def test_of_two_channels_the_louder_is_named_and_a_single_one_has_no_others():
+@pytest.mark.parametrize("gain", [100, 1000])
+def test_of_two_channels_the_louder_is_named_and_a_single_one_has_no_others(gain):
     X = microvolts(1.0)[:, :2]
-    X[:, 1] *= 100
+    X[:, 1] *= gain
     pair = {"ch_names": NAMES[:2], "sfreq": 200.0}
     with pytest.warns(UserWarning, match="broken: 'Cz'"):
         check_amplitude(as_trials(X, **pair), MATCHES[:2])
     one = {"ch_names": NAMES[:1], "sfreq": 200.0}
     assert check_amplitude(as_trials(X[:, :1], **one), MATCHES[:1]) == frozenset()
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+@pytest.mark.parametrize("wrong", [[0, 2], [0, 1, 3]])
+def test_channels_in_another_unit_than_the_others_are_named(factor, wrong):
+    X = microvolts(1.0)
+    X[:, wrong] *= factor
+    named = ", ".join(repr(NAMES[i]) for i in wrong)
+    remedy = f"by 1e-{round(np.log10(factor))}"
+    with pytest.raises(ValueError, match=f"channels {named} .*these channels alone {remedy}"):
+        check(X, **ARRAY)
+    epochs = mne.EpochsArray(1e-6 * X, make().info, verbose="error")
+    with pytest.raises(ValueError, match=rf"channels {named} .*takes picks=\) {remedy}"):
+        check(epochs)
+    with pytest.raises(ValueError, match=f"Item 1: channels {named} "):
+        check([make(), epochs])
+    picks = [NAMES[i] for i in wrong]
+    assert check(epochs.apply_function(lambda x: x / factor, picks=picks)) == frozenset()
+
+
+def test_broken_channels_do_not_hide_that_others_are_in_another_unit():
+    X = np.concatenate([microvolts(1.0), microvolts(2.0)], axis=1)
+    X[:, 4:] *= 1e6
+    X[:, 7] *= 200
+    X[:, 0] *= 1e-7
+    names = [*NAMES, "F3", "F4", "P3", "P4"]
+    matches = match_channels(names, [name.lower() for name in names])
+    with pytest.raises(ValueError, match=r"channels 'F3', 'F4', 'P3', 'P4' .* by 1e-6"):
+        check_amplitude(as_trials(X, ch_names=names, sfreq=200.0), matches)
 
 
 def test_channels_that_are_left_out_do_not_count():

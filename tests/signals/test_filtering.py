@@ -308,6 +308,25 @@ def test_a_wider_band_warns_once_and_names_preprocess(
     assert "raw.pick" not in str(caught[0].message)
 
 
+@pytest.mark.parametrize(
+    ("highpass", "lowpass", "named", "unnamed"),
+    [
+        (0.1, 40.0, "drifts", "hum"),
+        (0.5, 100.0, "hum", "drifts"),
+        (None, None, "drifts", "nothing"),
+    ],
+)
+def test_only_the_side_that_is_wide_is_named(
+    highpass: float | None, lowpass: float | None, named: str, unnamed: str
+) -> None:
+    with pytest.warns(UserWarning, match=f"Hz: {named}") as caught:
+        check_band(as_trials(epochs_filtered(highpass, lowpass)), NEURORVQ_EEG_PREPROCESSING)
+    message = str(caught[0].message)
+    assert unnamed not in message
+    # Such Epochs may have been made from a filtered array.
+    assert ("pass the array itself" in message) == (highpass is lowpass is None)
+
+
 @pytest.mark.parametrize("sfreq", [64.0, 100.0, 250.0])
 @pytest.mark.parametrize(
     "facts",
@@ -404,6 +423,28 @@ def test_a_part_of_another_recording_is_found_by_its_time() -> None:
         preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
     raw.set_annotations(mne.Annotations(40.0, 40.0, "BAD_unit", orig_time=raw.info["meas_date"]))
     preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_one_recording_of_eight_in_another_unit_is_found_and_artifacts_are_not(
+    factor: float,
+) -> None:
+    parts = [make_raw() for _ in range(8)]
+    parts[3].apply_function(lambda x: factor * x, picks="eeg")
+    raw = mne.concatenate_raws(parts, verbose="error")
+    with pytest.raises(ValueError, match="multiply that part, before it is joined, by 1e") as error:
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    assert "apply_function" not in str(error.value)
+    longer = make_raw(n_seconds=320)
+    for start in (20, 150, 260):
+        longer._data[:3, start * 250 : (start + 12) * 250] *= factor
+    preprocess(longer, BIOCODEC_EEG_PREPROCESSING)
+
+
+def test_channels_in_another_unit_are_named() -> None:
+    raw = make_raw().apply_function(lambda x: 1e6 * x, picks=["C3", "C4"])
+    with pytest.raises(ValueError, match=r"channels 'C3', 'C4' .*microvolts.*picks=\) by 1e-6"):
+        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_bad_channels_and_artifacts_do_not_decide_about_the_unit() -> None:
