@@ -200,7 +200,7 @@ def test_a_channel_bad_in_one_item_is_bad_in_all() -> None:
         (lambda e: e.decimate(2, verbose="error"), r"Item 1 of X has sfreq 80\.0, but item 0"),
         (lambda e: e.crop(0, 1), "Item 1 of X has n_times 161, but item 0 has 321"),
         (lambda e: e.shift_time(0.5), r"Item 1 of X has tmin 0\.5"),
-        (lambda e: e.set_channel_types({"C4": "eog"}, on_unit_change="ignore"), "channel kinds"),
+        (lambda e: e.set_channel_types({"C4": "eog"}, on_unit_change="ignore"), "channel types"),
     ],
 )
 def test_items_that_do_not_belong_together_are_named(
