@@ -75,7 +75,7 @@ class Assignment:
         self.inside = in_the_brain(named, self.known, contacts)
         # A key with a space in it is no name of a site.
         for i in self.labels:
-            self.keys[i] = f"label {self.keys[i]}"
+            self.keys[i] = f"label {self.keys[i].replace('-', ' ')}"
         self.rows: dict[str, int] = {}
         for row, name in enumerate(self.vocabulary):
             self.rows.setdefault(name_key(name, self.modality), row)

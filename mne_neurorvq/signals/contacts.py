@@ -24,6 +24,8 @@ _OTHER_INPUTS = set(
 _LABEL = re.compile(r"[a-h]\d{1,2}")
 _LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
 _MIN_LABELS = 3
+# With the number of the box, where there are two: no site has such a name.
+_BOXED_LABEL = re.compile(r"\d-[a-h]\d{1,2}")
 _TWO_LETTERS = re.compile("(?!fp)[a-z]{2}[z0-9]")
 # Contacts lie 2 to 10 mm apart, electrodes of the densest nets more than 13 mm.
 _CLOSEST_ELECTRODES_MM = 12.0
@@ -44,15 +46,16 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
     """
     has_midline = {key[0] for key in keys if len(key) == 2 and key.endswith("z")}
     certain = [key for key in keys if _LABEL_ONLY.fullmatch(key) and key[0] not in has_midline]
+    boxed = {i for i, key in enumerate(keys) if _BOXED_LABEL.fullmatch(key)}
     if len(certain) < _MIN_LABELS:
-        return set()
+        return boxed
     labels = {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
     if not has_midline:
-        return labels
+        return labels | boxed
     # A few electrodes on the scalp beside: C3 and C4 are what they say, C1 to C32 are not.
     sites = site_names()
     strange = {keys[i][0] for i in labels if keys[i] not in sites}
-    return {i for i in labels if keys[i][0] in strange}
+    return boxed | {i for i in labels if keys[i][0] in strange}
 
 
 def depth_contacts(keys: Sequence[str]) -> set[int]:

@@ -130,3 +130,5 @@ def test_contacts_are_not_placed_by_position_but_labels_of_a_cap_are():
 def test_labels_of_a_cap_match_no_ear():
     with pytest.raises(ValueError, match=r"None of the 32 channels.*a label of the amplifier"):
         match_channels(run("A", 32), NEURORVQ_EEG.channels)
+    with pytest.raises(ValueError, match=r"None of the 3 channels.*a label of the amplifier"):
+        match_channels(["1-A1", "1-B2", "2-A1"], NEURORVQ_EEG.channels)
