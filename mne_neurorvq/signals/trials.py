@@ -14,6 +14,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warnings import warn
 from .arrays import as_array, check_real, check_shape
 from .bands import stated_band, widest_band
 from .sources import (
@@ -310,6 +311,10 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
     n_trials = int(starts[-1])
     if n_trials == 0:
         _check_rejection(blocks)
+    empty = [i for i, block in enumerate(blocks) if not block.n_trials]
+    if empty and n_trials:
+        items = f"Item {empty[0]} of X is" if len(empty) == 1 else f"Items {empty} of X are"
+        warn(f"{items} empty: only the trials of the others are there.")
     check_shape((n_trials, len(info["ch_names"]), blocks[0].n_times))
     every_bad = [name for block in blocks for name in block.info["bads"]]
     return Trials(
@@ -340,13 +345,21 @@ def _is_told(block: Block) -> bool:
 
 
 def _check_rejection(blocks: Sequence[Block]) -> None:
-    """Raise if there are no trials because all of them were rejected."""
+    """Raise if there are no trials because all of them were rejected or not chosen."""
     logs = [why for block in blocks for why in block.provenance.drop_log or ()]
     rejected = [why for why in logs if set(why) - {"IGNORED"}]
     if rejected:
         counts = Counter(reason for why in rejected for reason in why)
         reasons = ", ".join(f"{reason} ({count})" for reason, count in counts.most_common(5))
         more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+        if len(rejected) < len(logs):
+            # Events of other conditions are "IGNORED" in the log, and so are trials that indexing
+            # has left out.
+            raise ValueError(
+                f"X has no trials: of {len(logs)} events {len(rejected)} were rejected (drop_log: "
+                f"{reasons}{more}), the others were not chosen (IGNORED). Choose others, or change "
+                "what rejects them; epochs.plot_drop_log() shows all reasons."
+            )
         raise ValueError(
             f"X has no trials left: all {len(rejected)} were rejected (drop_log: {reasons}{more}). "
             "Change what rejects them (reject=, flat=, annotations that begin with BAD), or repair "

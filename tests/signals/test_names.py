@@ -53,6 +53,9 @@ def test_spellings_of_amplifiers_and_readers_are_known(kind, config):
     ],
 )
 def test_names_that_only_count_are_told_with_advice(names):
+    for mode in ("nearest", "interpolate"):
+        with pytest.warns(UserWarning, match=r"rename it .* a position \(set_montage\)\)\.$"):
+            match_channels([*names, "Cz"], NEURORVQ_EEG.channels, mode=mode)
     with pytest.warns(UserWarning, match="a number, not the name of a site: rename it"):
         matches = match_channels([*names, "Cz"], NEURORVQ_EEG.channels)
     assert [match.used for match in matches] == [False, False, True]
