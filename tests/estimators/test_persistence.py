@@ -403,7 +403,15 @@ def test_a_record_with_a_part_missing_or_wrong_is_named(saved, key):
 
 def test_every_part_of_a_record_is_known_here(saved):
     record = json.loads((saved[0] / RECORD).read_text())
-    assert set(record) == {*KEYS, "splines", "written_by"}
+    assert set(record) == {*KEYS, "splines", "fitted_types", "written_by"}
+
+
+def test_folders_from_before_types_were_kept_are_read(saved, X):
+    file = saved[0] / RECORD
+    record = json.loads(file.read_text())
+    del record["fitted_types"]
+    file.write_text(json.dumps(record))
+    assert_array_equal(load_estimator(saved[0]).predict(X), saved[1].predict(X))
 
 
 @pytest.mark.parametrize("spoilt", ["text", -1, [1], {"a": 1}])
