@@ -50,6 +50,8 @@ class SignalEstimator(BaseEstimator):
     _joint: ClassVar[bool] = True
     #: What fit has warned of: it is not said again of other trials.
     _told: frozenset[str] = frozenset()
+    #: Types of the channels that fit saw; None if nothing was known.
+    _fitted_types: tuple[str, ...] | None = None
     #: Weights of the sites that channels="interpolate" computes.
     _splines: Splines | None = None
 
@@ -65,6 +67,7 @@ class SignalEstimator(BaseEstimator):
         self.channel_report_, self._splines = self._choose_channels(trials, config)
         self._told = self._judge(trials, config)
         self._fitted_names, self._fitted_bands = trials.ch_names, trials.bands
+        self._fitted_types = trials.ch_types
         trials = with_sites(trials, self._splines)
         inputs = self._plan(trials, config)
         self.config_ = config
@@ -81,7 +84,9 @@ class SignalEstimator(BaseEstimator):
         if self._splines is not None:
             read.update(self._splines.sources)
         names = [name for i, name in enumerate(self._fitted_names) if i in read]
-        trials = as_fitted(trials, self._fitted_names, names)
+        trials = as_fitted(
+            trials, self._fitted_names, names, self._fitted_types, self.config_.modality
+        )
         warn_of_projectors(trials, self.ch_names_, self._fitted_waiting)
         self._judge(trials, self.config_, self._fitted_bands, self._told)
         trials = with_sites(trials, self._splines)

@@ -27,6 +27,7 @@ from ..signals import (
     used_channels,
     warn_of_silence,
 )
+from ..signals.channels import check_types_of_fit
 from ..signals.names import order_by_name, say_difference, shorten
 from ..signals.sources import is_recorded
 from ..signals.trials import in_order
@@ -215,7 +216,13 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
     return trials
 
 
-def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trials:
+def as_fitted(
+    trials: Trials,
+    seen: Sequence[str],
+    used: Sequence[str],
+    types: Sequence[str] | None = None,
+    modality: str = "eeg",
+) -> Trials:
     """Bring trials to the channels of :meth:`fit`, by name, and warn of used ones that are bad.
 
     Parameters
@@ -226,6 +233,10 @@ def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trial
         All channels of the trials that fit saw.
     used : sequence of str
         Those of them that the model uses.
+    types : sequence of str | None
+        Types of all channels that fit saw; None if nothing was known.
+    modality : str
+        What the model was trained on.
 
     Returns
     -------
@@ -235,7 +246,7 @@ def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trial
     Raises
     ------
     ValueError
-        If channels are missing or new.
+        If channels are missing or new, or used ones of another type.
 
     Warns
     -----
@@ -250,6 +261,14 @@ def as_fitted(trials: Trials, seen: Sequence[str], used: Sequence[str]) -> Trial
             "of fit, in any order, or fit again."
         )
     trials = in_order(trials, [place for place in order if place is not None])
+    if trials.ch_types is not None:
+        picks = [i for i, name in enumerate(seen) if name in used]
+        check_types_of_fit(
+            [trials.ch_names[i] for i in picks],
+            [trials.ch_types[i] for i in picks],
+            None if types is None else [types[i] for i in picks],
+            modality,
+        )
     bads = [
         name
         for name, seen_as in zip(trials.ch_names, seen, strict=True)

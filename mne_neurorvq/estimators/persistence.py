@@ -79,6 +79,7 @@ def save_estimator(estimator: SignalEstimator, path: str | PathLike[str]) -> Pat
         "channel_report": [asdict(match) for match in estimator.channel_report_],
         "splines": None if estimator._splines is None else estimator._splines.to_dict(),
         "fitted_names": list(estimator._fitted_names),
+        "fitted_types": estimator._fitted_types,
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
     }
@@ -139,6 +140,8 @@ def restore(
     estimator.ch_names_ = tuple(match.name for match in estimator.channel_report_ if match.used)
     estimator.config_ = SYSTEMS[estimator._system].config.from_dict(record["config"])
     estimator._fitted_names = tuple(record["fitted_names"])
+    types = record.get("fitted_types")
+    estimator._fitted_types = None if types is None else tuple(types)
     # Whoever loads it is warned anew.
     estimator._told = frozenset()
     estimator._fitted_bands = estimator._fitted_waiting = ()

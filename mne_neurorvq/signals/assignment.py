@@ -35,7 +35,7 @@ _IN_THE_BRAIN = "a contact of a depth electrode or grid, not on the scalp"
 _BELOW = "on the face, a cheek or the neck"
 _NUMBER = (
     "a number, not the name of a site: rename it (rename_channels), or give it a position "
-    "(set_montage) and pass channels='nearest'"
+    "(set_montage)"
 )
 # Electrodes that a net's maker gives no site get one only where it is plainly theirs.
 _BESIDE_TABLE_MM = 20.0
@@ -61,6 +61,7 @@ class Assignment:
     modality: str
     found: dict[int, ChannelMatch] = field(default_factory=dict)
     sites: list[ChannelMatch] = field(default_factory=list)
+    by_position: bool = False
 
     def __post_init__(self) -> None:
         self.keys = [name_key(name, self.modality) for name in self.ch_names]
@@ -75,7 +76,7 @@ class Assignment:
         self.inside = in_the_brain(named, self.known, contacts)
         # A key with a space in it is no name of a site.
         for i in self.labels:
-            self.keys[i] = f"label {self.keys[i]}"
+            self.keys[i] = f"label {self.keys[i].replace('-', ' ')}"
         self.rows: dict[str, int] = {}
         for row, name in enumerate(self.vocabulary):
             self.rows.setdefault(name_key(name, self.modality), row)
@@ -110,6 +111,7 @@ class Assignment:
 
     def match_positions(self) -> None:
         """Put the channels that are not found yet on free sites."""
+        self.by_position = True
         homeless = [i for i in range(len(self.keys)) if self._is_electrode(i)]
         table = published_sites(self.keys, self.known)
         ways = self._ways(table)
@@ -141,6 +143,7 @@ class Assignment:
 
     def interpolate(self) -> Splines | None:
         """Compute free sites from the electrodes."""
+        self.by_position = True
         used = [i for i, match in self.found.items() if match.used]
         electrodes = {
             i
@@ -254,5 +257,5 @@ class Assignment:
         if is_derivation(self.keys[i]):
             return "bipolar: not matched to a single electrode"
         if _COUNTED.fullmatch(self.keys[i]) and self.modality == "eeg":
-            return _NUMBER
+            return _NUMBER if self.by_position else f"{_NUMBER} and pass channels='nearest'"
         return self._not_among

@@ -17,6 +17,7 @@ from .report import (
     list_by_reason,
     remedy,
     warn_of_left_out,
+    wrong_type,
 )
 from .splines import Splines
 
@@ -173,6 +174,46 @@ def check_channel_types(
         raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
     if ch_types is not None and len(ch_types) != len(ch_names):
         raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
+
+
+def check_types_of_fit(
+    ch_names: Sequence[str],
+    ch_types: Sequence[str],
+    fitted_types: Sequence[str] | None,
+    modality: str,
+) -> None:
+    """Raise if channels are of types that those of fit were not.
+
+    Parameters
+    ----------
+    ch_names, ch_types : sequence of str
+        Channels that a model uses.
+    fitted_types : sequence of str | None
+        Their types in what fit saw; None if nothing was known.
+    modality : str
+        What the model was trained on.
+
+    Raises
+    ------
+    ValueError
+        Naming them, unless readers call the same signals by either type.
+    """
+    may_hold = TYPES[modality] | {"misc"}
+    alike = may_hold - {"eog"}  # who says "eog" has decided
+    changed = []
+    for i, (name, now) in enumerate(zip(ch_names, ch_types, strict=True)):
+        before = None if fitted_types is None else fitted_types[i]
+        if now == before or (now in may_hold and before is None) or {now, before} <= alike:
+            continue
+        reason = wrong_type(now, modality) if now not in may_hold else f"type {now!r}"
+        if before is not None:
+            reason += f", but fit saw type {before!r}"
+        changed.append(ChannelMatch(name, reason=reason))
+    if changed:
+        raise ValueError(
+            f"X has channels of other types than the model was fitted to: "
+            f"{list_by_reason(changed)}. {remedy(changed)}"
+        )
 
 
 def _check_arguments(

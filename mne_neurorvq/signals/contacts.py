@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ _OTHER_INPUTS = set(
 _LABEL = re.compile(r"[a-h]\d{1,2}")
 _LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
 _MIN_LABELS = 3
+# With the number of the box, where there are two: no site has such a name.
+_BOXED_LABEL = re.compile(r"\d-[a-h]\d{1,2}")
+_TWO_LETTERS = re.compile("(?!fp)[a-z]{2}[z0-9]")
 # Contacts lie 2 to 10 mm apart, electrodes of the densest nets more than 13 mm.
 _CLOSEST_ELECTRODES_MM = 12.0
 
@@ -43,27 +46,30 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
     """
     has_midline = {key[0] for key in keys if len(key) == 2 and key.endswith("z")}
     certain = [key for key in keys if _LABEL_ONLY.fullmatch(key) and key[0] not in has_midline]
+    boxed = {i for i, key in enumerate(keys) if _BOXED_LABEL.fullmatch(key)}
     if len(certain) < _MIN_LABELS:
-        return set()
+        return boxed
     labels = {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
     if not has_midline:
-        return labels
+        return labels | boxed
     # A few electrodes on the scalp beside: C3 and C4 are what they say, C1 to C32 are not.
     sites = site_names()
     strange = {keys[i][0] for i in labels if keys[i] not in sites}
-    return {i for i in labels if keys[i][0] in strange}
+    return boxed | {i for i in labels if keys[i][0] in strange}
 
 
 def depth_contacts(keys: Sequence[str]) -> set[int]:
     """Find contacts of depth electrodes and grids among names that could be sites.
 
-    Contacts of a shaft are numbered from 1 without a gap. Such a run is one of contacts
+    Contacts of a shaft are numbered from 1 without a gap, or with one where the names can be no
+    cap's. Such a run is one of contacts
 
     - if one of its numbers is no site (O3, A5, C9);
     - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of
-      10-10 rows with two letters (FC3, PO8) always do. Without them it is one of contacts if it is
-      long and two shafts are beside it, or has both names of a site (T3 and T7); and, where no site
-      at all stands outside such runs, if it is long or a shaft is beside it.
+      10-10 rows with two letters (FC3, PO8) outside such runs always do. Without them it is one of
+      contacts if it has both names of a site (T3 and T7), or if it is long and beside such a run or
+      two shafts; and, where no site at all stands outside such runs, if a shaft is beside it or all
+      are long.
 
     Parameters
     ----------
@@ -87,15 +93,18 @@ def depth_contacts(keys: Sequence[str]) -> set[int]:
     in_runs = {i for prefix in shafts | doubtful for i in runs[prefix]}
     outside = {key for i, key in enumerate(keys) if i not in in_runs and key in sites}
     # FC, CP, PO and other names of two letters: no 10-20 system has them, every 10-10 cap does.
-    intermediate = {key for key in outside if re.match("(?!fp)[a-z]{2}[z0-9]", key)}
-    intermediate |= {p for p in doubtful if len(p) > 1}
+    cap = {"fc", "cp"} <= doubtful or any(_TWO_LETTERS.match(key) for key in outside)
+    twice = {p for p in doubtful if not cap and _has_site_twice(keys[i] for i in runs[p])}
+    shafts |= twice
+    doubtful -= twice
+    # Rows of one or two letters that nothing tells from those of a cap.
+    cap |= not shafts and any(len(p) > 1 or len(runs[p]) < _LONG_RUN for p in doubtful)
 
     def is_contact(prefix: str) -> bool:
         long = len(runs[prefix]) >= _LONG_RUN
-        twice = {"t3", "t7"} <= {keys[i] for i in runs[prefix]}
-        return twice or (long and len(shafts) > 1) or (not outside and (long or bool(shafts)))
+        return (long and (bool(twice) or len(shafts) > 1)) if outside else (long or bool(shafts))
 
-    found = shafts | {p for p in doubtful if not intermediate and is_contact(p)}
+    found = shafts | {p for p in doubtful if not cap and is_contact(p)}
     return {i for prefix in found for i in runs[prefix]}
 
 
@@ -137,12 +146,25 @@ def _numbered(keys: Sequence[str]) -> dict[str, dict[int, int]]:
 
 
 def _runs(keys: Sequence[str]) -> dict[str, list[int]]:
-    """Find names that are numbered from 1 without a gap, in the order of their numbers."""
-    return {
-        prefix: list(members.values())
-        for prefix, members in _numbered(keys).items()
-        if len(members) >= _SHORTEST_RUN and max(members) == len(members) and 0 not in members
-    }
+    """Find names that are numbered from 1 without a gap, in the order of their numbers.
+
+    One contact may be missing where several names are no sites, or one site is there twice.
+    """
+    sites = site_names()
+
+    def is_run(prefix: str, members: dict[int, int]) -> bool:
+        if len(members) < _SHORTEST_RUN or 0 in members:
+            return False
+        names = {f"{prefix}{number}" for number in members}
+        odd = len(names - sites) > 1 or _has_site_twice(names)
+        return max(members) <= len(members) + odd
+
+    numbered = _numbered(keys)
+    return {p: list(members.values()) for p, members in numbered.items() if is_run(p, members)}
+
+
+def _has_site_twice(names: Iterable[str]) -> bool:
+    return {"t3", "t7"} <= set(names)
 
 
 def _is_shaft(prefix: str, members: set[str], sites: set[str], midline: set[str]) -> bool:

@@ -15,6 +15,7 @@ from scipy.signal import iirnotch
 from .._warnings import warn
 from .bands import Band, clearly_narrower
 from .gaps import around_gaps
+from .report import TAKE_POTENTIALS
 from .scale import check_recording_scale
 from .trials import Trials
 from .units import LARGEST_UV, too_large, unit_factor
@@ -172,9 +173,10 @@ def preprocess(
         )
     picks = mne.pick_types(raw.info, eeg=True, exclude=())
     if len(picks) == 0:
-        raise ValueError(
-            "raw has no channel of type 'eeg': set_channel_types says which channels are EEG."
-        )
+        remedy = "Say with set_channel_types which channels are EEG."
+        if "csd" in raw.get_channel_types():
+            remedy = TAKE_POTENTIALS
+        raise ValueError(f"raw has no channel of type 'eeg'. {remedy}")
     sfreq = float(raw.info["sfreq"])
     highpass, lowpass = preprocessing.band(sfreq)
     notches = [frequency for frequency in preprocessing.notch if frequency < sfreq / 2]

@@ -12,10 +12,14 @@ _PREFIXES = ("eeg", "raw", "pol")
 # References that all channels of a recording have in common: their names add nothing. A single
 # ear or mastoid is no such name: C3-A2 is a derivation.
 _REFERENCES = (
-    r"ref\d*|reference|common|[cv]ref|cms|g\d+|le|re|ler|cle|cre|lre|linked ?ears|"
-    r"avg|ave?|average|car|ar|a1 ?\+? ?a2|a12|m1 ?\+? ?m2|m12"
+    r"ref\d*|reference|common|[cv]ref|cms|g\d+|0v|le|re|ler|cle|cre|lre|lm|"
+    r"linked(?: ?ears| ?mastoids)?|avg|ave?|average|mean|car|ar|a1 ?\+? ?a2|a12|m1 ?\+? ?m2|m12"
 )
-_REFERENCE = re.compile(rf"(?<=[a-z\d])[\s._]*[-:_/\s][\s._]*\(?({_REFERENCES})\)?[\s._]*$")
+# "C3-Avg Ref" and "C3-((A1+A2)/2)" are C3 as well.
+_REFERENCE = re.compile(
+    rf"(?<=[a-z\d])[\s._]*[-:_/\s][\s._]*"
+    rf"\(*({_REFERENCES})(?:[\s._]*ref(?:erence)?)?\)?(?:\s*/\s*2)?\)?[\s._]*$"
+)
 # MNE tells derivations of one name apart by "-0", "-1": "T8-P8-0" is T8-P8.
 _NUMBERED = re.compile(r"^([^-]+-[^-]*[a-z][^-]*)-\d+$")
 
@@ -73,8 +77,9 @@ def name_key(name: str, modality: str = "eeg") -> str:
 
 def is_derivation(key: str) -> bool:
     """Whether a key names the difference of two electrodes."""
-    # What MNE appends to the second channel of a name, "-1", is no electrode.
-    return re.fullmatch(r"[^-]+-[^-]*[a-z][^-]*", key) is not None
+    # What MNE appends to the second channel of a name, "-1", is no electrode, nor is the number of
+    # an amplifier's box, "1-A1".
+    return re.fullmatch(r"[^-]*[a-z][^-]*-[^-]*[a-z][^-]*", key) is not None
 
 
 def same_site(key: str) -> str:

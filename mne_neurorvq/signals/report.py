@@ -12,6 +12,9 @@ from .._warnings import warn
 
 MARKED_BAD = "marked bad"
 COMPUTED_FROM = "one of the electrodes that sites are computed from"
+TAKE_POTENTIALS = (
+    "Models take potentials: pass the signals from before compute_current_source_density."
+)
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,7 @@ def remedy(left_out: Sequence[ChannelMatch]) -> str:
     """
     reasons = {match.reason for match in left_out}
     if any("'csd'" in reason for reason in reasons):
-        return (
-            "Models take potentials: pass the signals from before compute_current_source_density."
-        )
+        return TAKE_POTENTIALS
     if reasons == {MARKED_BAD}:
         return (
             "Take those that are good off the list (info['bads']), or drop what is broken; "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .._rates import same_rate
 from .array_like import EpochsView, as_array_like
 from .names import order_by_name, say_difference
+from .report import TAKE_POTENTIALS
 
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
 _HEAD_FRAME = 4  # FIFFV_COORD_HEAD
@@ -100,7 +101,7 @@ class Block:
         """What must be the same in all blocks that are joined."""
         return {
             "ch_names": list(self.info["ch_names"]),
-            "channel kinds": [int(ch["kind"]) for ch in self.info["chs"]],
+            "channel types": self.info.get_channel_types(),
             "sfreq": float(self.info["sfreq"]),
             "n_times": self.n_times,
             "tmin": round(self.tmin, 6),
@@ -201,10 +202,15 @@ def with_same_channels(blocks: Sequence[Block]) -> list[Block]:
         for what, value in block.signature.items():
             same = same_rate if what == "sfreq" else eq
             if not same(value, first[what]):
+                remedy = (
+                    "Bring all to the same channel types (set_channel_types), rate (resample) and "
+                    "window (crop)."
+                )
+                if what == "channel types" and "csd" in {*value, *first[what]}:
+                    remedy = TAKE_POTENTIALS
                 raise ValueError(
                     f"Item {i} of X has {what} {_short(value)}, but item 0 has "
-                    f"{_short(first[what])}. Bring all to the same channel types "
-                    "(set_channel_types), rate (resample) and window (crop)."
+                    f"{_short(first[what])}. {remedy}"
                 )
     return list(blocks)
 

@@ -14,6 +14,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warnings import warn
 from .arrays import as_array, check_real, check_shape
 from .bands import stated_band, widest_band
 from .sources import (
@@ -310,7 +311,12 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
     n_trials = int(starts[-1])
     if n_trials == 0:
         _check_rejection(blocks)
+    empty = [i for i, block in enumerate(blocks) if not block.n_trials]
+    if empty and n_trials:
+        items = f"Item {empty[0]} of X is" if len(empty) == 1 else f"Items {empty} of X are"
+        warn(f"{items} empty: only the trials of the others are there.")
     check_shape((n_trials, len(info["ch_names"]), blocks[0].n_times))
+    provenance = _join_provenance(blocks)
     every_bad = [name for block in blocks for name in block.info["bads"]]
     return Trials(
         ch_names=tuple(info["ch_names"]),
@@ -323,13 +329,13 @@ def _from_blocks(blocks: Sequence[Block]) -> Trials:
         unit="V",
         events=np.concatenate([block.events for block in blocks]),
         event_id=_join_event_ids(blocks),
-        metadata=_join_metadata(blocks),
+        metadata=_join_metadata(blocks, provenance.selection),
         bands=tuple(dict.fromkeys(stated_band(block.info) for block in blocks if _is_told(block))),
         n_trials=n_trials,
         reader=partial(_read_blocks, blocks, starts.tolist()),
         starts=tuple(starts[:-1].tolist()),
         info=info,
-        provenance=_join_provenance(blocks),
+        provenance=provenance,
         waiting=waiting_projectors([block.info for block in blocks]),
     )
 
@@ -340,13 +346,21 @@ def _is_told(block: Block) -> bool:
 
 
 def _check_rejection(blocks: Sequence[Block]) -> None:
-    """Raise if there are no trials because all of them were rejected."""
+    """Raise if there are no trials because all of them were rejected or not chosen."""
     logs = [why for block in blocks for why in block.provenance.drop_log or ()]
     rejected = [why for why in logs if set(why) - {"IGNORED"}]
     if rejected:
         counts = Counter(reason for why in rejected for reason in why)
         reasons = ", ".join(f"{reason} ({count})" for reason, count in counts.most_common(5))
         more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+        if len(rejected) < len(logs):
+            # Events of other conditions are "IGNORED" in the log, and so are trials that indexing
+            # has left out.
+            raise ValueError(
+                f"X has no trials: of {len(logs)} events {len(rejected)} were rejected (drop_log: "
+                f"{reasons}{more}), the others were not chosen (IGNORED). Choose others, or change "
+                "what rejects them; epochs.plot_drop_log() shows all reasons."
+            )
         raise ValueError(
             f"X has no trials left: all {len(rejected)} were rejected (drop_log: {reasons}{more}). "
             "Change what rejects them (reject=, flat=, annotations that begin with BAD), or repair "
@@ -379,7 +393,7 @@ def _join_event_ids(blocks: Sequence[Block]) -> dict[str, int]:
     return joined
 
 
-def _join_metadata(blocks: Sequence[Block]) -> Any:
+def _join_metadata(blocks: Sequence[Block], selection: NDArray[np.integer] | None) -> Any:
     if all(block.metadata is None for block in blocks):
         return None
     if len(blocks) == 1:
@@ -393,7 +407,8 @@ def _join_metadata(blocks: Sequence[Block]) -> Any:
         pd.DataFrame(index=range(block.n_trials)) if block.metadata is None else block.metadata
         for block in blocks
     ]
-    return pd.concat(frames, ignore_index=True)
+    joined = pd.concat(frames, ignore_index=True)
+    return joined if selection is None else joined.set_index(selection)
 
 
 def _join_provenance(blocks: Sequence[Block]) -> Provenance:
@@ -401,7 +416,17 @@ def _join_provenance(blocks: Sequence[Block]) -> Provenance:
     if len(blocks) == 1:
         return first
     same = all(block.provenance.baseline == first.baseline for block in blocks)
-    return Provenance(baseline=first.baseline if same else None)
+    selections = []
+    log: tuple[tuple[str, ...], ...] = ()
+    for block in blocks:
+        selection, drop_log = block.provenance.selection, block.provenance.drop_log
+        # Of Epochs that scikit-learn has split, every single trial has the log of all.
+        single = block.n_trials == 1 and len(drop_log or ()) > 1
+        if selection is None or drop_log is None or single:
+            return Provenance(baseline=first.baseline if same else None)
+        selections.append(len(log) + selection)
+        log += drop_log
+    return Provenance(np.concatenate(selections), log, first.baseline if same else None)
 
 
 def _from_array(

@@ -28,6 +28,7 @@ from mne_neurorvq import (
     NeuroRVQClassifier,
     NeuroRVQTransformer,
     as_array_like,
+    load_estimator,
     preprocess,
 )
 from mne_neurorvq.datasets import simulate_epochs
@@ -420,6 +421,40 @@ def test_only_current_source_density_or_only_bad_channels_get_advice_that_helps(
         assert "ename" not in str(error.value)
     with pytest.raises(ValueError, match=r"marked bad\)\. Take those that are good"):
         BioCodecTransformer("biocodec-eeg-tiny-random").fit(epochs)
+
+
+def test_current_source_density_is_refused_in_lists_and_after_fit():
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    density = mne.preprocessing.compute_current_source_density(epochs)
+    for items in ([epochs, density], [density, epochs]):
+        with pytest.raises(
+            ValueError, match=r"Item 1 of X .* before compute_current_source"
+        ) as error:
+            NeuroRVQTransformer(TINY).fit(items)
+        assert "set_channel_types" not in str(error.value)
+    names = epochs.ch_names
+    array = 1e6 * epochs.get_data()
+    of_array = array_transformer(sfreq=epochs.info["sfreq"], ch_names=names).fit(array)
+    codec = BioCodecTransformer("biocodec-eeg-tiny-random")
+    with pytest.warns(UserWarning, match="filtered to"):
+        codec.fit(epochs)
+    for fitted in (NeuroRVQTransformer(TINY).fit(epochs), codec, of_array):
+        with pytest.raises(ValueError, match=r"type 'csd' holds no EEG.* before compute_current"):
+            fitted.transform(density)
+
+
+def test_channels_that_the_model_uses_keep_their_types_after_fit(epochs, tmp_path):
+    fitted = NeuroRVQTransformer(TINY).fit(epochs)
+    expected = fitted.transform(epochs)
+    for model in (fitted, load_estimator(fitted.save(tmp_path))):
+        for kind in ("ecog", "eog"):
+            other = epochs.copy().set_channel_types({"C3": kind}, on_unit_change="ignore")
+            with pytest.raises(ValueError, match=f"'C3' .type '{kind}'.* but fit saw type 'eeg'"):
+                model.transform(other)
+        untold = epochs.copy().set_channel_types(
+            dict.fromkeys(epochs.ch_names, "misc"), on_unit_change="ignore"
+        )
+        assert_array_equal(model.transform(untold), expected)
 
 
 @pytest.mark.parametrize(

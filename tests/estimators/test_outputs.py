@@ -187,6 +187,17 @@ def test_reconstruct_keeps_what_rejection_left(view, tmp_path):
     assert again.drop_log == restored.drop_log
 
 
+def test_lists_are_numbered_as_mne_concatenates_them():
+    epochs = rejected()
+    joined = mne.concatenate_epochs([epochs, epochs], verbose="error")
+    restored = fit(epochs).reconstruct([epochs, epochs])
+    assert_array_equal(restored.selection, joined.selection)
+    assert restored.drop_log == joined.drop_log
+    assert restored.metadata.equals(joined.metadata)
+    singles = fit(epochs).reconstruct([epochs[i] for i in range(len(epochs))])
+    assert_array_equal(singles.selection, np.arange(len(epochs)))
+
+
 def test_some_trials_of_a_view_keep_their_numbers():
     epochs = rejected()
     restored = fit(epochs).reconstruct(as_array_like(epochs)[[3, 0]])

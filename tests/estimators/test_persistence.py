@@ -439,7 +439,14 @@ def test_an_estimator_is_loaded_while_it_is_saved_again(saved):
 
 def test_every_part_of_a_record_is_known_here(saved):
     record = read_record(saved[0])
-    assert set(record) == {*KEYS, "splines", "written_by"}
+    assert set(record) == {*KEYS, "splines", "fitted_types", "written_by"}
+
+
+def test_folders_from_before_types_were_kept_are_read(saved, X):
+    record = read_record(saved[0])
+    del record["fitted_types"]
+    (saved[0] / RECORD).write_text(json.dumps(record))
+    assert_array_equal(load_estimator(saved[0]).predict(X), saved[1].predict(X))
 
 
 @pytest.mark.parametrize("spoilt", ["text", -1, [1], {"a": 1}])

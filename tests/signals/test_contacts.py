@@ -43,6 +43,8 @@ def test_no_site_of_a_cap_is_a_contact(cap):
         [*TEN_TWENTY, *run("DC", 8), *run("X", 8), *run("EXG", 8), *run("BIP", 4)],
         [*run("FC", 6), *run("C", 6), *run("CP", 6)],
         run("C", 6),
+        [*run("P", 8), *run("C", 6)],
+        [*TEN_TWENTY, "T1"],
         [*run("C", 6), *run("EMG", 4), *run("EXG", 8)],
         [*run("P", 8), "O1", "Oz", "O2", "PO3", "PO4"],
         [*run("P", 10), "Pz", "O1", "Oz", "O2"],
@@ -65,6 +67,11 @@ def test_choices_of_a_cap_are_no_contacts(names):
         run("T", 10),
         [*run("O", 6), *run("P", 10), *run("T", 10)],
         [*run("LA", 8), *run("P", 6)],
+        [*run("FP", 8), *run("PO", 10)],
+        [*run("TP", 8), *run("RT", 8), *run("AF", 8)],
+        [name for name in run("O", 8) if name != "O3"],
+        [name for name in run("T", 10) if name != "T2"],
+        [name for name in (*run("LA", 8), *run("P", 10)) if name != "LA5"],
         [*run("A", 10), *run("C", 6)],
         [*run("A'", 8), *run("O'", 10)],
         [f"POL {name}" for name in (*run("T", 10), *run("O", 5))],
@@ -84,6 +91,11 @@ def test_the_scalp_beside_shafts_keeps_its_names():
     assert [match.name for match in matches if match.used] == TEN_TWENTY
     doubtful = ["Fz", "Cz", "Pz", "O1", "O2", *run("A", 10), *run("B", 8), *run("P", 10)]
     assert found(doubtful) == set(doubtful[5:])
+    # T3 and T7 are one site: a shaft that has both speaks for its neighbours.
+    beside = ["Fz", "Cz", "Pz", *run("P", 10), *run("T", 10)]
+    assert found(beside) == set(beside[3:])
+    rows = [*run("FC", 6), *run("C", 6), *run("CP", 6)]
+    assert found([*rows, *run("LA", 8)]) == set(run("LA", 8))
 
 
 def test_triggers_that_are_numbered_are_no_evidence():
@@ -118,3 +130,5 @@ def test_contacts_are_not_placed_by_position_but_labels_of_a_cap_are():
 def test_labels_of_a_cap_match_no_ear():
     with pytest.raises(ValueError, match=r"None of the 32 channels.*a label of the amplifier"):
         match_channels(run("A", 32), NEURORVQ_EEG.channels)
+    with pytest.raises(ValueError, match=r"None of the 3 channels.*a label of the amplifier"):
+        match_channels(["1-A1", "1-B2", "2-A1"], NEURORVQ_EEG.channels)

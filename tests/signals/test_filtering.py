@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import signal
 
+from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.signals import (
     BIOCODEC_EEG_PREPROCESSING,
     BRAINRVQ_EEG_PREPROCESSING,
@@ -128,6 +129,13 @@ def test_epochs_cannot_be_filtered() -> None:
 def test_recordings_without_eeg_raise() -> None:
     with pytest.raises(ValueError, match="no channel of type 'eeg'"):
         preprocess(make_raw().pick(["ECG", "STI"]), NEURORVQ_EEG_PREPROCESSING)
+
+
+def test_current_source_density_is_not_to_be_retyped() -> None:
+    raw = simulate_recordings(n_subjects=1, n_trials=2, verbose=False)[0]
+    density = mne.preprocessing.compute_current_source_density(raw)
+    with pytest.raises(ValueError, match=r"'eeg'\. Models take potentials: .* before compute_curr"):
+        preprocess(density, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_recordings_at_too_low_a_rate_raise() -> None:

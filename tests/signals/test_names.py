@@ -24,6 +24,8 @@ SPELLINGS = {
     "EDF": "EEG Fp1-Ref=fp1;EEG T3-LE=t3;EEG Cz-CLE=cz;EEG C4-LER=c4;EEG Fz-AVG=fz",
     "Nihon Kohden": "EEG Fp1-Ref=fp1;EEG C3-Ref=c3;POL T3=t3;POL Cz=cz",
     "linked ears": "O1-A1A2=o1;EEG O2-A1+A2=o2;P3-(A1+A2)=p3;P4-M1M2=p4;Fz-linked ears=fz",
+    "average": "C3-Avg Ref=c3;C4-AvgRef=c4;Cz-common ref=cz;Pz-Mean=pz;Fz-average reference=fz",
+    "half of both ears": "C3-(A1+A2)/2=c3;C4-((M1+M2)/2)=c4;Pz-linked=pz;Cz-LM=cz;EEG F3-0V=f3",
     "numbered reference": "EEG F4-Ref2=f4;P3-G2=p3;F3-REF1=f3",
     "numbered by MNE": "EEG Cz-REF-0=cz;EEG Pz-REF-0=pz",
     "other separators": "C3_REF=c3;C4/AVG=c4;Cz ref=cz;Pz – Ref=pz",
@@ -51,6 +53,9 @@ def test_spellings_of_amplifiers_and_readers_are_known(kind, config):
     ],
 )
 def test_names_that_only_count_are_told_with_advice(names):
+    for mode in ("nearest", "interpolate"):
+        with pytest.warns(UserWarning, match=r"rename it .* a position \(set_montage\)\)\.$"):
+            match_channels([*names, "Cz"], NEURORVQ_EEG.channels, mode=mode)
     with pytest.warns(UserWarning, match="a number, not the name of a site: rename it"):
         matches = match_channels([*names, "Cz"], NEURORVQ_EEG.channels)
     assert [match.used for match in matches] == [False, False, True]

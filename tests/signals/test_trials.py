@@ -172,10 +172,19 @@ def test_batches_may_cross_the_items_of_a_list(start: int, stop: int) -> None:
     assert_array_equal(trials.read(start, stop), epochs.get_data()[start:stop])
 
 
-def test_empty_items_of_a_list_are_passed_over() -> None:
+def test_empty_items_of_a_list_are_named_and_passed_over() -> None:
     epochs = make_epochs()
-    trials = as_trials([epochs[:2], epochs[[]], epochs[2:]])
+    with pytest.warns(UserWarning, match="Item 1 of X is empty"):
+        trials = as_trials([epochs[:2], epochs[[]], epochs[2:]])
     assert_array_equal(trials.read(), epochs.get_data())
+
+
+def test_rejection_is_not_blamed_where_trials_were_not_chosen() -> None:
+    epochs = make_epochs().drop([0], reason="blink", verbose="error")
+    match = r"no trials: of 6 events 1 were rejected \(drop_log: blink \(1\)\), the others were not"
+    for X in (epochs[:0], [epochs[:0]]):
+        with pytest.raises(ValueError, match=match):
+            as_trials(X)
 
 
 def test_metadata_missing_in_some_items_stays_missing_there() -> None:
@@ -200,7 +209,7 @@ def test_a_channel_bad_in_one_item_is_bad_in_all() -> None:
         (lambda e: e.decimate(2, verbose="error"), r"Item 1 of X has sfreq 80\.0, but item 0"),
         (lambda e: e.crop(0, 1), "Item 1 of X has n_times 161, but item 0 has 321"),
         (lambda e: e.shift_time(0.5), r"Item 1 of X has tmin 0\.5"),
-        (lambda e: e.set_channel_types({"C4": "eog"}, on_unit_change="ignore"), "channel kinds"),
+        (lambda e: e.set_channel_types({"C4": "eog"}, on_unit_change="ignore"), "channel types"),
     ],
 )
 def test_items_that_do_not_belong_together_are_named(
