@@ -65,7 +65,7 @@ def simulate_recordings(
     >>> recordings = simulate_recordings(n_subjects=2, n_trials=4, verbose=False)
     >>> recordings[1].info["subject_info"]["his_id"], len(recordings[1].ch_names)
     ('sim-02', 21)
-    >>> sorted(set(recordings[0].annotations.description))
+    >>> sorted(set(recordings[0].annotations.description.tolist()))
     ['left', 'rest', 'right']
     """
     if n_subjects < 1:

@@ -180,7 +180,7 @@ class Trials:
             drop = f"np.delete(X, {trial}, axis=0)"
         else:
             what += f" (its event is at sample {self.events[trial, 0]})"
-            drop = f"epochs.drop_bad().drop({trial})"
+            drop = f"epochs.drop_bad(); epochs.drop({trial})"
         if broken.all():
             return (
                 f"{what} throughout. Drop the trial ({drop}) or, if all are so, the channel. If "

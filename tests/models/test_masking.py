@@ -72,11 +72,11 @@ def test_a_mask_hides_its_share_but_for_what_the_limit_spares(
 ):
     x = _noise(2, n_channels, n_patches)
     drawn = {"guided": guided, "ratio": ratio, "punching": 0.0, **FACTS}
-    assume(int(ratio * n_channels * n_patches))
+    assume(int(ratio * (n_channels * n_patches)))
     whole = draw_mask(x, progress, _generator(seed), longest_run=30, **drawn)
     assert whole.shape == (2, n_channels, n_patches)
     assert whole.dtype == torch.bool
-    assert whole.sum((1, 2)).tolist() == [int(ratio * n_channels * n_patches)] * 2
+    assert whole.sum((1, 2)).tolist() == [int(ratio * (n_channels * n_patches))] * 2
     cut = draw_mask(x, progress, _generator(seed), longest_run=longest, **drawn)
     # A run is one of patches that follow one another in time: it ends with its channel.
     assert torch.equal(cut, limit_runs(whole, longest))

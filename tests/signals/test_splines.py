@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_neurorvq.datasets.simulation import TEN_TWENTY
 from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
 from mne_neurorvq.signals import as_trials, match_and_interpolate, match_channels, with_sites
 from mne_neurorvq.signals.sites import fit_sphere, template_positions
@@ -110,9 +111,8 @@ def test_a_bad_channel_of_a_cap_of_32_is_computed_one_of_19_has_no_neighbours():
     info = cap("biosemi32")
     _, splines = interpolated(info, bads=["Cz", "P3"])
     assert splines.sites == ("Cz", "P3")
-    sparse = [name for name in cap("spherical_1020").ch_names if name not in ("Fpz", "Oz")]
     with pytest.warns(UserWarning, match=r"'Cz' \(marked bad\)"):
-        _, splines = interpolated(mne.create_info(sparse, 100.0, "eeg"), bads=["Cz"])
+        _, splines = interpolated(mne.create_info(TEN_TWENTY, 100.0, "eeg"), bads=["Cz"])
     assert splines is None
 
 

@@ -40,7 +40,10 @@ def test_codebooks_that_are_no_floating_point_numbers_are_listed(model, tmp_path
     for name in ("quantizer.codebook", "quantizer.cluster_size"):
         state[name] = state[name].to(getattr(torch, dtype))
     path = tmp_path / f"model{suffix}"
-    torch.save(state, path) if suffix == ".pt" else save_file(state, path)
+    try:
+        torch.save(state, path) if suffix == ".pt" else save_file(state, path)
+    except KeyError:
+        pytest.skip(f"this version of safetensors has no {dtype}")
     with pytest.raises(MismatchError) as caught:
         load_pretrained(path)
     assert str(path) in str(caught.value)
