@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -344,10 +345,13 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_overwritten(
     run = (command, recordings[2], "-o", tmp_path, *TINY_MODEL)
     assert _run(*run) == 0
     (made,) = (path for path in tmp_path.iterdir() if path.suffix != ".json")
-    made.write_bytes(b"mine")
+    before = made.stat()
     assert _run(*run) == 0
-    assert made.read_bytes() == b"mine"
+    assert os.path.samestat(made.stat(), before)
     assert "skipped" in capsys.readouterr().out
+    made.write_bytes(b"mine")
+    assert _run(*run) == 1
+    assert made.read_bytes() == b"mine"
     assert _run(*run, "--overwrite") == 0
     assert made.stat().st_size > 1000
     assert sorted(tmp_path.iterdir()) == sorted([made, made.with_suffix(".json")])

@@ -133,8 +133,8 @@ def test_curves_and_the_use_of_codes_are_logged_for_every_level(run):
     for measure in ("valid_used", "valid_perplexity", "residual_norm"):
         assert {f"{measure}_{level}" for level in range(2)} <= set(names)
     assert {"train_loss", "train_code", "gradient_norm", "valid_r", "valid_gain"} <= set(names)
-    (events,) = (run.folder / "tokenizer" / "logs" / "from_0").glob("events.*")
-    assert events.stat().st_size > 0
+    events = list((run.folder / "tokenizer" / "logs" / "from_0").glob("events.*"))
+    assert len(events) == (find_spec("tensorboard") is not None)
 
 
 def test_the_logs_of_a_stretch_say_what_it_ran_on(run, config):
