@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from .biocodec_config import BIOCODEC_EEG, BioCodecConfig
+from .fast import series_per_pass
 from .multiscale import biocodec_losses
 from .quantizer import Quantized, ResidualVQ
 from .seanet import make_decoder, make_encoder
@@ -147,6 +150,38 @@ class BioCodec(nn.Module):
         scaled, side = self._normalise(x)
         codes = self.quantizer.encode(self.to_vectors(scaled))
         return codes.movedim(0, 1).unflatten(0, (*x.shape[:2], -1)), side
+
+    def encode_segments(
+        self, segments: Sequence[Tensor], rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode a batch of trials, not too many series at a time.
+
+        ``segments`` are the scaled signals ``(batch, n_chans, n_times)`` and the centre and scale
+        ``(batch, n_chans, 2)`` by which they were scaled; the codes have the type
+        ``config.code_dtype``.
+        """
+        scaled, side = segments
+        n_patches = -(-scaled.shape[-1] // self.config.patch_size)
+        size = series_per_pass(n_patches, scaled.device.type)
+        parts = scaled.flatten(0, 1)[None].split(size, dim=1)
+        codes, own = zip(*(self.encode(part) for part in parts), strict=True)
+        codes, own = (torch.cat(x, 1)[0].unflatten(0, scaled.shape[:2]) for x in (codes, own))
+        centre, scale = side.unbind(-1)
+        side = torch.stack((centre + scale * own[..., 0], scale * own[..., 1]), -1)
+        return codes.to(getattr(torch, self.config.code_dtype)), side
+
+    def decode_segments(
+        self, codes: Tensor, side: Tensor, rows: Tensor | None, segments: tuple[int, ...]
+    ) -> list[Tensor]:
+        """Decode a batch of trials, not too many series at a time: their one segment."""
+        size = series_per_pass(codes.shape[2], codes.device.type)
+        pairs = zip(
+            codes.flatten(0, 1)[None].split(size, dim=1),
+            side.flatten(0, 1)[None].split(size, dim=1),
+            strict=True,
+        )
+        series = torch.cat([self.decode_codes(*pair) for pair in pairs], dim=1)
+        return [series[0].unflatten(0, codes.shape[:2])]
 
     def decode_codes(
         self,

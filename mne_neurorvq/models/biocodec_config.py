@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from .config import ModelConfig, QuantizerConfig, check_numbers
+from .fast import series_per_pass
 
 _QUANTIZER = QuantizerConfig(
     n_codebooks=1,
@@ -58,6 +61,9 @@ class BioCodecConfig(ModelConfig):
     """
 
     system: ClassVar[str] = "biocodec"
+    takes_scaled: ClassVar[bool] = True
+    # It takes any channel, whatever it is called.
+    channels: ClassVar[tuple[str, ...]] = ()
 
     modality: str
     sfreq: float
@@ -90,6 +96,34 @@ class BioCodecConfig(ModelConfig):
     def patch_seconds(self) -> float:
         """Duration of a patch in seconds."""
         return self.patch_size / self.sfreq
+
+    @property
+    def signal_unit(self) -> str:
+        """Unit of centres and scales, and so of decoded signals."""
+        return "uV"
+
+    @property
+    def code_dtype(self) -> str:
+        """Name of the smallest integer type that holds the codes."""
+        return "int16" if self.quantizer.n_codes <= 2**15 else "int32"
+
+    def patches_per_segment(self, n_channels: int) -> int:
+        """Most patches of a segment: there is no limit."""
+        return sys.maxsize
+
+    def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
+        """Trials, of so many channels and patches, of one forward pass on a type of device."""
+        return max(1, series_per_pass(n_patches, device) // n_channels)
+
+    def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the side information of a trial: centre and scale of each channel."""
+        return (n_channels, 2)
+
+    def feature_names(self, levels: Sequence[int] | None = None) -> list[str]:
+        """Name the features of a patch: the sum of all levels' vectors, or some in a row."""
+        if levels is None:
+            return [f"vector_{i}" for i in range(self.latent_dim)]
+        return [f"level{k}_{i}" for k in levels for i in range(self.latent_dim)]
 
     @property
     def latent_dim(self) -> int:

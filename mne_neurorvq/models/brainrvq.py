@@ -6,6 +6,9 @@ What it shares with NeuroRVQ is in the modules of those names; here is what diff
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from .brainrvq_config import BRAINRVQ_EEG, BrainRVQConfig
@@ -130,6 +133,17 @@ class BrainRVQTokenizer(PatchTokenizer[DualView]):
             if self.config.phase == "circular":
                 phase = phase.unflatten(-1, (-1, 2))
         return DualView(waveform, amplitude, phase, side)
+
+    def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(sides), dim=2)
+
+    def _split_side(self, side: Tensor, segments: tuple[int, ...]) -> Sequence[Tensor]:
+        if side.shape[2] != sum(segments):
+            raise ValueError(
+                f"side must hold {sum(segments)} patches of each channel, got shape "
+                f"{tuple(side.shape)}."
+            )
+        return side.split(segments, dim=2)
 
     def _analyse(self, patches: Tensor) -> DualView:
         return analyse_dual(patches, self.config)

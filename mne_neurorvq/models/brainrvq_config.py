@@ -152,6 +152,19 @@ class BrainRVQConfig(TransformerConfig):
             time_from_start=True,
         )
 
+    @property
+    def codebook_names(self) -> tuple[str, ...]:
+        """Names of the codebooks: the domains."""
+        return self.domains
+
+    def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the side information of a trial: two numbers of each patch."""
+        return (n_channels, sum(segments), 2)
+
+    def feature_names(self) -> list[str]:
+        """Name the features of a patch."""
+        return [f"feature_{i}" for i in range(self.feature_dim)]
+
     def patches_per_segment(self, n_channels: int) -> int:
         """Say how many patches of each channel the model takes at once.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
@@ -94,6 +95,44 @@ class ModelConfig:
     """What the configurations of all systems share: the way to plain data and back."""
 
     system: ClassVar[str]
+    # Whether the model takes signals scaled by their median and interquartile range.
+    takes_scaled: ClassVar[bool] = False
+
+    @property
+    def signal_unit(self) -> str:
+        """Unit of decoded signals."""
+        raise NotImplementedError
+
+    @property
+    def codebook_names(self) -> tuple[str, ...]:
+        """Names of the codebooks, where each stands for something else."""
+        return ()
+
+    @property
+    def code_dtype(self) -> str:
+        """Name of the integer type of codes as the tokenizer gives them."""
+        return "int64"
+
+    @property
+    def max_tokens(self) -> int:
+        """Most channels times patches of a segment; huge where there is no limit."""
+        return sys.maxsize
+
+    def patches_per_segment(self, n_channels: int) -> int:
+        """Most patches of each of so many channels in a segment; 0 if they are too many."""
+        raise NotImplementedError
+
+    def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
+        """Trials, of segments of so many patches, of one forward pass on a type of device."""
+        raise NotImplementedError
+
+    def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the side information of a trial of segments of so many patches."""
+        raise NotImplementedError
+
+    def feature_names(self) -> list[str]:
+        """Name the features of a patch."""
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able plain data.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import ClassVar
 
@@ -133,6 +134,11 @@ class FoundationModel(nn.Module):
         if self.head == "cls":
             return self.final_layer(cls)
         return self.final_layer(features.mean(1) if self.head == "mean" else features.flatten(1))
+
+    def embed_segments(self, segments: Sequence[Tensor], rows: Tensor) -> Tensor:
+        """Features of the segments of a batch of trials, ``(batch, n_chans, n_patches, width)``."""
+        parts = (self(segment, rows, return_features=True)["features"] for segment in segments)
+        return torch.cat(list(parts), dim=2)
 
     def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features of patches, ``(batch, n_tokens, feature_dim)``, and of the class token."""

@@ -91,6 +91,19 @@ class NeuroRVQConfig(TransformerConfig):
         """Style of the foundation model's trunk."""
         return TrunkStyle(layer_scale=self.foundation_layer_scale)
 
+    @property
+    def max_tokens(self) -> int:
+        """Most channels times patches of a segment."""
+        return self.max_patches
+
+    def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the side information of a trial: two numbers of each segment."""
+        return (len(segments), 2)
+
+    def feature_names(self) -> list[str]:
+        """Name the features of a patch."""
+        return [f"scale{k}_{i}" for k in range(len(self.scales)) for i in range(self.embed_dim)]
+
     def patches_per_segment(self, n_channels: int) -> int:
         """Say how many patches of each channel the token budget allows.
 

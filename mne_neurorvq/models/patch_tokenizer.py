@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
@@ -160,6 +161,24 @@ class PatchTokenizer(nn.Module, Generic[V]):
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
         codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
         return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), self._analyse(patches).side
+
+    def encode_segments(self, segments: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode the segments of a batch of trials: codes in a row, and their side information."""
+        codes, sides = zip(*(self.encode(segment, rows) for segment in segments), strict=True)
+        return torch.cat(codes, dim=2), self._join_sides(sides)
+
+    def decode_segments(
+        self, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]
+    ) -> list[Tensor]:
+        """Invert :meth:`encode_segments`, for segments of so many patches."""
+        parts = zip(codes.split(segments, dim=2), self._split_side(side, segments), strict=True)
+        return [self.decode_codes(part, own, rows) for part, own in parts]
+
+    def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
+        raise NotImplementedError
+
+    def _split_side(self, side: Tensor, segments: tuple[int, ...]) -> Sequence[Tensor]:
+        raise NotImplementedError
 
     def decode_codes(
         self, codes: Tensor, side: Tensor, channel_ids: Tensor | None = None

@@ -200,6 +200,14 @@ class ResidualVQ(Codebooks):
             codes.append(index)
         return torch.stack(codes, -1)
 
+    def level_vectors(self) -> list[Tensor]:
+        """Vectors that the codes of each level stand for, ``(n_codebooks, n_codes, input_dim)``."""
+        every = torch.arange(self.config.n_codes, device=self.codebook.device)
+        index = every.expand(self.config.n_codebooks, -1)
+        return [
+            self.from_code(self._rows(level, index), level) for level in range(self.config.n_levels)
+        ]
+
     def decode(self, codes: Tensor) -> Tensor:
         """Sum the codes over the levels.
 

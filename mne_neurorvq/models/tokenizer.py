@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from .encoder import each_scale, make_trunk, scale_norms, through_trunk
@@ -87,6 +90,12 @@ class NeuroRVQTokenizer(PatchTokenizer[Spectrum]):
         return Spectrum(
             self.to_amplitude(x).float(), self.to_sin(x).float(), self.to_cos(x).float(), side
         )
+
+    def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(sides), dim=1)
+
+    def _split_side(self, side: Tensor, segments: tuple[int, ...]) -> Sequence[Tensor]:
+        return side.unbind(1)
 
     def _analyse(self, patches: Tensor) -> Spectrum:
         return analyse(patches)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .config import ModelConfig, QuantizerConfig, check_numbers
+from .fast import tokens_per_pass
 
 
 class ConvStage(NamedTuple):
@@ -129,6 +130,15 @@ class TransformerConfig(ModelConfig):
             The most patches; 0 if there are too many channels.
         """
         raise NotImplementedError
+
+    def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
+        """Trials, of segments of so many patches, of one forward pass on a type of device."""
+        return max(1, tokens_per_pass(device) // (n_channels * n_patches))
+
+    @property
+    def signal_unit(self) -> str:
+        """Unit of decoded signals."""
+        return self.unit
 
     @property
     def feature_dim(self) -> int:
