@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..models import BIOCODEC_EEG, BRAINRVQ_EEG, NEURORVQ_EEG, QuantizerConfig
 from .errors import CheckpointError
 from .registry import BUNDLED, Pretrained
 from .systems import SYSTEMS, Config
@@ -16,28 +14,6 @@ from .systems import SYSTEMS, Config
 CONFIG_FILE = "config.json"
 # A thousand times what a configuration takes.
 _MAX_TEXT = 5_000_000
-
-_TINY: dict[str, Config] = {
-    "neurorvq-eeg-tiny-random": replace(
-        NEURORVQ_EEG,
-        depth=1,
-        decoder_depth=1,
-        mlp_ratio=1.0,
-        quantizer=QuantizerConfig(n_levels=2, n_codes=16, code_dim=4),
-    ),
-    "biocodec-eeg-tiny-random": replace(
-        BIOCODEC_EEG,
-        n_filters=2,
-        quantizer=replace(BIOCODEC_EEG.quantizer, n_levels=3, n_codes=16, code_dim=8, input_dim=16),
-    ),
-    "brainrvq-eeg-tiny-random": replace(
-        BRAINRVQ_EEG,
-        depth=1,
-        decoder_depth=1,
-        mlp_ratio=1.0,
-        quantizer=replace(BRAINRVQ_EEG.quantizer, n_codes=16, code_dim=4),
-    ),
-}
 
 
 def config_of(entry: Pretrained) -> Config:
@@ -53,8 +29,8 @@ def config_of(entry: Pretrained) -> Config:
     NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
         The bundled configuration, or the published one of the modality.
     """
-    if entry.name in _TINY:
-        return _TINY[entry.name]
+    if entry.name.endswith("-tiny-random"):
+        return SYSTEMS[entry.system].tiny
     if entry.bundled:
         return read_config(BUNDLED / entry.name.removesuffix("-random") / CONFIG_FILE)
     return SYSTEMS[entry.system].presets[entry.modality]

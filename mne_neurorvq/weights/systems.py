@@ -1,10 +1,18 @@
 # License: BSD-3-Clause
-"""The systems and what belongs to each: the one place that lists them."""
+"""The table of systems: everything in the package that depends on which system a model is of.
+
+To add a system, write its models (one file in ``models``), the names of its tensors in the
+authors' files (``authors_names``, and ``authors_configs`` to infer its configuration), its
+estimators and the configuration of its pretraining, and enter them here and its models in
+``registry``. What behaves differently by system is a method of its configuration or its models.
+
+To add a modality, give it a preset here, a channel type in ``signals`` and a model in ``registry``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from ..models import (
     BIOCODEC_EEG,
@@ -22,7 +30,9 @@ from ..models import (
     NeuroRVQ,
     NeuroRVQConfig,
     NeuroRVQTokenizer,
+    QuantizerConfig,
 )
+from .registry import Kind
 
 Config = NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
 Tokenizer = NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
@@ -30,8 +40,12 @@ Foundation = NeuroRVQ | BrainRVQ
 Model = Tokenizer | Foundation
 
 
-class System(NamedTuple):
-    """What a system consists of.
+@dataclass(frozen=True)
+class System:
+    """A system.
+
+    Classes of higher layers are given as ``"module:name"``, for :func:`pkgutil.resolve_name`:
+    this layer does not import them.
 
     Parameters
     ----------
@@ -41,17 +55,37 @@ class System(NamedTuple):
         Class of its configurations.
     presets : mapping of str to Config
         The published configuration of each modality.
-    tokenizer : type
-        Class of its tokenizers.
-    foundation : type | None
-        Class of its foundation models, if it has any.
+    tiny : Config
+        A configuration as small as possible, for tests and documentation.
+    init_std : float | None
+        Standard deviation of untrained matrices; None goes by the width of what they take.
+    tokenizer, foundation : type | None
+        Classes of its models; not every system has a foundation model.
+    transformer, classifier, regressor : str | None
+        Its estimators.
+    pretraining : str
+        Class of the configuration of its pretraining.
+    preprocessing : mapping of str to str
+        The filters of the recordings of each modality that its models were trained on.
     """
 
     title: str
     config: type[Config]
     presets: Mapping[str, Config]
+    tiny: Config
+    init_std: float | None
     tokenizer: type[Tokenizer]
     foundation: type[Foundation] | None
+    transformer: str
+    classifier: str
+    regressor: str | None
+    pretraining: str
+    preprocessing: Mapping[str, str]
+
+    @property
+    def stages(self) -> tuple[Kind, ...]:
+        """Its kinds of model, in the order in which they are pretrained."""
+        return ("tokenizer",) if self.foundation is None else ("tokenizer", "foundation")
 
 
 def _by_modality(*presets: Config) -> dict[str, Config]:
@@ -60,33 +94,69 @@ def _by_modality(*presets: Config) -> dict[str, Config]:
 
 SYSTEMS: Mapping[str, System] = {
     "neurorvq": System(
-        "NeuroRVQ",
-        NeuroRVQConfig,
-        _by_modality(NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG),
-        NeuroRVQTokenizer,
-        NeuroRVQ,
+        title="NeuroRVQ",
+        config=NeuroRVQConfig,
+        presets=_by_modality(NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG),
+        tiny=replace(
+            NEURORVQ_EEG,
+            depth=1,
+            decoder_depth=1,
+            mlp_ratio=1.0,
+            quantizer=QuantizerConfig(n_levels=2, n_codes=16, code_dim=4),
+        ),
+        init_std=0.02,
+        tokenizer=NeuroRVQTokenizer,
+        foundation=NeuroRVQ,
+        transformer="mne_neurorvq:NeuroRVQTransformer",
+        classifier="mne_neurorvq:NeuroRVQClassifier",
+        regressor="mne_neurorvq:NeuroRVQRegressor",
+        pretraining="mne_neurorvq.training:NeuroRVQPretrainConfig",
+        preprocessing={"eeg": "mne_neurorvq.signals:NEURORVQ_EEG_PREPROCESSING"},
     ),
     "biocodec": System(
-        "BioCodec", BioCodecConfig, _by_modality(BIOCODEC_EEG, BIOCODEC_EMG), BioCodec, None
+        title="BioCodec",
+        config=BioCodecConfig,
+        presets=_by_modality(BIOCODEC_EEG, BIOCODEC_EMG),
+        tiny=replace(
+            BIOCODEC_EEG,
+            n_filters=2,
+            quantizer=replace(
+                BIOCODEC_EEG.quantizer, n_levels=3, n_codes=16, code_dim=8, input_dim=16
+            ),
+        ),
+        init_std=None,
+        tokenizer=BioCodec,
+        foundation=None,
+        transformer="mne_neurorvq:BioCodecTransformer",
+        classifier="mne_neurorvq:BioCodecClassifier",
+        regressor=None,
+        pretraining="mne_neurorvq.training:BioCodecPretrainConfig",
+        preprocessing={"eeg": "mne_neurorvq.signals:BIOCODEC_EEG_PREPROCESSING"},
     ),
     "brainrvq": System(
-        "BrainRVQ", BrainRVQConfig, _by_modality(BRAINRVQ_EEG), BrainRVQTokenizer, BrainRVQ
+        title="BrainRVQ",
+        config=BrainRVQConfig,
+        presets=_by_modality(BRAINRVQ_EEG),
+        tiny=replace(
+            BRAINRVQ_EEG,
+            depth=1,
+            decoder_depth=1,
+            mlp_ratio=1.0,
+            quantizer=replace(BRAINRVQ_EEG.quantizer, n_codes=16, code_dim=4),
+        ),
+        init_std=0.02,
+        tokenizer=BrainRVQTokenizer,
+        foundation=BrainRVQ,
+        transformer="mne_neurorvq:BrainRVQTransformer",
+        classifier="mne_neurorvq:BrainRVQClassifier",
+        regressor=None,
+        pretraining="mne_neurorvq.training:BrainRVQPretrainConfig",
+        preprocessing={"eeg": "mne_neurorvq.signals:BRAINRVQ_EEG_PREPROCESSING"},
     ),
 }
 
 
 def make_tokenizer(config: Config) -> Tokenizer:
-    """Build the tokenizer of a configuration.
-
-    Parameters
-    ----------
-    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        Structure.
-
-    Returns
-    -------
-    NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
-        The tokenizer.
-    """
+    """Build the tokenizer of a configuration."""
     kind: Callable[..., Tokenizer] = SYSTEMS[config.system].tokenizer
     return kind(config=config)

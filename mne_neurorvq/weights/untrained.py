@@ -10,10 +10,8 @@ from torch import Tensor, nn
 
 from ..models.trunk import Trunk
 from .blueprint import Blueprint
-from .systems import Model
+from .systems import SYSTEMS, Model
 
-# As NeuroRVQ and BrainRVQ initialise themselves; a BioCodec by the width of what a matrix takes.
-_STD = 0.02
 # Four 16-bit integers are summed: their sum is close to normal and exact in 64 bits.
 _SUMMED = 4
 _INT_STD = math.sqrt(_SUMMED * (2.0**32 - 1) / 12)
@@ -42,7 +40,7 @@ def build_untrained(blueprint: Blueprint, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         model = blueprint.build("cpu")
     generator = torch.Generator().manual_seed(seed)
-    by_width = blueprint.config.system == "biocodec"
+    init_std = SYSTEMS[blueprint.config.system].init_std
     shrink = _block_output_scales(model)
     learned = dict(model.named_parameters())
     with torch.no_grad():
@@ -59,7 +57,8 @@ def build_untrained(blueprint: Blueprint, seed: int) -> Model:
                 tensor.fill_(1.0)
             # Other vectors (norms, LayerScale) and buffers start as constants.
             elif tensor.ndim >= 2 and name in learned:
-                std = tensor.shape[-1] ** -0.5 if by_width else _STD * shrink.get(name, 1.0)
+                width_std = tensor.shape[-1] ** -0.5
+                std = width_std if init_std is None else init_std * shrink.get(name, 1.0)
                 integers = _integers(tensor.shape, generator).double()
                 tensor.copy_(integers * (std / _INT_STD))
     return model.eval()
