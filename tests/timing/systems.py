@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """The systems side by side on the same recordings: bits, reconstruction, linear probe, speed.
 
-    python tests/benchmarks/systems.py [MODEL ...] [--json FILE] [--subjects 1-16] [--never 9-12]
+    python tests/timing/systems.py [MODEL ...] [--json FILE] [--subjects 1-16] [--never 9-12]
 
 Default: the pretrained models in the package and their untrained twins. Trials of 4 s of PhysioNet
 motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the folder), 21 channels of the

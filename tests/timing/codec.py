@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """BioCodec's encoder: trials through the estimator against one channel after the other.
 
-    python tests/benchmarks/codec.py [--json FILE] [--threads 2] [--repeats 7]
+    python tests/timing/codec.py [--json FILE] [--threads 2] [--repeats 7]
 
 The case is the published EEG codec (weights drawn from a seed) on 4 trials of 64 channels and 5 s
 at 250 Hz. Three methods take turns in one process, in alternating order after a warm-up, and

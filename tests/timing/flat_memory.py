@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Memory and time of transforming many windows that are read from disk.
 
-    python tests/benchmarks/flat_memory.py [--json FILE] [--windows 10000 100000]
+    python tests/timing/flat_memory.py [--json FILE] [--windows 10000 100000]
 
 A process of its own for each number of windows (4 channels of 1 s at 250 Hz) and each source: lazy
 Epochs of one recording, and a folder of files, each with lazy Epochs of its own. Peak: highest

@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Training: windows per second, waiting for data, memory against the corpus, two processes.
 
-    python tests/benchmarks/training.py [--json FILE] [--corpus DIR] [--steps N] [--published]
+    python tests/timing/training.py [--json FILE] [--corpus DIR] [--steps N] [--published]
 
 Trains both stages for some steps, as ``mne-neurorvq pretrain`` does; each run is a process of its
 own with one thread. The corpus is an hour of simulated signal (19 to 32 channels) or a given one.

@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """What each part of BrainRVQ is good for: the same data, steps and seeds, one switch changed.
 
-    python tests/benchmarks/ablations.py CORPUS RUNS [--steps 1500 1500] [--seeds 0]
+    python tests/timing/ablations.py CORPUS RUNS [--steps 1500 1500] [--seeds 0]
         [--json FILE] [--subjects 1-16] [--never 9-12]
 
 ``mne-neurorvq pretrain`` makes every variant in a folder of RUNS, and goes on where it was killed.

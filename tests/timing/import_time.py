@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Seconds until the package and its command are there, beyond the bare interpreter.
 
-    python tests/benchmarks/import_time.py [--json FILE] [--repeats 9]
+    python tests/timing/import_time.py [--json FILE] [--repeats 9]
 
 Every call is a process of its own; bare interpreter, import and command take turns, in alternating
 order after a warm-up that compiles and reads every file once.

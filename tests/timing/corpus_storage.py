@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Windows per second from a corpus in Zarr and in other libraries' formats.
 
-    python tests/benchmarks/corpus_storage.py [--json FILE] [--recordings SOURCE...] [--windows N]
+    python tests/timing/corpus_storage.py [--json FILE] [--recordings SOURCE...] [--windows N]
 
 Compared is what is installed of zarr (the package's own corpus), litdata, webdataset and datasets
 (Hugging Face), beside one ``.npy`` file mapped into memory for each recording. All store the same

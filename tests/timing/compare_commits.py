@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """The figures of speed.py for two commits, side by side.
 
-    python tests/benchmarks/compare_commits.py BEFORE AFTER [--json FILE] [options of speed.py]
+    python tests/timing/compare_commits.py BEFORE AFTER [--json FILE] [options of speed.py]
 
 Each commit is checked out into a temporary worktree, and the scripts beside this file measure its
 package: the same measure for both. What a commit lacks fails there and is left out of the table.

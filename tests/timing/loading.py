@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Loading a checkpoint of the published size: seconds and memory, against a naive load.
 
-    python tests/benchmarks/loading.py [--json FILE] [--processes 5] [--kind tokenizer]
+    python tests/timing/loading.py [--json FILE] [--processes 5] [--kind tokenizer]
 
 A checkpoint of NeuroRVQ for EEG in the authors' layout (300 MB for the tokenizer) is written from
 random weights into a temporary folder and read from the disk's cache. Every load is a process of

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The benchmark scripts run; how long anything takes is no test."""
+"""The timing scripts run; how long anything takes is not tested."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+SCRIPTS = Path(__file__).parent
 
 
 def _run(script, *options):
-    command = [sys.executable, BENCHMARKS / script, *options]
+    command = [sys.executable, SCRIPTS / script, *options]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
 
 
@@ -75,12 +75,12 @@ def test_one_command_runs_benchmarks_and_prints_ratios(tmp_path):
     assert by_name["least cosine of bf16 and float32"]["value"] > 0.99
 
 
-@pytest.mark.skipif(not (BENCHMARKS.parents[1] / ".git").exists(), reason="needs the repository")
+@pytest.mark.skipif(not (SCRIPTS.parents[1] / ".git").exists(), reason="needs the repository")
 def test_one_command_compares_two_commits_and_leaves_no_worktree(tmp_path):
     options = "HEAD HEAD --only tiny --quick --threads 1 --clock cpu".split()
     results = _results_of("compare_commits.py", tmp_path, *options)
     before, after = (results["figures"][end] for end in ("before", "after"))
     assert [figure["name"] for figure in before] == [figure["name"] for figure in after] != []
-    command = ["git", "-C", BENCHMARKS, "worktree", "list", "--porcelain"]
+    command = ["git", "-C", SCRIPTS, "worktree", "list", "--porcelain"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "/tree\n" not in listed

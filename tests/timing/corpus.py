@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Making and reading a corpus: windows per second against the disk, memory against its size.
 
-    python tests/benchmarks/corpus.py [--json FILE] [--recordings SOURCE...] [--seconds S]
+    python tests/timing/corpus.py [--json FILE] [--recordings SOURCE...] [--seconds S]
 
 - ``prepare``: hours of signal prepared per hour of one process, and the highest resident memory
   above that of the imports, for one, four and sixteen recordings of the same length (simulated, 32

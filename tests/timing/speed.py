@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """All figures of speed and memory, as absolute values and as ratios, with facts of the machine.
 
-    python tests/benchmarks/speed.py [--json FILE] [--threads 2] [--clock wall] [--only NAME ...]
+    python tests/timing/speed.py [--json FILE] [--threads 2] [--clock wall] [--only NAME ...]
 
 Every benchmark is a process of its own, one after the other: some minutes in all. Ratios compare
 what one process measured in turns, so they hold on machines that differ; absolute values do not.

@@ -1,8 +1,8 @@
 # License: BSD-3-Clause
 """What makes features useful: linear probes of models, by depth and by pooling.
 
-    python tests/benchmarks/features.py MODEL... [--json FILE] [--subjects 1-16] [--never 9-12]
-    python tests/benchmarks/features.py MODEL... --eye-free [--subjects 51-60] [--folder FIF]
+    python tests/timing/features.py MODEL... [--json FILE] [--subjects 1-16] [--never 9-12]
+    python tests/timing/features.py MODEL... --eye-free [--subjects 51-60] [--folder FIF]
                                                  [--eegmat FOLDER]
 
 Trials of 4 s of PhysioNet motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the

@@ -185,6 +185,6 @@ def test_the_bits_of_the_small_brainrvq_are_quoted_with_their_side_information()
     x = 20 * np.random.default_rng(0).standard_normal((1, 1, 400))  # microvolts
     model = BrainRVQTransformer(BRAIN, ch_names=["Cz"], sfreq=200.0, verbose=False)
     bits = model.fit(x).tokenize(x).bits_per_second
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     assert f"`{BRAIN}` has {bits:.0f} bits per second" in readme
     assert f"| rate | {bits:.0f} bits per second" in load_pretrained(BRAIN).card

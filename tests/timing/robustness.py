@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """What gain, noise and the choice of scaling do to a codec: tables of doc/biocodec.rst.
 
-    python tests/benchmarks/robustness.py [MODEL] [--json FILE] [--subjects 1-16] [--never 13-16]
+    python tests/timing/robustness.py [MODEL] [--json FILE] [--subjects 1-16] [--never 13-16]
 
 Trials as in systems.py. Gain: share of codes that stay when the trials of the people whom the model
 has not seen are given louder or softer than those of ``fit``. Noise: error of what comes back of

@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """What a step of training computes, moves and keeps, counted; and what an epoch would cost.
 
-    python tests/benchmarks/training_cost.py [--json FILE]
+    python tests/timing/training_cost.py [--json FILE]
 
 Nothing is timed. A step of each stage runs on the CPU under bf16 autocast, with two batches, and
 every operation that PyTorch dispatches is counted: the difference of the batches is what a token

@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """What cross-validation costs: splitting Epochs, and folds with a frozen model.
 
-    python tests/benchmarks/cross_validation.py [--json FILE] [--trials 100] [--pretrained MODEL]
+    python tests/timing/cross_validation.py [--json FILE] [--trials 100] [--pretrained MODEL]
 
 Splitting: seconds that scikit-learn takes to choose trials of Epochs (a list of one-trial Epochs)
 and of ``as_array_like`` (a view), and that it takes to read what was chosen; trials of 64 channels

@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """What embeddings lose in bfloat16: their agreement with float32, and a linear probe on both.
 
-    python tests/benchmarks/precision.py [MODEL ...] [--json FILE] [--pool time]
+    python tests/timing/precision.py [MODEL ...] [--json FILE] [--pool time]
         [--subjects 1-16] [--never 9-12]
 
 Trials and probe are those of features.py: trials of 4 s of PhysioNet motor imagery (runs 4, 8 and

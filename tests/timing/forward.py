@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Features of a foundation model, against the bare matrix products of the same shapes.
 
-    python tests/benchmarks/forward.py [--json FILE] [--threads 2] [--repeats 7] [--size neurorvq]
+    python tests/timing/forward.py [--json FILE] [--threads 2] [--repeats 7] [--size neurorvq]
 
 The case is a foundation model for EEG of the published size (weights drawn from a seed) on trials
 of 64 channels and 4 s, one trial a pass, as the transformers make it on a CPU. Four calls take

@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Encoding to tokens: patches per second and peak memory, against a plain loop.
 
-    python tests/benchmarks/encoding.py [--json FILE] [--threads 2] [--repeats 7] [--size full]
+    python tests/timing/encoding.py [--json FILE] [--threads 2] [--repeats 7] [--size full]
 
 The case ``full`` is the published NeuroRVQ tokenizer for EEG (12 encoder blocks, 4 codebooks of 8
 levels, 8192 codes of 128 dimensions; weights drawn from a seed) on 8 trials of 64 channels and 4 s;
