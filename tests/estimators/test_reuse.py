@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections import Counter
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import joblib
@@ -91,12 +92,15 @@ def fitted(kind, **parameters):
     return kind(TRANSFORMERS[kind], **given).fit(SIGNALS)
 
 
-EVERYTHING = {
-    (kind, output): fitted(kind, output=output, memory=None).transform(SIGNALS)
-    for kind in TRANSFORMERS
-    for output in ("embedding", "tokens", "histogram")
-}
-FITTED = {kind: fitted(kind) for kind in TRANSFORMERS}
+@cache
+def fitted_once(kind):
+    return fitted(kind)
+
+
+@cache
+def computed(kind, output):
+    """What a transformer that keeps nothing returns for all trials."""
+    return fitted(kind, output=output, memory=None).transform(SIGNALS)
 
 
 # The same bits
@@ -109,12 +113,12 @@ FITTED = {kind: fitted(kind) for kind in TRANSFORMERS}
     st.sampled_from(["embedding", "tokens", "histogram"]),
 )
 def test_whatever_came_before_a_trial_gives_the_same_bits(kind, earlier, output):
+    transformer, expected = fitted_once(kind).set_params(output=output), computed(kind, output)
     IN_PROCESS.clear()
-    transformer = FITTED[kind].set_params(output=output)
     for trials in (*earlier, range(len(SIGNALS))):
         found = transformer.transform(SIGNALS[list(trials)])
-        assert_array_equal(found, EVERYTHING[kind, output][list(trials)])
-        assert found.dtype == EVERYTHING[kind, output].dtype
+        assert_array_equal(found, expected[list(trials)])
+        assert found.dtype == expected.dtype
 
 
 def test_signals_decide_not_what_holds_them(make_epochs):
@@ -479,7 +483,7 @@ def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path, place):
     transformer = fitted(NeuroRVQTransformer, memory=tmp_path / names[place])
     with pytest.warns(UserWarning, match="memory=.* cannot be used"):
         found = transformer.transform(SIGNALS)
-    assert_array_equal(found, EVERYTHING[NeuroRVQTransformer, "embedding"])
+    assert_array_equal(found, computed(NeuroRVQTransformer, "embedding"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is always full")
@@ -494,7 +498,7 @@ def test_a_full_disk_stops_nobody_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="cannot be used.*No space left") as said:
         found = transformer.transform(SIGNALS)
     assert len(said) == 1
-    assert_array_equal(found, EVERYTHING[NeuroRVQTransformer, "embedding"])
+    assert_array_equal(found, computed(NeuroRVQTransformer, "embedding"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -514,7 +518,7 @@ def test_a_folder_is_that_of_a_memory_of_joblib(tmp_path):
 
 def test_a_memory_without_a_place_keeps_nothing():
     transformer = fitted(NeuroRVQTransformer, memory=joblib.Memory(None))
-    expected = EVERYTHING[NeuroRVQTransformer, "embedding"]
+    expected = computed(NeuroRVQTransformer, "embedding")
     assert_array_equal(transformer.transform(SIGNALS), expected)
     assert_array_equal(transformer.transform(SIGNALS), expected)
 
