@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.utils import logger, verbose
 
-from ..signals import NEURORVQ_EEG_PREPROCESSING, preprocess
+from ..signals import NEURORVQ_EEG_PREPROCESSING, filter_recording
 from . import eegbci, epoching, simulation
 
 
@@ -136,7 +136,7 @@ def simulate_epochs(
         random_state=random_state,
     )
     event_id = {name: code for code, name in enumerate(conditions, start=1)}
-    filtered = [preprocess(raw, NEURORVQ_EEG_PREPROCESSING) for raw in recordings]
+    filtered = [filter_recording(raw, NEURORVQ_EEG_PREPROCESSING) for raw in recordings]
     return epochs_from_recordings(
         filtered,
         tmin=0.0,

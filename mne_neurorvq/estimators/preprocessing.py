@@ -118,7 +118,7 @@ def preprocess(
     (0.5, 44.5)
     """
     facts = preprocessing_of(registered(pretrained) or load_pretrained(pretrained).config)
-    return signals.preprocess(raw, facts, average_reference=average_reference)
+    return signals.filter_recording(raw, facts, average_reference=average_reference)
 
 
 def registered(pretrained: str | PathLike[str]) -> Pretrained | None:

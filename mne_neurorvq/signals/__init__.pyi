@@ -22,7 +22,7 @@ __all__ = [
     "match_channels",
     "plan_segments",
     "prepare",
-    "preprocess",
+    "filter_recording",
     "read_signals",
     "resample",
     "resampled_length",
@@ -40,6 +40,7 @@ __all__ = [
 from .amplitude import check_amplitude, warn_of_silence
 from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
+from .channel_report import ChannelMatch, ChannelReport, used_channels
 from .channels import match_and_interpolate, match_channels
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
@@ -47,14 +48,13 @@ from .filtering import (
     NEURORVQ_EEG_PREPROCESSING,
     Preprocessing,
     check_band,
-    preprocess,
+    filter_recording,
 )
 from .laplacian import laplacian_matrix
 from .preparation import prepare, read_signals, restore
-from .report import ChannelMatch, ChannelReport, used_channels
 from .resampling import resample, resampled_length
+from .robust_scaling import robust_scale, robust_statistics, scale_by
 from .scale import check_recording_scale, check_scale
-from .scaling import robust_scale, robust_statistics, scale_by
 from .segments import Segmentation, cut, join, plan_segments
 from .splines import Splines, with_sites
 from .trials import Trials, as_trials

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
-from .report import ChannelMatch
+from .channel_report import ChannelMatch
 from .scale import (
     FEWEST_SAMPLES,
     FLAT,

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .assignment import TYPES
-from .channels import check_channel_types
-from .report import (
+from .channel_report import (
     MARKED_BAD,
     ChannelMatch,
     ChannelReport,
@@ -16,6 +15,7 @@ from .report import (
     warn_of_left_out,
     wrong_type,
 )
+from .channels import check_channel_types
 
 
 def use_channels(

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .channel_report import COMPUTED_FROM, MARKED_BAD, ChannelMatch, ChannelReport, wrong_type
 from .contacts import amplifier_labels, depth_contacts, in_the_brain
 from .names import OLDER_NAMES, is_derivation, name_key, pair_names, same_site
 from .nets import published_sites
-from .report import COMPUTED_FROM, MARKED_BAD, ChannelMatch, ChannelReport, wrong_type
 from .sites import MAX_DISTANCE_MM, Placement, nearest_sites, placed_by_sites
 from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_weights
 

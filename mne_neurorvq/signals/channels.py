@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .assignment import TYPES, Assignment
-from .report import (
+from .channel_report import (
     ChannelMatch,
     ChannelReport,
     enumerate_names,

@@ -14,8 +14,8 @@ from scipy.signal import iirnotch
 
 from .._warnings import warn
 from .bands import Band, clearly_narrower
+from .channel_report import TAKE_POTENTIALS
 from .gaps import around_gaps
-from .report import TAKE_POTENTIALS
 from .scale import check_recording_scale
 from .trials import Trials
 from .units import LARGEST_UV, too_large, unit_factor
@@ -115,7 +115,7 @@ BRAINRVQ_EEG_PREPROCESSING = Preprocessing(
 )
 
 
-def preprocess(
+def filter_recording(
     raw: mne.io.BaseRaw, preprocessing: Preprocessing, *, average_reference: bool = False
 ) -> mne.io.BaseRaw:
     """Filter a recording as the model's training signals were filtered.
@@ -158,11 +158,11 @@ def preprocess(
     --------
     >>> import mne
     >>> import numpy as np
-    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, preprocess
+    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, filter_recording
     >>> info = mne.create_info(["Cz"], sfreq=250.0, ch_types="eeg")
     >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((1, 5000))
     >>> raw = mne.io.RawArray(volts, info, verbose="error")
-    >>> filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    >>> filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     >>> filtered.info["highpass"], filtered.info["lowpass"]
     (0.5, 44.5)
     """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .report import ChannelMatch, used_channels
+from .channel_report import ChannelMatch, used_channels
 from .resampling import resample
 from .segments import Segmentation, cut, join
 from .trials import Trials

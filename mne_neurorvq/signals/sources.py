@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from .._rates import same_rate
 from .array_like import EpochsView, as_array_like
+from .channel_report import TAKE_POTENTIALS
 from .names import order_by_name, say_difference
-from .report import TAKE_POTENTIALS
 
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
 _HEAD_FRAME = 4  # FIFFV_COORD_HEAD

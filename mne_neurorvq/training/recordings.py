@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..estimators.preprocessing import preprocessing_of
 from ..signals import (
     ChannelReport,
+    filter_recording,
     match_channels,
-    preprocess,
     resample,
     resampled_length,
     unit_factor,
@@ -91,7 +91,7 @@ def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:
     data : array, shape (n_channels, n_times)
         Signals.
     """
-    filtered = preprocess(raw, preprocessing_of(config))
+    filtered = filter_recording(raw, preprocessing_of(config))
     factor = unit_factor("V", corpus_unit(config))
     sfreq = float(raw.info["sfreq"])
     n_times = resampled_length(raw.n_times, sfreq, config.sfreq)

@@ -21,7 +21,7 @@ from mne_neurorvq.signals import (
     Trials,
     as_trials,
     check_band,
-    preprocess,
+    filter_recording,
 )
 
 
@@ -52,7 +52,7 @@ def as_the_authors_do(microvolts: np.ndarray, sfreq: float) -> np.ndarray:
 @pytest.mark.parametrize("sfreq", [80.0, 100.0, 160.0, 250.0, 512.0])
 def test_filters_are_those_of_the_authors(sfreq: float) -> None:
     raw = make_raw(sfreq)
-    filtered = 1e6 * preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
+    filtered = 1e6 * filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
     truth = as_the_authors_do(1e6 * raw.get_data(picks="eeg"), sfreq)
     inside = slice(round(8 * sfreq), -round(8 * sfreq))
     assert_allclose(filtered[:, inside], truth[:, inside], atol=0.2)
@@ -60,7 +60,7 @@ def test_filters_are_those_of_the_authors(sfreq: float) -> None:
 
 def test_hum_drift_and_artifacts_are_gone() -> None:
     raw = make_raw()
-    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     signals = [recording.get_data(picks=["Cz"])[0] for recording in (raw, filtered)]
     frequencies, (before, after) = signal.welch(np.array(signals), 250.0, nperseg=10_000)
     for frequency in (0.05, 50):
@@ -75,7 +75,7 @@ def test_only_eeg_channels_change_and_the_recording_is_a_copy() -> None:
     raw = make_raw()
     raw.info["bads"] = ["Cz"]
     before = raw.get_data()
-    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
+    filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
     assert_array_equal(raw.get_data(), before)
     assert_array_equal(filtered.get_data()[3:], before[3:])
     assert (np.abs(filtered.get_data()[:3] - before[:3]).max(axis=1) > 1e-5).all()
@@ -87,10 +87,10 @@ def test_only_eeg_channels_change_and_the_recording_is_a_copy() -> None:
 def test_average_reference_is_the_mean_of_good_channels() -> None:
     raw = make_raw()
     raw.info["bads"] = ["Cz"]
-    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
+    filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
     assert_allclose(filtered.get_data(picks=["C3", "C4"]).mean(axis=0), 0, atol=1e-12)
     assert filtered.info["custom_ref_applied"]
-    plain = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    plain = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     assert np.abs(plain.get_data(picks=["C3", "C4"]).mean(axis=0)).max() > 1e-6
 
 
@@ -98,23 +98,25 @@ def test_recordings_on_disk_give_the_same(tmp_path: Path) -> None:
     raw = make_raw()
     raw.save(tmp_path / "test_raw.fif", fmt="double", verbose="error")
     on_disk = mne.io.read_raw_fif(tmp_path / "test_raw.fif", preload=False, verbose="error")
-    filtered = preprocess(on_disk, NEURORVQ_EEG_PREPROCESSING)
+    filtered = filter_recording(on_disk, NEURORVQ_EEG_PREPROCESSING)
     assert not on_disk.preload
-    assert_array_equal(filtered.get_data(), preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data())
+    assert_array_equal(
+        filtered.get_data(), filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
+    )
 
 
 def test_filters_do_not_run_across_the_joint_of_two_recordings() -> None:
     first, second = make_raw(), make_raw()
     second._data[:3] *= 10
-    alone = preprocess(first, NEURORVQ_EEG_PREPROCESSING).get_data()
+    alone = filter_recording(first, NEURORVQ_EEG_PREPROCESSING).get_data()
     joint = mne.concatenate_raws([first.copy(), second], verbose="error")
-    together = preprocess(joint, NEURORVQ_EEG_PREPROCESSING).get_data()
+    together = filter_recording(joint, NEURORVQ_EEG_PREPROCESSING).get_data()
     assert_allclose(together[:3, : first.n_times], alone[:3], atol=1e-9)
 
 
 def test_a_model_without_notches_and_clipping_gets_neither() -> None:
     raw = make_raw()
-    filtered = preprocess(raw, Preprocessing(highpass=20.0, lowpass=60.0))
+    filtered = filter_recording(raw, Preprocessing(highpass=20.0, lowpass=60.0))
     data = filtered.get_data(picks=["Cz"])[0]
     frequencies, power = signal.welch(data, 250.0, nperseg=2500)
     assert power[frequencies == 50].item() > 100 * np.median(power[frequencies < 60])
@@ -123,24 +125,24 @@ def test_a_model_without_notches_and_clipping_gets_neither() -> None:
 def test_epochs_cannot_be_filtered() -> None:
     epochs = mne.make_fixed_length_epochs(make_raw(), 2.0, verbose="error")
     with pytest.raises(TypeError, match="filter before cutting Epochs"):
-        preprocess(epochs, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(epochs, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_recordings_without_eeg_raise() -> None:
     with pytest.raises(ValueError, match="no channel of type 'eeg'"):
-        preprocess(make_raw().pick(["ECG", "STI"]), NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(make_raw().pick(["ECG", "STI"]), NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_current_source_density_is_not_to_be_retyped() -> None:
     raw = simulate_recordings(n_subjects=1, n_trials=2, verbose=False)[0]
     density = mne.preprocessing.compute_current_source_density(raw)
     with pytest.raises(ValueError, match=r"'eeg'\. Models take potentials: .* before compute_curr"):
-        preprocess(density, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(density, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_recordings_at_too_low_a_rate_raise() -> None:
     with pytest.raises(ValueError, match="sfreq=2 Hz has nothing of the band"):
-        preprocess(make_raw(2.0, 100), NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(make_raw(2.0, 100), NEURORVQ_EEG_PREPROCESSING)
 
 
 @pytest.mark.parametrize("sfreq", [100.01, 101.0, 120.01, 121.5, 199.99, 200.01, 201.0])
@@ -151,7 +153,7 @@ def test_recordings_at_too_low_a_rate_raise() -> None:
 def test_a_notch_just_below_half_the_rate_is_no_obstacle(
     sfreq: float, facts: Preprocessing
 ) -> None:
-    data = preprocess(make_raw(sfreq), facts).get_data(picks=["Cz"])
+    data = filter_recording(make_raw(sfreq), facts).get_data(picks=["Cz"])
     assert 1e-6 < np.abs(data).max() < 1e-3
 
 
@@ -173,7 +175,7 @@ def with_gap(
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_gap_that_nobody_marked_raises_with_channel_time_and_remedy(value: float) -> None:
     with pytest.raises(ValueError, match=r"'Cz' .* from 30\.000 to 30\.400 s: .*BAD_gap"):
-        preprocess(with_gap(7500, 7600, value), NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(with_gap(7500, 7600, value), NEURORVQ_EEG_PREPROCESSING)
 
 
 @pytest.mark.parametrize("dated", [False, True])
@@ -186,12 +188,12 @@ def test_the_remedy_in_the_error_is_what_helps(
 ) -> None:
     raw = with_gap(start, stop, first_samp=first_samp, dated=dated)
     with pytest.raises(ValueError, match="Mark the gap") as caught:
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     remedy = re.search(r"raw\.annotations\.append\(.*?\)", str(caught.value))
     assert remedy is not None
     eval(remedy[0], {"raw": raw})
     onsets = raw.annotations.onset.copy()
-    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     broken = ~np.isfinite(filtered.get_data())
     assert broken.sum() == broken[1, start:stop].sum() == stop - start
     assert_array_equal(filtered.annotations.onset, onsets)
@@ -206,41 +208,41 @@ def test_the_remedy_in_the_error_is_what_helps(
 def test_each_stretch_between_gaps_is_filtered_as_if_it_were_alone(description: str) -> None:
     raw = with_gap(7500, 7600)
     raw.set_annotations(mne.Annotations(30.0, 0.4, description))
-    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
+    data = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
     for first, last in ((0, 7499), (7600, 9999)):
         part = raw.copy().crop(first / 250, last / 250).set_annotations(None)
-        alone = preprocess(part, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
+        alone = filter_recording(part, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
         assert_allclose(data[:, first : last + 1], alone, atol=1e-12)
 
 
 def test_an_infinite_gap_is_not_clipped_to_a_plateau() -> None:
     raw = with_gap(7500, 7600, np.inf)
     raw.set_annotations(mne.Annotations(30.0, 0.4, "BAD_gap"))
-    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks=["Cz"])[0]
+    data = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks=["Cz"])[0]
     assert np.isinf(data[7500:7600]).all()
 
 
 def test_a_bad_annotation_without_a_gap_changes_nothing() -> None:
     raw = make_raw()
-    plain = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
+    plain = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
     raw.set_annotations(mne.Annotations(10.0, 2.0, "BAD_muscle"))
-    assert_array_equal(preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(), plain)
+    assert_array_equal(filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data(), plain)
 
 
 def test_annotations_of_one_channel_mark_gaps_of_that_channel_only() -> None:
     raw = with_gap(7500, 7600)
     raw.set_annotations(mne.preprocessing.annotate_nan(raw))
-    assert np.isnan(preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data()).sum() == 100
+    assert np.isnan(filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data()).sum() == 100
     raw._data[0, 7500:7600] = np.nan
     with pytest.raises(ValueError, match="'C3' is NaN"):
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_stretches_shorter_than_any_filter_stay_finite() -> None:
     raw = with_gap(7500, 7600)
     raw._data[1, [7510, 7520, 7521]] = 1e-5
     raw.set_annotations(mne.Annotations(30.0, 0.4, "BAD_gap"))
-    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks=["Cz"])[0]
+    data = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks=["Cz"])[0]
     assert np.isnan(data).sum() == 97
     assert np.nanmax(np.abs(data[7500:7600])) < 1e-4
 
@@ -248,10 +250,10 @@ def test_stretches_shorter_than_any_filter_stay_finite() -> None:
 def test_a_channel_that_is_nothing_but_a_gap_is_named_and_passes_when_marked_bad() -> None:
     raw = with_gap(0, 10_000)
     with pytest.raises(ValueError, match=r"throughout: 'Cz'.*info\['bads'\] \+= \['Cz'\]"):
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     raw.info["bads"] += ["Cz"]
-    filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
-    others = preprocess(raw.copy().drop_channels(["Cz"]), NEURORVQ_EEG_PREPROCESSING)
+    filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING, average_reference=True)
+    others = filter_recording(raw.copy().drop_channels(["Cz"]), NEURORVQ_EEG_PREPROCESSING)
     others.set_eeg_reference("average", verbose="error")
     assert np.isnan(filtered.get_data(picks=["Cz"])).all()
     assert_allclose(filtered.get_data(picks=["C3", "C4"]), others.get_data(picks="eeg"), atol=1e-18)
@@ -261,22 +263,24 @@ def test_a_channel_that_is_nothing_but_a_gap_is_named_and_passes_when_marked_bad
 def test_a_bad_channel_with_a_gap_keeps_it_to_itself() -> None:
     raw = with_gap(7500, 7600)
     raw.info["bads"] = ["Cz"]
-    data = preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
+    data = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data()
     assert np.isnan(data).sum() == np.isnan(data[1, 7500:7600]).sum() == 100
-    plain = preprocess(make_raw(), NEURORVQ_EEG_PREPROCESSING).get_data()
+    plain = filter_recording(make_raw(), NEURORVQ_EEG_PREPROCESSING).get_data()
     assert_array_equal(data[[0, 2]], plain[[0, 2]])
 
 
 def test_gaps_of_channels_that_are_not_filtered_do_not_matter() -> None:
     raw = make_raw()
     raw._data[3, 100:200] = np.nan
-    assert np.isfinite(preprocess(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")).all()
+    assert np.isfinite(
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING).get_data(picks="eeg")
+    ).all()
 
 
 def test_a_recording_that_is_one_gap_raises() -> None:
     raw = make_raw().set_annotations(mne.Annotations(0.0, 40.0, "BAD_ACQ_SKIP"))
     with pytest.raises(ValueError, match="raw is one gap"):
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
 
 
 # What Epochs say about their filters
@@ -341,7 +345,7 @@ def test_only_the_side_that_is_wide_is_named(
     [NEURORVQ_EEG_PREPROCESSING, BIOCODEC_EEG_PREPROCESSING, BRAINRVQ_EEG_PREPROCESSING],
 )
 def test_what_a_model_s_own_filters_leave_passes(sfreq: float, facts: Preprocessing) -> None:
-    filtered = preprocess(make_raw(sfreq), facts)
+    filtered = filter_recording(make_raw(sfreq), facts)
     epochs = mne.make_fixed_length_epochs(filtered, 2.0, preload=True, verbose="error")
     assert not check_band(as_trials(epochs), facts)
 
@@ -350,7 +354,7 @@ def test_beside_other_sensors_the_remedy_is_to_pick_eeg_first() -> None:
     raw = make_raw().set_channel_types({"ECG": "seeg"}, on_unit_change="ignore", verbose="error")
 
     def trials(raw: mne.io.BaseRaw) -> Trials:
-        filtered = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
         return as_trials(mne.make_fixed_length_epochs(filtered, 2.0, verbose="error"))
 
     with pytest.warns(UserWarning, match=r"to EEG only: raw\.pick\('eeg'\) before"):
@@ -366,7 +370,7 @@ def test_the_nyquist_frequency_of_a_slow_recording_is_no_contradiction() -> None
 
 @pytest.mark.parametrize("sfreq", [160.0, 250.0])
 def test_what_the_filters_of_biocodec_leave_passes_at_every_rate(sfreq: float) -> None:
-    filtered = preprocess(make_raw(sfreq), BIOCODEC_EEG_PREPROCESSING)
+    filtered = filter_recording(make_raw(sfreq), BIOCODEC_EEG_PREPROCESSING)
     assert filtered.info["lowpass"] == min(100.0, sfreq / 2 - 0.5)
     epochs = mne.make_fixed_length_epochs(filtered, 2.0, preload=True, verbose="error")
     check_band(as_trials(epochs), BIOCODEC_EEG_PREPROCESSING)
@@ -380,7 +384,7 @@ def test_what_neurorvq_sees_is_too_narrow_for_biocodec() -> None:
 @pytest.mark.parametrize("facts", [BIOCODEC_EEG_PREPROCESSING, BRAINRVQ_EEG_PREPROCESSING])
 def test_other_systems_lose_the_hum_but_keep_gamma_and_artifacts(facts: Preprocessing) -> None:
     raw = make_raw(512.0)
-    filtered = preprocess(raw, facts)
+    filtered = filter_recording(raw, facts)
     before, after = (recording.get_data(picks=["Cz"])[0] for recording in (raw, filtered))
     frequencies, (before, after) = signal.welch(np.array([before, after]), 512.0, nperseg=10_000)
     hum, gamma = np.argmin(np.abs(frequencies - 50)), (frequencies > 62) & (frequencies < 70)
@@ -420,7 +424,7 @@ def test_arrays_say_nothing_about_filters() -> None:
 def test_another_unit_is_found_before_clipping_hides_it(preprocessing, factor: float) -> None:
     raw = make_raw().apply_function(lambda x: factor * x, picks="eeg")
     with pytest.raises(ValueError, match=f"multiply the recording by 1e{-round(np.log10(factor))}"):
-        preprocess(raw, preprocessing)
+        filter_recording(raw, preprocessing)
 
 
 def test_a_part_of_another_recording_is_found_by_its_time() -> None:
@@ -428,9 +432,9 @@ def test_a_part_of_another_recording_is_found_by_its_time() -> None:
     parts[1].apply_function(lambda x: 1e3 * x, picks="eeg")
     raw = mne.concatenate_raws(parts, verbose="error")
     with pytest.raises(ValueError, match=r"from (39|40|41) s to (79|80|81) s of .* by 1e-3"):
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     raw.set_annotations(mne.Annotations(40.0, 40.0, "BAD_unit", orig_time=raw.info["meas_date"]))
-    preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+    filter_recording(raw, BIOCODEC_EEG_PREPROCESSING)
 
 
 @pytest.mark.parametrize("factor", [1e3, 1e-3])
@@ -441,18 +445,18 @@ def test_one_recording_of_eight_in_another_unit_is_found_and_artifacts_are_not(
     parts[3].apply_function(lambda x: factor * x, picks="eeg")
     raw = mne.concatenate_raws(parts, verbose="error")
     with pytest.raises(ValueError, match="multiply that part, before it is joined, by 1e") as error:
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     assert "apply_function" not in str(error.value)
     longer = make_raw(n_seconds=320)
     for start in (20, 150, 260):
         longer._data[:3, start * 250 : (start + 12) * 250] *= factor
-    preprocess(longer, BIOCODEC_EEG_PREPROCESSING)
+    filter_recording(longer, BIOCODEC_EEG_PREPROCESSING)
 
 
 def test_channels_in_another_unit_are_named() -> None:
     raw = make_raw().apply_function(lambda x: 1e6 * x, picks=["C3", "C4"])
     with pytest.raises(ValueError, match=r"channels 'C3', 'C4' .*microvolts.*picks=\) by 1e-6"):
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_bad_channels_and_artifacts_do_not_decide_about_the_unit() -> None:
@@ -460,9 +464,9 @@ def test_bad_channels_and_artifacts_do_not_decide_about_the_unit() -> None:
     raw._data[:2] *= 1e6
     raw.info["bads"] = ["C3", "Cz"]
     raw._data[2, :1000] *= 1e3
-    preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+    filter_recording(raw, BIOCODEC_EEG_PREPROCESSING)
     raw.info["bads"] = ["C3", "Cz", "C4"]
-    preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+    filter_recording(raw, BIOCODEC_EEG_PREPROCESSING)
 
 
 def test_channels_that_are_clipped_often_are_named_the_worst_first() -> None:
@@ -470,14 +474,14 @@ def test_channels_that_are_clipped_often_are_named_the_worst_first() -> None:
     raw.apply_function(lambda x: 20 * x, picks=["Cz"])
     raw.apply_function(lambda x: 60 * x, picks=["C4"])
     with pytest.warns(UserWarning, match=r"500 uV.*'C4' \(\d+%\), 'Cz' \(\d+%\)\.") as caught:
-        preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+        filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     assert len(caught) == 1
     raw.info["bads"] = ["Cz", "C4"]
-    preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
 
 
 def test_a_value_beyond_single_precision_is_refused_with_its_channel() -> None:
     raw = make_raw()
     raw._data[1, 77] = 1e308
     with pytest.raises(ValueError, match="Channel 'Cz' has values up to 1e"):
-        preprocess(raw, BIOCODEC_EEG_PREPROCESSING)
+        filter_recording(raw, BIOCODEC_EEG_PREPROCESSING)

@@ -19,10 +19,10 @@ from mne_neurorvq.signals import (
     as_trials,
     check_amplitude,
     check_band,
+    filter_recording,
     match_channels,
     plan_segments,
     prepare,
-    preprocess,
     resampled_length,
     restore,
 )
@@ -180,7 +180,7 @@ def test_one_flat_trial_does_not_look_like_volts() -> None:
 def test_a_real_recording_goes_all_the_way_and_back(shared: Path) -> None:
     folder = shared / "data" / "MNE-eegbci-data/files/eegmmidb/1.0.0/S001"
     raw = mne.io.read_raw_edf(folder / "S001R04.edf", verbose="error").crop(0, 24)
-    raw = preprocess(raw, NEURORVQ_EEG_PREPROCESSING)
+    raw = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     epochs = mne.make_fixed_length_epochs(raw, 4.0, verbose="error")
     trials = as_trials(epochs)
     check_band(trials, NEURORVQ_EEG_PREPROCESSING)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mne_neurorvq.models import BIOCODEC_EEG
-from mne_neurorvq.signals import BIOCODEC_EEG_PREPROCESSING, preprocess, resample
+from mne_neurorvq.signals import BIOCODEC_EEG_PREPROCESSING, filter_recording, resample
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
 
 # Two names that no vocabulary has, an eye electrode, and a heart that an EDF reader calls EEG.
@@ -42,7 +42,9 @@ def test_windows_are_microvolts_after_the_filters_of_the_system(raw, save, tmp_p
     save(raw, tmp_path / "a_raw.fif")
     prepare_corpus([tmp_path], tmp_path / "out", system="biocodec", window=6)
     joined = np.concatenate([w.data for w in _windows(tmp_path / "out")], axis=1)
-    filtered = preprocess(raw.copy().pick(["Cz", "left-ear", "X7"]), BIOCODEC_EEG_PREPROCESSING)
+    filtered = filter_recording(
+        raw.copy().pick(["Cz", "left-ear", "X7"]), BIOCODEC_EEG_PREPROCESSING
+    )
     wanted = 1e6 * resample(filtered.get_data(), 160.0, BIOCODEC_EEG.sfreq)
     np.testing.assert_allclose(joined, wanted[:, :3000], atol=0.0251)
     # NeuroRVQ's filters end at 44.5 Hz.
