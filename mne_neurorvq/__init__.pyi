@@ -10,6 +10,7 @@ from . import (
     viz,
     weights,
 )
+from .encoding import preprocess
 from .estimators import (
     BioCodecClassifier,
     BioCodecTransformer,
@@ -20,7 +21,6 @@ from .estimators import (
     NeuroRVQRegressor,
     NeuroRVQTransformer,
     load_estimator,
-    preprocess,
 )
 from .signals import as_array_like
 from .tokens import Tokens

@@ -19,9 +19,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.utils.parametrize import remove_parametrizations
 
+from .._fitting import all_or_nothing
 from .._optional import optional
-from ..estimators.fitting import all_or_nothing
-from ..estimators.inference import resolve_device
+from ..encoding.device import resolve_device
 from ..finetuning.net import settle
 from ..signals import Trials, resample
 from .peer_inputs import microvolts, read_epochs

@@ -13,7 +13,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators.fitting import all_or_nothing
+from .._fitting import all_or_nothing
 from .peer_inputs import microvolts, read_epochs
 
 

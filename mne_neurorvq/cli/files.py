@@ -15,20 +15,15 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators import (
-    BioCodecTransformer,
-    BrainRVQTransformer,
-    NeuroRVQTransformer,
-    preprocess,
-)
-from ..estimators.preprocessing import registered
-from ..estimators.transformer import TokenTransformer
+from ..encoding.preprocessing import preprocess, registered
+from ..estimators import BioCodecTransformer, BrainRVQTransformer, NeuroRVQTransformer
 from ..weights import load_pretrained
 from .messages import PROGRAM, Watch, one_line
 from .outputs import complete, differences, outputs, settings_of
 from .reading import read_file
 
-_TRANSFORMERS: dict[str, type[TokenTransformer]] = {
+Transformer = NeuroRVQTransformer | BioCodecTransformer | BrainRVQTransformer
+_TRANSFORMERS: dict[str, type[Transformer]] = {
     "neurorvq": NeuroRVQTransformer,
     "biocodec": BioCodecTransformer,
     "brainrvq": BrainRVQTransformer,
@@ -111,7 +106,7 @@ def _output(args: argparse.Namespace) -> str:
     return "embedding" if args.command == "embed" else "tokens"
 
 
-def _transformer(args: argparse.Namespace, system: str) -> TokenTransformer:
+def _transformer(args: argparse.Namespace, system: str) -> Transformer:
     """Make what the command needs of the model's system."""
     given: dict[str, Any] = {
         "output": _output(args),
@@ -183,15 +178,15 @@ def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
     return _Windows(epochs, raw.first_samp, tuple(notes))
 
 
-def _write_tokens(model: TokenTransformer, windows: _Windows, path: Path) -> None:
+def _write_tokens(model: Transformer, windows: _Windows, path: Path) -> None:
     model.tokenize(windows.epochs).save(path)
 
 
-def _write_reconstruction(model: TokenTransformer, windows: _Windows, path: Path) -> None:
+def _write_reconstruction(model: Transformer, windows: _Windows, path: Path) -> None:
     model.reconstruct(windows.epochs).save(path, verbose="error")
 
 
-def _write_embedding(model: TokenTransformer, windows: _Windows, path: Path) -> None:
+def _write_embedding(model: Transformer, windows: _Windows, path: Path) -> None:
     np.savez(
         path,
         embedding=model.transform(windows.epochs),
@@ -203,7 +198,7 @@ def _write_embedding(model: TokenTransformer, windows: _Windows, path: Path) -> 
     )
 
 
-_WRITERS: dict[str, Callable[[TokenTransformer, _Windows, Path], None]] = {
+_WRITERS: dict[str, Callable[[Transformer, _Windows, Path], None]] = {
     "tokenize": _write_tokens,
     "reconstruct": _write_reconstruction,
     "embed": _write_embedding,

@@ -20,7 +20,7 @@ from ..datasets import (
     trial_column,
 )
 from ..datasets.simulation import TEN_TWENTY
-from ..estimators import preprocess
+from ..encoding import preprocess
 from .reading import read_file
 
 _WINDOW = 4.0  # s

@@ -5,7 +5,6 @@ from .brainrvq_transformer import BrainRVQTransformer
 from .loading import load_estimator
 from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
 from .neurorvq_transformer import NeuroRVQTransformer
-from .preprocessing import preprocess
 from .scaling import GroupStandardScaler
 
 __all__ = [
@@ -18,5 +17,4 @@ __all__ = [
     "NeuroRVQRegressor",
     "NeuroRVQTransformer",
     "load_estimator",
-    "preprocess",
 ]

@@ -14,25 +14,28 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from ..encoding.device import resolve_batch_size, resolve_device
+from ..encoding.matched_trials import Inputs, as_fitted, plan, warn_of_projectors
+from ..encoding.passes import run_batches
+from ..encoding.preprocessing import preprocessing_of, registered
 from ..signals import (
     ChannelReport,
     Segmentation,
     Splines,
     Trials,
+    as_trials,
     check_amplitude,
     check_band,
     match_and_interpolate,
     with_sites,
 )
+from ..signals.sources import is_recorded
 from ..weights.registry import Kind, SystemName
 from ..weights.systems import SYSTEMS, Config
-from .inference import resolve_batch_size, resolve_device, run_batches
-from .inputs import Inputs, as_fitted, plan, read_trials, warn_of_projectors
 from .persistence import save_estimator
-from .preprocessing import preprocessing_of, registered
 
 _PRECISIONS = ("auto", "float32", "bf16")
 
@@ -241,3 +244,48 @@ def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     """
     if value not in allowed:
         raise ValueError(f"{name}={value!r} must be one of {tuple(allowed)}.")
+
+
+def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:
+    """Make trials of any input and keep scikit-learn's record of its width.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Has the parameters ``ch_names``, ``sfreq`` and ``unit``; gets ``n_features_in_``.
+    X : Epochs | list of Epochs | array | dataset
+        What the user gave.
+    config : Config
+        Gives the rate of an array of one unnamed channel.
+    reset : bool
+        Whether this is :meth:`fit`; otherwise the width must be the one seen then.
+
+    Returns
+    -------
+    Trials
+        The trials.
+    """
+    if _is_plain(X):
+        if np.ma.isMaskedArray(X):
+            # scikit-learn drops the mask, and what it hides would pass for signal.
+            X = np.ma.filled(X.astype(np.float64), np.nan)
+        # Finite values are checked later, where trial and channel can be named.
+        X = validate_data(
+            estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
+        )
+    trials = as_trials(
+        X,
+        ch_names=estimator.ch_names,
+        sfreq=estimator.sfreq,
+        unit=estimator.unit,
+        default_sfreq=config.sfreq,
+    )
+    if reset and not _is_plain(X):
+        estimator.n_features_in_ = len(trials.ch_names)
+    return trials
+
+
+def _is_plain(X: Any) -> bool:
+    """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
+    items = X if isinstance(X, (list, tuple)) else [X]
+    return not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)

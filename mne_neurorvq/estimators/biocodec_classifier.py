@@ -16,12 +16,12 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..encoding.gathering import gather
+from ..encoding.matched_trials import Inputs
 from ..finetuning import Recipe
 from ..models import BioCodec, BioCodecHead
 from .base import check_choice
 from .codec import CodecEstimator, encode_series
-from .inference import gather
-from .inputs import Inputs
 from .targets import ClassTargets
 from .trained import TrainedEstimator
 

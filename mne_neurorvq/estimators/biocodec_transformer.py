@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..encoding.matched_trials import Inputs
+from ..encoding.memory import Memory
+from ..encoding.pooling import PoolName
 from ..models import BioCodec
 from ..weights.registry import Kind
 from .base import check_choice
 from .codec import UNIT, CodecEstimator, decode_series, encode_series, narrow_type
-from .inputs import Inputs
-from .memory import Memory
-from .pooling import PoolName
 from .transformer import TokenTransformer
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..encoding.memory import Memory
+from ..encoding.pooling import PoolName
 from .foundation import FoundationTransformer
-from .memory import Memory
-from .pooling import PoolName
 
 #: What BrainRVQ's estimators load if they are given no name.
 PRETRAINED = "brainrvq-eeg-small"

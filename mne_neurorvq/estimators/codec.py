@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._warnings import warn
+from ..encoding.device import resolve_batch_size
+from ..encoding.gathering import gather
+from ..encoding.matched_trials import Batch, Inputs
 from ..models import BioCodec
 from ..signals import (
     ChannelReport,
@@ -28,8 +31,6 @@ from ..signals import (
 )
 from ..weights.systems import Config
 from .base import SignalEstimator, check_choice
-from .inference import gather, resolve_batch_size
-from .inputs import Batch, Inputs
 
 #: Unit of centres and scales, and so of what is decoded.
 UNIT = "uV"

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
+from ..encoding.device import resolve_device
+from ..encoding.gathering import gather
+from ..encoding.matched_trials import Inputs
 from ..finetuning import Recipe, add_adapters, merge_adapters
 from ..models import WindowModel
 from ..signals import used_channels
 from ..weights.systems import SYSTEMS
 from .base import check_choice
-from .inference import gather, resolve_device
-from .inputs import Inputs
 from .labelled import Labelled
 from .trained import TrainedEstimator
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..encoding.matched_trials import Inputs
+from ..encoding.memory import Memory
+from ..encoding.pooling import PoolName
 from ..weights.registry import Kind
-from .inputs import Inputs
-from .memory import Memory
-from .pooling import PoolName
 from .transformer import TokenTransformer
 
 

@@ -16,8 +16,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._fitting import all_or_nothing
 from .._warnings import warn
-from .fitting import all_or_nothing
 
 _FLOATS = (np.float64, np.float32)
 

@@ -17,6 +17,10 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, check_scalar
 from torch import Tensor, nn
 
+from .._fitting import all_or_nothing
+from ..encoding.device import resolve_device
+from ..encoding.matched_trials import Inputs
+from ..encoding.progress import progress
 from ..finetuning import (
     FineTuningNet,
     Recipe,
@@ -35,9 +39,6 @@ from ..weights import load_pretrained
 from ..weights.registry import Kind
 from ..weights.systems import Config
 from .base import SignalEstimator
-from .fitting import all_or_nothing
-from .inference import progress, resolve_device
-from .inputs import Inputs
 from .labelled import Labelled, label
 from .randomness import draw_seed, own_randomness, seed_torch
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
 import mne
@@ -12,22 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 from torch import Tensor, nn
 
+from .._fitting import all_or_nothing
+from ..encoding.decoding import decode_batches
+from ..encoding.device import resolve_device
+from ..encoding.epochs import as_epochs, as_tokens, check_origin
+from ..encoding.gathering import gather
+from ..encoding.matched_trials import Inputs
+from ..encoding.memory import Layout, Values, check_memory, find_store
+from ..encoding.pooling import (
+    POOL_NAMES,
+    Pool,
+    column_names,
+    find_pool,
+    pool_embedding,
+    pool_histogram,
+)
+from ..encoding.reuse import compute_once, describe_model
 from ..tokens import Tokens
 from ..weights import LoadedModel
 from ..weights.registry import Kind
 from ..weights.sharing import shared_pretrained
 from ..weights.systems import SYSTEMS, Config
 from .base import SignalEstimator, check_choice
-from .fitting import all_or_nothing
-from .inference import decode_batches, gather, resolve_device
-from .inputs import Inputs
-from .memory import Layout, Values, check_memory, find_store
-from .outputs import as_epochs, check_origin, first_levels
-from .pooling import POOL_NAMES, Pool, column_names, find_pool, pool_embedding, pool_histogram
-from .reuse import compute_once, describe_model
 
 # Parameters that the model, its inputs and the machine tell, or that change no output.
 _IN_THE_INPUTS = frozenset(
@@ -271,7 +282,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         self._check_parameters()
         self._check_model_name()
         if levels is not None:
-            tokens = first_levels(tokens, levels)
+            most = as_tokens(tokens).shape[-1]
+            check_scalar(levels, "levels", Integral, min_val=1, max_val=most)
+            tokens = replace(tokens, codes=tokens.codes[..., :levels])
         modality = self._model("tokenizer").config.modality
         return as_epochs(self._decode(tokens), tokens, ch_type=modality)
 

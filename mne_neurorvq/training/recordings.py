@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators.preprocessing import preprocessing_of
+from ..encoding.preprocessing import preprocessing_of
 from ..signals import (
     ChannelReport,
     filter_recording,

@@ -182,7 +182,7 @@ def test_a_learned_scale_comes_back_in_volts(X):
 def test_the_scale_is_learned_from_all_trials_however_many_are_read_at_a_time(X, monkeypatch):
     expected = make(scaling="fit").fit(X)
     monkeypatch.setattr(shared_part, "_TRIALS_PER_READ", 4)
-    monkeypatch.setattr("mne_neurorvq.estimators.inference._IN_MEMORY", 0)
+    monkeypatch.setattr("mne_neurorvq.encoding.gathering._IN_MEMORY", 0)
     found = make(scaling="fit").fit(X)
     assert_array_equal(found.scale_, expected.scale_)
     assert_array_equal(found.centre_, expected.centre_)

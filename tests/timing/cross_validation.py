@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import _safe_indexing
 
 from mne_neurorvq import NeuroRVQTransformer, as_array_like
-from mne_neurorvq.estimators.memory import IN_PROCESS
+from mne_neurorvq.encoding.memory import IN_PROCESS
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.signals import as_trials
 

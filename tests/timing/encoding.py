@@ -40,7 +40,7 @@ from plain_loop import plain_encode
 from torch import Tensor
 from torch.nn import functional as F
 
-from mne_neurorvq.estimators.inference import resolve_batch_size
+from mne_neurorvq.encoding.device import resolve_batch_size
 from mne_neurorvq.models import (
     BRAINRVQ_EEG,
     NEURORVQ_EEG,

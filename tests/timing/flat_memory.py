@@ -27,7 +27,7 @@ import torch
 from machine import facts, peak_bytes_of, report
 
 from mne_neurorvq import NeuroRVQTransformer, as_array_like
-from mne_neurorvq.estimators import inputs
+from mne_neurorvq.encoding import matched_trials
 
 _NAMES = ["C3", "Cz", "C4", "Pz"]
 _SFREQ = 250.0
@@ -57,7 +57,7 @@ def windows(folder: Path) -> list[Any]:
 def measure(pretrained: str, folder: Path, ahead: bool) -> dict[str, float]:
     """Peak and duration of transforming what is in a folder."""
     if not ahead:
-        inputs.read_ahead = iter
+        matched_trials.read_ahead = iter
     parts = windows(folder)
     transformer = NeuroRVQTransformer(pretrained, verbose=False).fit(parts)
     transformer.transform(as_array_like(parts[0])[:512])

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 import pytest
 
-from mne_neurorvq import load_pretrained
+from mne_neurorvq import load_pretrained, preprocess
 from mne_neurorvq.analysis import BANDS, code_usage, reconstruction_quality
 from mne_neurorvq.datasets import load_eegbci
 from mne_neurorvq.estimators import (
@@ -16,7 +16,6 @@ from mne_neurorvq.estimators import (
     BrainRVQClassifier,
     BrainRVQTransformer,
     NeuroRVQTransformer,
-    preprocess,
 )
 from mne_neurorvq.weights.provenance import pretraining_subjects
 from mne_neurorvq.weights.registry import BUNDLED

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._optional import optional
-from ...estimators.preprocessing import find_preprocessing, preprocessing_of
+from ...encoding.preprocessing import find_preprocessing, preprocessing_of
 from ...signals import (
     ChannelMatch,
     ChannelReport,

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mne_neurorvq import list_pretrained, preprocess, signals
-from mne_neurorvq.estimators.preprocessing import preprocessing_of
+from mne_neurorvq.encoding.preprocessing import preprocessing_of
 from mne_neurorvq.models import BIOCODEC_EEG, NEURORVQ_EEG
 from mne_neurorvq.weights import save_pretrained
 

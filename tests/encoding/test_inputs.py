@@ -33,7 +33,7 @@ from mne_neurorvq import (
 )
 from mne_neurorvq.datasets import simulate_epochs
 from mne_neurorvq.datasets.montage import standard_montage
-from mne_neurorvq.estimators.inputs import read_ahead
+from mne_neurorvq.encoding.matched_trials import read_ahead
 from mne_neurorvq.signals import as_trials, with_sites
 
 TINY = "neurorvq-eeg-tiny-random"

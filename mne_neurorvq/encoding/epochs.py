@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import mne
 import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_scalar
 
 from ..signals import Trials
 from ..signals.bands import widest_band
@@ -27,6 +24,13 @@ _KEPT = (
     *("highpass", "lowpass", "line_freq", "meas_date", "subject_info", "description"),
     *("experimenter", "custom_ref_applied"),
 )
+
+
+def as_tokens(tokens: object) -> Tokens:
+    """Raise unless these are tokens."""
+    if not isinstance(tokens, Tokens):
+        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    return tokens
 
 
 def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
@@ -48,7 +52,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
     ValueError
         If they come from another model, or hold no trial.
     """
-    tokens = _as_tokens(tokens)
+    tokens = as_tokens(tokens)
     revision, config = loaded.revision, loaded.config
     if (tokens.model, tokens.revision) != (model, revision):
         raise ValueError(
@@ -74,33 +78,6 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
         )
     if not len(tokens):
         raise ValueError("tokens hold no trial: there is nothing to decode.")
-
-
-def first_levels(tokens: Tokens, n_levels: int) -> Tokens:
-    """Keep the first levels of the codes.
-
-    Parameters
-    ----------
-    tokens : Tokens
-        Tokens.
-    n_levels : int
-        How many.
-
-    Returns
-    -------
-    Tokens
-        Tokens with so many levels.
-
-    Raises
-    ------
-    TypeError
-        If these are no tokens, or the number is none.
-    ValueError
-        If there are not so many.
-    """
-    most = _as_tokens(tokens).shape[-1]
-    check_scalar(n_levels, "levels", Integral, min_val=1, max_val=most)
-    return replace(tokens, codes=tokens.codes[..., :n_levels])
 
 
 def as_epochs(
@@ -160,12 +137,6 @@ def as_epochs(
     if provenance.selection is not None and like is not None and hasattr(like.metadata, "iloc"):
         epochs.metadata.index = like.metadata.index
     return epochs
-
-
-def _as_tokens(tokens: object) -> Tokens:
-    if not isinstance(tokens, Tokens):
-        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
-    return tokens
 
 
 def _info_of(trials: Trials, info: mne.Info, ch_names: Sequence[str]) -> mne.Info:

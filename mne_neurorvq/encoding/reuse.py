@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .inference import allocate
-from .inputs import Batch, Inputs
+from .gathering import allocate
+from .matched_trials import Batch, Inputs
 from .memory import Store, Values
 
 _DIGESTS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()

@@ -1,18 +1,15 @@
 # License: BSD-3-Clause
-"""What every estimator does first: trials, channels, segments and scikit-learn's bookkeeping."""
+"""Trials matched to a model, read and prepared batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
 
 from .._warnings import warn
 from ..models import BrainRVQConfig, NeuroRVQConfig
@@ -20,7 +17,6 @@ from ..signals import (
     ChannelMatch,
     Segmentation,
     Trials,
-    as_trials,
     plan_segments,
     prepare,
     resampled_length,
@@ -29,7 +25,6 @@ from ..signals import (
 )
 from ..signals.channels import check_types_of_fit
 from ..signals.names import order_by_name, say_difference, shorten
-from ..signals.sources import is_recorded
 from ..signals.trials import in_order
 from ..weights.systems import Config
 
@@ -177,45 +172,6 @@ def read_ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
             yield batch
 
 
-def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:
-    """Make trials of any input and keep scikit-learn's record of its width.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Has the parameters ``ch_names``, ``sfreq`` and ``unit``; gets ``n_features_in_``.
-    X : Epochs | list of Epochs | array | dataset
-        What the user gave.
-    config : Config
-        Gives the rate of an array of one unnamed channel.
-    reset : bool
-        Whether this is :meth:`fit`; otherwise the width must be the one seen then.
-
-    Returns
-    -------
-    Trials
-        The trials.
-    """
-    if _is_plain(X):
-        if np.ma.isMaskedArray(X):
-            # scikit-learn drops the mask, and what it hides would pass for signal.
-            X = np.ma.filled(X.astype(np.float64), np.nan)
-        # Finite values are checked later, where trial and channel can be named.
-        X = validate_data(
-            estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
-        )
-    trials = as_trials(
-        X,
-        ch_names=estimator.ch_names,
-        sfreq=estimator.sfreq,
-        unit=estimator.unit,
-        default_sfreq=config.sfreq,
-    )
-    if reset and not _is_plain(X):
-        estimator.n_features_in_ = len(trials.ch_names)
-    return trials
-
-
 def as_fitted(
     trials: Trials,
     seen: Sequence[str],
@@ -311,12 +267,6 @@ def warn_of_projectors(trials: Trials, used: Sequence[str], known: Sequence[str]
             "The model is given the signals as they are; call epochs.apply_proj() before, or "
             "epochs.del_proj() if that is meant."
         )
-
-
-def _is_plain(X: Any) -> bool:
-    """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
-    items = X if isinstance(X, (list, tuple)) else [X]
-    return not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)
 
 
 def plan(

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq.estimators.inference import _on, resolve_batch_size, resolve_device
+from mne_neurorvq.encoding.device import resolve_batch_size, resolve_device
+from mne_neurorvq.encoding.passes import on_device
 from mne_neurorvq.estimators.randomness import own_randomness, seed_torch
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -294,8 +295,8 @@ class _Travelling(torch.nn.Module):
 
 def test_the_last_who_uses_a_model_brings_it_back():
     model, gpu = _Travelling(), torch.device("cuda")
-    with _on(model, gpu):
-        with _on(model, gpu):
+    with on_device(model, gpu):
+        with on_device(model, gpu):
             pass
         assert "cpu" not in model.seen
     assert model.seen[-1] == "cpu"
@@ -305,10 +306,10 @@ def test_who_needs_a_model_elsewhere_waits_until_it_is_back():
     model, order = _Travelling(), []
 
     def elsewhere():
-        with _on(model, torch.device("cuda", 1)):
+        with on_device(model, torch.device("cuda", 1)):
             order.append("second")
 
-    with _on(model, torch.device("cuda", 0)):
+    with on_device(model, torch.device("cuda", 0)):
         other = threading.Thread(target=elsewhere)
         other.start()
         other.join(0.2)
@@ -326,8 +327,8 @@ def test_a_model_that_does_not_fit_is_brought_back():
                 raise torch.OutOfMemoryError("CUDA out of memory.")
 
     model = Heavy()
-    with pytest.raises(torch.OutOfMemoryError), _on(model, torch.device("cuda")):
+    with pytest.raises(torch.OutOfMemoryError), on_device(model, torch.device("cuda")):
         pass
     assert model.seen == ["cuda", "cpu"]
-    with _on(model, torch.device("cpu")):
+    with on_device(model, torch.device("cpu")):
         pass

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq.estimators.pooling import POOLS, column_names, pool_embedding, pool_histogram
+from mne_neurorvq.encoding.pooling import POOLS, column_names, pool_embedding, pool_histogram
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4"]

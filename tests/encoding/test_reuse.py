@@ -34,8 +34,8 @@ from mne_neurorvq import (
     as_array_like,
     load_pretrained,
 )
-from mne_neurorvq.estimators import inference
-from mne_neurorvq.estimators.memory import (
+from mne_neurorvq.encoding import passes
+from mne_neurorvq.encoding.memory import (
     IN_PROCESS,
     FolderStore,
     ProcessStore,
@@ -43,8 +43,8 @@ from mne_neurorvq.estimators.memory import (
     _unpack,
     find_store,
 )
-from mne_neurorvq.estimators.passes import full
-from mne_neurorvq.estimators.reuse import describe_model
+from mne_neurorvq.encoding.passes import full
+from mne_neurorvq.encoding.reuse import describe_model
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -195,7 +195,7 @@ def test_passes_halved_for_want_of_memory_leave_nothing_for_full_ones(monkeypatc
 
     transformer = fitted(NeuroRVQTransformer, batch_size=8)
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "full", short_of_memory)
+        patch.setattr(passes, "full", short_of_memory)
         with pytest.warns(UserWarning, match="do not fit"):
             transformer.transform(SIGNALS)
     assert len(IN_PROCESS) == 0

@@ -1,0 +1,3 @@
+from .preprocessing import preprocess
+
+__all__ = ["preprocess"]
