@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 import mne
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.signal import welch
 
 from ..analysis import BANDS
-from ..estimators import NeuroRVQTransformer
 from ..signals import EpochsView, Trials, as_trials, unit_factor
 from ..weights import list_pretrained
+from ..weights.loading import find_config
+from ..weights.systems import SYSTEMS
 
 # Resolves 0.5 Hz, the lower edge of delta.
 _WELCH_SECONDS = 2.0
@@ -164,7 +166,8 @@ def representations(
     pretrained : str
         Name or path of a model.
     **transformer : dict
-        Further parameters of :class:`~mne_neurorvq.NeuroRVQTransformer`.
+        Further parameters of the model's transformer, such as
+        :class:`~mne_neurorvq.NeuroRVQTransformer`.
 
     Returns
     -------
@@ -180,11 +183,12 @@ def representations(
     >>> {name: values.shape for name, values in features.items()}
     {'embedding': (2, 800), 'band power': (2, 5), 'band power per channel': (2, 95)}
     """
-    model = NeuroRVQTransformer(pretrained, **transformer)
+    make = resolve_name(SYSTEMS[find_config(pretrained).system].transformer)
+    model = make(pretrained, **transformer)
     features = {"embedding": model.fit_transform(epochs)}
     twin = untrained_twin(pretrained)
     if twin is not None:
-        features["untrained twin"] = NeuroRVQTransformer(twin, **transformer).fit_transform(epochs)
+        features["untrained twin"] = make(twin, **transformer).fit_transform(epochs)
     power = band_power(epochs, picks=list(model.ch_names_))
     features["band power"] = power.mean(axis=1)
     features["band power per channel"] = power.reshape(len(power), -1)

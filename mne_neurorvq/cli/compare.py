@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
 
 import mne
 import numpy as np
@@ -32,6 +32,8 @@ from ..benchmarks import (
 )
 from ..benchmarks.report import name_ranges
 from ..signals.names import order_by_name
+from ..weights.loading import find_config
+from ..weights.systems import SYSTEMS
 from .arguments import ROWS
 from .messages import Watch
 from .seen import seen_sentence, seen_subjects
@@ -109,36 +111,47 @@ def run_compare(args: argparse.Namespace) -> int:
 
 def _classifiers(args: argparse.Namespace) -> dict[str, ClassifierMixin]:
     """Make the classifiers of the rows that are wanted, in the order of the table."""
+    system = SYSTEMS[find_config(args.pretrained).system]
+    kind = resolve_name(system.classifier)
+    known = kind().get_params()
     twin = untrained_twin(args.pretrained)
     if twin is None and any(row.startswith("random-") for row in args.rows or ()):
         raise ValueError(f"--rows: {args.pretrained} has no twin with random weights.")
-    wanted = args.rows or [row for row in ROWS if twin or not row.startswith("random-")]
-    budget = {
-        "max_epochs": args.epochs,
-        "batch_size": args.batch_size,
-        "device": args.device,
-    }
-    return {row: _classifier(row, args, twin, budget) for row in ROWS if row in wanted}
-
-
-def _classifier(
-    row: str, args: argparse.Namespace, twin: str | None, budget: dict[str, Any]
-) -> ClassifierMixin:
-    if row == "chance":
-        return DummyClassifier(strategy="most_frequent")
-    if row == "csp":
-        return csp_lda()
-    if row in _PEERS:
-        return BraindecodeClassifier(_PEERS[row], **budget)
-    from ..estimators import NeuroRVQClassifier
-
+    # Some classifiers leave the model as it is and train only their own head.
+    possible = [
+        row
+        for row in ROWS
+        if (twin or not row.startswith("random-"))
+        and ("finetune" in known or row in (*_PEERS, "head", "random-head"))
+    ]
+    wanted = args.rows or possible
+    if not set(wanted) <= set(possible):
+        raise ValueError(
+            f"--rows: {system.title} models are not fine-tuned, only a head is trained over their "
+            f"codes. Choose from {', '.join(possible)}."
+        )
+    if "head" not in known and args.head != "mean":
+        raise ValueError(f"--head: {system.title} has the published head only. Leave it out.")
+    budget = {"max_epochs": args.epochs, "batch_size": args.batch_size, "device": args.device}
     settings = budget | {
-        "pretrained": twin if row.startswith("random-") else args.pretrained,
         "head": args.head,
-        "finetune": row.removeprefix("random-"),
-        "warmup_epochs": _WARMUP_SHARE * budget["max_epochs"],
+        "warmup_epochs": _WARMUP_SHARE * args.epochs,
     }
-    return NeuroRVQClassifier(**settings)
+
+    def make(row: str) -> ClassifierMixin:
+        if row == "chance":
+            return DummyClassifier(strategy="most_frequent")
+        if row == "csp":
+            return csp_lda()
+        if row in _PEERS:
+            return BraindecodeClassifier(_PEERS[row], **budget)
+        given = settings | {"finetune": row.removeprefix("random-")}
+        return kind(
+            twin if row.startswith("random-") else args.pretrained,
+            **{name: value for name, value in given.items() if name in known},
+        )
+
+    return {row: make(row) for row in ROWS if row in wanted}
 
 
 def _label(row: str, pretrained: str) -> str:

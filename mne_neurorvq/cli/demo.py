@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import mne
@@ -33,8 +34,9 @@ from ..benchmarks import (
     representations,
 )
 from ..benchmarks.report import name_ranges
-from ..estimators import NeuroRVQTransformer
 from ..tokens import Tokens
+from ..weights.loading import find_config
+from ..weights.systems import SYSTEMS
 from .messages import Watch
 from .seen import seen_sentence, seen_subjects
 from .studies import Study, Task, make_study
@@ -130,7 +132,8 @@ def _show_tokens(
     n_taken = min(len(candidates), _QUALITY_TRIALS)
     taken = candidates[np.linspace(0, len(candidates) - 1, n_taken).round().astype(int)]
     epochs = study.epochs[taken]
-    model = NeuroRVQTransformer(
+    make = resolve_name(SYSTEMS[find_config(args.pretrained).system].transformer)
+    model = make(
         args.pretrained, output="tokens", device=args.device, batch_size=args.batch_size
     ).fit(epochs)
     tokens = model.tokenize(epochs)

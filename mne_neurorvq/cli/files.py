@@ -8,26 +8,22 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoding.preprocessing import preprocess, registered
-from ..estimators import BioCodecTransformer, BrainRVQTransformer, NeuroRVQTransformer
+from ..encoding.preprocessing import preprocess
 from ..weights import load_pretrained
+from ..weights.loading import find_config
+from ..weights.systems import SYSTEMS
 from .messages import PROGRAM, Watch, one_line
 from .outputs import complete, differences, outputs, settings_of
 from .reading import read_file
-
-Transformer = NeuroRVQTransformer | BioCodecTransformer | BrainRVQTransformer
-_TRANSFORMERS: dict[str, type[Transformer]] = {
-    "neurorvq": NeuroRVQTransformer,
-    "biocodec": BioCodecTransformer,
-    "brainrvq": BrainRVQTransformer,
-}
 
 
 def run_files(args: argparse.Namespace) -> int:
@@ -70,14 +66,14 @@ def run_files(args: argparse.Namespace) -> int:
 
 def _process_all(args: argparse.Namespace, todo: Sequence[tuple[Path, Path]]) -> int:
     """Make the outputs; give the number of those that failed."""
-    system = _check_model(args)
+    make = _find_transformer(args)
     args.out.mkdir(parents=True, exist_ok=True)
     failed = 0
     with mne.utils.use_log_level("warning"), Watch() as watch:
         for source, target in todo:
             watch.step = str(source)
             try:
-                made = _process(args, system, source, target)
+                made = _process(args, make(), source, target)
                 print(f"{source}: {made} -> {target}", flush=True)
             except Exception as error:
                 # What MNE raises for a broken file may be of any type.
@@ -92,43 +88,36 @@ def _complain(message: str) -> None:
     print(f"{PROGRAM}: error: {message}", file=sys.stderr)
 
 
-def _check_model(args: argparse.Namespace) -> str:
-    """Fail before the first file, not in every one, if the model cannot do it; give its system."""
-    # Of a named model the system is known without a download.
-    system = (registered(args.pretrained) or load_pretrained(args.pretrained).config).system
-    kind = _transformer(args, system)._kinds[_output(args)]
-    loaded: Any = load_pretrained(args.pretrained, only=kind)
-    loaded.require(kind, system)
-    return system
-
-
-def _output(args: argparse.Namespace) -> str:
-    return "embedding" if args.command == "embed" else "tokens"
-
-
-def _transformer(args: argparse.Namespace, system: str) -> Transformer:
-    """Make what the command needs of the model's system."""
-    given: dict[str, Any] = {
-        "output": _output(args),
+def _find_transformer(args: argparse.Namespace) -> Callable[[], Any]:
+    """Prepare the command's transformer; what the model cannot do fails here, before any file."""
+    system_name = find_config(args.pretrained).system
+    system = SYSTEMS[system_name]
+    output = "embedding" if args.command == "embed" else "tokens"
+    given = {
+        "output": output,
         "pool": getattr(args, "pool", "mean"),
+        "channels": args.channels,
         "device": args.device,
         "batch_size": args.batch_size,
     }
-    kind = _TRANSFORMERS[system]
-    if "channels" in kind._get_param_names():
-        given["channels"] = args.channels
-    elif args.channels != "match":
-        raise ValueError(
-            f"--channels {args.channels}: {args.pretrained!r} takes channels of any name. Leave "
-            "it out."
-        )
-    return kind(args.pretrained, **given)
+    make = resolve_name(system.transformer)
+    if "channels" not in make().get_params():
+        del given["channels"]
+        if args.channels != "match":
+            raise ValueError(
+                f"--channels {args.channels}: {args.pretrained!r} takes channels of any name. "
+                "Leave it out."
+            )
+    kind = "tokenizer" if output == "tokens" else system.stages[-1]
+    loaded: Any = load_pretrained(args.pretrained, only=kind)
+    loaded.require(kind, system_name)
+    return partial(make, args.pretrained, **given)
 
 
-def _process(args: argparse.Namespace, system: str, source: Path, target: Path) -> str:
+def _process(args: argparse.Namespace, model: Any, source: Path, target: Path) -> str:
     """Make the output of a file and say what it is."""
     windows = _read_windows(args, source)
-    model = _transformer(args, system).fit(windows.epochs)
+    model.fit(windows.epochs)
     with complete(target, settings_of(args, source)) as temporary:
         _WRITERS[args.command](model, windows, temporary)
     left_out = [match.name for match in model.channel_report_ if match.left_out]
@@ -178,15 +167,15 @@ def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
     return _Windows(epochs, raw.first_samp, tuple(notes))
 
 
-def _write_tokens(model: Transformer, windows: _Windows, path: Path) -> None:
+def _write_tokens(model: Any, windows: _Windows, path: Path) -> None:
     model.tokenize(windows.epochs).save(path)
 
 
-def _write_reconstruction(model: Transformer, windows: _Windows, path: Path) -> None:
+def _write_reconstruction(model: Any, windows: _Windows, path: Path) -> None:
     model.reconstruct(windows.epochs).save(path, verbose="error")
 
 
-def _write_embedding(model: Transformer, windows: _Windows, path: Path) -> None:
+def _write_embedding(model: Any, windows: _Windows, path: Path) -> None:
     np.savez(
         path,
         embedding=model.transform(windows.epochs),
@@ -198,7 +187,7 @@ def _write_embedding(model: Transformer, windows: _Windows, path: Path) -> None:
     )
 
 
-_WRITERS: dict[str, Callable[[Transformer, _Windows, Path], None]] = {
+_WRITERS: dict[str, Callable[[Any, _Windows, Path], None]] = {
     "tokenize": _write_tokens,
     "reconstruct": _write_reconstruction,
     "embed": _write_embedding,

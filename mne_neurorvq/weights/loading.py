@@ -199,6 +199,14 @@ def load_pretrained(
     return _load_named(find_pretrained(pretrained), revision, kinds)
 
 
+def find_config(pretrained: str | PathLike[str]) -> Config:
+    """Look up the configuration of a model: of a named one the published, without a download."""
+    for entry in list_pretrained():
+        if entry.name == str(pretrained):
+            return entry.config
+    return load_pretrained(pretrained).config
+
+
 def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:
     # Of the system that is there, where it has such models.
     system = "neurorvq" if config is None else config.system

@@ -100,6 +100,31 @@ def test_all_rows_are_trained_with_one_budget():
     assert repr(rows["csp"]) == repr(csp_lda())
 
 
+@pytest.mark.filterwarnings("ignore:The Epochs were filtered to 0.5-75 Hz")
+@pytest.mark.parametrize(
+    ("pretrained", "classifier", "setting"),
+    [
+        ("biocodec-eeg-tiny-random", "BioCodecClassifier", "warmup_epochs=0.2"),
+        ("brainrvq-eeg-tiny-random", "BrainRVQClassifier", "finetune='head'"),
+    ],
+)
+def test_models_of_every_system_are_compared(pretrained, classifier, setting, tmp_path, capsys):
+    rows = ("--rows", "head", "chance", "--pretrained", pretrained)
+    assert _compare(*FEW[:4], *rows, "--splits", "2", "-o", tmp_path) == 0
+    text = capsys.readouterr().out
+    assert f"| {pretrained}, head only " in text
+    (made,) = (line for line in text.splitlines() if f"`{classifier}(" in line)
+    assert setting in made
+    assert "max_epochs=1" in made
+
+
+def test_of_a_codec_only_heads_are_trained():
+    rows = _rows("--pretrained", "biocodec-eeg-small")
+    assert tuple(rows) == ("head", "random-head", *ROWS[6:])
+    assert rows["random-head"].pretrained == "biocodec-eeg-small-random"
+    assert rows["head"].max_epochs == 5
+
+
 def test_a_model_without_a_twin_has_no_rows_of_random_weights():
     assert tuple(_rows("--pretrained", TINY)) == (*ROWS[:3], *ROWS[6:])
 
@@ -120,6 +145,8 @@ def test_people_that_the_model_never_saw_stand_in_a_column_of_their_own(
     ("arguments", "message"),
     [
         (("--subjects", "1"), "at least two subjects"),
+        (("--pretrained", "biocodec-eeg-small", "--rows", "lora"), "models are not fine-tuned"),
+        (("--pretrained", "biocodec-eeg-small", "--head", "flatten"), "has the published head"),
         ((*FEW, "--rows", "random-head"), f"{TINY} has no twin with random weights"),
         ((*FEW, "--rows", "csp", "--channels", "Cz", "X1"), "have no X1, only Fp1"),
         ((*FEW, "--rows", "csp", "--channels", "nearest"), "compare takes names of channels here"),

@@ -86,6 +86,24 @@ def test_the_demo_saves_its_figures_and_every_fold(simulated):
     assert f"{np.mean(scores):.3f} ± {np.std(scores):.3f}" in text
 
 
+@pytest.mark.filterwarnings("ignore:The Epochs were filtered to 0.5-75 Hz")
+@pytest.mark.parametrize(
+    ("pretrained", "codes"),
+    [
+        ("biocodec-eeg-tiny-random", "84 patches × 1 codebook × 3 levels"),
+        ("brainrvq-eeg-tiny-random", "4 patches × 2 codebooks × 3 levels"),
+    ],
+)
+def test_the_demo_runs_with_models_of_every_system(pretrained, codes, tmp_path, capsys):
+    paths = _save(tmp_path, ["a_eeg.fif", "b_eeg.fif"], n_trials=10)
+    assert _demo("--data", *paths, "-o", tmp_path / "out", "--pretrained", pretrained) == 0
+    text = capsys.readouterr().out
+    assert f"# mne-neurorvq demo: {pretrained}" in text
+    assert "Codes: 40 trials × " in text
+    assert f" channels × {codes}, each of 16" in text
+    assert text.count("| embedding ") == 2
+
+
 def test_a_demo_on_files_without_annotations_has_no_scores(tmp_path, capsys):
     (path,) = _save(tmp_path, ["one_eeg.fif"], n_trials=2)
     raw = mne.io.read_raw(path, preload=True, verbose=False).set_annotations(None)
