@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What tokens keep, lose and cost: measures shared by all models."""
+"""Measures of what tokens keep of the signals, what they lose and what they cost."""
 
 import lazy_loader as _lazy
 

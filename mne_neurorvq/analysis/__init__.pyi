@@ -1,11 +1,10 @@
-from .bits import Compression, compression
+from .codes import CodeUsage, Compression, code_usage, compression
 from .coherence import SpatialCoherence, spatial_coherence
-from .learning import LowResourceCurve, low_resource_curve
-from .levels import LevelScores, RateDistortion, level_scores, rate_distortion
 from .perturbations import PERTURBATIONS, Gain, Mask, Noise
-from .quality import BANDS, BandQuality, ReconstructionQuality, reconstruction_quality
+from .rate_distortion import RateDistortion, rate_distortion
+from .reconstruction import BANDS, BandQuality, ReconstructionQuality, reconstruction_quality
 from .stability import CodeStability, code_stability
-from .usage import CodeUsage, code_usage
+from .subject_scores import LevelScores, LowResourceCurve, level_scores, low_resource_curve
 
 __all__ = [
     "BANDS",

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Whether codes resemble each other between channels as the signals do."""
+"""Whether codes are as similar between channels as the signals are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from .measures import constant
-from .trials import nanmean, signals_of
+from .reconstruction import constant
+from .trial_arrays import nanmean, signals_of
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
@@ -24,10 +24,11 @@ class SpatialCoherence:
     Attributes
     ----------
     rho : array, shape (n_trials, n_codebooks, n_levels)
-        Spearman's correlation within each trial. NaN where it is not defined.
+        Spearman's correlation within each trial, NaN where it is undefined.
     other_trial : array, shape (n_trials, n_codebooks, n_levels)
-        The same between the signals of each trial and the embeddings of the next (of the last:
-        the first), NaN for a single trial: what the montage explains, and what trials share.
+        The same between the signals of each trial and the embeddings of the next one (the first,
+        for the last trial): what the montage and features common to all trials explain. NaN for a
+        single trial.
     """
 
     rho: np.ndarray
@@ -35,7 +36,7 @@ class SpatialCoherence:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of ``rho`` over the trials in which it is defined, (n_codebooks, n_levels)."""
+        """Mean of ``rho`` over the trials where it is defined, (n_codebooks, n_levels)."""
         return nanmean(self.rho, axis=0)
 
     @property
@@ -62,23 +63,16 @@ def spatial_coherence(tokens: Tokens, signals: Any, codebook: ArrayLike) -> Spat
     coherence : SpatialCoherence
         Spearman's correlation for each trial, codebook and level.
 
-    Raises
-    ------
-    ValueError
-        If trials, channels or codebook do not fit the tokens, or there are fewer than three
-        channels.
-    TypeError
-        If the signals are neither Epochs nor an array.
 
     Notes
     -----
-    For a trial, each pair of channels has a correlation of the signals over time, and for each
-    level one of the code vectors over patches and dimensions. The measure is Spearman's
+    In each trial, every pair of channels has a correlation of the signals over time and, for each
+    level, a correlation of the code vectors over patches and dimensions. The measure is Spearman's
     correlation of the two over the pairs, as in [1]_, where it falls from .489 at the first level
-    to .272 at the sixth. A pair with a constant channel is left out.
+    to .272 at the sixth. Pairs with a constant channel are left out.
 
-    A model that is told the channels' names may give neighbours similar codes whatever happens:
-    ``other_trial`` is what is reached without the trial's own codes.
+    A model that knows the names of the channels may give neighbours similar codes whatever the
+    signals: ``other_trial`` is what is reached without the trial's own codes.
 
     References
     ----------
@@ -135,12 +129,12 @@ def _pair_correlations(values: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.sqrt((centred**2).sum(axis=1, keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):
         unit = np.where(constant(values)[:, None], np.nan, centred / norms)
-    # Pairs that differ by rounding alone share their rank.
+    # Pairs that differ only by rounding share a rank.
     return np.round(unit @ unit.T, 12)[np.triu_indices(len(values), 1)]
 
 
 def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Rank correlation of the pairs that both have; NaN for fewer than three, or all equal."""
+    """Rank correlation where both are defined; NaN for fewer than three pairs, or equal ones."""
     both = ~(np.isnan(a) | np.isnan(b))
     ranks = np.stack([rankdata(a[both]), rankdata(b[both])])
     if ranks.shape[1] < 3 or constant(ranks).any():

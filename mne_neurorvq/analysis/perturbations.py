@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Small changes of signals under which codes should stay."""
+"""Small changes of the signals that should not change the codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-#: Takes signals ``(n_trials, n_channels, n_times)`` and a generator, gives changed signals.
+#: Takes signals ``(n_trials, n_channels, n_times)`` and a generator, returns changed signals.
 Perturbation = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
 
 
@@ -27,10 +27,6 @@ class Noise:
     kind : "gaussian" | "uniform"
         Distribution of the noise.
 
-    Raises
-    ------
-    ValueError
-        If the ratio is not finite or the kind unknown.
 
     Examples
     --------
@@ -55,7 +51,7 @@ class Noise:
     def __call__(
         self, signals: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Add noise, new for each trial and channel."""
+        """Add noise drawn for each trial and channel."""
         shape = signals.shape
         gaussian = self.kind == "gaussian"
         noise = rng.standard_normal(shape) if gaussian else rng.uniform(-1, 1, shape)
@@ -65,17 +61,13 @@ class Noise:
 
 @dataclass(frozen=True)
 class Gain:
-    """Another amplification of all channels.
+    """Scale all channels by the same factor.
 
     Parameters
     ----------
     factor : float
-        What signals are multiplied by.
+        Factor that the signals are multiplied by.
 
-    Raises
-    ------
-    ValueError
-        If the factor is not positive and finite.
 
     Examples
     --------
@@ -99,17 +91,13 @@ class Gain:
 
 @dataclass(frozen=True)
 class Mask:
-    """A stretch of each trial set to zero, in all channels.
+    """Set an interval of each trial to zero in all channels.
 
     Parameters
     ----------
     share : float
-        Duration of the stretch, as a share of the trial. Where it lies is drawn for each trial.
+        Duration of the interval as a share of the trial. Its position is drawn for each trial.
 
-    Raises
-    ------
-    ValueError
-        If the share is not between 0 and 1.
 
     Examples
     --------
@@ -127,7 +115,7 @@ class Mask:
     def __call__(
         self, signals: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Set the stretch to zero."""
+        """Set the interval to zero."""
         n_trials, _, n_times = signals.shape
         length = max(1, round(self.share * n_times))
         times = np.arange(n_times) - rng.integers(n_times - length + 1, size=(n_trials, 1))
@@ -135,7 +123,7 @@ class Mask:
         return np.where(masked[:, None], 0.0, signals)
 
 
-#: Noise of 30, 20 and 10 dB, 20 % less and more gain, and a tenth of the trial set to zero.
+#: Noise at 30, 20 and 10 dB, gain changed by 20 %, and a tenth of each trial set to zero.
 PERTURBATIONS: Mapping[str, Perturbation] = MappingProxyType(
     {
         "gaussian 30 dB": Noise(30.0),

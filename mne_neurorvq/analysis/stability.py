@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""How many codes stay when the signal changes a little."""
+"""How stable codes are under small changes of the signal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .codes import code_usage
 from .perturbations import PERTURBATIONS, Perturbation
-from .trials import nanmean, signals_of, with_signals
-from .usage import code_usage
+from .trial_arrays import nanmean, signals_of, with_signals
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CodeStability:
-    """How many codes stay, for each perturbation.
+    """Share of unchanged codes for each perturbation.
 
     Attributes
     ----------
     perturbations : tuple of str
         Their names.
     equal : array, shape (n_perturbations, n_trials, n_codebooks, n_levels)
-        Share of the codes of a trial that stay, over all channels and patches.
+        Share of the codes of a trial that do not change, over all channels and patches.
     elsewhere : array, shape (n_perturbations, n_trials, n_codebooks, n_levels)
-        The same over the patches in which no sample was changed: how far a change reaches. NaN
-        where there is no such patch.
+        The same over the patches in which no sample was changed, which shows how far a change
+        reaches. NaN where there is no such patch.
     chance : array, shape (n_codebooks, n_levels)
         Share of equal codes in two independent draws from the codes of all trials.
     """
@@ -59,42 +59,36 @@ def code_stability(
     *,
     random_state: int = 0,
 ) -> CodeStability:
-    """Compare the codes of trials with those of the same trials changed a little.
+    """Compare the codes of trials with those of slightly changed trials.
 
     Parameters
     ----------
     transformer : NeuroRVQTransformer | object
-        Anything fitted whose ``tokenize(X)`` gives :class:`~mne_neurorvq.Tokens`.
+        Any fitted object whose ``tokenize(X)`` returns :class:`~mne_neurorvq.Tokens`.
     X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times)
-        Trials, in the unit that the transformer expects. They are left as they are, and are all
-        held in memory.
+        Trials, in the unit that the transformer expects. They are not modified, and are all held
+        in memory.
     perturbations : dict of str to callable
-        By name, what changes signals ``(n_trials, n_channels, n_times)``, given as well a
-        :class:`numpy.random.Generator`: :class:`Noise`, :class:`Gain`, :class:`Mask`, or a
-        function of yours.
+        By name: :class:`Noise`, :class:`Gain`, :class:`Mask`, or any function that takes signals
+        ``(n_trials, n_channels, n_times)`` and a :class:`numpy.random.Generator` and returns the
+        changed signals.
     random_state : int
-        Seed. Each perturbation gets a generator of its own with this seed, so that the noise of
-        two ratios is the same but for its size.
+        Seed. Each perturbation gets its own generator with this seed, so that noise at two ratios
+        differs in size only.
 
     Returns
     -------
     stability : CodeStability
         Share of equal codes for each perturbation, trial, codebook and level.
 
-    Raises
-    ------
-    TypeError
-        If the trials are neither Epochs nor an array.
-    ValueError
-        If there is no perturbation, or one returns signals of another shape.
 
     Notes
     -----
-    A level codes what the levels before it have left: where an early code changes, the later ones
-    code another residual, and agree hardly more than by chance.
+    A level codes the residual of the levels before it: where an early code changes, the later
+    ones code another residual and agree hardly more often than by chance.
 
-    A patch that a mask touches has other codes as a matter of course, and the longer the patches,
-    the more of them it touches. To compare models look at ``elsewhere`` too.
+    Patches that a mask touches naturally get other codes, and longer patches are touched more
+    often. When comparing models, look at ``elsewhere`` too.
 
     Examples
     --------
@@ -127,7 +121,7 @@ def code_stability(
         equal.append(stays.mean(axis=(1, 2)))
         untouched = untouched_patches(tokens, (changed == signals).all(axis=1))
         n_kept = np.einsum("ncpbl,np->nbl", stays, untouched.astype(float))
-        with np.errstate(invalid="ignore"):  # a trial without such a patch has no share
+        with np.errstate(invalid="ignore"):  # a trial may have no such patch
             elsewhere.append(n_kept / (stays.shape[1] * untouched.sum(axis=1))[:, None, None])
     return CodeStability(
         perturbations=tuple(perturbations),
@@ -138,22 +132,9 @@ def code_stability(
 
 
 def untouched_patches(tokens: Tokens, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find the patches of which no sample was changed.
-
-    Parameters
-    ----------
-    tokens : Tokens
-        Say when patches begin and end.
-    same : ndarray of bool, shape (n_trials, n_times)
-        Samples that were not changed.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_trials, n_patches)
-        Whether all samples of a patch are the same.
-    """
+    """Find the patches (n_trials, n_patches) whose samples `same` (n_trials, n_times) all are."""
     starts = (tokens.patch_times - tokens.tmin) * tokens.sfreq
     stops = starts + tokens.patch_size / tokens.model_sfreq * tokens.sfreq
-    # Where the rates differ, a patch begins and ends between two samples: take in both.
+    # If the rates differ, a patch begins and ends between two samples: include both.
     spans = zip(np.floor(starts + 1e-6), np.ceil(stops - 1e-6), strict=True)
     return np.stack([same[:, int(a) : int(b)].all(axis=1) for a, b in spans], axis=1)

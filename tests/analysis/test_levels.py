@@ -125,8 +125,8 @@ class TestLevelScores:
     @pytest.mark.parametrize(
         ("names", "message"),
         [
-            (["scale0_1"] * 12, "'scale0_1' tells no level: take features with output='histogram'"),
-            (["codebook0_level1"] * 12, "'codebook0_level1' holds codes, whose numbers mean"),
+            (["scale0_1"] * 12, "'scale0_1' names no level: take features with output='histogram'"),
+            (["codebook0_level1"] * 12, "'codebook0_level1' holds codes, which are not quant"),
             (NAMES[:11], r"shape \(120, 12\) must have two axes and a column .* 11 names"),
         ],
     )

@@ -261,5 +261,5 @@ class TestEpochs:
             reconstruction_quality(original, reconstruction, 160.0)
         with pytest.raises(ValueError, match="same shape"):
             reconstruction_quality(original[:3], reconstruction)
-        with pytest.raises(TypeError, match="reconstruction is no Epochs, but the other is"):
+        with pytest.raises(TypeError, match="reconstruction is not Epochs, but the other is"):
             reconstruction_quality(original, reconstruction.get_data())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mne_neurorvq.analysis.trials import signals_of, with_signals
+from mne_neurorvq.analysis.trial_arrays import signals_of, with_signals
 
 
 def test_signals_of_epochs_are_volts_of_the_channels_asked_for_in_their_order(epochs):

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Signals of trials, and trials with other signals, whatever holds them."""
+"""From Epochs or arrays to signals ``(n_trials, n_channels, n_times)``, and back."""
 
 from __future__ import annotations
 
@@ -11,29 +11,7 @@ from numpy.typing import NDArray
 
 
 def signals_of(name: str, X: Any, ch_names: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """Copy the signals of trials.
-
-    Parameters
-    ----------
-    name : str
-        Name of X in errors.
-    X : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times)
-        Trials. An array of two axes holds trials of one channel.
-    ch_names : sequence of str | None
-        The channels to take of Epochs, and those that an array must have; None takes all.
-
-    Returns
-    -------
-    ndarray, shape (n_trials, n_channels, n_times)
-        Signals in the unit of X: volts for Epochs.
-
-    Raises
-    ------
-    TypeError
-        If X is something else.
-    ValueError
-        If a channel is not there, or samples are NaN or infinite.
-    """
+    """Copy the signals of trials in their own unit; of Epochs, take the channels `ch_names`."""
     parts = _epochs_of(X)
     if parts is None:
         signals = np.array(X) if isinstance(X, (np.ndarray, list, tuple)) else np.array(None)
@@ -43,7 +21,7 @@ def signals_of(name: str, X: Any, ch_names: Sequence[str] | None = None) -> NDAr
                 "numbers is needed"
             )
         signals = signals[:, None] if signals.ndim == 2 else signals
-        signals = checked_signals(name, signals.astype(float, copy=False))
+        signals = _checked(name, signals.astype(float, copy=False))
         if ch_names is not None and signals.shape[1] != len(ch_names):
             raise ValueError(
                 f"{name} has {signals.shape[1]} channels, but the tokens have {len(ch_names)}: "
@@ -55,45 +33,22 @@ def signals_of(name: str, X: Any, ch_names: Sequence[str] | None = None) -> NDAr
         if missing:
             raise ValueError(f"{name} lacks the channel {missing[0]!r}")
     picks = None if ch_names is None else list(ch_names)
-    return checked_signals(name, np.concatenate([part.get_data(picks=picks) for part in parts]))
+    return _checked(name, np.concatenate([part.get_data(picks=picks) for part in parts]))
 
 
 def paired_signals(
     original: Any, reconstruction: Any, sfreq: float | None
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Signals of trials and of their reconstruction, channel by channel.
-
-    Parameters
-    ----------
-    original, reconstruction : Epochs | list of Epochs | array
-        Trials; of Epochs the channels that the reconstruction has are taken, by name.
-    sfreq : float | None
-        Sampling rate in Hz; Epochs know theirs.
-
-    Returns
-    -------
-    original, reconstruction : ndarray, shape (n_trials, n_channels, n_times)
-        Signals in the same unit.
-    sfreq : float
-        Their sampling rate in Hz.
-
-    Raises
-    ------
-    TypeError
-        If one holds Epochs and the other an array, or an array comes without its rate.
-    ValueError
-        If rates, shapes or channels do not agree, or samples are NaN or infinite.
-    """
+    """Signals of both, of the channels of the reconstruction, and their sampling rate."""
     both = {"original": _epochs_of(original), "reconstruction": _epochs_of(reconstruction)}
     held = [parts for parts in both.values() if parts is not None]
     if not held:
         if sfreq is None:
             raise TypeError("sfreq is missing: arrays need it, only Epochs know it")
-        pair = [checked_signals("original", original)]
-        pair.append(checked_signals("reconstruction", reconstruction))
+        pair = [_checked("original", original), _checked("reconstruction", reconstruction)]
     elif len(held) == 1:
         name = next(name for name, parts in both.items() if parts is None)
-        raise TypeError(f"{name} is no Epochs, but the other is: pass two Epochs, or two arrays")
+        raise TypeError(f"{name} is not Epochs, but the other is: pass two Epochs, or two arrays")
     else:
         rates = {float(part.info["sfreq"]) for parts in held for part in parts}
         rates |= set() if sfreq is None else {float(sfreq)}
@@ -111,20 +66,7 @@ def paired_signals(
 
 
 def with_signals(X: Any, signals: NDArray[np.float64]) -> Any:
-    """Make trials like X with other signals.
-
-    Parameters
-    ----------
-    X : Epochs | list of Epochs | array
-        Trials, see :func:`signals_of`.
-    signals : ndarray, shape (n_trials, n_channels, n_times)
-        Signals of all its channels, in its unit.
-
-    Returns
-    -------
-    Epochs | list of Epochs | ndarray
-        Of the kind and with the names, times and events of X.
-    """
+    """Copy trials of any kind with other signals ``(n_trials, n_channels, n_times)``."""
     parts = _epochs_of(X)
     if parts is None:
         return signals.reshape(np.shape(X))
@@ -136,26 +78,15 @@ def with_signals(X: Any, signals: NDArray[np.float64]) -> Any:
     return filled if isinstance(X, (list, tuple)) else filled[0]
 
 
-def checked_signals(name: str, signals: Any) -> NDArray[Any]:
-    """Make an array of finite trials, or raise and say where they are not.
+def nanmean(values: NDArray[np.floating], axis: int = -1) -> NDArray[np.floating]:
+    """Mean over an axis without NaN; NaN (and no warning) where nothing is left."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0).sum(axis=axis) / defined.sum(axis=axis)
 
-    Parameters
-    ----------
-    name : str
-        Name of the signals in errors.
-    signals : array-like
-        Signals.
 
-    Returns
-    -------
-    ndarray, shape (n_trials, n_channels, n_times)
-        The same signals.
-
-    Raises
-    ------
-    ValueError
-        If the shape is another, or samples are NaN or infinite.
-    """
+def _checked(name: str, signals: Any) -> NDArray[Any]:
+    """Return an array of finite trials, or raise and say where samples are not finite."""
     signals = np.asarray(signals)
     if signals.ndim != 3 or 0 in signals.shape or signals.dtype.kind not in "iuf":
         raise ValueError(
@@ -172,20 +103,12 @@ def checked_signals(name: str, signals: Any) -> NDArray[Any]:
     return signals
 
 
-def nanmean(values: NDArray[np.floating], axis: int = -1) -> NDArray[np.floating]:
-    """Mean over an axis without NaN; NaN (and no warning) where nothing is left."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0).sum(axis=axis) / defined.sum(axis=axis)
-
-
 def _epochs_of(X: Any) -> list[Any] | None:
-    """Epochs as a list, recognised by what they can do: MNE is not needed for arrays."""
+    """List of Epochs, or None for arrays; recognised by their methods, without importing MNE."""
     parts = list(X) if isinstance(X, (list, tuple)) else [X]
-    # A view of Epochs makes Epochs of itself.
     parts = [part.to_epochs() if hasattr(part, "to_epochs") else part for part in parts]
     known = [hasattr(part, "get_data") and hasattr(part, "events") for part in parts]
-    return parts if len(parts) and all(known) else None
+    return parts if parts and all(known) else None
 
 
 def _filled(epochs: Any, signals: NDArray[np.float64]) -> Any:

@@ -1,9 +1,9 @@
 # License: BSD-3-Clause
-"""How much of the codebooks is used."""
+"""How much of the codebooks is used, and how many bits the codes take."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +39,14 @@ class CodeUsage:
     def entropy(self) -> np.ndarray:
         """Entropy of the codes in bits, shape (n_codebooks, n_levels).
 
-        Estimated from the relative frequencies: too low where there are few tokens.
+        Estimated from relative frequencies, so it is too low when there are few tokens.
         """
         share = self.counts / self.n_tokens
         return -(share * np.log2(np.where(share > 0, share, 1))).sum(axis=-1) + 0.0
 
     @property
     def normalized_entropy(self) -> np.ndarray:
-        """Entropy over its largest possible value, shape (n_codebooks, n_levels)."""
+        """Entropy divided by its maximum, shape (n_codebooks, n_levels)."""
         return self.entropy / np.log2(self.counts.shape[-1])
 
     @property
@@ -64,25 +64,19 @@ class CodeUsage:
 
 
 def code_usage(codes: Tokens | ArrayLike, n_codes: int | None = None) -> CodeUsage:
-    """Count how codes are used.
+    """Count how often each code is used.
 
     Parameters
     ----------
     codes : Tokens | array of int, shape (..., n_codebooks, n_levels)
         Tokens, or codes from 0 to ``n_codes - 1``.
     n_codes : int | None
-        Number of codes in a codebook, at least 2; tokens know theirs.
+        Number of codes in a codebook, at least 2. Can be None for Tokens.
 
     Returns
     -------
     usage : CodeUsage
         Counts, share of used codes, entropy and perplexity for each codebook and level.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there are no codes, or codes that are no integers or out of range, or ``n_codes`` is
-        missing.
 
     Examples
     --------
@@ -110,9 +104,86 @@ def code_usage(codes: Tokens | ArrayLike, n_codes: int | None = None) -> CodeUsa
     if codes.min() < 0 or codes.max() >= n_codes:
         wrong = codes.min() if codes.min() < 0 else codes.max()
         raise ValueError(f"codes must be from 0 to {n_codes - 1} (n_codes={n_codes}), got {wrong}")
-    n_codebooks, n_levels = codes.shape[-2:]
-    counts = np.empty((n_codebooks, n_levels, n_codes), np.int64)
-    for codebook, level in np.ndindex(n_codebooks, n_levels):
-        column = codes[..., codebook, level].ravel()
-        counts[codebook, level] = np.bincount(column, minlength=n_codes)
+    columns = codes.reshape(-1, *codes.shape[-2:])
+    counts = np.empty((*codes.shape[-2:], n_codes), np.int64)
+    for codebook, level in np.ndindex(codes.shape[-2:]):
+        counts[codebook, level] = np.bincount(columns[:, codebook, level], minlength=n_codes)
     return CodeUsage(counts)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Bits per second and channel of tokens and of the signals.
+
+    Attributes
+    ----------
+    codes : float
+        Bits of the codes.
+    side : float
+        Bits of the side information, which decoding needs.
+    float32, int16 : float
+        Bits of the samples of the signal, as 32-bit floats and as 16-bit integers.
+    """
+
+    codes: float
+    side: float
+    float32: float
+    int16: float
+
+    @property
+    def total(self) -> float:
+        """Bits of codes and side information."""
+        return self.codes + self.side
+
+    @property
+    def ratio_float32(self) -> float:
+        """Compression ratio relative to 32-bit samples."""
+        return self.float32 / self.total
+
+    @property
+    def ratio_int16(self) -> float:
+        """Compression ratio relative to 16-bit samples."""
+        return self.int16 / self.total
+
+
+def compression(tokens: Tokens, *, sfreq: float | None = None) -> Compression:
+    """Compare the bits of tokens with those of the signals.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        Tokens.
+    sfreq : float | None
+        Sampling rate in Hz of the signals to compare with. If None, that of the trials; pass
+        ``tokens.model_sfreq`` to leave out what resampling alone saves.
+
+    Returns
+    -------
+    compression : Compression
+        Bits per second and channel, and their ratios.
+
+    Notes
+    -----
+    Codes and side information are counted as in :attr:`mne_neurorvq.Tokens.bits_per_second`:
+    codes at their bit width, without entropy coding, and 32 bits for each float of the side
+    information. Ratios include both. The published ratios leave the side information out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq import Tokens
+    >>> tokens = Tokens(
+    ...     codes=np.zeros((1, 2, 4, 4, 8), int), side=np.zeros((1, 1, 2)), n_codes=512,
+    ...     model="demo", ch_names=("C3", "C4"), channel_rows=(27, 31), sfreq=160.0, n_times=640,
+    ...     model_sfreq=200.0, patch_size=200, segments=(4,))
+    >>> result = compression(tokens)
+    >>> result.codes, result.side, result.float32, round(result.ratio_float32, 1)
+    (288.0, 8.0, 5120.0, 17.3)
+    >>> compression(tokens, sfreq=tokens.model_sfreq).float32
+    6400.0
+    """
+    sfreq = tokens.sfreq if sfreq is None else sfreq
+    if not (np.isfinite(sfreq) and sfreq > 0):
+        raise ValueError(f"sfreq must be a positive number in Hz, got {sfreq}")
+    codes = replace(tokens, side=tokens.side[..., :0]).bits_per_second
+    return Compression(codes, tokens.bits_per_second - codes, 32.0 * sfreq, 16.0 * sfreq)

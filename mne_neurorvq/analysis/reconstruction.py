@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""How well signals are reconstructed."""
+"""Quality of reconstructed signals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from scipy.fft import rfft, rfftfreq
+from scipy.signal import get_window
 
-from .measures import band_measures, band_weights, channel_measures, window_errors
-from .trials import nanmean, paired_signals
+from .trial_arrays import nanmean, paired_signals
 
 #: Frequency bands of the EEG in Hz, lower edge included, upper edge not.
 BANDS: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -23,6 +24,11 @@ BANDS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "gamma": (30.0, 44.5),
     }
 )
+
+# A standard deviation below this share of the largest value is rounding, not signal.
+_ROUNDING = 1e3 * np.finfo(float).eps
+# A band below this share of the channel's standard deviation (-120 dB) holds leakage only.
+_LEAKAGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,13 @@ class BandQuality:
 class ReconstructionQuality:
     """Quality of a reconstruction, for each trial and channel.
 
-    A value that is not defined is NaN, is left out of the means and is counted in ``n_excluded``.
+    Undefined values are NaN, are left out of the means and are counted in ``n_excluded``.
 
     Attributes
     ----------
     z_mse : array, shape (n_trials,)
-        Mean squared error after each trial was standardised over all its channels and samples,
-        original and reconstruction separately. 0 is perfect, 2 is chance; blind to amplitude.
+        Mean squared error after standardising each trial over all channels and samples, original
+        and reconstruction separately. 0 is perfect, 2 is chance; blind to amplitude.
     r : array, shape (n_trials, n_channels)
         Pearson correlation over time.
     si_sdr : array, shape (n_trials, n_channels)
@@ -62,7 +68,7 @@ class ReconstructionQuality:
         Slope of the regression of the reconstruction on the original (``r * gain``).
     nmse : array, shape (n_trials,)
         Mean squared error in the unit of the signals over the variance of the original, over all
-        channels and samples of a trial. 0 is perfect, 1 is what the mean alone reaches.
+        channels and samples of a trial. 0 is perfect, the mean alone gives 1.
     bands : dict of str to BandQuality
         The same within frequency bands.
     """
@@ -87,7 +93,7 @@ class ReconstructionQuality:
         return {name: int(np.isnan(v).sum()) for name, v in self._all().items()}
 
     def summary(self) -> dict[str, float]:
-        """Return the mean of each measure over all trials and channels, NaN left out.
+        """Return the mean of each measure over all trials and channels, ignoring NaN.
 
         Returns
         -------
@@ -98,7 +104,7 @@ class ReconstructionQuality:
         return {name: float(nanmean(v.ravel())) for name, v in self._all().items()}
 
     def per_trial(self) -> dict[str, np.ndarray]:
-        """Return each measure for each trial, averaged over its channels, NaN left out.
+        """Return each measure for each trial, averaged over its channels, ignoring NaN.
 
         Returns
         -------
@@ -123,38 +129,31 @@ def reconstruction_quality(
     Parameters
     ----------
     original, reconstruction : Epochs | list of Epochs | array
-        The signals: two Epochs, of which those channels are compared that the reconstruction has,
-        in its order, or two arrays ``(n_trials, n_channels, n_times)`` in the same unit.
+        Two Epochs, compared on the channels of the reconstruction, or two arrays
+        ``(n_trials, n_channels, n_times)`` in the same unit.
     sfreq : float | None
-        Sampling rate of arrays in Hz; Epochs know theirs.
+        Sampling rate in Hz; can be None for Epochs.
     bands : dict of str to (float, float)
         Edges of frequency bands in Hz, lower edge included; may be empty.
 
     Returns
     -------
     quality : ReconstructionQuality
-        The measures for each trial and channel, and their means through ``summary()``.
+        The measures for each trial and channel; ``summary()`` returns their means.
 
-    Raises
-    ------
-    ValueError
-        If shapes, rates or channels differ, samples are NaN or infinite, or a band has no
-        frequency at this sampling rate and length.
-    TypeError
-        If one holds Epochs and the other an array, or an array comes without its rate.
 
     Notes
     -----
     ``z_mse`` is the reconstruction error that the authors of NeuroRVQ report [1]_ (standard
     deviation with ``n - 1``). ``si_sdr`` is that of [2]_ with the mean of each channel removed.
 
-    Bands are taken from the discrete Fourier transform of each channel, without its mean and under
-    a Hann window (which keeps slow drifts out of the fast bands): correlation and error within a
-    band are sums over its frequencies, equal by Parseval's theorem to those of the ideally
+    Bands are taken from the discrete Fourier transform of each channel after removing its mean and
+    applying a Hann window, which keeps slow drifts out of the fast bands. Correlation and error
+    within a band are sums over its frequencies, by Parseval's theorem equal to those of ideally
     band-passed signals. The middle of a trial counts more than its ends.
 
-    A constant channel, original or reconstructed, has no ``r``, ``si_sdr`` and, if it is the
-    original, no ``gain`` and ``slope``.
+    ``r`` and ``si_sdr`` are undefined if either channel is constant, ``gain`` and ``slope`` if the
+    original one is.
 
     References
     ----------
@@ -174,7 +173,7 @@ def reconstruction_quality(
     >>> quality.r.shape, quality.bands["alpha"].r.shape
     ((5, 3), (5, 3))
 
-    Epochs are compared as they are:
+    Epochs can be compared directly:
 
     >>> from mne_neurorvq import NeuroRVQTransformer
     >>> from mne_neurorvq.datasets import simulate_epochs
@@ -185,18 +184,18 @@ def reconstruction_quality(
     """
     original, reconstruction, sfreq = paired_signals(original, reconstruction, sfreq)
     n_trials, n_channels, n_times = original.shape
-    weights = band_weights(bands, sfreq, n_times)
+    weights = _band_weights(bands, sfreq, n_times)
     whole = {name: np.empty(n_trials) for name in ("z_mse", "nmse")}
     channels = {name: np.empty((n_trials, n_channels)) for name in ("r", "si_sdr", "gain", "slope")}
     band_r = np.empty((len(bands), n_trials, n_channels))
     band_nmse = np.empty((len(bands), n_trials))
-    for trial in range(n_trials):  # one at a time: memory does not grow with the trials
+    for trial in range(n_trials):  # one at a time, to bound memory
         x, y = original[trial].astype(float), reconstruction[trial].astype(float)
-        whole["z_mse"][trial], whole["nmse"][trial] = window_errors(x, y)
-        for name, values in channel_measures(x, y).items():
+        whole["z_mse"][trial], whole["nmse"][trial] = _window_errors(x, y)
+        for name, values in _channel_measures(x, y).items():
             channels[name][trial] = values
         if len(bands):
-            band_r[:, trial], band_nmse[:, trial] = band_measures(x, y, weights)
+            band_r[:, trial], band_nmse[:, trial] = _band_measures(x, y, weights)
     return ReconstructionQuality(
         **whole,
         **channels,
@@ -205,3 +204,85 @@ def reconstruction_quality(
             for name, r, nmse in zip(bands, band_r, band_nmse, strict=True)
         },
     )
+
+
+def _band_weights(
+    bands: Mapping[str, tuple[float, float]], sfreq: float, n_times: int
+) -> np.ndarray:
+    """Weights (n_bands, n_frequencies) that sum a one-sided spectrum over each band."""
+    if not (np.isfinite(sfreq) and sfreq > 0):
+        raise ValueError(f"sfreq must be a positive number in Hz, got {sfreq}")
+    frequencies = rfftfreq(n_times, 1 / sfreq)
+    # Each frequency but zero and the Nyquist frequency stands for its negative one too.
+    sides = np.where((frequencies == 0) | (2 * frequencies >= sfreq), 1.0, 2.0)
+    weights = np.zeros((len(bands), frequencies.size))
+    for weight, (name, (low, high)) in zip(weights, bands.items(), strict=True):
+        inside = (frequencies >= low) & (frequencies < high)
+        if not 0 <= low < high <= sfreq / 2:
+            raise ValueError(
+                f"the band {name!r} ({low:g} to {high:g} Hz) must lie between 0 and half the "
+                f"sampling rate ({sfreq / 2:g} Hz): pass other bands="
+            )
+        if not inside.any():
+            raise ValueError(
+                f"{n_times} samples at {sfreq:g} Hz have no frequency in the band {name!r} "
+                f"({low:g} to {high:g} Hz): use longer trials or pass other bands="
+            )
+        weight[inside] = sides[inside]
+    return weights
+
+
+def _window_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Standardised error and error in units of the original's variance, of one trial."""
+    if constant(x.reshape(1, -1))[0]:
+        return np.nan, np.nan
+    nmse = float(((y - x) ** 2).mean() / x.var())
+    if constant(y.reshape(1, -1))[0]:
+        return np.nan, nmse
+    zx, zy = ((s - s.mean()) / s.std(ddof=1) for s in (x, y))
+    return float(((zx - zy) ** 2).mean()), nmse
+
+
+def _channel_measures(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Measures of each channel (n_channels,) of one trial."""
+    flat_x, flat_y = constant(x), constant(y)
+    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    xx, yy, xy = (x * x).sum(axis=1), (y * y).sum(axis=1), (x * y).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = xy / xx
+        distortion = ((y - slope[:, None] * x) ** 2).sum(axis=1)
+        measures = {
+            "r": np.clip(xy / np.sqrt(xx * yy), -1, 1),
+            "si_sdr": 10 * np.log10(slope**2 * xx / distortion),
+            "gain": np.where(flat_y, 0.0, np.sqrt(yy / xx)),
+            "slope": np.where(flat_y, 0.0, slope),
+        }
+    undefined = {"r": flat_x | flat_y, "si_sdr": flat_x | flat_y, "gain": flat_x, "slope": flat_x}
+    return {name: np.where(undefined[name], np.nan, v) for name, v in measures.items()}
+
+
+def _band_measures(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlation (n_bands, n_channels) and error (n_bands,) within the bands of one trial."""
+    window = get_window("hann", x.shape[1])
+    spectra, floors = [], []
+    for signal in (x, y):
+        centred = signal - signal.mean(axis=1, keepdims=True)
+        spectra.append(rfft(centred * window, axis=1))
+        power = (np.abs(spectra[-1]) ** 2).sum(axis=1)
+        floors.append(np.where(constant(signal), np.inf, 2 * power * _LEAKAGE**2))
+    fx, fy = spectra
+    xx, yy, ee = (np.abs(f) ** 2 @ weights.T for f in (fx, fy, fy - fx))
+    xy = (fx * fy.conj()).real @ weights.T
+    empty = (xx <= floors[0][:, None]) | (yy <= floors[1][:, None])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.where(empty, np.nan, np.clip(xy / np.sqrt(xx * yy), -1, 1))
+        nmse = ee.sum(axis=0) / xx.sum(axis=0)
+    nothing = (xx <= floors[0][:, None]).all(axis=0)
+    return r.T, np.where(nothing, np.nan, nmse)
+
+
+def constant(signals: np.ndarray) -> np.ndarray:
+    """Whether each row is constant up to rounding."""
+    return signals.std(axis=1) <= _ROUNDING * np.abs(signals).max(axis=1)
