@@ -3,17 +3,221 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .biocodec_config import BIOCODEC_EEG, BioCodecConfig
+from .config import ModelConfig, QuantizerConfig, check_numbers
 from .fast import series_per_pass
-from .multiscale import biocodec_losses
 from .quantizer import Quantized, ResidualVQ
-from .seanet import make_decoder, make_encoder
+from .seanet import make_decoder, make_encoder, reflect_pad
 from .signature import ChannelsInfo, check_codes, window_samples
+
+_QUANTIZER = QuantizerConfig(
+    n_codebooks=1,
+    n_levels=6,
+    n_codes=256,
+    code_dim=16,
+    rule="cosine",
+    input_dim=128,
+    # The authors' two uses, of 210 that a code has on average in their batch of 512 windows.
+    dead_code_threshold=0.01,
+)
+
+
+@dataclass(frozen=True)
+class BioCodecConfig(ModelConfig):
+    """Structure of a BioCodec.
+
+    Parameters
+    ----------
+    modality : "eeg" | "emg"
+        Kind of signal.
+    sfreq : float
+        Sampling rate in Hz.
+    strides : tuple of int
+        Strides of the decoder's stages, from the codes to the samples; the encoder has them in
+        reverse.
+    n_ffts : tuple of int
+        Window lengths of the spectral loss.
+    unit : str
+        Unit of the samples: none, as the model wants scaled signals.
+    n_filters : int
+        Channels of the convolutions at the full rate; they double with every stage.
+    dilations : tuple of int
+        Dilations of the residual blocks of a stage.
+    normalize : bool
+        Whether the model divides each window of each channel by its root mean square. The
+        published models do not.
+    quantizer : QuantizerConfig
+        The residual quantizer; its ``input_dim`` is the width of the latent vectors.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.models import BIOCODEC_EEG, BIOCODEC_EMG
+    >>> BIOCODEC_EEG.patch_size, BIOCODEC_EEG.sfreq, BIOCODEC_EEG.quantizer.bits_per_token
+    (12, 250.0, 48)
+    >>> BIOCODEC_EMG.patch_size, BIOCODEC_EMG.sfreq
+    (18, 1000.0)
+    """
+
+    system: ClassVar[str] = "biocodec"
+    takes_scaled: ClassVar[bool] = True
+    # It takes any channel, whatever it is called.
+    channels: ClassVar[tuple[str, ...]] = ()
+
+    modality: str
+    sfreq: float
+    strides: tuple[int, ...]
+    n_ffts: tuple[int, ...]
+    unit: str = "au"
+    n_filters: int = 32
+    dilations: tuple[int, ...] = (1, 2)
+    normalize: bool = False
+    quantizer: QuantizerConfig = _QUANTIZER
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        for name in ("strides", "dilations"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty.")
+        if self.quantizer.n_codebooks != 1:
+            raise ValueError(
+                f"the quantizer must have n_codebooks=1, got {self.quantizer.n_codebooks}."
+            )
+        if any(n_fft % 16 for n_fft in self.n_ffts):
+            raise ValueError(f"n_ffts must be multiples of 16, got {self.n_ffts}.")
+
+    @property
+    def patch_size(self) -> int:
+        """Samples from one code to the next, also called hop: the product of the strides."""
+        return math.prod(self.strides)
+
+    @property
+    def patch_seconds(self) -> float:
+        """Duration of a patch in seconds."""
+        return self.patch_size / self.sfreq
+
+    @property
+    def signal_unit(self) -> str:
+        """Unit of centres and scales, and so of decoded signals."""
+        return "uV"
+
+    @property
+    def code_dtype(self) -> str:
+        """Name of the smallest integer type that holds the codes."""
+        return "int16" if self.quantizer.n_codes <= 2**15 else "int32"
+
+    def patches_per_segment(self, n_channels: int) -> int:
+        """Most patches of a segment: there is no limit."""
+        return sys.maxsize
+
+    def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
+        """Trials, of so many channels and patches, of one forward pass on a type of device."""
+        return max(1, series_per_pass(n_patches, device) // n_channels)
+
+    def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the side information of a trial: centre and scale of each channel."""
+        return (n_channels, 2)
+
+    def feature_names(self, levels: Sequence[int] | None = None) -> list[str]:
+        """Name the features of a patch: the sum of all levels' vectors, or some in a row."""
+        if levels is None:
+            return [f"vector_{i}" for i in range(self.latent_dim)]
+        return [f"level{k}_{i}" for k in levels for i in range(self.latent_dim)]
+
+    @property
+    def latent_dim(self) -> int:
+        """Width of the vectors between the convolutions and the quantizer."""
+        return self.quantizer.input_dim or self.quantizer.code_dim
+
+
+BIOCODEC_EEG = BioCodecConfig(
+    modality="eeg", sfreq=250.0, strides=(3, 2, 2), n_ffts=(32, 64, 128, 256)
+)
+
+BIOCODEC_EMG = BioCodecConfig(
+    modality="emg", sfreq=1000.0, strides=(3, 3, 2), n_ffts=(128, 256, 512, 1024)
+)
+
+
+BIOCODEC_LOSS_WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {"code": 0.25, "waveform": 0.2, "spectral": 1.0}
+)
+
+# From here on an error of the waveform counts linearly.
+_BETA = 0.7
+_PHASE_WEIGHT = 0.2
+_STEPS_PER_WINDOW = 8
+
+
+def spectrogram(series: Tensor, n_fft: int) -> Tensor:
+    """Amplitude (``log1p``), cosine and sine of the phase, ``(n_series, 3, n_rows, n_windows)``."""
+    step = n_fft // _STEPS_PER_WINDOW
+    if series.shape[-1] < step:
+        raise ValueError(
+            f"windows of {series.shape[-1]} samples are too short for a spectrum of n_fft={n_fft}: "
+            f"they must have at least {step}."
+        )
+    margin = (n_fft - step) // 2
+    spectrum = torch.stft(
+        reflect_pad(series[:, None], margin, margin)[:, 0],
+        n_fft,
+        step,
+        window=torch.hann_window(n_fft, device=series.device),
+        center=False,
+        return_complex=True,
+    )
+    amplitude = spectrum.abs()
+    phase = spectrum / amplitude.clamp(min=1e-8)
+    return torch.stack((amplitude.log1p(), phase.real, phase.imag), 1)
+
+
+def biocodec_losses(x: Tensor, rebuilt: Tensor, n_ffts: Sequence[int]) -> dict[str, Tensor]:
+    """Losses of a reconstruction, each a scalar and unweighted.
+
+    Parameters
+    ----------
+    x, rebuilt : Tensor, shape (batch, n_chans, n_times)
+        Signals and their reconstruction.
+    n_ffts : sequence of int
+        Window lengths of the spectra.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``waveform``: Huber loss that is linear beyond an error of 0.7, over 0.7.
+        ``spectral``: mean absolute plus mean squared difference of the spectrograms (``log1p`` of
+        the amplitude; cosine and sine of the phase, each times 0.2), summed over ``n_ffts``.
+
+    References
+    ----------
+    BioCodec (2025, arXiv 2510.09095), section 2.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import BIOCODEC_LOSS_WEIGHTS
+    >>> x = torch.randn(2, 3, 100)
+    >>> losses = biocodec_losses(x, x, n_ffts=(32, 64))
+    >>> float(sum(BIOCODEC_LOSS_WEIGHTS[name] * value for name, value in losses.items()))
+    0.0
+    """
+    weights = x.new_tensor((1.0, _PHASE_WEIGHT, _PHASE_WEIGHT))[:, None, None]
+    spectral = x.new_zeros(())
+    for n_fft in n_ffts:
+        wanted, found = (
+            weights * spectrogram(signal.flatten(0, 1), n_fft) for signal in (x, rebuilt)
+        )
+        spectral = spectral + F.l1_loss(found, wanted) + F.mse_loss(found, wanted)
+    return {"waveform": F.smooth_l1_loss(rebuilt, x, beta=_BETA), "spectral": spectral}
 
 
 class BioCodec(nn.Module):
@@ -87,37 +291,13 @@ class BioCodec(nn.Module):
         self.decoder = make_decoder(config)
 
     def to_vectors(self, x: Tensor) -> Tensor:
-        """Encode windows up to the quantizer.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows, after normalisation where the configuration has it.
-
-        Returns
-        -------
-        Tensor, shape (1, batch * n_chans * n_patches, latent_dim)
-            Vectors to quantize.
-        """
+        """Encode normalised windows up to the quantizer: ``(1, n_tokens, latent_dim)``."""
         with torch.autocast(x.device.type, enabled=False):
             vectors = self.encoder(x.float().flatten(0, 1)[:, None])
             return vectors.mT.flatten(0, 1)[None]
 
     def from_vectors(self, vectors: Tensor, side: Tensor) -> Tensor:
-        """Decode quantized vectors.
-
-        Parameters
-        ----------
-        vectors : Tensor, shape (1, batch * n_chans * n_patches, latent_dim)
-            Quantized vectors.
-        side : Tensor, shape (batch, n_chans, 2)
-            Centre and scale of each channel.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_chans, n_patches * patch_size)
-            Windows; the last patch may reach beyond them.
-        """
+        """Invert :meth:`to_vectors`; the last patch may reach beyond the windows."""
         n_series = side.shape[0] * side.shape[1]
         with torch.autocast(vectors.device.type, enabled=False):
             series = self.decoder(vectors[0].unflatten(0, (n_series, -1)).mT)
@@ -278,31 +458,14 @@ class BioCodec(nn.Module):
     def losses(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Quantized]:
-        """Training losses, each unweighted.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Scaled windows at the model's rate, of any length.
-        channel_ids : Tensor | None
-            Not used; part of the signature that tokenizers share.
-
-        Returns
-        -------
-        losses : dict of str to Tensor
-            ``code`` (commitment) and the terms of
-            :func:`~mne_neurorvq.models.biocodec_losses`. The published objective weights them
-            with :data:`~mne_neurorvq.models.BIOCODEC_LOSS_WEIGHTS`.
-        quantized : Quantized
-            Output of the quantizer, for its usage and residual norms.
-        """
+        """Training losses and output of the quantizer, as :meth:`assess` gives them."""
         _, losses, quantized = self.assess(x)
         return losses, quantized
 
     def assess(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
-        """Reconstruct windows and compare, in one pass.
+        """Reconstruct windows and compare with the input, in one pass.
 
         Parameters
         ----------
@@ -316,9 +479,11 @@ class BioCodec(nn.Module):
         rebuilt : Tensor, shape (batch, n_chans, n_times)
             Reconstruction.
         losses : dict of str to Tensor
-            As :meth:`losses` gives them.
+            Training losses, each unweighted: ``code`` (commitment) and the terms of
+            :func:`~mne_neurorvq.models.biocodec_losses`. The published objective weights them
+            with :data:`~mne_neurorvq.models.BIOCODEC_LOSS_WEIGHTS`.
         quantized : Quantized
-            Output of the quantizer.
+            Output of the quantizer, for its usage and residual norms.
         """
         rebuilt, quantized = self.reconstruct(x)
         losses = biocodec_losses(x, rebuilt, self.config.n_ffts)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .biocodec_config import BIOCODEC_EEG, BioCodecConfig
+from .biocodec import BIOCODEC_EEG, BioCodecConfig
 from .signature import check_codes
 
 _N_HEADS = 8

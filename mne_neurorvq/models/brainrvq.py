@@ -1,31 +1,359 @@
 # License: BSD-3-Clause
-"""BrainRVQ: one feature quantized for the waveform and for the spectrum, predicted level by level.
-
-What it shares with NeuroRVQ is in the modules of those names; here is what differs.
-"""
+"""BrainRVQ: one feature, quantized once for the waveform and once for the spectrum."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .brainrvq_config import BRAINRVQ_EEG, BrainRVQConfig
-from .dual import DualView, analyse_dual, dual_losses, synthesise_dual
-from .encoder import make_trunk
-from .foundation import FoundationModel
-from .patch_tokenizer import PatchTokenizer, tanh_layers
+from .config import ConvStage, QuantizerConfig, TransformerConfig, TrunkStyle
+from .foundation_model import FoundationModel
+from .patch_tokenizer import PatchTokenizer, standardise, tanh_layers
+from .trunk import make_trunk
+
+#: Weights of the cross-entropies of the levels in BrainRVQ's pretraining.
+BRAINRVQ_LEVEL_WEIGHTS = (1.0, 0.5, 0.25)
+
+_DOMAINS = ("time", "frequency")
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "phase": ("circular", "angle"),
+        "token_heads": ("hierarchical", "parallel"),
+        "class_place": ("own", "first channel"),
+    }
+)
+_STAGES = (ConvStage(15, stride=8), ConvStage(3), ConvStage(3))
+_QUANTIZER = QuantizerConfig(n_codebooks=2, n_levels=3, code_dim=64, rule="detached")
 
 
-class Decoder(nn.Module):
-    """From the quantized vectors of a domain to embeddings of patches.
+@dataclass(frozen=True)
+class BrainRVQConfig(TransformerConfig):
+    """Structure of a BrainRVQ tokenizer and of the foundation model that goes with it.
 
     Parameters
     ----------
-    config : BrainRVQConfig
-        Structure.
+    modality : "eeg"
+        Kind of signal.
+    channels : tuple of str
+        Channel vocabulary in lower case; channel ``i`` has row ``i + 1`` of the embedding, row 0
+        is the class token's. Bipolar derivations are channels of their own.
+    sfreq : float
+        Sampling rate in Hz.
+    patch_size : int
+        Samples per patch.
+    max_patches : int
+        Most patches of a channel, and rows of the time embedding.
+    unit : str
+        Unit of the samples.
+    n_filters, n_groups : int
+        Channels of the convolutions and groups of their GroupNorm.
+    n_heads : int
+        Attention heads.
+    depth, decoder_depth : int
+        Transformer blocks of the encoder (tokenizer and foundation model) and of each decoder.
+    mlp_ratio : float
+        Hidden width of the MLP of a block over the embedding width.
+    foundation_layer_scale : float
+        Initial LayerScale of the foundation model's blocks. The tokenizer has none.
+    quantizer : QuantizerConfig
+        The residual quantizer, with one codebook for each domain.
+    foundation_qkv_bias : bool
+        Whether queries and values of the foundation model have a bias, as the tokenizer's do.
+    foundation_drop_path : float
+        In training, the share of windows that the last block of the foundation model skips.
+    domains : tuple of "time" | "frequency"
+        What is quantized and decoded, in the order of the codebooks. One alone is an ablation.
+    phase : "circular" | "angle"
+        What the spectral decoder predicts: cosine and sine of the phase, or, as the released code
+        does, the angle, which jumps at ±π.
+    token_heads : "hierarchical" | "parallel"
+        Whether pretraining predicts a level from the codes of the levels before it, or all levels
+        by themselves.
+    class_place : "own" | "first channel"
+        Which place the class token has in pretraining. The released code gives it that of the
+        first channel there, but its own in fine-tuning. Only weights that were pretrained by
+        that code should have the second.
+
+    Raises
+    ------
+    ValueError
+        If a value is impossible or two contradict each other.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from mne_neurorvq.models import BRAINRVQ_EEG
+    >>> BRAINRVQ_EEG.embed_dim, len(BRAINRVQ_EEG.channels), BRAINRVQ_EEG.quantizer.bits_per_token
+    (200, 128, 78)
+    >>> quantizer = replace(BRAINRVQ_EEG.quantizer, n_codebooks=1)
+    >>> time_only = replace(BRAINRVQ_EEG, domains=("time",), quantizer=quantizer)
     """
+
+    system: ClassVar[str] = "brainrvq"
+
+    unit: str = "100uV"
+    foundation_layer_scale: float = 0.1
+    quantizer: QuantizerConfig = _QUANTIZER
+    foundation_qkv_bias: bool = False
+    foundation_drop_path: float = 0.1
+    domains: tuple[str, ...] = _DOMAINS
+    phase: Literal["circular", "angle"] = "circular"
+    token_heads: Literal["hierarchical", "parallel"] = "hierarchical"
+    class_place: Literal["own", "first channel"] = "own"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.domains not in (_DOMAINS, *((domain,) for domain in _DOMAINS)):
+            raise ValueError(
+                f"domains must be {_DOMAINS}, or one of the two, got {self.domains!r}."
+            )
+        if self.quantizer.n_codebooks != len(self.domains):
+            raise ValueError(
+                f"the quantizer must have a codebook for each of domains={self.domains}: "
+                f"n_codebooks={len(self.domains)}, got {self.quantizer.n_codebooks}."
+            )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}.")
+        if self.phase == "angle" and "time" not in self.domains:
+            raise ValueError(
+                "phase='angle' needs the time domain, through which such a model is decoded: use "
+                "phase='circular'."
+            )
+        if not 0.0 <= self.foundation_drop_path < 1.0:
+            raise ValueError(
+                f"foundation_drop_path must be in [0, 1), got {self.foundation_drop_path}."
+            )
+
+    @property
+    def hierarchical_heads(self) -> bool:
+        """Whether pretraining predicts a level of the codes from the levels before it."""
+        return self.token_heads == "hierarchical"
+
+    @property
+    def scales(self) -> tuple[tuple[ConvStage, ...], ...]:
+        """Stages of the patch embedding; there is one temporal scale."""
+        return (_STAGES,)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the embedding: samples after the first convolution times filters."""
+        return -(-self.patch_size // _STAGES[0].stride) * self.n_filters
+
+    @property
+    def tokenizer_style(self) -> TrunkStyle:
+        """Style of the tokenizer's trunks."""
+        return TrunkStyle(qk_norm=False, norm_eps=1e-6, class_row=True, time_from_start=True)
+
+    @property
+    def foundation_style(self) -> TrunkStyle:
+        """Style of the foundation model's trunk."""
+        return TrunkStyle(
+            qkv_bias=self.foundation_qkv_bias,
+            norm_eps=1e-6,
+            layer_scale=self.foundation_layer_scale,
+            drop_path=self.foundation_drop_path,
+            class_row=True,
+            time_from_start=True,
+        )
+
+    @property
+    def codebook_names(self) -> tuple[str, ...]:
+        """Names of the codebooks: the domains."""
+        return self.domains
+
+    def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the side information of a trial: two numbers of each patch."""
+        return (n_channels, sum(segments), 2)
+
+    def feature_names(self) -> list[str]:
+        """Name the features of a patch."""
+        return [f"feature_{i}" for i in range(self.feature_dim)]
+
+    def patches_per_segment(self, n_channels: int) -> int:
+        """Most patches of each channel, of any number."""
+        return self.max_patches
+
+
+# The electrodes of the released code in the order of their embedding rows, then those of its
+# bipolar derivations that have one.
+_EEG_CHANNELS = tuple(
+    """
+    fp1 fpz fp2 af9 af7 af5 af3 af1 afz af2 af4 af6 af8 af10 f9 f7 f5 f3 f1 fz f2 f4 f6 f8 f10 ft9
+    ft7 fc5 fc3 fc1 fcz fc2 fc4 fc6 ft8 ft10 t9 t7 c5 c3 c1 cz c2 c4 c6 t8 t10 tp9 tp7 cp5 cp3 cp1
+    cpz cp2 cp4 cp6 tp8 tp10 p9 p7 p5 p3 p1 pz p2 p4 p6 p8 p10 po9 po7 po5 po3 po1 poz po2 po4 po6
+    po8 po10 o1 oz o2 o9 cb1 cb2 iz o10 t3 t5 t4 t6 m1 m2 a1 a2 cfc1 cfc2 cfc3 cfc4 cfc5 cfc6 cfc7
+    cfc8 ccp1 ccp2 ccp3 ccp4 ccp5 ccp6 ccp7 ccp8 t1 t2 ftt9h ttp7h tpp9h ftt10h tpp8h tpp10h
+    fp1-f7 f7-t7 t7-p7 p7-o1 fp2-f8 f8-t8 t8-p8 p8-o2
+    """.split()
+)
+
+BRAINRVQ_EEG = BrainRVQConfig(
+    modality="eeg", channels=_EEG_CHANNELS, sfreq=200.0, patch_size=200, max_patches=30
+)
+
+
+# Added to the standard deviation of a patch, as the released code does.
+_EPS = 1e-6
+
+
+class DualView(NamedTuple):
+    """Patches in the time domain, the frequency domain, or both.
+
+    Parameters
+    ----------
+    waveform : Tensor, shape (batch, n_chans, n_patches, patch_size) | None
+        Samples, standardised in each patch.
+    amplitude : Tensor, shape (batch, n_chans, n_patches, patch_size) | None
+        Modulus of the two-sided spectrum, standardised over the window.
+    phase : Tensor, shape (batch, n_chans, n_patches, patch_size[, 2]) | None
+        Cosine and sine of the phase, on a last axis; or its angle, standardised over the window.
+    side : Tensor, shape (batch, n_chans, n_patches, 2)
+        Mean and standard deviation of each patch; without the time domain those of the modulus,
+        the same for all patches of a window.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import BRAINRVQ_EEG, analyse_dual
+    >>> view = analyse_dual(torch.randn(2, 3, 4, 200), BRAINRVQ_EEG)
+    >>> view.waveform.shape, view.phase.shape, view.side.shape
+    (torch.Size([2, 3, 4, 200]), torch.Size([2, 3, 4, 200, 2]), torch.Size([2, 3, 4, 2]))
+    """
+
+    waveform: Tensor | None
+    amplitude: Tensor | None
+    phase: Tensor | None
+    side: Tensor
+
+
+def analyse_dual(patches: Tensor, config: BrainRVQConfig) -> DualView:
+    """View patches in the domains of a configuration, the targets of the decoders.
+
+    Parameters
+    ----------
+    patches : Tensor, shape (batch, n_chans, n_patches, patch_size)
+        Samples.
+    config : BrainRVQConfig
+        Which domains, and what stands for the phase.
+
+    Returns
+    -------
+    DualView
+        Their view and its side information.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import BRAINRVQ_EEG
+    >>> view = analyse_dual(torch.randn(2, 3, 4, 200), BRAINRVQ_EEG)
+    >>> bool(torch.allclose(view.waveform.std(-1), torch.ones(1), atol=1e-4))
+    True
+    """
+    waveform = amplitude = phase = None
+    var, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    std = var.sqrt()
+    side = torch.cat((mean, std), -1)
+    if "time" in config.domains:
+        waveform = (patches - mean) / (std + _EPS)
+    if "frequency" in config.domains:
+        spectrum = torch.fft.fft(patches)
+        amplitude, scale = standardise(spectrum.abs())
+        angle = spectrum.angle()
+        if config.phase == "circular":
+            phase = torch.stack((angle.cos(), angle.sin()), -1)
+        else:
+            phase = standardise(angle)[0]
+        if waveform is None:
+            side = scale[:, None, None].expand_as(side)
+    return DualView(waveform, amplitude, phase, side)
+
+
+def synthesise_dual(view: DualView) -> Tensor:
+    """Invert :func:`analyse_dual`: through the waveform where there is one.
+
+    Parameters
+    ----------
+    view : DualView
+        Possibly predicted: the spectrum need not be Hermitian; the real part is taken.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_chans, n_patches, patch_size)
+        Samples.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a waveform nor a circular phase.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import BRAINRVQ_EEG, analyse_dual
+    >>> x = torch.randn(2, 3, 4, 200)
+    >>> bool(torch.allclose(synthesise_dual(analyse_dual(x, BRAINRVQ_EEG)), x, atol=1e-5))
+    True
+    """
+    first, second = view.side.unbind(-1)
+    if view.waveform is not None:
+        return view.waveform * (second[..., None] + _EPS) + first[..., None]
+    if view.amplitude is None or view.phase is None or view.phase.ndim < 5:
+        raise ValueError("a view without a waveform needs an amplitude and a circular phase.")
+    modulus = view.amplitude * second[..., None] + first[..., None]
+    cos, sin = view.phase.unbind(-1)
+    return torch.fft.ifft(torch.complex(modulus * cos, modulus * sin)).real
+
+
+def dual_losses(target: DualView, predicted: DualView) -> dict[str, Tensor]:
+    """Losses of the decoders, each a scalar and unweighted.
+
+    Parameters
+    ----------
+    target, predicted : DualView
+        View of the input and what the decoders say.
+
+    Returns
+    -------
+    dict of str to Tensor
+        For each domain that there is: ``waveform`` and ``amplitude``, mean squared errors of the
+        standardised values; ``phase``, the mean squared distance between the points (cosine,
+        sine), or under ``phase="angle"`` the mean squared error of the standardised angles. Each
+        is 1 where nothing but zeros is predicted.
+
+    Notes
+    -----
+    The released code sums them with the commitment loss, with ``phase="angle"``. The distance of
+    points has no direction to divide by, as a cosine of vectors has: its gradient stays small
+    while the prediction is, and does not drown those of the other losses.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mne_neurorvq.models import BRAINRVQ_EEG, analyse_dual
+    >>> view = analyse_dual(torch.randn(2, 3, 4, 200), BRAINRVQ_EEG)
+    >>> sorted(dual_losses(view, view))
+    ['amplitude', 'phase', 'waveform']
+    """
+    losses: dict[str, Tensor] = {}
+    if target.waveform is not None and predicted.waveform is not None:
+        losses["waveform"] = F.mse_loss(predicted.waveform, target.waveform)
+    if target.amplitude is not None and predicted.amplitude is not None:
+        losses["amplitude"] = F.mse_loss(predicted.amplitude, target.amplitude)
+    if target.phase is not None and predicted.phase is not None:
+        apart = (predicted.phase - target.phase).square()
+        losses["phase"] = (apart.sum(-1) if apart.ndim == 5 else apart).mean()
+    return losses
+
+
+class Decoder(nn.Module):
+    """From the quantized vectors of a domain to embeddings of patches."""
 
     def __init__(self, config: BrainRVQConfig) -> None:
         super().__init__()
@@ -102,22 +430,7 @@ class BrainRVQTokenizer(PatchTokenizer[DualView]):
             self.to_phase = tanh_layers(dim, dim, n_numbers)
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> DualView:
-        """Decode quantized vectors to both domains.
-
-        Parameters
-        ----------
-        vectors : Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
-            Quantized vectors.
-        side : Tensor, shape (batch, n_chans, n_patches, 2)
-            Mean and standard deviation of each patch.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
-            Vocabulary rows, of all windows or of each.
-
-        Returns
-        -------
-        DualView
-            What is predicted of every patch.
-        """
+        """Decode vectors ``(n_codebooks, n_tokens, code_dim)`` in each domain."""
         decoded = {
             domain: decoder(book.unflatten(0, (len(side), -1)), channel_ids).view(
                 *side.shape[:3], -1

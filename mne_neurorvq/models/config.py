@@ -1,13 +1,15 @@
 # License: BSD-3-Clause
-"""Frozen configurations: what those of all systems share, and the quantizer's."""
+"""Frozen configurations: what those of all systems share, the quantizer's and the trunk's."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from .fast import tokens_per_pass
 
 ResidualRule = Literal["unit", "detached", "euclidean", "gain", "cosine"]
 
@@ -92,7 +94,7 @@ class QuantizerConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What the configurations of all systems share: the way to plain data and back."""
+    """What the engine asks of every system, and the way to plain data and back."""
 
     system: ClassVar[str]
     # Whether the model takes signals scaled by their median and interquartile range.
@@ -135,28 +137,12 @@ class ModelConfig:
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-able plain data.
-
-        Returns
-        -------
-        dict
-            What :meth:`from_dict` takes.
-        """
+        """Return the configuration as plain data for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Build a configuration from plain data.
-
-        Parameters
-        ----------
-        data : dict
-            What :meth:`to_dict` returned, possibly through JSON.
-
-        Returns
-        -------
-        ModelConfig
-            The configuration.
+        """Build a configuration from what :meth:`to_dict` gave, possibly through JSON.
 
         Raises
         ------
@@ -176,6 +162,113 @@ class ModelConfig:
             raise ValueError(f"incomplete {cls.__name__}: {error}") from error
 
 
+class ConvStage(NamedTuple):
+    """Convolution, GroupNorm, GELU and mean over ``pool`` samples in a patch embedding."""
+
+    kernel: int
+    stride: int = 1
+    pool: int = 1
+
+
+@dataclass(frozen=True)
+class TrunkStyle:
+    """How the trunks of the systems differ."""
+
+    # Queries and values may have a bias; keys never have.
+    qkv_bias: bool = True
+    # Whether queries and keys are normalised, per head and with eps 1e-6.
+    qk_norm: bool = True
+    # Epsilon of the other LayerNorms.
+    norm_eps: float = 1e-5
+    # First value of the two LayerScale vectors of a block; 0 leaves them out.
+    layer_scale: float = 0.0
+    # Share of windows that the last block skips in training; it grows linearly from 0.
+    drop_path: float = 0.0
+    # Whether row 0 of the channel table is the class token's, channel i having row i + 1.
+    # Otherwise channel i has row i, and channel 0 shares its row with the class token.
+    class_row: bool = False
+    # Whether the first patch has the first row of the time table. Otherwise the last has the last.
+    time_from_start: bool = False
+
+
+@dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """What the configurations of NeuroRVQ and BrainRVQ share."""
+
+    modality: str
+    channels: tuple[str, ...]
+    sfreq: float
+    patch_size: int
+    max_patches: int
+    unit: str = "uV"
+    n_filters: int = 8
+    n_groups: int = 4
+    n_heads: int = 10
+    depth: int = 12
+    decoder_depth: int = 3
+    mlp_ratio: float = 4.0
+    foundation_layer_scale: float = 1e-5
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, may_be_zero=("foundation_layer_scale", "foundation_drop_path"))
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError("channels has duplicate names.")
+        if self.quantizer.input_dim is not None:
+            raise ValueError(
+                f"the quantizer must have input_dim=None, got {self.quantizer.input_dim}: the "
+                "tokenizer itself projects to code_dim."
+            )
+        if self.embed_dim % self.n_heads:
+            raise ValueError(
+                f"n_heads={self.n_heads} must divide the embedding width {self.embed_dim}."
+            )
+
+    @property
+    def hierarchical_heads(self) -> bool:
+        """Whether pretraining predicts a level of the codes from the levels before it."""
+        return False
+
+    @property
+    def scales(self) -> tuple[tuple[ConvStage, ...], ...]:
+        """Stages of the patch embedding of each temporal scale."""
+        raise NotImplementedError
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the embedding: samples after the patch embedding times filters."""
+        raise NotImplementedError
+
+    @property
+    def tokenizer_style(self) -> TrunkStyle:
+        """Style of the tokenizer's trunks."""
+        raise NotImplementedError
+
+    @property
+    def foundation_style(self) -> TrunkStyle:
+        """Style of the foundation model's trunk."""
+        raise NotImplementedError
+
+    def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
+        """Trials, of segments of so many patches, of one forward pass on a type of device."""
+        return max(1, tokens_per_pass(device) // (n_channels * n_patches))
+
+    @property
+    def signal_unit(self) -> str:
+        """Unit of decoded signals."""
+        return self.unit
+
+    @property
+    def feature_dim(self) -> int:
+        """Width of the features of a patch: the embeddings of all scales in a row."""
+        return self.embed_dim * len(self.scales)
+
+    @property
+    def patch_seconds(self) -> float:
+        """Duration of a patch in seconds."""
+        return self.patch_size / self.sfreq
+
+
 def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(data) - {f.name for f in fields(cls)})
     if unknown:
@@ -185,15 +278,15 @@ def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
 
 def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
     """Refuse numbers that are not positive or beyond all bounds, and names that nobody knows."""
-    for field in fields(config):
-        value, kind = getattr(config, field.name), str(field.type)
-        known = _KNOWN.get(field.name, (value,))
+    for entry in fields(config):
+        value, kind = getattr(config, entry.name), str(entry.type)
+        known = _KNOWN.get(entry.name, (value,))
         if value not in known:
-            raise ValueError(f"{field.name} must be one of {known}, got {value!r}.")
+            raise ValueError(f"{entry.name} must be one of {known}, got {value!r}.")
         values: tuple[Any, ...]
         if kind.startswith("tuple"):
             if not isinstance(value, tuple):
-                raise ValueError(f"{field.name} must be a list, got {value!r}.")
+                raise ValueError(f"{entry.name} must be a list, got {value!r}.")
             values, kind = value, kind.removeprefix("tuple[").partition(",")[0]
         elif kind.endswith("| None"):
             values, kind = () if value is None else (value,), kind.partition(" ")[0]
@@ -203,14 +296,14 @@ def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
             continue
         for one in values:
             if not isinstance(one, _TYPES[kind]) or (isinstance(one, bool) and kind != "bool"):
-                raise ValueError(f"{field.name} must be {_TOLD[kind]}, got {one!r}.")
+                raise ValueError(f"{entry.name} must be {_WORDS[kind]}, got {one!r}.")
             if kind in ("int", "float"):
-                zero = one == 0 and field.name in may_be_zero
+                zero = one == 0 and entry.name in may_be_zero
                 if one > _MOST:
-                    raise ValueError(f"{field.name} must be at most {_MOST:g}, got {one!s:.40}.")
+                    raise ValueError(f"{entry.name} must be at most {_MOST:g}, got {one!s:.40}.")
                 if not (zero or one > 0):  # nor is NaN
                     bound = "at least 1" if kind == "int" else "positive and finite"
-                    raise ValueError(f"{field.name} must be {bound}, got {one}.")
+                    raise ValueError(f"{entry.name} must be {bound}, got {one}.")
 
 
 # No size, rate or factor of a model is near it.
@@ -220,4 +313,4 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "unit": ("V", "mV", "uV", "100uV", "au"),
 }
 _TYPES: dict[str, Any] = {"int": Integral, "float": Real, "bool": bool, "str": str}
-_TOLD = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

@@ -1,21 +1,269 @@
 # License: BSD-3-Clause
-"""Sizes of forward passes that suit a processor."""
+"""Everything that is here only to be fast, with the sizes that suit a processor.
+
+Each function has a plain equivalent, which :func:`disabled` and ``torch.export`` select: the codes
+are the same, other values agree to rounding. Nothing outside this module asks what processor it
+runs on.
+"""
 
 from __future__ import annotations
 
-# Tokens of a forward pass: on a CPU larger passes leave the cache and gain nothing.
-_TOKENS = {"cpu": 256, "cuda": 16384}
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_ENABLED = ContextVar("enabled", default=True)
+
+# Tokens of a forward pass: on a CPU larger passes leave the cache and gain nothing, but for a unit
+# of matrix tiles (AMX), which short products starve.
+_TOKENS = {"cpu": 256, "amx": 1024, "cuda": 16384}
 # Series of a pass of BioCodec, and patches of each of them: more gain nothing.
 _SERIES = {"cpu": 64, "cuda": 4096}
 _PATCHES_PER_SERIES = 125
 
+# Floats in the table of the nearest-code search. On a CPU 8 MiB: larger ones leave the cache, and
+# smaller ones make the products slower. On a GPU 1 GiB, as every product costs a start.
+_TABLE = {"cpu": 1 << 21, "amx": 1 << 22, "cuda": 1 << 28}
+# From this size on, products in bfloat16 are worth the second look at their best codes.
+_RANKED_CODES, _RANKED_DIM = 2048, 32
+# Codes whose largest product is looked at first, and candidates of a token, on average, above
+# which everything is compared in float32.
+_GROUP, _CANDIDATES = 64, 16
+# Twice the unit roundoff for the factors, once for the product, and what is of second order, with
+# the sums in float32.
+_BF16_ERROR, _FLOAT32_ERROR = 3.1 * 2.0**-9, 2.0**-20
+
+# Largest product of a query and a key up to which bfloat16 tells products apart well enough, and
+# tokens up to which the table of products is small.
+_MOST_PRODUCT, _MOST_TOKENS = 16.0, 1024
+# Columns that a product in bfloat16 computes at a time.
+_LANES = 16
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Compute by the plain formulas: within the block, in this thread."""
+    token = _ENABLED.set(False)
+    try:
+        yield
+    finally:
+        _ENABLED.reset(token)
+
+
+def enabled() -> bool:
+    """Whether to take the fast ways; an exported graph has the plain ones."""
+    return _ENABLED.get() and not torch.compiler.is_exporting()
+
+
+# --- Sizes: functions of the processor alone, so that one machine always gives the same bits.
+
 
 def tokens_per_pass(device: str) -> int:
     """Tokens of a forward pass of a transformer on a type of device."""
-    return _TOKENS.get(device, _TOKENS["cpu"])
+    return _TOKENS.get(_processor(device), _TOKENS["cpu"])
 
 
 def series_per_pass(n_patches: int, device: str) -> int:
     """Series of so many patches of a forward pass of a codec on a type of device."""
     most = _SERIES.get(device, _SERIES["cpu"])
     return max(1, min(most, most * _PATCHES_PER_SERIES // n_patches))
+
+
+def _processor(device: str) -> str:
+    """Tell a CPU that multiplies tiles from other CPUs."""
+    return "amx" if device == "cpu" and _cpu_has("_is_amx_tile_supported") else device
+
+
+def _cpu_has(feature: str) -> bool:
+    """Ask torch by a private name; where it is gone, the processor counts as plain."""
+    supported = getattr(torch.cpu, feature, None)
+    return supported is not None and supported()
+
+
+# --- Arithmetic that writes over its first argument, which must be the caller's own, where nothing
+# learns. Fresh memory can cost more than what is computed: it comes page by page, a microsecond
+# each.
+
+
+def _in_place() -> bool:
+    return enabled() and not torch.is_grad_enabled()
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Apply the exact GELU."""
+    return torch.ops.aten.gelu_(x) if _in_place() else F.gelu(x)
+
+
+def plus(x: Tensor, y: Tensor) -> Tensor:
+    """Add what is no larger than ``x``, in the precision of ``x``."""
+    y = y.to(x.dtype)
+    return x.add_(y) if _in_place() else x + y
+
+
+def times(x: Tensor, y: Tensor) -> Tensor:
+    """Multiply by what is no larger than ``x``, in the precision of ``x``."""
+    y = y.to(x.dtype)
+    return x.mul_(y) if _in_place() else x * y
+
+
+def mean_pool(x: Tensor, size: int) -> Tensor:
+    """Average every ``size`` values of the last axis, two or more; a rest is left out.
+
+    As ``avg_pool1d`` does, which takes several times as long on a CPU.
+    """
+    groups = x[..., : x.shape[-1] // size * size].unflatten(-1, (-1, size))
+    if not enabled():
+        return groups.mean(-1)
+    parts = groups.unbind(-1)
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total = plus(total, part)
+    return total / size
+
+
+# --- Attention of queries, keys and values ``(batch, n_heads, n_tokens, head_dim)``.
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, q_norm: nn.Module, k_norm: nn.Module) -> Tensor:
+    """Attend, the norms being those that queries and keys have passed."""
+    if enabled() and v.dtype == torch.bfloat16 and v.device.type == "cpu":
+        if torch.is_grad_enabled():
+            # Where a CPU learns, the gradient takes longer in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
+        if v.shape[-2] <= _MOST_TOKENS and _largest_product(q_norm, k_norm) <= _MOST_PRODUCT:
+            return attend_by_products(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def _largest_product(q_norm: nn.Module, k_norm: nn.Module) -> float:
+    """Bound on the scaled products: what a LayerNorm gives has length ``sqrt(dim)`` at its core."""
+    bound = 1.0
+    for norm in (q_norm, k_norm):
+        if not isinstance(norm, nn.LayerNorm):
+            return torch.inf
+        dim = len(norm.weight)
+        bound *= float(norm.weight.abs().max() * dim**0.5 + norm.bias.norm()) / dim**0.25
+    return bound
+
+
+def attend_by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend by products of whole matrices in bfloat16.
+
+    torch's own makes blocks that are too small for the speed of products in bfloat16. Queries and
+    keys must be so short that the exponential needs no maximum taken off.
+    """
+    dim = v.shape[-1]
+    # A column of ones gives the sums of the weights with the same product.
+    columns = v.new_zeros(*v.shape[:-1], (dim // _LANES + 1) * _LANES)
+    columns[..., :dim] = v
+    columns[..., dim] = 1.0
+    found = torch.empty_like(columns)
+    # Sequence by sequence: the table stays in the cache.
+    weights = v.new_empty(*v.shape[1:-1], v.shape[-2])
+    for query, key, column, out in zip(q * dim**-0.5, k.mT, columns, found, strict=True):
+        torch.bmm(query, key, out=weights).exp_()
+        torch.bmm(weights, column, out=out)
+    return found[..., :dim] / found[..., dim : dim + 1]
+
+
+# --- Nearest codes of vectors ``(n_codebooks, n_tokens, code_dim)``.
+
+
+def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Find the nearest codes block by block: ranked in bfloat16 where that pays.
+
+    For large codebooks of codes of one length, on processors that multiply in bfloat16, such
+    products find the few codes that can be nearest, and float64 tells which is: the codes are
+    those of exact arithmetic.
+    """
+    found = torch.empty(vectors.shape[:2], dtype=torch.int64, device=vectors.device)
+    search = _search_ranked if _ranking_pays(codebook) else _search
+    # A product per codebook: a batched one would need a table of all codebooks in memory.
+    for z, codes, out in zip(vectors, codebook, found, strict=True):
+        # Through the norm: squares of a whole codebook would be a second copy of it.
+        half_norm = 0.5 * torch.linalg.vector_norm(codes, dim=-1).square_()
+        search(z, codes, half_norm, out)
+    return found
+
+
+def _ranking_pays(codebook: Tensor) -> bool:
+    """Whether products in bfloat16 are faster and narrow the search down to few codes."""
+    _, n_codes, code_dim = codebook.shape
+    if n_codes < _RANKED_CODES or n_codes % _GROUP or code_dim < _RANKED_DIM:
+        return False
+    if codebook.device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return codebook.device.type == "cpu" and _cpu_has("_is_avx512_bf16_supported")
+
+
+def _rows_per_block(z: Tensor, codes: Tensor, n_bytes: int) -> int:
+    """Tokens whose products with all codes, of so many bytes each, are one table."""
+    size = _TABLE.get(_processor(z.device.type), _TABLE["cuda"])
+    return max(1, min(4 // n_bytes * size // len(codes), len(z)))
+
+
+def _search(z: Tensor, codes: Tensor, half_norm: Tensor, out: Tensor) -> None:
+    """Write the nearest codes of ``(n_tokens, code_dim)`` vectors, from a table in float32."""
+    rows = _rows_per_block(z, codes, 4)
+    # Fresh memory for every product would cost more than finding its minima.
+    table = z.new_empty(rows, len(codes))
+    for block, best in zip(z.split(rows), out.split(rows), strict=True):
+        distance = table[: len(block)]
+        torch.addmm(half_norm, block, codes.T, alpha=-1, out=distance)
+        torch.argmin(distance, -1, out=best)
+
+
+def _search_ranked(z: Tensor, codes: Tensor, half_norm: Tensor, out: Tensor) -> None:
+    """Write the same codes: find candidates in bfloat16 and compare these exactly.
+
+    With unit roundoff ``u = 2**-9``, rounded factors change ``z.e`` by less than ``(2 u + u^2)
+    |z| |e|`` (Cauchy-Schwarz), and the rounded product by ``u`` of itself. What is within twice
+    the bound of the best product in bfloat16 can be nearest, and nothing else. Lengths of codes
+    that differ widen the bound.
+    """
+    rows = _rows_per_block(z, codes, 2)
+    rounded = codes.bfloat16()
+    longest = (2.0 * half_norm.max()).sqrt()
+    bound = 2.0 * _BF16_ERROR * torch.linalg.vector_norm(z, dim=-1) * longest
+    bound += half_norm.max() - half_norm.min() + _FLOAT32_ERROR * half_norm.max()
+    table = rounded.new_empty(len(codes) * rows)
+    for block, margin, best in zip(z.split(rows), bound.split(rows), out.split(rows), strict=True):
+        # Tokens last: the maximum over codes then runs over whole rows.
+        products = table[: len(codes) * len(block)].view(len(codes), len(block))
+        torch.mm(rounded, block.bfloat16().T, out=products)
+        pairs = _candidates(products, margin)
+        if pairs is None:
+            _search(block, codes, half_norm, best)
+            continue
+        code, token = pairs
+        # Products of float32 are exact in float64: sums of them hardly have ties left.
+        exact = codes[code].double()
+        distance = ((0.5 * exact - block[token].double()) * exact).sum(-1)
+        least = distance.new_full((len(block),), torch.inf)
+        least.scatter_reduce_(0, token, distance, "amin")
+        nearest = distance == least[token]
+        best.fill_(len(codes)).scatter_reduce_(0, token[nearest], code[nearest], "amin")
+
+
+def _candidates(products: Tensor, margin: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Codes and tokens of the products ``(n_codes, n_tokens)`` that are near the best of a token.
+
+    None if they are too many, or if a token has none because it is not finite.
+    """
+    n_codes, n_tokens = products.shape
+    most = _CANDIDATES * n_tokens
+    groups = products.view(n_codes // _GROUP, _GROUP, n_tokens)
+    best = groups.amax(1)
+    least = best.amax(0).float() - margin
+    group, token = (best >= least).nonzero(as_tuple=True)
+    if len(token) > most or not torch.isfinite(least).all():
+        return None
+    pair, within = (groups[group, :, token] >= least[token, None]).nonzero(as_tuple=True)
+    if len(pair) > most:
+        return None
+    return group[pair] * _GROUP + within, token[pair]

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .encoder import Encoder, each_scale, scale_norms
+from .config import TransformerConfig
 from .quantizer import Quantized, ResidualVQ
 from .signature import (
     ChannelsInfo,
@@ -21,8 +21,7 @@ from .signature import (
     pick_channels,
     resolve_channels,
 )
-from .transformer_config import TransformerConfig
-from .trunk import init_trunk
+from .trunk import Encoder, each_scale, init_trunk, scale_norms
 
 
 class View(Protocol):
@@ -39,8 +38,8 @@ V = TypeVar("V", bound=View)
 class PatchTokenizer(nn.Module, Generic[V]):
     """What the tokenizers of NeuroRVQ and BrainRVQ share: all up to the quantized vectors.
 
-    A system decodes them to a view of the patches (:meth:`from_vectors`) and says what the view
-    of an input is (:meth:`_analyse`), what signal a view is of (:meth:`_synthesise`) and how two
+    A system decodes these to a view of the patches (:meth:`from_vectors`) and defines what the view
+    of an input is (:meth:`_analyse`), which signal has a view (:meth:`_synthesise`) and how two
     views differ (:meth:`_compare`).
     """
 
@@ -81,22 +80,7 @@ class PatchTokenizer(nn.Module, Generic[V]):
         raise NotImplementedError
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> V:
-        """Decode quantized vectors.
-
-        Parameters
-        ----------
-        vectors : Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
-            Quantized vectors.
-        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
-            Side information.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
-            Vocabulary rows, of all windows or of each.
-
-        Returns
-        -------
-        View
-            What is predicted of every patch.
-        """
+        """Decode vectors ``(n_codebooks, n_tokens, code_dim)`` and side information."""
         raise NotImplementedError
 
     def _analyse(self, patches: Tensor) -> V:
@@ -109,19 +93,9 @@ class PatchTokenizer(nn.Module, Generic[V]):
         raise NotImplementedError
 
     def to_vectors(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
-        """Encode patches up to the quantizer.
+        """Encode patches up to the quantizer: ``(n_codebooks, n_tokens, code_dim)``.
 
-        Parameters
-        ----------
-        patches : Tensor, shape (batch, n_chans, n_patches, patch_size)
-            Samples.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
-            Vocabulary rows, of all windows or of each.
-
-        Returns
-        -------
-        Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
-            Vectors to quantize; where there is one temporal scale, the same for all codebooks.
+        Where there is one temporal scale, the vectors are the same for all codebooks.
         """
         features = self._features(patches, channel_ids)
         # The published quantizers run in float32 whatever precision the trunk has.
@@ -157,8 +131,7 @@ class PatchTokenizer(nn.Module, Generic[V]):
         ValueError
             If the length, the number of channels or the token budget do not fit.
         """
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        patches, channel_ids = self._patches(x, channel_ids)
         codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
         return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), self._analyse(patches).side
 
@@ -235,8 +208,7 @@ class PatchTokenizer(nn.Module, Generic[V]):
             vectors, and ``"cls_token"``, always None.
         """
         if return_features:
-            patches = as_patches(self.config, x)
-            channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+            patches, channel_ids = self._patches(x, channel_ids)
             features = self._features(patches, channel_ids).permute(1, 2, 0, 3).flatten(2)
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
         return self._synthesise(self.reconstruct(x, channel_ids)[0]).flatten(2)
@@ -258,8 +230,7 @@ class PatchTokenizer(nn.Module, Generic[V]):
         quantized : Quantized
             Output of the quantizer.
         """
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        patches, channel_ids = self._patches(x, channel_ids)
         target = self._analyse(patches)
         quantized = self.quantizer(self.to_vectors(patches, channel_ids))
         return self.from_vectors(quantized.vectors, target.side, channel_ids), target, quantized
@@ -267,33 +238,14 @@ class PatchTokenizer(nn.Module, Generic[V]):
     def losses(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Quantized]:
-        """Training losses, each unweighted.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-
-        Returns
-        -------
-        losses : dict of str to Tensor
-            ``code`` (commitment) and, for NeuroRVQ, the terms of
-            :func:`~mne_neurorvq.models.reconstruction_losses`, of which ``code + amplitude +
-            phase + signal`` is the published objective; for BrainRVQ, whose objective is the sum
-            of all, those of :func:`~mne_neurorvq.models.dual_losses`.
-        quantized : Quantized
-            Output of the quantizer, for its usage and residual norms.
-        """
+        """Training losses and output of the quantizer, as :meth:`assess` gives them."""
         predicted, target, quantized = self.reconstruct(x, channel_ids)
-        losses = self._compare(target, predicted, as_patches(self.config, x))
-        return {"code": quantized.loss, **losses}, quantized
+        return self._losses(target, predicted, quantized, x), quantized
 
     def assess(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
-        """Reconstruct windows and compare, in one pass.
+        """Reconstruct windows and compare with the input, in one pass.
 
         Parameters
         ----------
@@ -307,16 +259,38 @@ class PatchTokenizer(nn.Module, Generic[V]):
         rebuilt : Tensor, shape (batch, n_chans, n_times)
             Reconstruction, as the model gives it when it is called.
         losses : dict of str to Tensor
-            As :meth:`losses` gives them.
+            Training losses, each unweighted: ``code`` (commitment) and, for NeuroRVQ, the terms of
+            :func:`~mne_neurorvq.models.reconstruction_losses`, of which ``code + amplitude +
+            phase + signal`` is the published objective; for BrainRVQ, whose objective is the sum
+            of all, those of :func:`~mne_neurorvq.models.dual_losses`.
         quantized : Quantized
-            Output of the quantizer.
+            Output of the quantizer, for its usage and residual norms.
         """
         predicted, target, quantized = self.reconstruct(x, channel_ids)
-        losses = self._compare(target, predicted, as_patches(self.config, x))
         rebuilt = self._synthesise(predicted).flatten(2)
-        return rebuilt, {"code": quantized.loss, **losses}, quantized
+        return rebuilt, self._losses(target, predicted, quantized, x), quantized
+
+    def _losses(
+        self, target: V, predicted: V, quantized: Quantized, x: Tensor
+    ) -> dict[str, Tensor]:
+        return {"code": quantized.loss} | self._compare(
+            target, predicted, as_patches(self.config, x)
+        )
+
+    def _patches(self, x: Tensor, channel_ids: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Patches of windows ``(batch, n_chans, n_times)``, and the rows of their channels."""
+        rows = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        return as_patches(self.config, x), rows
 
 
 def tanh_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
     """Build two linear layers around a Tanh."""
     return nn.Sequential(nn.Linear(n_in, hidden), nn.Tanh(), nn.Linear(hidden, n_out))
+
+
+def standardise(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardise over all but the first axis; give mean and deviation, too, ``(batch, 2)``."""
+    flat = x.flatten(1)
+    var, mean = torch.var_mean(flat, dim=1, keepdim=True)
+    std = var.clamp(min=1e-8).sqrt()
+    return ((flat - mean) / std).view_as(x), torch.cat((mean, std), dim=1)

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .biocodec_config import BioCodecConfig
+if TYPE_CHECKING:
+    from .biocodec import BioCodecConfig
+
 
 # Widths of the first and last convolution and of those of the residual blocks, as published.
 _KERNEL = 3
@@ -15,24 +19,10 @@ _LSTM_LAYERS = 2
 
 
 def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
-    """Pad the last axis by reflection, however short it is.
+    """Pad the last axis of ``(batch, n_filters, n_times)`` by reflection, however short it is.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, n_filters, n_times)
-        Signals.
-    left, right : int
-        Samples to add; where they need more than there are to mirror, the signal goes on with
-        zeros.
+    Where there is too little to mirror, the signal goes on with zeros.
 
-    Returns
-    -------
-    Tensor, shape (batch, n_filters, left + n_times + right)
-        Padded signals.
-
-    Examples
-    --------
-    >>> import torch
     >>> reflect_pad(torch.tensor([[[1.0, 2.0, 3.0]]]), 2, 1)
     tensor([[[3., 2., 1., 2., 3., 2.]]])
     >>> reflect_pad(torch.tensor([[[1.0, 2.0]]]), 3, 0)
@@ -44,23 +34,16 @@ def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
 
 
 class NormedKernel(nn.Module):
-    """Weights of a convolution as directions and lengths (weight normalisation).
+    """Weights of a convolution as directions and lengths.
 
-    Parameters
-    ----------
-    plain : nn.Conv1d | nn.ConvTranspose1d
-        Convolution whose initial weights are taken.
-
-    References
-    ----------
-    Salimans and Kingma, "Weight Normalization" (2016).
+    Salimans and Kingma, "Weight Normalization" (2016). The first weights are those of ``plain``.
     """
 
     def __init__(self, plain: nn.Conv1d | nn.ConvTranspose1d) -> None:
         super().__init__()
         direction = plain.weight.detach().clone()
         self.direction = nn.Parameter(direction)
-        # For what has no memory, torch would import a second of Python.
+        # On a meta tensor, vector_norm would import a second's worth of Python.
         gain = direction.new_empty(len(direction)) if direction.is_meta else _lengths(direction)
         self.gain = nn.Parameter(gain)
         self.bias = plain.bias
@@ -76,15 +59,7 @@ def _lengths(weight: Tensor) -> Tensor:
 
 
 class CausalConv(nn.Module):
-    """Convolution whose output sees no later sample than the last of its stride.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Channels.
-    kernel, stride, dilation : int
-        Width, step and spacing.
-    """
+    """Convolution whose output sees no later sample than the last of its stride."""
 
     def __init__(
         self, n_in: int, n_out: int, kernel: int, stride: int = 1, dilation: int = 1
@@ -101,15 +76,7 @@ class CausalConv(nn.Module):
 
 
 class CausalTransposedConv(nn.Module):
-    """Transposed convolution whose output sees no later input than its own.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Channels.
-    kernel, stride : int
-        Width and step.
-    """
+    """Transposed convolution whose output sees no later input than its own."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -123,15 +90,7 @@ class CausalTransposedConv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside an identity.
-
-    Parameters
-    ----------
-    dim : int
-        Channels.
-    dilation : int
-        Spacing of the first convolution.
-    """
+    """Two convolutions beside an identity."""
 
     def __init__(self, dim: int, dilation: int) -> None:
         super().__init__()
@@ -148,13 +107,7 @@ class ResidualBlock(nn.Module):
 
 
 class SkipLSTM(nn.Module):
-    """Recurrent layers beside an identity.
-
-    Parameters
-    ----------
-    dim : int
-        Channels.
-    """
+    """Recurrent layers beside an identity."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -167,18 +120,7 @@ class SkipLSTM(nn.Module):
 
 
 def make_encoder(config: BioCodecConfig) -> nn.Sequential:
-    """Build the encoder.
-
-    Parameters
-    ----------
-    config : BioCodecConfig
-        Structure.
-
-    Returns
-    -------
-    nn.Sequential
-        From ``(batch, 1, n_times)`` to ``(batch, latent_dim, n_patches)``.
-    """
+    """Build the encoder: ``(batch, 1, n_times)`` to ``(batch, latent_dim, n_patches)``."""
     dim = config.n_filters
     layers: list[nn.Module] = [CausalConv(1, dim, _KERNEL)]
     for stride in reversed(config.strides):
@@ -191,18 +133,7 @@ def make_encoder(config: BioCodecConfig) -> nn.Sequential:
 
 
 def make_decoder(config: BioCodecConfig) -> nn.Sequential:
-    """Build the decoder.
-
-    Parameters
-    ----------
-    config : BioCodecConfig
-        Structure.
-
-    Returns
-    -------
-    nn.Sequential
-        From ``(batch, latent_dim, n_patches)`` to ``(batch, 1, n_patches * patch_size)``.
-    """
+    """Build the decoder: ``(batch, latent_dim, n_patches)`` to ``(batch, 1, n_times)``."""
     dim = config.n_filters * 2 ** len(config.strides)
     layers: list[nn.Module] = [CausalConv(config.latent_dim, dim, _KERNEL), SkipLSTM(dim)]
     for stride in config.strides:

@@ -10,27 +10,13 @@ import torch
 from torch import Tensor
 
 from .._rates import same_rate
-from .config import QuantizerConfig
-from .transformer_config import TransformerConfig
+from .config import QuantizerConfig, TransformerConfig
 
 ChannelsInfo = Sequence[Mapping[str, Any]]
 
 
 def check_config(config: object, published: TransformerConfig) -> None:
-    """Refuse the configuration of another system.
-
-    Parameters
-    ----------
-    config : object
-        What was given.
-    published : TransformerConfig
-        A configuration of the system that is wanted.
-
-    Raises
-    ------
-    TypeError
-        If the two are of different classes.
-    """
+    """Refuse the configuration of another system."""
     if not isinstance(config, type(published)):
         raise TypeError(
             f"config must be a {type(published).__name__}, got {type(config).__name__}."
@@ -40,27 +26,7 @@ def check_config(config: object, published: TransformerConfig) -> None:
 def resolve_channels(
     config: TransformerConfig, chs_info: ChannelsInfo | None, n_chans: int | None
 ) -> Tensor | None:
-    """Vocabulary rows of the channels named in ``chs_info``.
-
-    Parameters
-    ----------
-    config : TransformerConfig
-        Holds the vocabulary.
-    chs_info : sequence of mapping | None
-        MNE's ``info["chs"]``; only ``ch_name`` is read.
-    n_chans : int | None
-        Number of channels, to agree with ``chs_info``.
-
-    Returns
-    -------
-    Tensor of int64, shape (n_chans,) | None
-        Rows, or None without ``chs_info``.
-
-    Raises
-    ------
-    ValueError
-        If a name is not in the vocabulary or the numbers disagree.
-    """
+    """Vocabulary rows ``(n_chans,)`` of the channels named in MNE's ``info["chs"]``, if given."""
     if chs_info is None:
         return None
     names = [str(ch["ch_name"]) for ch in chs_info]
@@ -82,29 +48,7 @@ def window_samples(
     input_window_seconds: float | None,
     sfreq: float | None,
 ) -> int | None:
-    """Find the number of samples that the window arguments agree on.
-
-    Parameters
-    ----------
-    model_sfreq : float
-        Rate of the model in Hz.
-    n_times : int | None
-        Samples of a window.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    int | None
-        Samples, or None when neither is given.
-
-    Raises
-    ------
-    ValueError
-        If the rate is not the model's or the arguments contradict each other.
-    """
+    """Find the samples of a window from its length or duration; None if neither is given."""
     if sfreq is not None and not same_rate(sfreq, model_sfreq):
         raise ValueError(
             f"sfreq={sfreq} but the model works at {model_sfreq} Hz: resample the signal."
@@ -126,30 +70,7 @@ def check_length(
     input_window_seconds: float | None,
     sfreq: float | None,
 ) -> int | None:
-    """Find the number of samples that the window arguments agree on, a whole number of patches.
-
-    Parameters
-    ----------
-    config : TransformerConfig
-        Holds the rate and the patch size.
-    n_times : int | None
-        Samples of a window.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    int | None
-        Samples, or None when neither is given.
-
-    Raises
-    ------
-    ValueError
-        If the rate is not the model's, the arguments contradict each other or the window is no
-        whole number of patches.
-    """
+    """Find the samples of a window, which must be a whole number of patches."""
     n_times = window_samples(config.sfreq, n_times, input_window_seconds, sfreq)
     if n_times is not None and (n_times < config.patch_size or n_times % config.patch_size):
         raise ValueError(
@@ -159,25 +80,7 @@ def check_length(
 
 
 def as_patches(config: TransformerConfig, x: Tensor) -> Tensor:
-    """Cut windows into patches.
-
-    Parameters
-    ----------
-    config : TransformerConfig
-        Patch size and token budget.
-    x : Tensor, shape (batch, n_chans, n_times)
-        Windows.
-
-    Returns
-    -------
-    Tensor, shape (batch, n_chans, n_patches, patch_size)
-        A view of ``x``.
-
-    Raises
-    ------
-    ValueError
-        If the window is no whole number of patches or exceeds the token budget.
-    """
+    """View windows ``(batch, n_chans, n_times)`` as ``(batch, n_chans, n_patches, patch_size)``."""
     if x.ndim != 3:
         raise ValueError(f"x must be (batch, n_chans, n_times), got shape {tuple(x.shape)}.")
     n_chans, n_times = x.shape[1:]
@@ -188,20 +91,7 @@ def as_patches(config: TransformerConfig, x: Tensor) -> Tensor:
 
 
 def check_budget(config: TransformerConfig, n_chans: int, n_patches: int) -> None:
-    """Refuse more tokens than the model has been made for.
-
-    Parameters
-    ----------
-    config : TransformerConfig
-        Most patches of a segment.
-    n_chans, n_patches : int
-        Channels, and patches of each.
-
-    Raises
-    ------
-    ValueError
-        If these are more than a segment may have.
-    """
+    """Refuse more tokens than a segment may have."""
     longest = config.patches_per_segment(n_chans)
     if n_patches > longest:
         raise ValueError(
@@ -211,20 +101,7 @@ def check_budget(config: TransformerConfig, n_chans: int, n_patches: int) -> Non
 
 
 def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
-    """Refuse what is not codes of a quantizer.
-
-    Parameters
-    ----------
-    config : QuantizerConfig
-        Sizes.
-    codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
-        Codes of all levels or of the first.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit or a code is not in the codebook.
-    """
+    """Refuse what is not codes ``(batch, n_chans, n_patches, n_codebooks, 1..n_levels)``."""
     if (
         codes.ndim != 5
         or codes.shape[3] != config.n_codebooks
@@ -234,6 +111,9 @@ def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
             "codes must be (batch, n_chans, n_patches, "
             f"{config.n_codebooks}, 1..{config.n_levels}), got {tuple(codes.shape)}."
         )
+    # An exported graph cannot look at values.
+    if torch.compiler.is_exporting():
+        return
     if codes.numel() and (codes.min() < 0 or codes.max() >= config.n_codes):
         raise ValueError(
             f"codes must lie in 0..{config.n_codes - 1}, got {codes.min().item()}.."
@@ -244,29 +124,9 @@ def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
 def pick_channels(
     config: TransformerConfig, given: Tensor | None, resolved: Tensor | None, x: Tensor
 ) -> Tensor:
-    """Channel rows of a call: those given to it, else those of the constructor.
+    """Vocabulary rows of a call: those given to it, else those of the constructor.
 
-    Parameters
-    ----------
-    config : TransformerConfig
-        Holds the vocabulary.
-    given : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-        Rows from the call: of all windows, or of each where montages differ.
-    resolved : Tensor of int64, shape (n_chans,) | None
-        Rows from the constructor.
-    x : Tensor, shape (batch, n_chans, ...)
-        The input, for its number of windows and channels and its device.
-
-    Returns
-    -------
-    Tensor of int64, shape (n_chans,) or (batch, n_chans)
-        Rows on the device of ``x``.
-
-    Raises
-    ------
-    ValueError
-        If there are none, their number differs from the channels or windows of ``x`` or one is
-        not in the vocabulary.
+    Rows are ``(n_chans,)`` for all windows, or ``(batch, n_chans)`` where montages differ.
     """
     ids = resolved if given is None else torch.as_tensor(given)
     if ids is None:
@@ -283,8 +143,9 @@ def pick_channels(
     if ids.ndim == 2 and len(ids) != len(x):
         raise ValueError(f"channel_ids of {len(ids)} windows for an input with {len(x)}.")
     last = len(config.channels) - 1
-    # The tables have a row more than channels, which an index would find without an error.
-    if ids.numel() and (ids.min() < 0 or ids.max() > last):
+    # The tables have a row more than channels, which an index would find without an error. An
+    # exported graph cannot look at values.
+    if not torch.compiler.is_exporting() and ids.numel() and (ids.min() < 0 or ids.max() > last):
         wrong = ids[(ids < 0) | (ids > last)].unique().tolist()
         raise ValueError(f"channel_ids must lie in 0..{last}, got {wrong}.")
     return ids.to(x.device)

@@ -1,41 +1,24 @@
 # License: BSD-3-Clause
-"""The transformer trunk that the models share: pre-norm blocks, places and a class token."""
+"""The encoder that the models share: patch embeddings, then a transformer over all patches."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .in_place import gelu, plus, times
-from .transformer_config import TrunkStyle
+from .config import ConvStage, TransformerConfig, TrunkStyle
+from .fast import attend, gelu, mean_pool, plus, times
 
 _PLAIN = TrunkStyle()
-# Largest product of a query and a key up to which bfloat16 tells products apart well enough, and
-# tokens up to which the table of products is small.
-_MOST_PRODUCT, _MOST_TOKENS = 16.0, 1024
-# Columns that a product in bfloat16 computes at a time.
-_LANES = 16
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with LayerNorm on queries and keys and no bias on the keys.
+    """Multi-head self-attention without a bias on the keys.
 
-    Parameters
-    ----------
-    dim : int
-        Embedding width.
-    n_heads : int
-        Number of heads.
-    style : TrunkStyle
-        Whether there are biases and norms.
-
-    Notes
-    -----
-    Queries and keys are normalised per head after their bias (eps 1e-6), as in BEiT-style
-    trunks with "qk norm".
+    Queries and keys are normalised per head, after their bias, as in BEiT's "qk norm".
     """
 
     def __init__(self, dim: int, n_heads: int, style: TrunkStyle = _PLAIN) -> None:
@@ -61,60 +44,12 @@ class Attention(nn.Module):
             qkv = plus(qkv, biases)
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
-        attend = _attend_bf16 if self._bf16_pays(v) else _attend
-        return self.proj(attend(q, k, v).transpose(1, 2).reshape(batch, n_tokens, dim))
-
-    def _bf16_pays(self, v: Tensor) -> bool:
-        """Whether attention by plain products is faster and safe: short sequences on a CPU."""
-        if v.dtype != torch.bfloat16 or v.device.type != "cpu" or torch.is_grad_enabled():
-            return False
-        if not isinstance(self.q_norm, nn.LayerNorm) or not isinstance(self.k_norm, nn.LayerNorm):
-            return False
-        most = _most_norm(self.q_norm) * _most_norm(self.k_norm) / v.shape[-1] ** 0.5
-        return v.shape[-2] <= _MOST_TOKENS and most <= _MOST_PRODUCT
-
-
-def _most_norm(layer: nn.LayerNorm) -> float:
-    """Bound on the length of what a LayerNorm gives: its core has length ``sqrt(dim)``."""
-    return float(layer.weight.abs().max() * len(layer.weight) ** 0.5 + layer.bias.norm())
-
-
-def _attend_bf16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of ``(batch, n_heads, n_tokens, head_dim)`` by products of whole matrices.
-
-    torch's own makes blocks that are too small for the speed of products in bfloat16. Queries and
-    keys must be so short that the exponential needs no maximum taken off.
-    """
-    dim = v.shape[-1]
-    # A column of ones gives the sums of the weights with the same product.
-    columns = v.new_zeros(*v.shape[:-1], (dim // _LANES + 1) * _LANES)
-    columns[..., :dim] = v
-    columns[..., dim] = 1.0
-    found = torch.empty_like(columns)
-    # Sequence by sequence: the table stays in the cache.
-    weights = v.new_empty(*v.shape[1:-1], v.shape[-2])
-    for query, key, column, out in zip(q * dim**-0.5, k.mT, columns, found, strict=True):
-        torch.bmm(query, key, out=weights).exp_()
-        torch.bmm(weights, column, out=out)
-    return found[..., :dim] / found[..., dim : dim + 1]
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Torch's attention; where a CPU learns in float32, in bfloat16 its gradient takes longer."""
-    if v.dtype != torch.bfloat16 or v.device.type != "cpu" or not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(q, k, v)
-    with torch.autocast("cpu", enabled=False):
-        return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
+        attended = attend(q, k, v, self.q_norm, self.k_norm)
+        return self.proj(attended.transpose(1, 2).reshape(batch, n_tokens, dim))
 
 
 class Mlp(nn.Module):
-    """Two linear layers around an exact GELU.
-
-    Parameters
-    ----------
-    dim, hidden : int
-        Outer and inner width.
-    """
+    """Two linear layers around an exact GELU."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -127,19 +62,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block.
-
-    Parameters
-    ----------
-    dim, n_heads : int
-        Embedding width and number of heads.
-    mlp_ratio : float
-        Hidden width of the MLP over ``dim``.
-    style : TrunkStyle
-        Biases, norms and LayerScale.
-    drop_path : float
-        In training, the share of windows to which each half of the block adds nothing.
-    """
+    """Pre-norm transformer block; in training, its halves skip a share ``drop_path`` of windows."""
 
     def __init__(
         self,
@@ -176,21 +99,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Class token, channel and time embeddings, and a stack of blocks.
-
-    Parameters
-    ----------
-    dim, n_heads, depth : int
-        Embedding width, heads and number of blocks.
-    mlp_ratio : float
-        Hidden width of the MLPs over ``dim``.
-    n_channels : int
-        Size of the channel vocabulary.
-    max_patches : int
-        Rows of the time embedding.
-    style : TrunkStyle
-        What the systems do differently.
-    """
+    """Class token, tables of channels and times, and a stack of blocks."""
 
     def __init__(
         self,
@@ -221,23 +130,11 @@ class Trunk(nn.Module):
         class_channel: Tensor | None = None,
         keep_class: bool = False,
     ) -> Tensor:
-        """Run the blocks.
+        """Run the blocks over ``(batch, n_chans * n_patches, dim)``, channel-major; no final norm.
 
-        Parameters
-        ----------
-        tokens : Tensor, shape (batch, n_chans * n_patches, dim)
-            Patch embeddings, channel-major.
-        channel_ids : Tensor, shape (n_chans,) or (batch, n_chans)
-            Vocabulary rows of the channels; of each sequence, or the same for all.
-        class_channel : Tensor, shape (1,) or (batch, 1) | None
-            Channel whose place the class token takes; None gives it row 0 of the table.
-        keep_class : bool
-            Whether to return the class token, too, before the patches.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_chans * n_patches, dim) or one token more
-            Output of the last block, without a final norm.
+        ``channel_ids`` are ``(n_chans,)`` or ``(batch, n_chans)``. The class token takes the place
+        of ``class_channel``, ``(1,)`` or ``(batch, 1)``, or row 0 of the table; ``keep_class``
+        returns it, too, before the patches.
         """
         n_patches = tokens.shape[1] // channel_ids.shape[-1]
         first_row = int(self.style.class_row)
@@ -253,15 +150,92 @@ class Trunk(nn.Module):
         return x if keep_class else x[:, 1:]
 
 
-def draw_weights(weights: Tensor) -> None:
-    """Draw from a truncated normal of standard deviation 0.02, in place.
+class PatchEmbedding(nn.Module):
+    """Temporal convolutions of one scale, from patches to embeddings.
 
-    Parameters
-    ----------
-    weights : Tensor
-        What to fill; on the meta device it is left alone.
+    Convolutions never cross patches, but the GroupNorm statistics run over all channels and
+    patches of the segment.
     """
-    # For what has no memory, torch would import a second of Python.
+
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+
+    def __init__(self, stages: Sequence[ConvStage], n_filters: int, n_groups: int) -> None:
+        super().__init__()
+        self.pools = tuple(stage.pool for stage in stages)
+        n_in = 1
+        for i, (kernel, stride, _) in enumerate(stages, start=1):
+            conv = nn.Conv2d(n_in, n_filters, (1, kernel), (1, stride), (0, kernel // 2))
+            self.add_module(f"conv{i}", conv)
+            self.add_module(f"norm{i}", nn.GroupNorm(n_groups, n_filters))
+            n_in = n_filters
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Map ``(batch, n_tokens, patch_size)`` to ``(batch, n_tokens, embed_dim)``."""
+        x = patches[:, None]
+        for i, pool in enumerate(self.pools, start=1):
+            x = gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
+            x = x if pool == 1 else mean_pool(x, pool)
+        return x.permute(0, 2, 3, 1).flatten(2)
+
+
+class Encoder(nn.Module):
+    """Patch embeddings of all scales and the trunk that they share."""
+
+    def __init__(self, config: TransformerConfig, style: TrunkStyle) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            PatchEmbedding(stages, config.n_filters, config.n_groups) for stages in config.scales
+        )
+        self.trunk = make_trunk(config, config.depth, style)
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Embed ``(batch, n_chans, n_patches, patch_size)`` at every scale.
+
+        Gives ``(n_scales, batch, n_chans * n_patches, embed_dim)``, channel-major.
+        """
+        tokens = patches.flatten(1, 2)
+        return torch.stack([scale(tokens) for scale in self.scales])
+
+    def forward(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
+        """Run all scales through the trunk as one batch; the shape stays."""
+        return through_trunk(self.trunk, embeddings, channel_ids)
+
+
+def make_trunk(config: TransformerConfig, depth: int, style: TrunkStyle) -> Trunk:
+    """Build a trunk of the configuration's width and tables."""
+    return Trunk(
+        config.embed_dim,
+        config.n_heads,
+        depth,
+        config.mlp_ratio,
+        len(config.channels),
+        config.max_patches,
+        style,
+    )
+
+
+def through_trunk(trunk: Trunk, x: Tensor, channel_ids: Tensor) -> Tensor:
+    """Run ``(n_scales, batch, n_tokens, dim)`` through a trunk as one batch."""
+    if channel_ids.ndim == 2:
+        channel_ids = channel_ids.repeat(len(x), 1)
+    return trunk(x.flatten(0, 1), channel_ids).unflatten(0, x.shape[:2])
+
+
+def scale_norms(config: TransformerConfig) -> nn.ModuleList:
+    """Build a LayerNorm for each scale."""
+    eps = config.tokenizer_style.norm_eps
+    return nn.ModuleList(nn.LayerNorm(config.embed_dim, eps=eps) for _ in config.scales)
+
+
+def each_scale(modules: nn.ModuleList, x: Tensor) -> Tensor:
+    """Apply the module of each scale to its slice of the first axis."""
+    return torch.stack([module(part) for module, part in zip(modules, x, strict=True)])
+
+
+def draw_weights(weights: Tensor) -> None:
+    """Draw from a truncated normal of standard deviation 0.02, in place."""
+    # On a meta tensor, trunc_normal_ would import a second's worth of Python.
     if not weights.is_meta:
         nn.init.trunc_normal_(weights, std=0.02)
 
@@ -270,15 +244,8 @@ def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
     """Initialise linear and convolution layers, tables and block outputs in place.
 
     Truncated normal of standard deviation 0.02 for weights and tables, zero biases, and the two
-    output matrices of block ``i`` (from 1) divided by ``sqrt(2 i)``.
-
-    Parameters
-    ----------
-    module : nn.Module
-        A model; every :class:`Trunk` inside it is found.
-    convolutions : bool
-        Whether convolutions start like linear layers. Otherwise they start as torch's do, wide
-        enough for signals that are small numbers.
+    output matrices of block ``i`` (from 1) divided by ``sqrt(2 i)``. Without ``convolutions`` those
+    start as torch's do, wide enough for signals that are small numbers.
     """
     kinds = (nn.Linear, nn.Conv2d) if convolutions else (nn.Linear,)
     for part in module.modules():
@@ -294,6 +261,6 @@ def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
             for i, block in enumerate(trunk.blocks, start=1):
                 assert isinstance(block, Block)
                 for output in (block.attn.proj.weight, block.mlp.fc2.weight):
-                    # Dividing a meta tensor would import torch's compiler, a second of Python.
+                    # Dividing a meta tensor would import torch's compiler: another second.
                     if not output.is_meta:
                         output.div_(math.sqrt(2 * i))

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .foundation import FoundationModel
-from .head import make_head
+from .foundation_model import FoundationModel
+from .heads import make_head
 
 
 class WindowModel(nn.Module):

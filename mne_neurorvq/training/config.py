@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from ..models.transformer_config import TransformerConfig
+from ..models.config import TransformerConfig
 from .biocodec import BioCodecPretrainConfig
 from .brainrvq import BrainRVQPretrainConfig
 from .neurorvq import NeuroRVQPretrainConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..models.masked_tokens import make_token_heads
+from ..models.heads import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
 from ..weights.files import read_tensors
 from ..weights.loading import CARD_FILE

@@ -19,8 +19,8 @@ from ..models import (
     NeuroRVQTokenizer,
     ResidualVQ,
 )
-from ..models.encoder import Encoder, PatchEmbedding
-from ..models.projections import LevelProjections
+from ..models.quantizer import LevelProjections
+from ..models.trunk import Encoder, PatchEmbedding
 from ..weights.systems import Foundation, Tokenizer
 
 # Centre frequencies in Hz of the four GroupNorm pairs of each scale, longest kernel first.

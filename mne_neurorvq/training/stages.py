@@ -20,7 +20,7 @@ from ..models import (
     used_share,
 )
 from ..models.collectives import all_sum
-from ..models.target_head import TargetHead
+from ..models.heads import TargetHead
 from ..weights.systems import Foundation, Tokenizer
 from .batches import Batch
 from .config import read_config
@@ -262,7 +262,7 @@ class FoundationStage(Stage):
         head = self.foundation.target_head
         assert head is not None
         assert batch.targets is not None
-        told = self.foundation.tell_targets(batch.windows, mask, batch.channel_ids).flatten(1, 2)
+        told = self.foundation.predict_targets(batch.windows, mask, batch.channel_ids).flatten(1, 2)
         wanted = batch.targets.flatten(1, 2)
         found = (head.errors(told, wanted, some) for some in chosen)
         return tuple(dict(zip(self.weights, errors, strict=True)) for errors in found)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..models import BRAINRVQ_EEG, BioCodecConfig, BrainRVQConfig, NeuroRVQConfig
-from ..models.transformer_config import TransformerConfig
+from ..models.config import TransformerConfig
 from .errors import CheckpointError
 from .official import Shapes
 from .official_names import BRAINRVQ_BOOKS

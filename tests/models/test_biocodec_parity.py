@@ -21,7 +21,7 @@ from mne_neurorvq.models import (
     BioCodecHead,
     biocodec_losses,
 )
-from mne_neurorvq.models.multiscale import spectrogram
+from mne_neurorvq.models.biocodec import spectrogram
 
 ATOL = 2e-5
 # A margin below this leaves the choice between two codes to rounding.

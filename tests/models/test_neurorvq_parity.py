@@ -20,7 +20,7 @@ from mne_neurorvq.models import (
     ResidualVQ,
     analyse,
 )
-from mne_neurorvq.models.spectrum import standardise
+from mne_neurorvq.models.patch_tokenizer import standardise
 from mne_neurorvq.weights.official import official_layout, shapes_of
 
 ATOL = 1e-5

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_neurorvq.models import QuantizerConfig, ResidualVQ, kmeans, nearest_codes, search
+from mne_neurorvq.models import QuantizerConfig, ResidualVQ, fast, kmeans, nearest_codes
 
 # "projected" is the rule "cosine" with maps of each level from and to another dimension.
 RULES = ("unit", "detached", "euclidean", "gain", "cosine", "projected")
@@ -122,7 +122,7 @@ def test_the_nearest_code_is_the_nearest_whatever_the_block(
     vectors = scale * torch.randn(n_books, n_tokens, dim, generator=generator)
     codebook = scale * torch.randn(n_books, n_codes, dim, generator=generator)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_CPU_TABLE", block)
+        patch.setitem(fast._TABLE, "cpu", block)
         found = nearest_codes(vectors, codebook)
     assert found.dtype == torch.int64
     assert found.shape == (n_books, n_tokens)

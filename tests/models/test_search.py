@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from mne_neurorvq.models import nearest_codes, search
+from mne_neurorvq.models import fast, nearest_codes
 
 
 @pytest.fixture(autouse=True)
 def ranked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank on every processor, and for codebooks of a testable size."""
-    monkeypatch.setattr(search, "_bf16_pays", lambda codebook: True)
+    monkeypatch.setattr(fast, "_ranking_pays", lambda codebook: True)
 
 
 def exact_distances(vectors: Tensor, codebook: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def test_where_bfloat16_leaves_too_many_candidates_the_search_is_in_float32(case
         vectors[0, 4] = torch.nan
     in_float32 = torch.empty(9, dtype=torch.int64)
     half_norm = 0.5 * codebook[0].square().sum(-1)
-    search._search(vectors[0], codebook[0], half_norm, in_float32)
+    fast._search(vectors[0], codebook[0], half_norm, in_float32)
     finite = torch.isfinite(vectors[0]).all(-1)
     assert torch.equal(nearest_codes(vectors, codebook)[0][finite], in_float32[finite])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mne_neurorvq.models import Spectrum, analyse, reconstruction_losses, synthesise
-from mne_neurorvq.models.spectrum import standardise
+from mne_neurorvq.models.patch_tokenizer import standardise
 
 SHAPE = (2, 3, 4, 16)
 

@@ -8,8 +8,9 @@ import copy
 import pytest
 import torch
 
-from mne_neurorvq.models.transformer_config import TrunkStyle
-from mne_neurorvq.models.trunk import Attention, Block, Trunk, _attend_bf16
+from mne_neurorvq.models.config import TrunkStyle
+from mne_neurorvq.models.fast import attend_by_products
+from mne_neurorvq.models.trunk import Attention, Block, Trunk
 
 
 @torch.no_grad()
@@ -163,7 +164,7 @@ def test_attention_by_products_in_bfloat16_rounds_little_more_than_that_of_torch
     wanted = _exact(q, k, v)
     ours, theirs = (
         (attend(q, k, v) - wanted).square().mean().sqrt()
-        for attend in (_attend_bf16, torch.nn.functional.scaled_dot_product_attention)
+        for attend in (attend_by_products, torch.nn.functional.scaled_dot_product_attention)
     )
     assert ours < 4 * theirs
     assert ours < 0.01 * wanted.std()

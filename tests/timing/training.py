@@ -45,7 +45,7 @@ from mne_neurorvq._sealed import seal
 from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NeuroRVQTokenizer
-from mne_neurorvq.models.codebooks import Codebooks
+from mne_neurorvq.models.quantizer import ResidualVQ
 from mne_neurorvq.training import (
     CorpusBatches,
     CorpusDataset,
@@ -91,7 +91,7 @@ class Clock(lightning.Callback):
 @contextmanager
 def watched(clock: Clock, profiler: SimpleProfiler) -> Iterator[None]:
     """Have the trainers that are made meanwhile keep times."""
-    usual, learn = running.make_trainer, Codebooks._learn
+    usual, learn = running.make_trainer, ResidualVQ._learn
 
     def make_trainer(*arguments: Any) -> lightning.Trainer:
         trainer = usual(*arguments)
@@ -99,13 +99,13 @@ def watched(clock: Clock, profiler: SimpleProfiler) -> Iterator[None]:
         trainer.profiler = profiler
         return trainer
 
-    def timed(codebooks: Codebooks, tallies: Any) -> None:
+    def timed(codebooks: ResidualVQ, tallies: Any) -> None:
         with profiler.profile("codebooks"):
             learn(codebooks, tallies)
 
     with (
         mock.patch.object(running, "make_trainer", make_trainer),
-        mock.patch.object(Codebooks, "_learn", timed),
+        mock.patch.object(ResidualVQ, "_learn", timed),
     ):
         yield
 

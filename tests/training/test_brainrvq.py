@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.cli import main
 from mne_neurorvq.models import BRAINRVQ_LEVEL_WEIGHTS, BrainRVQ, BrainRVQTokenizer, draw_mask
-from mne_neurorvq.models.masked_tokens import make_token_heads
+from mne_neurorvq.models.heads import make_token_heads
 from mne_neurorvq.training import (
     Batch,
     BrainRVQLossWeights,

@@ -229,13 +229,15 @@ def test_targets_are_told_from_the_features_of_all_patches(told):
     head = foundation.target_head
     features = foundation(batch.windows, batch.channel_ids, return_features=True)["features"]
     torch.testing.assert_close(
-        foundation.tell_targets(batch.windows, None, batch.channel_ids),
+        foundation.predict_targets(batch.windows, None, batch.channel_ids),
         features @ head.weight.T + head.bias,
     )
     generator = torch.Generator().manual_seed(0)
     mask = told.masking.draw(batch.windows, foundation.config, 0.0, generator)
     assert mask.float().mean() == 0.5
-    squares = (foundation.tell_targets(batch.windows, mask, batch.channel_ids) - batch.targets) ** 2
+    squares = (
+        foundation.predict_targets(batch.windows, mask, batch.channel_ids) - batch.targets
+    ) ** 2
     power, slow = squares[..., :6].mean(), squares[..., 6:].mean()
     torch.testing.assert_close(loss, 0.5 * power + 2 * slow)
     assert told.logged["train_power"] == pytest.approx(power.item(), rel=1e-5)
@@ -247,12 +249,12 @@ def test_hidden_patches_do_not_show_through(told):
     batch = _make_batch(n_windows=1)
     mask = torch.zeros(1, 8, dtype=torch.bool)
     mask[0, 2] = True
-    numbers = told.foundation.tell_targets(batch.windows, mask, batch.channel_ids)
+    numbers = told.foundation.predict_targets(batch.windows, mask, batch.channel_ids)
     # Patch 0 of channel 1, turned around: no normalisation over the window can tell.
     batch.windows[:, 1, :200] *= -1
-    other = told.foundation.tell_targets(batch.windows, mask, batch.channel_ids)
+    other = told.foundation.predict_targets(batch.windows, mask, batch.channel_ids)
     assert (numbers - other).abs().max() < 0.1 * (
-        told.foundation.tell_targets(batch.windows, ~mask, batch.channel_ids) - numbers
+        told.foundation.predict_targets(batch.windows, ~mask, batch.channel_ids) - numbers
     ).abs().max()
 
 

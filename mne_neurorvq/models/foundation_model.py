@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Foundation models: an encoder with pretraining and classification heads, and that of NeuroRVQ."""
+"""Foundation models: an encoder with heads for classes and for pretraining."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .encoder import Encoder
-from .head import make_head
-from .masked_tokens import make_token_heads
-from .neurorvq_config import NEURORVQ_EEG, NeuroRVQConfig
+from .config import TransformerConfig
+from .heads import TargetHead, make_head, make_token_heads
 from .signature import (
     ChannelsInfo,
     as_patches,
@@ -22,15 +20,13 @@ from .signature import (
     pick_channels,
     resolve_channels,
 )
-from .target_head import TargetHead
-from .transformer_config import TransformerConfig
-from .trunk import init_trunk
+from .trunk import Encoder, init_trunk
 
 
 class FoundationModel(nn.Module):
     """What the foundation models of all systems share.
 
-    A system says which features its encoder gives (:meth:`_features`), and which of them the
+    A system defines which features its encoder gives (:meth:`_features`), and which of them the
     pretraining heads see (:meth:`_hidden_features`).
     """
 
@@ -56,7 +52,7 @@ class FoundationModel(nn.Module):
         pretrained: FoundationModel | None = None,
     ) -> None:
         super().__init__()
-        config = _settle_config(type(self), config, pretrained)
+        config = _find_config(type(self), config, pretrained)
         if head not in self.head_kinds:
             kinds = " or ".join(map(repr, self.head_kinds))
             raise ValueError(f"head must be {kinds}, got {head!r}.")
@@ -125,8 +121,7 @@ class FoundationModel(nn.Module):
         """
         if not return_features and self.final_layer is None:
             raise ValueError("no classification head: give n_outputs or call reset_head.")
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        patches, channel_ids = self._patches(x, channel_ids)
         features, cls = self._features(self.encoder.embed(patches), channel_ids)
         if return_features:
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
@@ -134,6 +129,11 @@ class FoundationModel(nn.Module):
         if self.head == "cls":
             return self.final_layer(cls)
         return self.final_layer(features.mean(1) if self.head == "mean" else features.flatten(1))
+
+    def _patches(self, x: Tensor, channel_ids: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Patches of windows ``(batch, n_chans, n_times)``, and the rows of their channels."""
+        rows = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        return as_patches(self.config, x), rows
 
     def embed_segments(self, segments: Sequence[Tensor], rows: Tensor) -> Tensor:
         """Features of the segments of a batch of trials, ``(batch, n_chans, n_patches, width)``."""
@@ -148,42 +148,23 @@ class FoundationModel(nn.Module):
         """Features for the pretraining heads, ``(n_codebooks, batch, n_tokens, embed_dim)``."""
         raise NotImplementedError
 
-    def tell_targets(
+    def predict_targets(
         self, x: Tensor, mask: Tensor | None = None, channel_ids: Tensor | None = None
     ) -> Tensor:
-        """Tell physiological numbers of all patches, some of which may be hidden.
+        """Predict physiological numbers ``(batch, n_chans, n_patches, n_columns)`` of all patches.
 
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches) \
-| None
-            True where the patch is hidden, in all scales; None hides nothing.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_chans, n_patches, n_columns)
-            Numbers.
-
-        Raises
-        ------
-        ValueError
-            If the model has no head for them, or the mask does not fit.
+        Where ``mask``, as in :meth:`masked_token_logits`, is True, the patch is hidden.
         """
         if self.target_head is None:
-            raise ValueError("no target head: put a TargetHead in its place.")
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+            raise ValueError("no target head: assign a TargetHead to target_head.")
+        patches, channel_ids = self._patches(x, channel_ids)
         embeddings = self.encoder.embed(patches)
         if mask is not None:
             token = self.target_head.mask_token.to(embeddings.dtype)
             embeddings = torch.where(_checked_mask(mask, patches)[..., None], token, embeddings)
         features = self._features(embeddings, channel_ids)[0].unflatten(1, patches.shape[1:3])
-        numbers: Tensor = self.target_head(features)
-        return numbers
+        predicted: Tensor = self.target_head(features)
+        return predicted
 
     def masked_token_logits(
         self,
@@ -220,8 +201,7 @@ class FoundationModel(nn.Module):
         """
         if self.masked_tokens is None:
             raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
-        patches = as_patches(self.config, x)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, x)
+        patches, channel_ids = self._patches(x, channel_ids)
         mask = _checked_mask(mask, patches)
         quantizer = self.config.quantizer
         wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)
@@ -253,10 +233,10 @@ def _checked_mask(mask: Tensor, patches: Tensor) -> Tensor:
     return mask
 
 
-def _settle_config(
+def _find_config(
     kind: type[FoundationModel], config: TransformerConfig | None, pretrained: object
 ) -> TransformerConfig:
-    """Find the configuration of a model that starts from another one, or from none."""
+    """Find the configuration of a model that starts from a pretrained one, or from none."""
     if config is not None:
         check_config(config, kind.published)
     if pretrained is None:
@@ -277,76 +257,3 @@ def _settle_config(
             "model takes it from pretrained."
         )
     return theirs
-
-
-class NeuroRVQ(FoundationModel):
-    """Foundation model: the NeuroRVQ encoder with optional heads.
-
-    Parameters
-    ----------
-    n_outputs : int | None
-        Size of the classification head ``final_layer``; None leaves it out.
-    n_chans : int | None
-        Number of channels.
-    chs_info : sequence of mapping | None
-        MNE's ``info["chs"]``: the channel names, resolved here so that ``model(x)`` is enough.
-    n_times : int | None
-        Samples of a window, a multiple of the patch size.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz; must be the model's.
-    config : NeuroRVQConfig | None
-        Structure; None takes that of ``pretrained``, or the published one for EEG.
-    masked_token_heads : bool
-        Whether to have the heads of the pretraining task.
-    head : "mean" | "flatten"
-        Whether ``final_layer`` sees the mean over channels and patches or all of them in a row.
-    pretrained : NeuroRVQ | None
-        A loaded model, ``load_pretrained(name).foundation``, to start from. Its structure and the
-        weights of its encoder are copied; its heads, channels and window are not. It is neither
-        changed nor shared.
-
-    Raises
-    ------
-    TypeError
-        If ``pretrained`` is no NeuroRVQ, for example a name.
-    ValueError
-        If ``config`` is not that of ``pretrained``, if a channel is not in the vocabulary, or if
-        the rate, the lengths or the numbers of channels contradict the model or each other.
-
-    Notes
-    -----
-    The parameters of the trunk start with ``encoder.``, those of the head with ``final_layer.``.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from dataclasses import replace
-    >>> from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQ
-    >>> model = NeuroRVQ(n_outputs=3, chs_info=[{"ch_name": "C3"}, {"ch_name": "C4"}],
-    ...                  config=replace(NEURORVQ_EEG, depth=1)).eval()
-    >>> x = torch.randn(2, 2, 400)
-    >>> model(x).shape
-    torch.Size([2, 3])
-    >>> model(x, return_features=True)["features"].shape
-    torch.Size([2, 2, 2, 800])
-
-    Start from loaded weights, with a new head:
-
-    >>> from mne_neurorvq import load_pretrained
-    >>> loaded = load_pretrained("neurorvq-eeg-tiny-random")
-    >>> model = NeuroRVQ(n_outputs=3, pretrained=loaded.foundation)
-    >>> model.config == loaded.config, model.final_layer.linear.out_features
-    (True, 3)
-    """
-
-    published = NEURORVQ_EEG
-    config: NeuroRVQConfig
-
-    def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
-        features = self.encoder(embeddings, channel_ids)
-        return features.permute(1, 2, 0, 3).flatten(2), None
-
-    def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
-        return self.encoder(embeddings, channel_ids)

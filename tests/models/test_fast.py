@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
-from mne_neurorvq.models.encoder import Encoder
-from mne_neurorvq.models.in_place import gelu, mean_pool, plus, times
+from mne_neurorvq.models.fast import gelu, mean_pool, plus, times
+from mne_neurorvq.models.trunk import Encoder
 
 
 @given(st.integers(2, 9), st.integers(0, 8), st.integers(1, 20))

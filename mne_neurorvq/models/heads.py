@@ -1,25 +1,32 @@
 # License: BSD-3-Clause
-"""Masked-token prediction: the heads that guess hidden codes, and their cross-entropy."""
+"""Heads of foundation models: for classes, for hidden codes and for physiological targets."""
 
 from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .brainrvq_config import BrainRVQConfig
-from .transformer_config import TransformerConfig
+from .config import TransformerConfig
 from .trunk import draw_weights
 
 
-class MaskedTokenHeads(nn.Module):
-    """What masked-token prediction adds to the encoder: mask token, norm and linear heads.
+def make_head(
+    width: int, n_outputs: int, generator: torch.Generator | None = None, *, eps: float = 1e-5
+) -> nn.Sequential:
+    """Build a LayerNorm and a linear layer, drawn from ``generator`` as torch draws them."""
+    linear = nn.Linear(width, n_outputs)
+    nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=generator)
+    nn.init.uniform_(linear.bias, -(width**-0.5), width**-0.5, generator=generator)
+    return nn.Sequential(OrderedDict(norm=nn.LayerNorm(width, eps=eps), linear=linear))
 
-    Parameters
-    ----------
-    config : TransformerConfig
-        Structure.
-    """
+
+class MaskedTokenHeads(nn.Module):
+    """What masked-token prediction adds to an encoder: mask token, norm and linear heads."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -33,19 +40,9 @@ class MaskedTokenHeads(nn.Module):
         draw_weights(self.weight)
 
     def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Logits of every code.
+        """Map features ``(n_codebooks, n_masked, embed_dim)`` to logits of every code.
 
-        Parameters
-        ----------
-        features : Tensor, shape (n_codebooks, n_masked, embed_dim)
-            Block outputs at the masked positions.
-        codes : Tensor | None
-            Not used; part of the signature that heads share.
-
-        Returns
-        -------
-        Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
-            Logits.
+        These are ``(n_codebooks, n_levels, n_masked, n_codes)``; ``codes`` are not used.
         """
         features = self.norm(features)
         logits = torch.baddbmm(
@@ -57,19 +54,12 @@ class MaskedTokenHeads(nn.Module):
 class HierarchicalTokenHeads(MaskedTokenHeads):
     """Heads from coarse to fine: a level is predicted from the codes of the levels before it.
 
-    Parameters
-    ----------
-    config : BrainRVQConfig
-        Structure.
-
-    Notes
-    -----
     With the features ``h`` and the embeddings ``E`` of codes ``k``, the logits of level 0 are
     ``W h`` and those of level ``l`` are ``W LayerNorm(h + sum of E(k) over the levels before l)``,
     with weights of their own in every codebook and level.
     """
 
-    def __init__(self, config: BrainRVQConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
         n_books, n_levels, n_codes, dim = self.weight.shape
         # Nothing is predicted from the last level.
@@ -79,30 +69,19 @@ class HierarchicalTokenHeads(MaskedTokenHeads):
         draw_weights(self.embedding)
 
     def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Logits of every code.
+        """Logits as above, each level from true ``codes`` of the levels before (teacher forcing).
 
-        Parameters
-        ----------
-        features : Tensor, shape (n_codebooks, n_masked, embed_dim)
-            Block outputs at the masked positions.
-        codes : Tensor of int64, shape (n_codebooks, n_masked, n_levels) | None
-            True codes, from which the next level is predicted (teacher forcing); None predicts it
-            from the likeliest ones.
-
-        Returns
-        -------
-        Tensor, shape (n_codebooks, n_levels, n_masked, n_codes)
-            Logits.
+        ``codes`` are ``(n_codebooks, n_masked, n_levels)``; without them the likeliest ones serve.
         """
-        told = self.norm(features)
-        fused = told
+        total = self.norm(features)
+        fused = total
         books = torch.arange(len(features), device=features.device)[:, None]
         logits: list[Tensor] = []
         for level in range(self.weight.shape[1]):
             if level:
                 known = logits[-1].argmax(-1) if codes is None else codes[..., level - 1]
-                told = told + self.embedding[books, level - 1, known]
-                fused = F.layer_norm(told, told.shape[-1:], eps=self.norm.eps)
+                total = total + self.embedding[books, level - 1, known]
+                fused = F.layer_norm(total, total.shape[-1:], eps=self.norm.eps)
                 fused = fused * self.fusion_weight[:, level - 1, None]
                 fused = fused + self.fusion_bias[:, level - 1, None]
             head, bias = self.weight[:, level].transpose(1, 2), self.bias[:, level, None]
@@ -111,21 +90,8 @@ class HierarchicalTokenHeads(MaskedTokenHeads):
 
 
 def make_token_heads(config: TransformerConfig) -> MaskedTokenHeads:
-    """Build the pretraining heads of a configuration.
-
-    Parameters
-    ----------
-    config : TransformerConfig
-        Structure.
-
-    Returns
-    -------
-    MaskedTokenHeads
-        Parallel or hierarchical heads.
-    """
-    if isinstance(config, BrainRVQConfig) and config.token_heads == "hierarchical":
-        return HierarchicalTokenHeads(config)
-    return MaskedTokenHeads(config)
+    """Build the pretraining heads of a configuration."""
+    return (HierarchicalTokenHeads if config.hierarchical_heads else MaskedTokenHeads)(config)
 
 
 def token_cross_entropy(logits: tuple[Tensor, Tensor], codes: Tensor, mask: Tensor) -> Tensor:
@@ -165,3 +131,33 @@ def token_cross_entropy(logits: tuple[Tensor, Tensor], codes: Tensor, mask: Tens
         each = F.cross_entropy(guesses.flatten(0, 2), target.flatten(), reduction="none")
         means.append(each.view(target.shape).sum(-1) / max(1, target.shape[-1]))
     return torch.stack(means)
+
+
+class TargetHead(nn.Module):
+    """One linear layer for physiological numbers of patches, ``sizes`` of each target in order."""
+
+    def __init__(self, sizes: Mapping[str, int], config: TransformerConfig) -> None:
+        super().__init__()
+        self.sizes = dict(sizes)
+        n_columns = sum(self.sizes.values())
+        # Not nn.Linear: the optimiser takes the matrices of those for layers of the model.
+        self.weight = nn.Parameter(torch.zeros(n_columns, config.feature_dim))
+        self.bias = nn.Parameter(torch.zeros(n_columns))
+        self.mask_token = nn.Parameter(torch.zeros(config.embed_dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features ``(..., feature_dim)`` to ``(..., n_columns)``."""
+        return F.linear(features, self.weight, self.bias)
+
+    def errors(self, predicted: Tensor, targets: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Mean squared error ``(n_targets,)`` over the ``chosen`` patches whose target is known.
+
+        Unknown targets are NaN; where no patch counts, the error is 0.
+        """
+        known = ~targets.isnan()
+        if chosen is not None:
+            known = known & chosen[..., None]
+        squares = torch.where(known, predicted.float() - targets, 0.0).square()
+        sizes = list(self.sizes.values())
+        pairs = zip(squares.split(sizes, -1), known.split(sizes, -1), strict=True)
+        return torch.stack([part.sum() / some.sum().clamp(min=1) for part, some in pairs])
