@@ -9,6 +9,7 @@ loss), and how codes learn from the vectors that chose them.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -272,7 +273,7 @@ class ResidualVQ(nn.Module):
             if self.training:
                 statistics.append(self._measure(level, vectors, searched, learns, index))
             code, residual, loss = rule.subtract(
-                residual, chosen, learns, lambda x, level=level: self.from_code(x, level)
+                residual, chosen, learns, partial(self.from_code, level=level)
             )
             total = total + code
             codes.append(index)
