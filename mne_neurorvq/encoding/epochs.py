@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..signals import Trials
 from ..signals.bands import widest_band
 from ..signals.names import order_by_name
-from ..signals.sources import Provenance
+from ..signals.trials import Provenance
 from ..tokens import Tokens
 from ..weights import LoadedModel
 

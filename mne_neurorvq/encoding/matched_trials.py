@@ -25,7 +25,6 @@ from ..signals import (
 )
 from ..signals.channels import check_types_of_fit
 from ..signals.names import order_by_name, say_difference, shorten
-from ..signals.trials import in_order
 from ..weights.systems import Config
 
 #: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
@@ -216,7 +215,7 @@ def as_fitted(
             f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the channels "
             "of fit, in any order, or fit again."
         )
-    trials = in_order(trials, [place for place in order if place is not None])
+    trials = trials.reordered([place for place in order if place is not None])
     if trials.ch_types is not None:
         picks = [i for i, name in enumerate(seen) if name in used]
         check_types_of_fit(

@@ -32,7 +32,7 @@ from ..signals import (
     match_and_interpolate,
     with_sites,
 )
-from ..signals.sources import is_recorded
+from ..signals.conversion import is_recorded
 from ..weights.registry import Kind, SystemName
 from ..weights.systems import SYSTEMS, Config
 from .persistence import save_estimator

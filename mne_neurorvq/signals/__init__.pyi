@@ -42,6 +42,7 @@ from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
 from .channel_report import ChannelMatch, ChannelReport, used_channels
 from .channels import match_and_interpolate, match_channels
+from .conversion import as_trials
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
     BRAINRVQ_EEG_PREPROCESSING,
@@ -57,5 +58,5 @@ from .robust_scaling import robust_scale, robust_statistics, scale_by
 from .scale import check_recording_scale, check_scale
 from .segments import Segmentation, cut, join, plan_segments
 from .splines import Splines, with_sites
-from .trials import Trials, as_trials
+from .trials import Trials
 from .units import unit_factor

@@ -44,69 +44,27 @@ class EpochsView:
         self._epochs = epochs
         #: Indices of the trials in the Epochs; None stands for all of them.
         self._chosen = chosen
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Trials, channels and samples."""
-        count = len(self._epochs) if self._chosen is None else len(self._chosen)
-        return count, len(self.info["ch_names"]), len(self._epochs.times)
-
-    @property
-    def info(self) -> mne.Info:
-        """Channels, rate and filter settings."""
-        return self._epochs.info
-
-    @property
-    def tmin(self) -> float:
-        """Time of the first sample in seconds."""
-        return float(self._epochs.tmin)
-
-    @property
-    def events(self) -> NDArray[np.integer]:
-        """MNE events."""
-        events: NDArray[np.integer] = self._epochs.events
-        return events if self._chosen is None else events[self._chosen]
-
-    @property
-    def event_id(self) -> dict[str, int]:
-        """Names of the event codes."""
-        names: dict[str, int] = dict(self._epochs.event_id)
-        if self._chosen is None:
-            return names
-        present = set(self.events[:, 2].tolist())  # as Epochs do when they are indexed
-        return {name: code for name, code in names.items() if code in present}
-
-    @property
-    def metadata(self) -> Any:
-        """One row per trial."""
-        metadata = self._epochs.metadata
-        if self._chosen is None or metadata is None:
-            return metadata
-        if isinstance(metadata, list):  # where pandas is absent
-            return [metadata[index] for index in self._chosen]
-        # Labelled as in Epochs that are indexed.
-        return metadata.iloc[self._chosen].set_index(self._epochs.selection[self._chosen])
-
-    @property
-    def selection(self) -> NDArray[np.integer]:
-        """Number of each trial among all events, dropped ones included."""
-        selection: NDArray[np.integer] = self._epochs.selection
-        return selection if self._chosen is None else selection[self._chosen]
-
-    @property
-    def drop_log(self) -> tuple[tuple[str, ...], ...]:
-        """Why trials were dropped, for each event; empty for those that are there."""
-        log: tuple[tuple[str, ...], ...] = self._epochs.drop_log
-        if self._chosen is None:
-            return log
-        kept = set(self.selection.tolist())  # as Epochs do when they are indexed
-        return tuple(why or (() if i in kept else ("IGNORED",)) for i, why in enumerate(log))
-
-    @property
-    def baseline(self) -> tuple[float | None, float | None] | None:
-        """Start and end in seconds of the interval of baseline correction."""
-        baseline: tuple[float | None, float | None] | None = self._epochs.baseline
-        return baseline
+        self.info: mne.Info = epochs.info
+        self.tmin = float(epochs.tmin)
+        self.baseline: tuple[float | None, float | None] | None = epochs.baseline
+        self.events: NDArray[np.integer] = epochs.events
+        self.event_id: dict[str, int] = dict(epochs.event_id)
+        self.metadata: Any = epochs.metadata
+        self.selection: NDArray[np.integer] = epochs.selection
+        self.drop_log: tuple[tuple[str, ...], ...] = epochs.drop_log
+        if chosen is not None:  # what Epochs do when they are indexed
+            self.events, self.selection = self.events[chosen], self.selection[chosen]
+            present = set(self.events[:, 2].tolist())
+            self.event_id = {name: code for name, code in self.event_id.items() if code in present}
+            kept = set(self.selection.tolist())
+            self.drop_log = tuple(
+                why or (() if i in kept else ("IGNORED",)) for i, why in enumerate(self.drop_log)
+            )
+            if isinstance(self.metadata, list):  # where pandas is absent
+                self.metadata = [self.metadata[index] for index in chosen]
+            elif self.metadata is not None:
+                self.metadata = self.metadata.iloc[chosen].set_index(self.selection)
+        self.shape = len(self.events), len(self.info["ch_names"]), len(epochs.times)
 
     def to_epochs(self) -> mne.BaseEpochs:
         """Make Epochs of these trials.
@@ -119,22 +77,7 @@ class EpochsView:
         return self._epochs.copy() if self._chosen is None else self._epochs[self._chosen]
 
     def read(self, start: int, stop: int, picks: list[int] | None = None) -> NDArray[Any]:
-        """Read some trials.
-
-        Parameters
-        ----------
-        start : int
-            The first trial.
-        stop : int
-            One past the last trial.
-        picks : list of int | None
-            Indices of the channels; None stands for all.
-
-        Returns
-        -------
-        ndarray, shape (stop - start, n_picks, n_times)
-            Volts; may share memory with the Epochs.
-        """
+        """Read some trials in volts (n_trials, n_picks, n_times); may share memory."""
         item = slice(start, stop) if self._chosen is None else self._chosen[start:stop]
         data: NDArray[Any] = self._epochs.get_data(
             picks=picks, item=item, copy=False, verbose="error"
@@ -199,7 +142,7 @@ def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
     Raises
     ------
     TypeError
-        If these are no Epochs.
+        If ``epochs`` are not Epochs.
 
     Examples
     --------
@@ -222,22 +165,11 @@ def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
         raise TypeError(
             f"epochs is {type(epochs).__name__}: mne.Epochs are needed; arrays need no view."
         )
-    return EpochsView(dropped(epochs))
+    return EpochsView(_dropped(epochs))
 
 
-def dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
-    """Give Epochs whose number and order of trials stay as they are.
-
-    Parameters
-    ----------
-    epochs : mne.BaseEpochs
-        Epochs.
-
-    Returns
-    -------
-    mne.BaseEpochs
-        An object of its own, without bad epochs, that shares the signals.
-    """
+def _dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
+    """Give Epochs of their own that share the signals: no bad ones, and a fixed order of trials."""
     try:
         len(epochs)
     except RuntimeError:

@@ -11,7 +11,7 @@ from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
 from mne_neurorvq.signals import match_channels
 from mne_neurorvq.signals.nets import NETS, published_sites
 from mne_neurorvq.signals.sites import placed_by_sites
-from mne_neurorvq.signals.sources import electrode_positions
+from mne_neurorvq.signals.trials import electrode_positions
 
 BY_SIZE = {33: NETS[0], 65: NETS[1], 129: NETS[2], 257: NETS[3]}
 

@@ -10,7 +10,7 @@ import pytest
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.signals import assignment, match_channels
 from mne_neurorvq.signals.sites import MAX_DISTANCE_MM, nearest_sites, template_positions
-from mne_neurorvq.signals.sources import electrode_positions
+from mne_neurorvq.signals.trials import electrode_positions
 
 needs_mne_1_13 = pytest.mark.skipif(
     len(template_positions()) < 2, reason="one template head only before MNE 1.13"

@@ -12,7 +12,7 @@ from mne_neurorvq.datasets.simulation import TEN_TWENTY
 from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
 from mne_neurorvq.signals import as_trials, match_and_interpolate, match_channels, with_sites
 from mne_neurorvq.signals.sites import fit_sphere, template_positions
-from mne_neurorvq.signals.sources import electrode_positions
+from mne_neurorvq.signals.trials import electrode_positions
 
 
 def cap(name: str) -> mne.Info:

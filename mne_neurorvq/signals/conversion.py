@@ -1,0 +1,235 @@
+# License: BSD-3-Clause
+"""Making trials of whatever users hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from .array_like import EpochsView, as_array_like
+from .joining import check_rejection, join_trials
+from .trials import COMPLEX, Trials, trials_of_view
+from .units import check_unit
+from .windows import is_dataset, is_from, trials_of_dataset
+
+
+def as_trials(
+    X: Any,
+    *,
+    ch_names: Sequence[str] | None = None,
+    sfreq: float | None = None,
+    unit: str = "uV",
+    default_ch_name: str = "Cz",
+    default_sfreq: float | None = None,
+) -> Trials:
+    """Make trials of whatever holds signals.
+
+    Parameters
+    ----------
+    X : Epochs | list of Epochs | array | WindowsDataset | BaseConcatDataset
+        - :class:`mne.Epochs` of any kind, in volts, or a view of them (:func:`as_array_like`). If
+          they are not preloaded, they are read in batches; if bad epochs are not dropped yet,
+          they are dropped from a copy first.
+        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels (in any
+          order), rate and window in all. A channel marked bad in one of them is marked bad in all.
+        - An array (n_trials, n_channels, n_times), or what converts to one, in ``unit``.
+        - An array (n_trials, n_times), taken as trials of one channel.
+        - braindecode's ``WindowsDataset``, ``EEGWindowsDataset`` or a ``BaseConcatDataset`` of
+          them. They hold MNE objects, so they are in volts: leave out a preprocessing step that
+          multiplies by 1e6.
+        - torch's ``Subset`` of such a dataset, which ``random_split`` makes, and ``ConcatDataset``.
+        - A list of braindecode's ``(X, y, indices)``, as scikit-learn makes when it splits such a
+          dataset; it has lost names, rate and unit and is treated as an array.
+    ch_names : sequence of str | None
+        Channels of an array. Epochs and datasets bring their own.
+    sfreq : float | None
+        Sampling rate of an array in Hz. Epochs and datasets bring their own.
+    unit : "V" | "mV" | "100uV" | "uV" | "au"
+        Unit of an array. Epochs and datasets are in volts.
+    default_ch_name : str
+        Channel of a two-dimensional array if ``ch_names`` is None.
+    default_sfreq : float | None
+        Rate of a two-dimensional array if ``ch_names`` and ``sfreq`` are None.
+
+    Returns
+    -------
+    trials : Trials
+        The trials, in the order given; nothing is read yet.
+
+    Raises
+    ------
+    TypeError
+        If X is of another kind: a Raw, a path, a sparse matrix, a mixed list.
+    ValueError
+        If there are no trials (because all were rejected, for example), channels or samples; if
+        an array has no names or rate, or has complex or non-numeric values; if the Epochs of a
+        list do not belong together.
+
+    Examples
+    --------
+    >>> import mne
+    >>> import numpy as np
+    >>> from mne_neurorvq.signals import as_trials
+    >>> info = mne.create_info(["C3", "C4"], sfreq=160.0, ch_types="eeg")
+    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((3, 2, 320))
+    >>> trials = as_trials(mne.EpochsArray(volts, info, verbose="error"))
+    >>> len(trials), trials.ch_names, trials.sfreq, trials.unit
+    (3, ('C3', 'C4'), 160.0, 'V')
+    >>> trials = as_trials(1e6 * volts, ch_names=["C3", "C4"], sfreq=160.0)
+    >>> trials.unit
+    'uV'
+    """
+    check_unit(unit)
+    items = _recordings_in(X)
+    if items is not None:
+        trials = join_trials(items)
+        if not len(trials):
+            check_rejection(items)
+        _check_shape((len(trials), len(trials.ch_names), trials.n_times))
+        return trials
+    data = _as_array(X)
+    _check_shape(data.shape)
+    if data.ndim == 2:
+        if ch_names is None:
+            ch_names = [default_ch_name]
+            sfreq = default_sfreq if sfreq is None else sfreq
+        data = data[:, np.newaxis, :]
+    return _trials_of_array(data, ch_names, sfreq, unit)
+
+
+def is_recorded(item: Any) -> bool:
+    """Whether an object brings its channels: one of MNE, a view of Epochs, or a dataset."""
+    return isinstance(item, EpochsView) or is_from(item, "mne") or is_dataset(item)
+
+
+def _recordings_in(X: Any) -> list[Trials] | None:
+    """Trials of each recording in X; None if X is, or may become, an array."""
+    if isinstance(X, (mne.BaseEpochs, EpochsView)):
+        return [trials_of_view(as_array_like(X))]
+    if is_from(X, "mne"):
+        raise TypeError(
+            f"X is {type(X).__name__}: trials are needed. Filter a recording "
+            "(mne_neurorvq.preprocess) and cut it into Epochs, for example with "
+            "mne.make_fixed_length_epochs(raw, duration=4.0)."
+        )
+    if isinstance(X, (str, PathLike)):
+        raise TypeError(
+            f"X is the path {fspath(X)!r}, not what it holds: read it first, Epochs with "
+            "mne.read_epochs, a recording with mne.io.read_raw, which is then cut into trials, for "
+            "example with mne.make_fixed_length_epochs(raw, duration=4.0)."
+        )
+    if is_dataset(X):
+        return trials_of_dataset(X)
+    if isinstance(X, (list, tuple)):
+        for item in X:
+            if isinstance(item, (str, PathLike)) or is_from(item, "mne"):
+                _recordings_in(item)  # raises for what does not belong in a list
+        known = [is_recorded(item) for item in X]
+        if any(known) and not all(known):
+            i = known.index(False)
+            raise TypeError(
+                f"Item {i} of the list X is {type(X[i]).__name__}, but others are Epochs or "
+                "datasets: pass objects of one kind."
+            )
+        if any(known):
+            return [trials for item in X for trials in _recordings_in(item) or []]
+    return None
+
+
+def _as_array(X: Any) -> NDArray[Any]:
+    """Convert X, or windows of braindecode, to real numbers with two or three axes."""
+    if issparse(X):
+        raise TypeError("Sparse data was passed, but dense data is required: use X.toarray().")
+    if isinstance(X, (list, tuple)) and X and all(_is_window(item) for item in X):
+        X = [item[0] for item in X]
+    if np.ma.is_masked(X):
+        trial = int(np.argwhere(np.ma.getmaskarray(X))[0][0])
+        raise ValueError(
+            f"X has masked samples, the first in trial {trial}: NumPy would take what the mask "
+            "hides for signal. Drop those trials or fill the gaps."
+        )
+    try:
+        data = np.asarray(X)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"X ({type(X).__name__}) cannot be made an array: {error}. Pass Epochs, an array "
+            "(n_trials, n_channels, n_times), or a list of trials of equal shape."
+        ) from error
+    if np.iscomplexobj(data):
+        raise ValueError(COMPLEX)
+    if data.dtype.kind == "O":
+        data = data.astype(np.float64)
+    if data.dtype.kind not in "biuf":
+        raise ValueError(f"X has values of type {data.dtype}: numbers are needed.")
+    if data.ndim not in (2, 3):
+        raise ValueError(
+            f"Expected 2D array or 3D array, got {data.ndim}D array instead: pass X of shape "
+            "(n_trials, n_channels, n_times), or (n_trials, n_times) for a single channel. "
+            "Reshape your data using X.reshape(1, -1) if it is a single trial of one channel."
+        )
+    return data
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    """Raise if there are no trials, channels or samples."""
+    # scikit-learn's words for trials and columns, which its own checks look for.
+    words = ("sample(s)", *["channel(s)"] * (len(shape) - 2), "feature(s)")
+    for count, what in zip(shape, words, strict=True):
+        if count < 1:
+            raise ValueError(
+                f"Found array with 0 {what} (shape={shape}) while a minimum of 1 is required. X "
+                "needs trials, channels and samples."
+            )
+
+
+def _is_window(item: Any) -> bool:
+    """Whether this is one ``(X, y, indices)`` of a braindecode dataset."""
+    return isinstance(item, tuple) and len(item) in (3, 4) and getattr(item[0], "ndim", 0) == 2
+
+
+def _trials_of_array(
+    data: NDArray[Any], ch_names: Sequence[str] | None, sfreq: float | None, unit: str
+) -> Trials:
+    if ch_names is None or sfreq is None:
+        needed = {"ch_names=": ch_names, "sfreq=": sfreq}
+        missing = " and ".join(name for name, value in needed.items() if value is None)
+        raise ValueError(
+            f"X is an array of shape {data.shape}, which says nothing about channels and rate: "
+            f"pass {missing} (or Epochs, which know)."
+        )
+    if isinstance(ch_names, str) or len(ch_names) != data.shape[1]:
+        count = 1 if isinstance(ch_names, str) else len(ch_names)
+        raise ValueError(
+            f"ch_names={ch_names!r} names {count} channel(s) but X has {data.shape[1]}: pass one "
+            "name per channel, as a list."
+        )
+    number = isinstance(sfreq, (int, float, np.number)) and not isinstance(sfreq, bool)
+    if not (number and np.isfinite(sfreq) and sfreq > 0):
+        raise ValueError(f"sfreq={sfreq!r} must be a positive number of Hz.")
+
+    def read(start: int, stop: int, picks: list[int] | None) -> NDArray[Any]:
+        part = data[start:stop]
+        return part if picks is None else part[:, picks]
+
+    return Trials(
+        ch_names=tuple(str(name) for name in ch_names),
+        ch_types=None,
+        positions=None,
+        bads=(),
+        sfreq=float(sfreq),
+        n_times=data.shape[2],
+        tmin=0.0,
+        unit=unit,
+        events=None,
+        event_id=None,
+        metadata=None,
+        bands=(),
+        n_trials=data.shape[0],
+        reader=read,
+    )
