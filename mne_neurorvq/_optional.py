@@ -19,23 +19,6 @@ _MACHINERY = {*sys.stdlib_module_names, "__main__", "lazy_loader", "", _OURS}
 def optional(purpose: str, extra: str, otherwise: str = "") -> Iterator[None]:
     """Say in one sentence what is wrong with a library that is imported inside.
 
-    Parameters
-    ----------
-    purpose : str
-        What needs it.
-    extra : str
-        Extra of this package that it belongs to.
-    otherwise : str
-        What can be done without it.
-
-    Raises
-    ------
-    ImportError
-        If a library is absent, or breaks while it is imported: with its name, the versions found
-        and the command that mends it.
-
-    Examples
-    --------
     >>> with optional("a portrait", "benchmark", "use words"):
     ...     import camera_obscura
     Traceback (most recent call last):

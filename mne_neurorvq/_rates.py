@@ -12,18 +12,6 @@ RATE_TOLERANCE = 1e-6
 def same_rate(sfreq: float, other: float) -> bool:
     """Say whether two sampling rates are one, to within :data:`RATE_TOLERANCE`.
 
-    Parameters
-    ----------
-    sfreq, other : float
-        Rates in Hz.
-
-    Returns
-    -------
-    bool
-        Whether signals at these rates belong together as they are.
-
-    Examples
-    --------
     >>> same_rate(333.3333, 1000 / 3), same_rate(199.99, 200.0)
     (True, False)
     """

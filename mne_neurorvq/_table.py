@@ -9,22 +9,6 @@ from collections.abc import Sequence
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> str:
     """Write a table in Markdown that is also readable as it is.
 
-    Parameters
-    ----------
-    head : sequence of str
-        Titles of the columns.
-    rows : sequence of sequence of str
-        Cells.
-    align : str
-        ``"l"`` or ``"r"`` for each column.
-
-    Returns
-    -------
-    str
-        The lines of the table.
-
-    Examples
-    --------
     >>> print(markdown_table(["name", "n"], [["left", "1"], ["right", "10"]], align="lr"))
     | name  |  n |
     | :---- | -: |

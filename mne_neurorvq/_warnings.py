@@ -23,12 +23,6 @@ def warn(message: str) -> None:
 
     The folds of one cross-validation, or the candidates of one search, say the same thing once:
     scikit-learn resets what Python remembers of warnings before each of them.
-
-    Parameters
-    ----------
-    message : str
-        What is wrong, the value found and the remedy. Numbers that differ a little from fold to
-        fold are best rounded.
     """
     frame: FrameType | None = sys._getframe(1)
     level, run = 2, None

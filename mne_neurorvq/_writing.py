@@ -25,15 +25,7 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Saver:
-    """One of any number of savers of a file, or of files that belong together, at its turn.
-
-    Attributes
-    ----------
-    folder : Path
-        Where the files go.
-    alone : bool
-        Whether no other saver of the same name can be at work.
-    """
+    """One of any number of savers of a file, or of files that belong together, at its turn."""
 
     def __init__(self, folder: Path, name: str, alone: bool) -> None:
         self.folder, self.alone = folder, alone

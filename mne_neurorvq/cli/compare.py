@@ -54,23 +54,7 @@ _WARMUP_SHARE = 0.2
 
 
 def run_compare(args: argparse.Namespace) -> int:
-    """Compare classifiers.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    ValueError
-        If arguments contradict each other or the recordings cannot be compared on.
-    """
+    """Compare classifiers."""
     start = time.perf_counter()
     classifiers = _classifiers(args)
     reference = args.reference or ("csp" if "csp" in classifiers else next(iter(classifiers)))

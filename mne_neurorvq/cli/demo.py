@@ -50,23 +50,7 @@ _TITLE = "# mne-neurorvq demo"
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Run the demo.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    ValueError
-        If arguments contradict each other or a file cannot be used.
-    """
+    """Run the demo."""
     start = time.perf_counter()
     with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
         study = make_study(args)
@@ -273,8 +257,6 @@ def _show_task(
 def _file_name(*parts: str) -> str:
     """Name without what a file system or a shell may not like; conditions may be called anything.
 
-    Examples
-    --------
     >>> _file_name("scores Stimulus/S  1 against rest", "never-seen")
     'scores-Stimulus-S-1-against-rest-never-seen'
     """

@@ -27,23 +27,7 @@ from .reading import read_file
 
 
 def run_files(args: argparse.Namespace) -> int:
-    """Write what the command makes of each file; a file that fails does not stop the others.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-
-    Returns
-    -------
-    int
-        0, or 1 if a file failed or an output is there that was made with other settings.
-
-    Raises
-    ------
-    ValueError
-        If two files would have one output, or there is no such model.
-    """
+    """Write what the command makes of each file; a file that fails does not stop the others."""
     todo = []
     failed = 0
     for source, target in outputs(args.command, args.files, args.out):

@@ -16,18 +16,6 @@ _SILENCE = 8.0
 def one_line(error: BaseException) -> str:
     """Bring the message of an error onto one line.
 
-    Parameters
-    ----------
-    error : BaseException
-        The error.
-
-    Returns
-    -------
-    str
-        Its message, or its type if it has none.
-
-    Examples
-    --------
     >>> one_line(ValueError())
     'ValueError'
     """
@@ -37,13 +25,6 @@ def one_line(error: BaseException) -> str:
 class Watch:
     """Say every few seconds what a command is doing, into a terminal or a log.
 
-    Attributes
-    ----------
-    step : str
-        What is being done.
-
-    Examples
-    --------
     >>> with Watch("reading") as watch:
     ...     watch.step = "computing"
     """

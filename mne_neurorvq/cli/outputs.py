@@ -30,27 +30,7 @@ _DIGEST = "sha256"
 
 
 def outputs(command: str, files: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Name the output of each file; two files never have the same.
-
-    Parameters
-    ----------
-    command : "tokenize" | "reconstruct" | "embed"
-        What makes it.
-    files : sequence of Path
-        The files.
-    out : Path
-        Folder of the outputs.
-
-    Returns
-    -------
-    list of tuple of Path
-        Each file with its output.
-
-    Raises
-    ------
-    ValueError
-        If two files would have one output.
-    """
+    """Name the output of each file; two files never have the same."""
     sources: dict[Path, Path] = {}
     for source in files:
         target = out / f"{_stem(source)}{_ENDINGS[command]}"
@@ -64,20 +44,7 @@ def outputs(command: str, files: Sequence[Path], out: Path) -> list[tuple[Path, 
 
 
 def settings_of(args: argparse.Namespace, source: Path) -> dict[str, Any]:
-    """Gather what an output depends on.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-    source : Path
-        The file that it is made of.
-
-    Returns
-    -------
-    dict
-        The settings, and by what the source is known again.
-    """
+    """Gather what an output depends on."""
     given = {name: getattr(args, name) for name in _SETTINGS if hasattr(args, name)}
     known_by: dict[str, Any] = {"file": source.name}
     if source.is_file():
@@ -86,20 +53,7 @@ def settings_of(args: argparse.Namespace, source: Path) -> dict[str, Any]:
 
 
 def differences(target: Path, settings: dict[str, Any]) -> str | None:
-    """Say what an output that is there was made with instead.
-
-    Parameters
-    ----------
-    target : Path
-        The output.
-    settings : dict
-        What it would be made with now.
-
-    Returns
-    -------
-    str | None
-        The settings that differ; None if it is the output that is wanted.
-    """
+    """Say what an output that is there was made with instead."""
     try:
         then = json.loads(_record(target).read_text("utf-8"))
         if then[_DIGEST] != sha256_of(target):  # of another output, as a killed process leaves it
@@ -117,20 +71,7 @@ def differences(target: Path, settings: dict[str, Any]) -> str | None:
 
 @contextmanager
 def complete(target: Path, settings: dict[str, Any]) -> Iterator[Path]:
-    """Give a path to write to, which becomes the output only when everything is written.
-
-    Parameters
-    ----------
-    target : Path
-        The output; what it was made with is written beside it.
-    settings : dict
-        What it is made with.
-
-    Yields
-    ------
-    Path
-        Where to write.
-    """
+    """Give a path to write to, which becomes the output only when everything is written."""
     with replacing(target) as new:
         yield new
         record = json_text({**settings, _DIGEST: sha256_of(new)})

@@ -13,25 +13,7 @@ _EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".g
 
 
 def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
-    """Read a recording, or the trials that a file holds; signals stay on the disk if they can.
-
-    Parameters
-    ----------
-    path : Path
-        A file, or the folder that some formats are.
-
-    Returns
-    -------
-    Raw | Epochs
-        Epochs of ``-epo.fif`` and of EEGLAB's files that were cut into trials.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    ValueError
-        If MNE cannot read it.
-    """
+    """Read a recording, or the trials that a file holds; signals stay on the disk if they can."""
     if not path.exists():
         raise FileNotFoundError("there is no such file")
     try:

@@ -36,17 +36,7 @@ _FEWEST_TRIALS = 5
 
 @dataclass(frozen=True)
 class Task:
-    """Conditions to tell apart.
-
-    Attributes
-    ----------
-    title : str
-        Which.
-    trials : ndarray of bool, shape (n_trials,)
-        Trials that take part.
-    y : ndarray of str
-        Class of each of these.
-    """
+    """Conditions to tell apart."""
 
     title: str
     trials: NDArray[np.bool_]
@@ -55,21 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """Recordings of several subjects, cut into trials.
-
-    Attributes
-    ----------
-    description : str
-        What they are.
-    epochs : mne.Epochs
-        Trials of all subjects.
-    subjects : ndarray of str, shape (n_trials,)
-        Whose each trial is.
-    tasks : tuple of Task
-        What can be scored.
-    data_set : str | None
-        The name that models' training records use; ``"simulated"``, or None if not known.
-    """
+    """Recordings of several subjects, cut into trials."""
 
     description: str
     epochs: mne.BaseEpochs
@@ -79,25 +55,7 @@ class Study:
 
 
 def make_study(args: argparse.Namespace, subjects: Sequence[int] = range(1, 9)) -> Study:
-    """Make the study that a command's arguments name.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``data``, ``subjects``, ``runs`` and ``pretrained``.
-    subjects : sequence of int
-        Numbers of the people where the arguments give none.
-
-    Returns
-    -------
-    Study
-        Simulated where no data are named.
-
-    Raises
-    ------
-    ValueError
-        If arguments contradict each other or a file cannot be used.
-    """
+    """Make the study that a command's arguments name."""
     subjects = _merged(args.subjects or [subjects])
     runs = _merged(args.runs or [_RUNS])
     if args.data == ["eegbci"]:
@@ -117,20 +75,7 @@ def _merged(parts: Iterable[Sequence[int]]) -> list[int]:
 
 
 def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:
-    """Simulate a study.
-
-    Parameters
-    ----------
-    subjects : sequence of int
-        Numbers of the simulated people.
-    pretrained : str
-        Model whose filters to apply.
-
-    Returns
-    -------
-    Study
-        Rest and imagery of either hand.
-    """
+    """Simulate a study."""
     recordings = simulate_recordings(max(subjects), _SIMULATED_TRIALS, trial_duration=_WINDOW)
     recordings = [preprocess(recordings[number - 1], pretrained) for number in subjects]
     epochs = _cut(recordings, recordings[0].info["sfreq"], picks=TEN_TWENTY)
@@ -143,25 +88,7 @@ def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:
 
 
 def eegbci_study(subjects: Sequence[int], runs: Sequence[int], pretrained: str) -> Study:
-    """Cut the PhysioNet EEG Motor Movement/Imagery recordings into trials.
-
-    Parameters
-    ----------
-    subjects, runs : sequence of int
-        Numbers of the people and of the runs.
-    pretrained : str
-        Model whose filters to apply.
-
-    Returns
-    -------
-    Study
-        Rest and movement or imagery; eyes open and closed for the runs 1 and 2.
-
-    Raises
-    ------
-    ValueError
-        If runs with and without tasks are mixed.
-    """
+    """Cut the PhysioNet EEG Motor Movement/Imagery recordings into trials."""
     kinds = {"movement": _MOVEMENT, "imagery": _IMAGERY, "baseline": _BASELINE}
     present = [name for name, numbers in kinds.items() if numbers & set(runs)]
     if "baseline" in present and len(present) > 1:
@@ -182,25 +109,7 @@ def eegbci_study(subjects: Sequence[int], runs: Sequence[int], pretrained: str) 
 
 
 def file_study(files: Sequence[Path], pretrained: str) -> Study:
-    """Cut recordings into trials: at their annotations if those can be scored, else anywhere.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        Recordings of any format that MNE reads.
-    pretrained : str
-        Model whose filters to apply.
-
-    Returns
-    -------
-    Study
-        Its subjects are those of BIDS names, or the files.
-
-    Raises
-    ------
-    ValueError
-        If a file cannot be read, or the files share no channel.
-    """
+    """Cut recordings into trials: at their annotations if those can be scored, else anywhere."""
     recordings = [_in_windows(_read(path, pretrained)) for path in files]
     rate = min(float(raw.info["sfreq"]) for raw in recordings)
     scored = _scored_conditions(recordings)

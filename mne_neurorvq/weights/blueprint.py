@@ -31,19 +31,7 @@ _BY_LEVEL = ("quantizer.codebook", "masked_tokens.weight")
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A model before its weights.
-
-    Parameters
-    ----------
-    kind : "tokenizer" | "foundation"
-        Which model.
-    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        Structure.
-    masked_token_heads : bool
-        Whether a foundation model has the heads of its pretraining.
-    n_outputs : int | None
-        Size of the classification head of a foundation model.
-    """
+    """A model before its weights."""
 
     kind: Kind
     config: Config
@@ -51,23 +39,7 @@ class Blueprint:
     n_outputs: int | None = None
 
     def build(self, device: str = "meta") -> Model:
-        """Make the model.
-
-        Parameters
-        ----------
-        device : str
-            Where; the default gives names and shapes without memory.
-
-        Returns
-        -------
-        NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
-            The model, in evaluation mode.
-
-        Raises
-        ------
-        CheckpointError
-            If the system has no model of this kind.
-        """
+        """Make the model."""
         with torch.device(device):
             if self.kind == "tokenizer":
                 return make_tokenizer(self.config).eval()
@@ -80,25 +52,7 @@ class Blueprint:
             ).eval()
 
     def build_for(self, shapes: Shapes, source: str) -> Model:
-        """Make the model, without memory, if it can be that of a file.
-
-        Parameters
-        ----------
-        shapes : mapping of str to tuple of int
-            Shapes of the tensors of the file.
-        source : str
-            Name of the file, for errors.
-
-        Returns
-        -------
-        NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
-            As of :meth:`build`.
-
-        Raises
-        ------
-        CheckpointError
-            If the configuration asks for more than the file can hold, or for what cannot be.
-        """
+        """Make the model, without memory, if it can be that of a file."""
         check_parts(self.config, shapes, source, quantizer=self.has_quantizer)
         try:
             return self.build()
@@ -116,24 +70,7 @@ class Blueprint:
 
 
 def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool = True) -> None:
-    """Refuse a configuration of more parts than a file has tensors for, before any is made.
-
-    Parameters
-    ----------
-    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        Structure.
-    shapes : mapping of str to tuple of int
-        Shapes of the tensors of the file.
-    source : str
-        Name of the file.
-    quantizer : bool
-        Whether there are parts for every codebook and level.
-
-    Raises
-    ------
-    CheckpointError
-        If there are too few tensors.
-    """
+    """Refuse a configuration of more parts than a file has tensors for, before any is made."""
     parts = {name: getattr(config, name, 0) for name in ("depth", "decoder_depth")}
     parts |= {
         field.name: len(getattr(config, field.name))
@@ -158,30 +95,7 @@ def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool 
 
 
 def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> Blueprint:
-    """Infer what a checkpoint of the authors' holds.
-
-    Parameters
-    ----------
-    shapes : mapping of str to tuple of int
-        Names and shapes of the authors' tensors.
-    source : str
-        Name of the file, for errors.
-    like : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
-        Configuration of the tokenizer that goes with a foundation model: it settles what the
-        latter's tensors do not show. None takes the modality's published values.
-
-    Returns
-    -------
-    Blueprint
-        What to build.
-
-    Raises
-    ------
-    NotACheckpointError
-        If the tensors are of another kind of model.
-    CheckpointError
-        If the modality cannot be told or the sizes contradict each other.
-    """
+    """Infer what a checkpoint of the authors' holds."""
     kind, prefix, system = _recognise(shapes, source)
     title = f"{SYSTEMS[system].title} {kind}" if system != "biocodec" else "BioCodec"
     try:

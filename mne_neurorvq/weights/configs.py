@@ -17,18 +17,7 @@ _MAX_TEXT = 5_000_000
 
 
 def config_of(entry: Pretrained) -> Config:
-    """Structure of a named model.
-
-    Parameters
-    ----------
-    entry : Pretrained
-        Its registry entry.
-
-    Returns
-    -------
-    NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        The bundled configuration, or the published one of the modality.
-    """
+    """Structure of a named model."""
     if entry.name.endswith("-tiny-random"):
         return SYSTEMS[entry.system].tiny
     if entry.bundled:
@@ -37,43 +26,12 @@ def config_of(entry: Pretrained) -> Config:
 
 
 def config_to_json(config: Config, indent: int | None = None) -> str:
-    """Write a configuration as JSON.
-
-    Parameters
-    ----------
-    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        Configuration.
-    indent : int | None
-        Indentation; None writes one line.
-
-    Returns
-    -------
-    str
-        What :func:`config_from_json` takes.
-    """
+    """Write a configuration as JSON."""
     return json.dumps({"system": config.system, "config": config.to_dict()}, indent=indent)
 
 
 def config_from_json(text: str | bytes, source: str) -> Config:
-    """Read a configuration from JSON.
-
-    Parameters
-    ----------
-    text : str | bytes
-        JSON text.
-    source : str
-        Where it is from, for errors.
-
-    Returns
-    -------
-    NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        Configuration.
-
-    Raises
-    ------
-    CheckpointError
-        If it is no configuration of ours.
-    """
+    """Read a configuration from JSON."""
     try:
         if len(text) > _MAX_TEXT:
             raise ValueError(f"{len(text)} bytes are too many")
@@ -88,16 +46,5 @@ def config_from_json(text: str | bytes, source: str) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read a configuration file.
-
-    Parameters
-    ----------
-    path : Path
-        ``config.json`` of a model's folder.
-
-    Returns
-    -------
-    NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
-        Configuration.
-    """
+    """Read a configuration file."""
     return config_from_json(path.read_bytes(), str(path))

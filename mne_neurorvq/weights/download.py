@@ -22,34 +22,6 @@ _told: set[str] = set()
 def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     """Get a file from the cache or, failing that, from the Hub.
 
-    Parameters
-    ----------
-    entry : Pretrained
-        The model that it belongs to.
-    file : WeightsFile
-        The file.
-    revision : str | None
-        Branch, tag or commit; None takes the newest.
-
-    Returns
-    -------
-    Path
-        The file in the cache.
-
-    Raises
-    ------
-    OfflineError
-        If it is not in the cache and the network is switched off or out of reach.
-    NotOnHubError
-        If the repository, the revision or the file does not exist or is closed to the user, or
-        is on another host.
-    DownloadError
-        If the download breaks off.
-    HashError
-        If its content is not the registered one.
-
-    Notes
-    -----
     A cached file is taken without a look at the network, also when the branch has moved on. Its
     hash is compared once, right after the download; a file that fails is removed from the cache.
     """
@@ -81,18 +53,7 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
 
 
 def availability(entry: Pretrained) -> str:
-    """Say how a model can be had on this machine.
-
-    Parameters
-    ----------
-    entry : Pretrained
-        The model.
-
-    Returns
-    -------
-    "ready" | "download" | "by hand" | "not yet"
-        Without a network; by a download; from another host, by the user; not at all.
-    """
+    """Say how a model can be had on this machine."""
     if not all(file.published for file in entry.files):
         return "not yet"
     if not all(file.on_hub for file in entry.files):

@@ -142,18 +142,7 @@ class NotOnHubError(DownloadError):
 
 
 def first_few(names: Sequence[str]) -> str:
-    """List the first names and count the rest.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of tensors.
-
-    Returns
-    -------
-    str
-        For a message.
-    """
+    """List the first names and count the rest."""
     more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return f"{', '.join(names[:_LISTED])}{more}"
 

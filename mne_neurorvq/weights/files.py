@@ -41,31 +41,7 @@ _KINDS = {
 
 
 def read_tensors(path: Path, digest: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors of a checkpoint and, if it has any, its metadata.
-
-    Parameters
-    ----------
-    path : Path
-        A file that ``safetensors`` or ``torch.save`` wrote; its content decides, not its suffix.
-    digest : str | None
-        Its sha256, if it must have a certain one.
-
-    Returns
-    -------
-    tensors : dict of str to Tensor
-        State dict, without the wrappers and prefixes of training loops.
-    metadata : dict of str to str
-        Metadata of a safetensors file.
-
-    Raises
-    ------
-    TruncatedError
-        If the file ends too early.
-    NotACheckpointError
-        If it is something else.
-    CheckpointError
-        If it has another digest.
-    """
+    """Read the tensors of a checkpoint and, if it has any, its metadata."""
     with opened(path, digest) as file:
         start = file.read(9)
         if not start:
@@ -185,22 +161,7 @@ def _check_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
 def check_types(
     wanted: Mapping[str, torch.dtype], found: Mapping[str, Tensor], source: str
 ) -> None:
-    """Refuse tensors of another kind of number than those of a model.
-
-    Parameters
-    ----------
-    wanted : mapping of str to torch.dtype
-        Types of the model's tensors.
-    found : mapping of str to Tensor
-        Tensors of these names.
-    source : str
-        Name of the file.
-
-    Raises
-    ------
-    MismatchError
-        If one is not a floating point number, a whole number or a flag, as the model's.
-    """
+    """Refuse tensors of another kind of number than those of a model."""
     wrong = [
         f"{name} ({str(found[name].dtype).removeprefix('torch.')} instead of {kind})"
         for name, dtype in wanted.items()
@@ -215,20 +176,7 @@ def _kind(dtype: torch.dtype) -> str:
 
 
 def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
-    """Refuse weights that are not numbers.
-
-    Parameters
-    ----------
-    tensors : mapping of str to Tensor
-        Weights.
-    source : str
-        Where they are from, for the error.
-
-    Raises
-    ------
-    CheckpointError
-        If a tensor has NaN or infinite values.
-    """
+    """Refuse weights that are not numbers."""
     bad = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
     if bad:
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""

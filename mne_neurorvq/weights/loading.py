@@ -317,25 +317,7 @@ def _read_card(folder: Folder) -> str | None:
 
 
 def find_file(folder: Folder, kind: Kind) -> str | None:
-    """Find the file of a kind of model.
-
-    Parameters
-    ----------
-    folder : Folder
-        The folder.
-    kind : "tokenizer" | "foundation"
-        Which model.
-
-    Returns
-    -------
-    str | None
-        Its name: ours is ``tokenizer.safetensors``, the authors' have more in their names.
-
-    Raises
-    ------
-    CheckpointError
-        If there are several.
-    """
+    """Find the file of a kind of model."""
     names = {file.name for file in folder.path.glob(f"*{kind}*") if file.is_file()}
     names |= {name for name in folder.digests if kind in name and "/" not in name}
     found = sorted(name for name in names if Path(name).suffix in _SUFFIXES)

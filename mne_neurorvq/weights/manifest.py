@@ -42,15 +42,7 @@ _MAY_PASS = (OutdatedError, FileNotFoundError)
 
 
 class Folder:
-    """A folder as its manifest describes it at one moment.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    manifest : bytes | None
-        Content of its manifest, if it has one.
-    """
+    """A folder as its manifest describes it at one moment."""
 
     def __init__(self, path: Path, manifest: bytes | None) -> None:
         self.path, self._manifest = path, manifest
@@ -96,48 +88,12 @@ class Folder:
 
 
 def read_together(path: Path, reader: Callable[[Folder], Result]) -> Result:
-    """Read files of a folder that may be replaced at the same time, all from one moment.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    reader : callable
-        Opens the files of a :class:`Folder`.
-
-    Returns
-    -------
-    object
-        What the reader returned.
-
-    Raises
-    ------
-    CheckpointError
-        If files are missing or are not those that were saved together.
-    """
+    """Read files of a folder that may be replaced at the same time, all from one moment."""
     return read_unchanged(path / MANIFEST_FILE, lambda content: reader(Folder(path, content)))
 
 
 def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Result:
-    """Read what a file tells of, anew if it has been replaced in the meantime.
-
-    Parameters
-    ----------
-    file : Path
-        File that names others.
-    reader : callable
-        Opens the others; it is given the content of the file, None if it is not there.
-
-    Returns
-    -------
-    object
-        What the reader returned.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is replaced all the time.
-    """
+    """Read what a file tells of, anew if it has been replaced in the meantime."""
     patience = _PATIENCE
     for _ in range(_ATTEMPTS):
         content = _bytes(file)
@@ -183,13 +139,7 @@ def read_checked(path: Path, digest: str | None) -> bytes:
 
 @contextmanager
 def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
-    """Open a file; what was opened by its path in the meantime is the same file.
-
-    Raises
-    ------
-    OutdatedError
-        If it has another digest, or has been replaced since it was opened.
-    """
+    """Open a file; what was opened by its path in the meantime is the same file."""
     with path.open("rb") as file:
         if digest is not None and file_digest(file, "sha256").hexdigest() != digest:
             raise OutdatedError(f"{path} has another digest.")
@@ -206,18 +156,7 @@ def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def saving_together(path: Path) -> Iterator[Together]:
-    """Save files of a folder together: all are replaced when the block ends, or none is.
-
-    Parameters
-    ----------
-    path : Path
-        The folder, made if absent.
-
-    Yields
-    ------
-    Together
-        Takes the files.
-    """
+    """Save files of a folder together: all are replaced when the block ends, or none is."""
     path.mkdir(parents=True, exist_ok=True)
     with saving(path, MANIFEST_FILE) as saver:
         together = Together(saver)
@@ -231,13 +170,7 @@ def saving_together(path: Path) -> Iterator[Together]:
 
 
 class Together:
-    """What is about to be saved together.
-
-    Attributes
-    ----------
-    before : Folder
-        What is there already.
-    """
+    """What is about to be saved together."""
 
     def __init__(self, saver: Saver) -> None:
         self._saver = saver

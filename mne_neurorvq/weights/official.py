@@ -34,19 +34,7 @@ _BRAINRVQ_HEADS_FIXED = {
 
 
 class Part(NamedTuple):
-    """Where a tensor of the authors' lies in ours.
-
-    Attributes
-    ----------
-    ours : str
-        Our tensor.
-    at : tuple of int
-        Its slice; empty for all of it.
-    shape : tuple of int
-        Shape of the authors' tensor.
-    read : bool
-        Whether ours takes its values from there, as they are.
-    """
+    """Where a tensor of the authors' lies in ours."""
 
     ours: str
     at: tuple[int, ...]
@@ -55,18 +43,7 @@ class Part(NamedTuple):
 
 
 def official_layout(ours: Shapes) -> dict[str, Part]:
-    """Names and shapes of the authors' tensors for a model of ours.
-
-    Parameters
-    ----------
-    ours : mapping of str to tuple of int
-        Names and shapes of the state dict of a model of ours.
-
-    Returns
-    -------
-    dict of str to Part
-        For each of the authors' tensors, where it lies in ours.
-    """
+    """Names and shapes of the authors' tensors for a model of ours."""
     naming = naming_of(ours)
     layout: dict[str, Part] = {}
     for name, shape in ours.items():
@@ -164,29 +141,7 @@ def _check_expressible(model: Model) -> None:
 def from_official_state_dict(
     official: Mapping[str, Tensor], model: Model, source: str
 ) -> dict[str, Tensor]:
-    """State dict of a model of ours from the authors' tensors.
-
-    Parameters
-    ----------
-    official : mapping of str to Tensor
-        The authors' tensors.
-    model : NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
-        The model that they are for, possibly on the meta device.
-    source : str
-        Name of the file, for errors.
-
-    Returns
-    -------
-    dict of str to Tensor
-        A complete state dict of ``model``.
-
-    Raises
-    ------
-    MismatchError
-        If a tensor is missing, unknown, or of another shape or type.
-    CheckpointError
-        If a value is not finite.
-    """
+    """State dict of a model of ours from the authors' tensors."""
     wanted = model.state_dict()
     layout = official_layout(shapes_of(wanted))
     ignored = re.compile(naming_of(wanted).ignored)
@@ -215,38 +170,12 @@ def from_official_state_dict(
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors of a state dict.
-
-    Parameters
-    ----------
-    state : mapping of str to Tensor
-        A state dict.
-
-    Returns
-    -------
-    dict of str to tuple of int
-        The shapes.
-    """
+    """Shapes of the tensors of a state dict."""
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def check_tensors(wanted: Shapes, found: Shapes, unknown: list[str], source: str) -> None:
-    """Compare the tensors of a file with those of a model.
-
-    Parameters
-    ----------
-    wanted, found : mapping of str to tuple of int
-        Shapes of the model's tensors and of those of the file that it knows.
-    unknown : list of str
-        Tensors of the file that the model does not know.
-    source : str
-        Name of the file.
-
-    Raises
-    ------
-    MismatchError
-        If they differ.
-    """
+    """Compare the tensors of a file with those of a model."""
     missing = [name for name in wanted if name not in found]
     wrong = [
         f"{name} {found[name]} instead of {shape}"

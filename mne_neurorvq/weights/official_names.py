@@ -65,27 +65,7 @@ _NOTHING = "(?!)"
 
 
 class Naming(NamedTuple):
-    """How the authors of a model name its tensors.
-
-    Attributes
-    ----------
-    names : tuple of (str, str)
-        Regular expressions of ours and what they become. A "#" before a group means one more:
-        they count from 1.
-    by_level : mapping of str to tuple of str
-        Our tensors that they store by codebook and level -> what they call the parts, with the
-        fields ``book``, ``level``, ``next`` (level) and ``number`` (from 1 on over all). Only the
-        first name is read; the others are written as copies.
-    books : sequence of str
-        Names of the codebooks; none counts them from 1.
-    ours_only : tuple of str
-        What ours have beyond theirs: constants under their residual rule.
-    ignored : str
-        Regular expression of tensors of theirs that no output of the model needs.
-    leading, trailing : str
-        Regular expressions of ours that they store with one more axis of length 1 in front, or
-        with two more at the end.
-    """
+    """How the authors of a model name its tensors."""
 
     names: tuple[tuple[str, str], ...]
     by_level: Mapping[str, tuple[str, ...]] = {}
@@ -119,18 +99,7 @@ class Naming(NamedTuple):
 
 
 def naming_of(ours: Collection[str]) -> Naming:
-    """Choose the table for a model of ours.
-
-    Parameters
-    ----------
-    ours : collection of str
-        Names of its tensors.
-
-    Returns
-    -------
-    Naming
-        That of the tokenizer or the foundation model of a system.
-    """
+    """Choose the table for a model of ours."""
     if _BIOCODEC_MARK in ours:
         return _BIOCODEC
     tokenizer = "quantizer.codebook" in ours

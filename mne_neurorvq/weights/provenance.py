@@ -17,24 +17,6 @@ MEASURES_FILE = "measures.json"
 def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str, ...]] | None:
     """Subjects whose recordings a model has seen, without labels, when it was pretrained.
 
-    Parameters
-    ----------
-    pretrained : str | path-like
-        Name of a model, or path of its folder.
-
-    Returns
-    -------
-    dict of str to tuple of str | None
-        Subjects of each data set; empty for untrained models, None where it is not known (the
-        file then says null, or there is none).
-
-    Raises
-    ------
-    ValueError
-        If the model's file says something else than subjects of data sets.
-
-    Examples
-    --------
     >>> from mne_neurorvq.weights.provenance import pretraining_subjects
     >>> pretraining_subjects("neurorvq-eeg-tiny-random")
     {}

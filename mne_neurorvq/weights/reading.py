@@ -32,30 +32,7 @@ _OURS = ("encoder.trunk.", "encoder.scales.", "quantizer.codebook")
 def make_model(
     content: Content, source: str, config: Config | None = None, like: Config | None = None
 ) -> Model:
-    """Make a model of the tensors of a file of ours or of the authors'.
-
-    Parameters
-    ----------
-    content : tuple of dict of str to Tensor, dict of str to str
-        Tensors and metadata, as :func:`read_tensors` gives them.
-    source : str
-        The file, for errors.
-    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
-        What the folder says that the file holds; None takes the file's word, or infers it.
-    like : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | None
-        Configuration of the tokenizer beside a foundation model, for what the latter's tensors
-        do not show.
-
-    Returns
-    -------
-    NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
-        The model in float32, in evaluation mode.
-
-    Raises
-    ------
-    CheckpointError
-        If the tensors do not fit.
-    """
+    """Make a model of the tensors of a file of ours or of the authors'."""
     tensors, metadata = content
     if any(name.startswith(_OURS) for name in tensors):
         blueprint = _our_blueprint(tensors, metadata, config, like, source)

@@ -170,23 +170,7 @@ def list_pretrained() -> tuple[Pretrained, ...]:
 
 
 def find_pretrained(name: str) -> Pretrained:
-    """Look up a name.
-
-    Parameters
-    ----------
-    name : str
-        Name of a model.
-
-    Returns
-    -------
-    Pretrained
-        Its entry.
-
-    Raises
-    ------
-    ValueError
-        If there is none; similar names are suggested.
-    """
+    """Look up a name."""
     for entry in _REGISTRY:
         if entry.name == name:
             return entry

@@ -131,22 +131,7 @@ def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:
 
 
 def write_state(path: Path, module: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the tensors of a module as they are, for :func:`~.reading.fill`.
-
-    Parameters
-    ----------
-    path : Path
-        File, replaced if it exists.
-    module : nn.Module
-        Module.
-    metadata : mapping of str to str | None
-        What else the file says.
-
-    Raises
-    ------
-    CheckpointError
-        If a value is not finite.
-    """
+    """Write the tensors of a module as they are, for :func:`~.reading.fill`."""
     write_bytes(path, state_bytes(module, metadata))
 
 

@@ -46,27 +46,6 @@ class System:
 
     Classes of higher layers are given as ``"module:name"``, for :func:`pkgutil.resolve_name`:
     this layer does not import them.
-
-    Parameters
-    ----------
-    title : str
-        Its name in messages.
-    config : type
-        Class of its configurations.
-    presets : mapping of str to Config
-        The published configuration of each modality.
-    tiny : Config
-        A configuration as small as possible, for tests and documentation.
-    init_std : float | None
-        Standard deviation of untrained matrices; None goes by the width of what they take.
-    tokenizer, foundation : type | None
-        Classes of its models; not every system has a foundation model.
-    transformer, classifier, regressor : str | None
-        Its estimators.
-    pretraining : str
-        Class of the configuration of its pretraining.
-    preprocessing : mapping of str to str
-        The filters of the recordings of each modality that its models were trained on.
     """
 
     title: str

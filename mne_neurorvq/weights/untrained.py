@@ -20,20 +20,6 @@ _INT_STD = math.sqrt(_SUMMED * (2.0**32 - 1) / 12)
 def build_untrained(blueprint: Blueprint, seed: int) -> Model:
     """Make a model whose weights follow from a seed alone.
 
-    Parameters
-    ----------
-    blueprint : Blueprint
-        What to build.
-    seed : int
-        Seed.
-
-    Returns
-    -------
-    NeuroRVQTokenizer | NeuroRVQ | BioCodec | BrainRVQTokenizer | BrainRVQ
-        The model, in evaluation mode, its codebooks marked as started.
-
-    Notes
-    -----
     Only integers are drawn, from a generator of this function's own: the global random state is
     neither read nor changed, and no result depends on a vectorised transcendental function.
     """
