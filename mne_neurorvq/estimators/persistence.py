@@ -22,12 +22,11 @@ from .._warnings import warn
 from .._writing import json_text, saving, sha256_of
 from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
 from ..weights.blueprint import check_parts
-from ..weights.files import read_tensors
 from ..weights.manifest import OutdatedError
-from ..weights.official import shapes_of
 from ..weights.reading import check_fit, fill
 from ..weights.saving import state_bytes
 from ..weights.systems import SYSTEMS
+from ..weights.tensors import read_tensors, shapes_of
 
 if TYPE_CHECKING:
     from .base import SignalEstimator

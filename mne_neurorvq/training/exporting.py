@@ -11,10 +11,10 @@ import torch
 
 from ..models.heads import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
-from ..weights.files import read_tensors
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_together, saving_together
 from ..weights.reading import fill
+from ..weights.tensors import read_tensors
 from .command import HEADS, HEADS_OF, MODEL
 
 _FRONT = """---

@@ -1,29 +1,18 @@
 # License: BSD-3-Clause
-"""What a checkpoint is of, inferred from its tensors."""
+"""A model before its weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import torch
 
-from .errors import CheckpointError, NotACheckpointError
-from .inference import (
-    PRETRAINING,
-    TOKENIZER,
-    count_outputs,
-    infer_biocodec,
-    infer_brainrvq,
-    infer_neurorvq,
-)
-from .official import Shapes
-from .official_names import BRAINRVQ_BOOKS
+from .errors import CheckpointError
+from .registry import Kind
 from .systems import SYSTEMS, Config, Foundation, Model, make_tokenizer
-
-Kind = Literal["tokenizer", "foundation"]
+from .tensors import Shapes
 
 # How names of tensors of ours end that have rows for every codebook and level.
 _BY_LEVEL = ("quantizer.codebook", "masked_tokens.weight")
@@ -92,50 +81,3 @@ def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool 
                 f"{source} has a configuration with {name}={n}, but tensors for {most[name]} at "
                 "most: the one or the other is damaged, or not of this model."
             )
-
-
-def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> Blueprint:
-    """Infer what a checkpoint of the authors' holds."""
-    kind, prefix, system = _recognise(shapes, source)
-    title = f"{SYSTEMS[system].title} {kind}" if system != "biocodec" else "BioCodec"
-    try:
-        if system == "biocodec":
-            return Blueprint(kind, infer_biocodec(shapes, like, source))
-        infer = infer_neurorvq if system == "neurorvq" else infer_brainrvq
-        config = infer(shapes, prefix, like, source)
-        if kind == "tokenizer":
-            return Blueprint(kind, config)
-        return Blueprint(
-            kind,
-            config,
-            masked_token_heads=prefix == PRETRAINING or "head_pre_1.weight" in shapes,
-            n_outputs=count_outputs(shapes, config, source),
-        )
-    except (KeyError, IndexError) as error:
-        raise CheckpointError(
-            f"{source} is only a part of a {title}: {error} is missing, without which its "
-            "configuration cannot be told."
-        ) from error
-
-
-def _recognise(shapes: Shapes, source: str) -> tuple[Kind, str, str]:
-    """Tell kind, prefix of the encoder's tensors and system by what only they have."""
-
-    def has(start: str) -> bool:
-        return any(name.startswith(start) for name in shapes)
-
-    if has("quantizer.vq.layers."):
-        return "tokenizer", "", "biocodec"
-    if f"{TOKENIZER}pos_embed" in shapes and has("quantize_"):
-        dual = any(has(f"quantize_{book}.") for book in BRAINRVQ_BOOKS)
-        return "tokenizer", TOKENIZER, "brainrvq" if dual else "neurorvq"
-    if f"{PRETRAINING}pos_embed" in shapes:
-        return "foundation", PRETRAINING, "brainrvq"
-    if "pos_embed" in shapes and has("patch_embed.conv1"):
-        single = "patch_embed.conv1.weight" in shapes
-        return "foundation", "", "brainrvq" if single else "neurorvq"
-    titles = ", ".join(system.title for system in SYSTEMS.values())
-    raise NotACheckpointError(
-        f"{source} holds no model of the systems {titles}: its {len(shapes)} tensors start with "
-        f"{', '.join(sorted(shapes)[:5]) or 'nothing'}."
-    )

@@ -17,11 +17,11 @@ from .blueprint import Blueprint
 from .configs import CONFIG_FILE, config_from_json, config_of
 from .download import fetch
 from .errors import CheckpointError
-from .files import read_tensors
 from .manifest import Folder, OutdatedError, read_checked, read_together
 from .reading import Content, make_model
 from .registry import BUNDLED, Kind, Pretrained, SystemName, find_pretrained, list_pretrained
 from .systems import SYSTEMS, Config, Foundation, Model, Tokenizer
+from .tensors import read_tensors
 from .untrained import build_untrained
 
 CARD_FILE = "README.md"

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 
 from ..models import BrainRVQ, BrainRVQTokenizer
-from .errors import MismatchError
-from .files import check_finite, check_types
 from .official_names import Naming, naming_of
 from .systems import SYSTEMS, Model, Tokenizer
-
-Shapes = Mapping[str, tuple[int, ...]]
+from .tensors import Shapes, check_finite, check_tensors, check_types, shapes_of
 
 _STARTED = "quantizer.started"
 # Structure that the authors' code fixes and their tensors do not show, or not unmistakably.
@@ -167,20 +164,3 @@ def from_official_state_dict(
         ours["quantizer.gain"].fill_(1.0)
         ours[_STARTED].fill_(all(bool(official[name]) for name in flags))
     return ours
-
-
-def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors of a state dict."""
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
-
-
-def check_tensors(wanted: Shapes, found: Shapes, unknown: list[str], source: str) -> None:
-    """Compare the tensors of a file with those of a model."""
-    missing = [name for name in wanted if name not in found]
-    wrong = [
-        f"{name} {found[name]} instead of {shape}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    if missing or unknown or wrong:
-        raise MismatchError(source, missing, unknown, wrong)

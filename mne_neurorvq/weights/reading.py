@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from ..models import BRAINRVQ_EEG, BrainRVQConfig
 from ..models.config import ResidualRule
-from .blueprint import Blueprint, infer_blueprint
+from .blueprint import Blueprint
 from .configs import config_from_json
 from .errors import CheckpointError
-from .files import check_finite, check_types
-from .official import check_tensors, from_official_state_dict, official_layout, shapes_of
+from .official import from_official_state_dict, official_layout
+from .official_configs import infer_blueprint
 from .systems import Config, Model
+from .tensors import check_finite, check_tensors, check_types, shapes_of
 
 # Keys of the metadata of a safetensors file of ours.
 METADATA_CONFIG = "mne_neurorvq.config"

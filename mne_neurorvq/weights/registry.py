@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,19 +18,7 @@ Source = Literal["bundled", "seed", "official", "re-host"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 
-_REPO = "ntinosbarmpas/NeuroRVQ"
-_REVISION = "d944b87f44ae0ba2923b2f10d0518f23f6803b76"
-_NON_COMMERCIAL = "CC BY-NC 4.0"
-_CITATION = (
-    "Barmpas et al., NeuroRVQ: Multi-Scale EEG Tokenization for Generative Large Brainwave "
-    "Models (2025)"
-)
 _HUGGING_FACE = "huggingface.co"
-_BIOCODEC_REPO = "klean2050/BioCodec-release"
-_BIOCODEC_REVISION = "575bf6ea7ae14a34754b217d9b940597a16951bd"
-_BIOCODEC_CITATION = "BioCodec (2025), arXiv 2510.09095"
-_BRAINRVQ_REPO = "keqicmz/BrainRVQ"
-_BRAINRVQ_CITATION = f"BrainRVQ, https://github.com/{_BRAINRVQ_REPO}"
 _NO_LICENCE = "none given"
 
 
@@ -183,7 +172,46 @@ def find_pretrained(name: str) -> Pretrained:
     )
 
 
-_SHA256 = {
+_OURS = "BSD-3-Clause"
+_NON_COMMERCIAL = "CC BY-NC 4.0"
+_BOTH: tuple[Kind, ...] = ("tokenizer", "foundation")
+_CITATIONS: dict[SystemName, str] = {
+    "neurorvq": (
+        "Barmpas et al., NeuroRVQ: Multi-Scale EEG Tokenization for Generative Large Brainwave "
+        "Models (2025)"
+    ),
+    "biocodec": "BioCodec (2025), arXiv 2510.09095",
+    "brainrvq": "BrainRVQ, https://github.com/keqicmz/BrainRVQ",
+}
+_TRAINED = "Trained for this package; its card says on which recordings and subjects."
+_TWIN = "Untrained twin of '{}': what the architecture does by itself."
+_TINY = "Untrained and as small as possible, for tests and documentation."
+
+
+def _in_package(
+    system: SystemName, kinds: tuple[Kind, ...], twin_seed: int, tiny_seed: int
+) -> Iterator[Pretrained]:
+    """Give the trained small model, its untrained twin and a tiny one."""
+    small = f"{system}-eeg-small"
+    for name, seed, notes in (
+        (small, None, _TRAINED),
+        (f"{small}-random", twin_seed, _TWIN.format(small)),
+        (f"{system}-eeg-tiny-random", tiny_seed, _TINY),
+    ):
+        yield Pretrained(
+            name=name,
+            modality="eeg",
+            kinds=kinds,
+            source="bundled" if seed is None else "seed",
+            licence=_OURS,
+            citation=_CITATIONS[system],
+            seed=seed,
+            notes=notes,
+            system=system,
+        )
+
+
+_NEURORVQ_SHA256 = {
     ("eeg", "tokenizer"): "d3e850e160b1a558c529466b1c0b8cebe8888a5e02824979886dd226187b2725",
     ("emg", "tokenizer"): "0d255bcc9f1c75ccc374cba06eab476f15bf5fb2a87115d6dc8d2dc0adadce49",
     ("ecg", "tokenizer"): "b1524ed02fd912c86d3ba13a50375312578bc1ef7afe39cddbcac2dfd97680ea",
@@ -191,7 +219,7 @@ _SHA256 = {
     ("eeg", "foundation"): "d14ef4eae2d4594d5f1f709226a3bb5f362afd84b68050d5da0fa0586aea886a",
     ("ecg", "foundation"): "d32f00bdc80e7dff508da289d85fec243aeaf6541acd89d608bc321ba156e1a7",
 }
-_MODALITY_NOTES = {
+_NEURORVQ_NOTES = {
     "eeg": "",
     "emg": "",
     "ecg": "Nominally 200 Hz; the authors' own example feeds it 500 Hz.",
@@ -199,65 +227,50 @@ _MODALITY_NOTES = {
 }
 
 
-def _kinds(modality: str) -> tuple[Kind, ...]:
-    return ("tokenizer",) if modality == "ppg" else ("tokenizer", "foundation")
-
-
-def _official(modality: str) -> Pretrained:
-    paths: dict[Kind, str] = {
-        "tokenizer": f"tokenizers/NeuroRVQ_{modality.upper()}_tokenizer_v1.pt",
-        "foundation": f"foundation_models/NeuroRVQ_{modality.upper()}_foundation_model_v1.pt",
-    }
+def _neurorvq(modality: str, *, rehost: bool) -> Pretrained:
+    """Describe the authors' models of a modality, or braindecode's copies of them."""
+    kinds = ("tokenizer",) if modality == "ppg" else _BOTH
+    name, files = f"neurorvq-{modality}", []
+    for kind in kinds:
+        if rehost:
+            part = "-tokenizer" if kind == "tokenizer" else ""
+            repo = f"braindecode/neurorvq{part}-{modality}-pretrained"
+            files.append(WeightsFile(kind, repo, "model.safetensors"))
+        else:
+            folder = "tokenizers" if kind == "tokenizer" else "foundation_models"
+            what = "tokenizer" if kind == "tokenizer" else "foundation_model"
+            path = f"pretrained_models/{folder}/NeuroRVQ_{modality.upper()}_{what}_v1.pt"
+            digest = _NEURORVQ_SHA256.get((modality, kind))
+            files.append(WeightsFile(kind, "ntinosbarmpas/NeuroRVQ", path, digest))
     return Pretrained(
-        name=f"neurorvq-{modality}",
+        name=f"{name}-braindecode" if rehost else name,
         modality=modality,
-        kinds=_kinds(modality),
-        source="official",
+        kinds=kinds,
+        source="re-host" if rehost else "official",
         licence=_NON_COMMERCIAL,
-        citation=_CITATION,
-        files=tuple(
-            WeightsFile(
-                kind, _REPO, f"pretrained_models/{paths[kind]}", _SHA256.get((modality, kind))
-            )
-            for kind in _kinds(modality)
-        ),
-        revision=_REVISION,
-        notes=_MODALITY_NOTES[modality],
-    )
-
-
-def _rehost(modality: str) -> Pretrained:
-    repos: dict[Kind, str] = {
-        "tokenizer": f"braindecode/neurorvq-tokenizer-{modality}-pretrained",
-        "foundation": f"braindecode/neurorvq-{modality}-pretrained",
-    }
-    return Pretrained(
-        name=f"neurorvq-{modality}-braindecode",
-        modality=modality,
-        kinds=_kinds(modality),
-        source="re-host",
-        licence=_NON_COMMERCIAL,
-        citation=_CITATION,
-        files=tuple(
-            WeightsFile(kind, repos[kind], "model.safetensors") for kind in _kinds(modality)
-        ),
+        citation=_CITATIONS["neurorvq"],
+        files=tuple(files),
+        revision=None if rehost else "d944b87f44ae0ba2923b2f10d0518f23f6803b76",
         notes=(
             "braindecode's conversion of the authors' checkpoints. It loads where its tensors "
-            f"have the authors' names; otherwise use 'neurorvq-{modality}'."
+            f"have the authors' names; otherwise use '{name}'."
+            if rehost
+            else _NEURORVQ_NOTES[modality]
         ),
     )
 
 
 def _biocodec(modality: str) -> Pretrained:
+    repo = "klean2050/BioCodec-release"
     return Pretrained(
         name=f"biocodec-{modality}",
         modality=modality,
         kinds=("tokenizer",),
         source="official",
         licence="MIT",
-        citation=_BIOCODEC_CITATION,
-        files=(WeightsFile("tokenizer", _BIOCODEC_REPO, "biocodec_ckpt.pt", host="github.com"),),
-        revision=_BIOCODEC_REVISION,
+        citation=_CITATIONS["biocodec"],
+        files=(WeightsFile("tokenizer", repo, "biocodec_ckpt.pt", host="github.com"),),
+        revision="575bf6ea7ae14a34754b217d9b940597a16951bd",
         notes=(
             "Not downloaded: give the path of the authors' file. Those of EEG and EMG have one "
             "layout; which it is is told from the strides."
@@ -267,112 +280,20 @@ def _biocodec(modality: str) -> Pretrained:
 
 
 _REGISTRY: tuple[Pretrained, ...] = (
-    Pretrained(
-        name="neurorvq-eeg-small",
-        modality="eeg",
-        kinds=("tokenizer", "foundation"),
-        source="bundled",
-        licence="BSD-3-Clause",
-        citation=_CITATION,
-        notes="Trained for this package; its card says on which recordings and subjects.",
-    ),
-    Pretrained(
-        name="neurorvq-eeg-small-random",
-        modality="eeg",
-        kinds=("tokenizer", "foundation"),
-        source="seed",
-        licence="BSD-3-Clause",
-        citation=_CITATION,
-        seed=1,
-        notes="Untrained twin of 'neurorvq-eeg-small': what the architecture does by itself.",
-    ),
-    Pretrained(
-        name="neurorvq-eeg-tiny-random",
-        modality="eeg",
-        kinds=("tokenizer", "foundation"),
-        source="seed",
-        licence="BSD-3-Clause",
-        citation=_CITATION,
-        seed=2,
-        notes="Untrained and as small as possible, for tests and documentation.",
-    ),
-    Pretrained(
-        name="biocodec-eeg-small",
-        modality="eeg",
-        kinds=("tokenizer",),
-        source="bundled",
-        licence="BSD-3-Clause",
-        citation=_BIOCODEC_CITATION,
-        notes="Trained for this package; its card says on which recordings and subjects.",
-        system="biocodec",
-    ),
-    Pretrained(
-        name="biocodec-eeg-small-random",
-        modality="eeg",
-        kinds=("tokenizer",),
-        source="seed",
-        licence="BSD-3-Clause",
-        citation=_BIOCODEC_CITATION,
-        seed=5,
-        notes="Untrained twin of 'biocodec-eeg-small': what the architecture does by itself.",
-        system="biocodec",
-    ),
-    Pretrained(
-        name="biocodec-eeg-tiny-random",
-        modality="eeg",
-        kinds=("tokenizer",),
-        source="seed",
-        licence="BSD-3-Clause",
-        citation=_BIOCODEC_CITATION,
-        seed=3,
-        notes="Untrained and as small as possible, for tests and documentation.",
-        system="biocodec",
-    ),
-    Pretrained(
-        name="brainrvq-eeg-small",
-        modality="eeg",
-        kinds=("tokenizer", "foundation"),
-        source="bundled",
-        licence="BSD-3-Clause",
-        citation=_BRAINRVQ_CITATION,
-        notes="Trained for this package; its card says on which recordings and subjects.",
-        system="brainrvq",
-    ),
-    Pretrained(
-        name="brainrvq-eeg-small-random",
-        modality="eeg",
-        kinds=("tokenizer", "foundation"),
-        source="seed",
-        licence="BSD-3-Clause",
-        citation=_BRAINRVQ_CITATION,
-        seed=6,
-        notes="Untrained twin of 'brainrvq-eeg-small': what the architecture does by itself.",
-        system="brainrvq",
-    ),
-    Pretrained(
-        name="brainrvq-eeg-tiny-random",
-        modality="eeg",
-        kinds=("tokenizer", "foundation"),
-        source="seed",
-        licence="BSD-3-Clause",
-        citation=_BRAINRVQ_CITATION,
-        seed=4,
-        notes="Untrained and as small as possible, for tests and documentation.",
-        system="brainrvq",
-    ),
-    *(_official(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
-    *(_rehost(modality) for modality in ("eeg", "emg", "ecg", "ppg")),
+    *_in_package("neurorvq", _BOTH, twin_seed=1, tiny_seed=2),
+    *_in_package("biocodec", ("tokenizer",), twin_seed=5, tiny_seed=3),
+    *_in_package("brainrvq", _BOTH, twin_seed=6, tiny_seed=4),
+    *(_neurorvq(modality, rehost=False) for modality in _NEURORVQ_NOTES),
+    *(_neurorvq(modality, rehost=True) for modality in _NEURORVQ_NOTES),
     *(_biocodec(modality) for modality in ("eeg", "emg")),
     Pretrained(
         name="brainrvq-eeg",
         modality="eeg",
-        kinds=("tokenizer", "foundation"),
+        kinds=_BOTH,
         source="official",
         licence=_NO_LICENCE,
-        citation=_BRAINRVQ_CITATION,
-        files=tuple(
-            WeightsFile(kind, _BRAINRVQ_REPO, "", host="github.com") for kind in _kinds("eeg")
-        ),
+        citation=_CITATIONS["brainrvq"],
+        files=tuple(WeightsFile(kind, "keqicmz/BrainRVQ", "", host="github.com") for kind in _BOTH),
         notes="Announced by the authors, not published. A file of their code's format loads.",
         system="brainrvq",
     ),

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from .._writing import write_bytes
 from .configs import CONFIG_FILE, config_to_json
 from .errors import first_few
-from .files import check_finite
 from .loading import CARD_FILE, KINDS, find_file, load_pretrained
 from .manifest import Folder, saving_together
 from .provenance import MEASURES_FILE, TRAINING_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
 from .registry import Kind
 from .systems import Foundation, Model, Tokenizer
+from .tensors import check_finite
 
 
 def save_pretrained(

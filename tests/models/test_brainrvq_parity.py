@@ -246,7 +246,8 @@ def test_masks_of_one_seed_are_the_recorded_ones(brain, guided):
 
 def test_full_size_models_have_the_published_sizes():
     from mne_neurorvq.weights.blueprint import Blueprint
-    from mne_neurorvq.weights.official import official_layout, shapes_of
+    from mne_neurorvq.weights.official import official_layout
+    from mne_neurorvq.weights.tensors import shapes_of
 
     released = replace(BRAINRVQ_EEG, phase="angle", class_place="first channel")
     layout = official_layout(shapes_of(Blueprint("tokenizer", released).build().state_dict()))

@@ -21,7 +21,8 @@ from mne_neurorvq.models import (
     analyse,
 )
 from mne_neurorvq.models.patch_tokenizer import standardise
-from mne_neurorvq.weights.official import official_layout, shapes_of
+from mne_neurorvq.weights.official import official_layout
+from mne_neurorvq.weights.tensors import shapes_of
 
 ATOL = 1e-5
 # A margin below this leaves the choice between two codes to rounding.

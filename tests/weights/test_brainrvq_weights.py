@@ -21,8 +21,10 @@ from mne_neurorvq.weights import (
     save_pretrained,
     to_official_state_dict,
 )
-from mne_neurorvq.weights.blueprint import Blueprint, infer_blueprint
-from mne_neurorvq.weights.official import official_layout, shapes_of
+from mne_neurorvq.weights.blueprint import Blueprint
+from mne_neurorvq.weights.official import official_layout
+from mne_neurorvq.weights.official_configs import infer_blueprint
+from mne_neurorvq.weights.tensors import shapes_of
 
 TINY = "brainrvq-eeg-tiny-random"
 KINDS = ("tokenizer", "foundation")

@@ -11,7 +11,8 @@ from mne_neurorvq import load_pretrained
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.weights import to_official_state_dict
 from mne_neurorvq.weights.blueprint import Blueprint
-from mne_neurorvq.weights.official import official_layout, shapes_of
+from mne_neurorvq.weights.official import official_layout
+from mne_neurorvq.weights.tensors import shapes_of
 
 N_CHANS, N_PATCHES = 3, 2
 

@@ -26,8 +26,10 @@ from mne_neurorvq.weights import (
     NotACheckpointError,
     to_official_state_dict,
 )
-from mne_neurorvq.weights.blueprint import Blueprint, infer_blueprint
-from mne_neurorvq.weights.official import official_layout, shapes_of
+from mne_neurorvq.weights.blueprint import Blueprint
+from mne_neurorvq.weights.official import official_layout
+from mne_neurorvq.weights.official_configs import infer_blueprint
+from mne_neurorvq.weights.tensors import shapes_of
 
 
 def _official_shapes(blueprint):

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from mne_neurorvq.weights import CheckpointError, NotACheckpointError, TruncatedError
-from mne_neurorvq.weights.files import check_finite, read_tensors
+from mne_neurorvq.weights.tensors import check_finite, read_tensors
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False])}
 

@@ -1,19 +1,21 @@
 # License: BSD-3-Clause
-"""Configurations inferred from the shapes of the authors' tensors, one function a system."""
+"""Configurations inferred from the shapes of the authors' tensors, one function for each system."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..models import BRAINRVQ_EEG, BioCodecConfig, BrainRVQConfig, NeuroRVQConfig
 from ..models.config import TransformerConfig
-from .errors import CheckpointError
-from .official import Shapes
+from .blueprint import Blueprint
+from .errors import CheckpointError, NotACheckpointError
 from .official_names import BRAINRVQ_BOOKS
+from .registry import Kind
 from .systems import SYSTEMS, Config
+from .tensors import Shapes
 
 # How the encoder's tensors begin in the authors' files.
 TOKENIZER, PRETRAINING = "encoder.", "student."
@@ -31,8 +33,54 @@ _BY_STRIDES = {
 }
 
 
-def infer_biocodec(shapes: Shapes, like: Config | None, source: str) -> BioCodecConfig:
-    """Infer the configuration of a BioCodec."""
+def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> Blueprint:
+    """Infer what a checkpoint of the authors' holds.
+
+    ``like`` is the configuration of the tokenizer that goes with a foundation model, for what the
+    latter's tensors do not show; without it the published values of the modality are taken.
+    """
+    kind, prefix, system = _recognise(shapes, source)
+    try:
+        config = _INFER[system](shapes, prefix, like, source)
+        if kind == "tokenizer" or not isinstance(config, TransformerConfig):
+            return Blueprint(kind, config)
+        return Blueprint(
+            kind,
+            config,
+            masked_token_heads=prefix == PRETRAINING or "head_pre_1.weight" in shapes,
+            n_outputs=_count_outputs(shapes, config, source),
+        )
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(
+            f"{source} is only a part of a {SYSTEMS[system].title} {kind}: {error} is missing, "
+            "without which its configuration cannot be told."
+        ) from error
+
+
+def _recognise(shapes: Shapes, source: str) -> tuple[Kind, str, str]:
+    """Tell kind, prefix of the encoder's tensors and system by what only they have."""
+
+    def has(start: str) -> bool:
+        return any(name.startswith(start) for name in shapes)
+
+    if has("quantizer.vq.layers."):
+        return "tokenizer", "", "biocodec"
+    if f"{TOKENIZER}pos_embed" in shapes and has("quantize_"):
+        dual = any(has(f"quantize_{book}.") for book in BRAINRVQ_BOOKS)
+        return "tokenizer", TOKENIZER, "brainrvq" if dual else "neurorvq"
+    if f"{PRETRAINING}pos_embed" in shapes:
+        return "foundation", PRETRAINING, "brainrvq"
+    if "pos_embed" in shapes and has("patch_embed.conv1"):
+        single = "patch_embed.conv1.weight" in shapes
+        return "foundation", "", "brainrvq" if single else "neurorvq"
+    titles = ", ".join(system.title for system in SYSTEMS.values())
+    raise NotACheckpointError(
+        f"{source} holds no model of the systems {titles}: its {len(shapes)} tensors start with "
+        f"{', '.join(sorted(shapes)[:5]) or 'nothing'}."
+    )
+
+
+def _biocodec(shapes: Shapes, prefix: str, like: Config | None, source: str) -> BioCodecConfig:
     layer, kernel = "quantizer.vq.layers.", ".parametrizations.weight.original1"
     n_filters = shapes[f"encoder.model.0.conv.conv{kernel}"][0]
     code_dim, input_dim = shapes[f"{layer}0.project_in.weight"]
@@ -62,8 +110,7 @@ def infer_biocodec(shapes: Shapes, like: Config | None, source: str) -> BioCodec
     return replace(preset, n_filters=n_filters, quantizer=quantizer)
 
 
-def infer_neurorvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> NeuroRVQConfig:
-    """Infer the configuration of a NeuroRVQ model, whose encoder's names have a prefix."""
+def _neurorvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> NeuroRVQConfig:
     rows, width = shapes[f"{prefix}pos_embed"]
     preset = like if isinstance(like, NeuroRVQConfig) else _BY_ROWS.get(rows - 1)
     if preset is None or len(preset.channels) != rows - 1:
@@ -108,8 +155,7 @@ def infer_neurorvq(shapes: Shapes, prefix: str, like: Config | None, source: str
         raise CheckpointError(f"{source}: {error}") from error
 
 
-def infer_brainrvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> BrainRVQConfig:
-    """Infer the configuration of a BrainRVQ model, whose encoder's names have a prefix."""
+def _brainrvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> BrainRVQConfig:
     rows, width = shapes[f"{prefix}pos_embed"][-2:]
     preset = like if isinstance(like, BrainRVQConfig) else BRAINRVQ_EEG
     if len(preset.channels) != rows - 1:
@@ -226,7 +272,7 @@ def _ratio(hidden: int, width: int) -> float:
     return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
-def count_outputs(shapes: Shapes, config: TransformerConfig, source: str) -> int | None:
+def _count_outputs(shapes: Shapes, config: TransformerConfig, source: str) -> int | None:
     """Count the outputs of the classification head of a foundation model, if it has one."""
     if "head.weight" not in shapes:
         return None
@@ -244,3 +290,10 @@ def count_outputs(shapes: Shapes, config: TransformerConfig, source: str) -> int
             "are loaded. Delete 'head.*' and 'norm.*' from the file to load the rest."
         )
     return n_outputs
+
+
+_INFER: Mapping[str, Callable[[Shapes, str, Config | None, str], Config]] = {
+    "neurorvq": _neurorvq,
+    "biocodec": _biocodec,
+    "brainrvq": _brainrvq,
+}

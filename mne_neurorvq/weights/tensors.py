@@ -23,6 +23,8 @@ from .errors import (
 )
 from .manifest import opened
 
+Shapes = Mapping[str, tuple[int, ...]]
+
 # A training loop may have stored the state dict beside its optimizer's, and a wrapper may have
 # prefixed every name. BrainRVQ's pretraining calls its encoder so; alone it needs no prefix.
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
@@ -190,3 +192,20 @@ def _is_finite(tensor: Tensor) -> bool:
         return True
     # Both carry NaN on, and need no memory: isfinite takes twice that of the tensor.
     return all(bool(end.isfinite()) for end in torch.aminmax(tensor))
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of a state dict."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def check_tensors(wanted: Shapes, found: Shapes, unknown: list[str], source: str) -> None:
+    """Compare the tensors of a file with those of a model."""
+    missing = [name for name in wanted if name not in found]
+    wrong = [
+        f"{name} {found[name]} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    if missing or unknown or wrong:
+        raise MismatchError(source, missing, unknown, wrong)
