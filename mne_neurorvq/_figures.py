@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What the figures of `viz` have in common."""
+"""Axes, colours and panels shared by the figures of `viz`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito: told apart with any colour vision.
+# Okabe and Ito: distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _ORIGINAL, _RECONSTRUCTION = "0.35", COLOURS[1]
 _MAX_CHANNELS = 4
@@ -22,7 +22,7 @@ _FASTEST = 45.0  # Hz
 
 
 def check_same(original: mne.BaseEpochs, reconstruction: mne.BaseEpochs, trial: int) -> None:
-    """Raise unless two objects hold the same trials and the one asked for is among them."""
+    """Raise unless both hold the same trials, and `trial` is one of them."""
     facts = [(len(e), e.info["sfreq"], len(e.times)) for e in (original, reconstruction)]
     if facts[0] != facts[1]:
         raise ValueError(
@@ -36,7 +36,7 @@ def check_same(original: mne.BaseEpochs, reconstruction: mne.BaseEpochs, trial: 
 def shown_channels(
     original: mne.BaseEpochs, reconstruction: mne.BaseEpochs, channels: Sequence[str] | None
 ) -> list[str]:
-    """Names of the channels to draw: those asked for, or a few evenly spread ones."""
+    """Names of the channels to draw: those given, or a few evenly spaced ones."""
     common = [name for name in reconstruction.ch_names if name in original.ch_names]
     if channels is None:
         n_shown = min(_MAX_CHANNELS, len(common))
@@ -57,15 +57,15 @@ def overlay(
     reconstruction: NDArray[np.floating],
     name: str,
 ) -> None:
-    """Draw a signal over the original one."""
+    """Draw a reconstructed signal over the original one."""
     ax.plot(times, original, color=_ORIGINAL, lw=1.6)
     ax.plot(times, reconstruction, color=_RECONSTRUCTION, lw=0.9)
     ax.set_ylabel(f"{name} (µV)")
     ax.margins(x=0)
-    bare(ax)
+    hide_spines(ax)
     if original.std() and reconstruction.std():
         r = np.corrcoef(original, reconstruction)[0, 1]
-        # Above the lines: room is made for it.
+        # Make room for it above the lines.
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.15 * (high - low))
         ax.text(0.01, 0.97, f"r = {r:.2f}", transform=ax.transAxes, va="top", fontsize=9)
@@ -77,7 +77,7 @@ def spectra(
     original: NDArray[np.floating],
     reconstruction: NDArray[np.floating],
 ) -> None:
-    """Draw the spectra of both."""
+    """Draw the spectra of a signal and its reconstruction."""
     from scipy.signal import welch
 
     for signal, colour, width in (
@@ -89,7 +89,7 @@ def spectra(
         ax.semilogy(frequencies[inside], density[inside], color=colour, lw=width)
     ax.set_ylabel("µV²/Hz")
     ax.set_xlim(0, min(_FASTEST, sfreq / 2))
-    bare(ax)
+    hide_spines(ax)
 
 
 def axes_grid(
@@ -99,7 +99,7 @@ def axes_grid(
     size: tuple[float, float],
     width_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, NDArray[Any]]:
-    """Return the figure and its axes ``(n_rows, n_columns)``: those given, or new ones."""
+    """Return the figure and its axes ``(n_rows, n_columns)``, given or new."""
     import matplotlib.pyplot as plt
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -118,13 +118,13 @@ def axes_grid(
     return grid[0, 0].figure, grid
 
 
-def bare(ax: Axes) -> None:
-    """Take away the frame's right and upper side."""
+def hide_spines(ax: Axes) -> None:
+    """Hide the right and upper spine."""
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def finish(figure: Figure, show: bool) -> Figure:
-    """Show the figure, if wanted, and return it."""
+    """Show the figure if asked to, and return it."""
     from mne.viz.utils import plt_show
 
     plt_show(show, fig=figure)

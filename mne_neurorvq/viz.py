@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Figures. As in MNE, each function returns the figure and takes ``axes=`` and ``show=``."""
+"""Figures. As in MNE, each function takes ``axes=`` and ``show=`` and returns the figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ._figures import COLOURS, axes_grid, bare, check_same, finish, overlay, shown_channels, spectra
+from ._figures import (
+    COLOURS,
+    axes_grid,
+    check_same,
+    finish,
+    hide_spines,
+    overlay,
+    shown_channels,
+    spectra,
+)
 from .analysis import CodeUsage, code_usage
 from .tokens import Tokens
 
@@ -34,18 +43,18 @@ def plot_reconstruction(
     axes: Sequence[Sequence[Axes]] | NDArray[Any] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot a trial over its reconstruction: signals and spectra.
+    """Plot signals and spectra of a trial and its reconstruction.
 
     Parameters
     ----------
     original, reconstruction : mne.Epochs
         The same trials, in volts.
     trial : int
-        Which trial.
+        Index of the trial.
     channels : sequence of str | None
-        Channels to show; by default four of the reconstruction, evenly spread over its list.
+        Channels to show; by default four evenly spaced channels of the reconstruction.
     axes : array of Axes, shape (n_channels, 2) | None
-        Where to draw signals (left) and spectra (right).
+        Axes for signals (left) and spectra (right).
     show : bool
         Whether to show the figure.
 
@@ -53,11 +62,6 @@ def plot_reconstruction(
     -------
     matplotlib.figure.Figure
         The figure.
-
-    Raises
-    ------
-    ValueError
-        If the trials differ in number, rate or length, or have no such trial or channel.
 
     Examples
     --------
@@ -88,13 +92,8 @@ def plot_reconstruction(
     grid[-1, 1].set_xlabel("frequency (Hz)")
     lines = grid[0, 0].get_lines()[:2]
     if axes is None:
-        figure.legend(
-            lines,
-            ["original", "reconstruction"],
-            loc="outside upper center",
-            ncols=2,
-            frameon=False,
-        )
+        labels = ["original", "reconstruction"]
+        figure.legend(lines, labels, loc="outside upper center", ncols=2, frameon=False)
     else:
         grid[0, 0].legend(lines, ["original", "reconstruction"], loc="upper right")
     return finish(figure, show)
@@ -108,30 +107,25 @@ def plot_codes(
     axes: Sequence[Axes] | NDArray[Any] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot the codes of a trial: channels by patches, the levels of each patch side by side.
+    """Plot the codes of a trial, channels by patches, with the levels of a patch side by side.
 
     Parameters
     ----------
     tokens : Tokens
         Tokens.
     trial : int
-        Which trial.
+        Index of the trial.
     codebooks : sequence of int | None
-        Which codebooks; by default all.
+        Codebooks to show; by default all.
     axes : sequence of Axes | None
-        Where to draw, one for each codebook.
+        One for each codebook.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The figure. Colours tell codes apart; that two are similar means nothing.
-
-    Raises
-    ------
-    ValueError
-        If there is no such trial or codebook.
+        The figure. Similar colours do not mean similar codes.
 
     Examples
     --------
@@ -185,14 +179,14 @@ def plot_code_usage(
     axes: Sequence[Axes] | NDArray[Any] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot how many codes are used and how evenly, over the levels of each codebook.
+    """Plot how many codes are used, and how evenly, at the levels of each codebook.
 
     Parameters
     ----------
     usage : CodeUsage | Tokens
-        Counts, see :func:`~mne_neurorvq.analysis.code_usage`, or tokens to count.
+        Result of :func:`~mne_neurorvq.analysis.code_usage`, or tokens to count.
     axes : sequence of two Axes | None
-        Where to draw.
+        Axes for the share of used codes and for their entropy.
     show : bool
         Whether to show the figure.
 
@@ -227,7 +221,7 @@ def plot_code_usage(
                 clip_on=False,
             )
         ax.set(xlabel="level", ylabel=label, ylim=(0, 100), xticks=levels)
-        bare(ax)
+        hide_spines(ax)
     if axes is not None:
         grid[0, 0].legend(frameon=False)
     else:
@@ -244,7 +238,7 @@ def plot_scores(
     axes: Axes | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot scores: every fold, their mean and their spread.
+    """Plot the scores of all folds with mean and standard deviation.
 
     Parameters
     ----------
@@ -252,9 +246,9 @@ def plot_scores(
         Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features` and
         :func:`~mne_neurorvq.benchmarks.compare_classifiers`.
     title : str
-        What was told apart.
+        Title; by default the classes.
     axes : Axes | None
-        Where to draw.
+        Axes to draw on.
     show : bool
         Whether to show the figure.
 
@@ -262,11 +256,6 @@ def plot_scores(
     -------
     matplotlib.figure.Figure
         The figure; the dashed line is chance.
-
-    Raises
-    ------
-    ValueError
-        If there are no results.
 
     Examples
     --------
@@ -287,7 +276,7 @@ def plot_scores(
     ax.axvline(chance, color="0.5", ls="--", lw=1)
     for row, result in enumerate(results.values()):
         folds = result.scores.ravel()
-        # Folds of the same score are drawn beside each other.
+        # An offset separates folds of the same score.
         offsets = np.linspace(-0.22, 0.22, folds.size)
         ax.plot(folds, row + offsets, "o", ms=3.5, color="0.65", mew=0, zorder=1)
         ax.errorbar(
@@ -297,5 +286,5 @@ def plot_scores(
     ax.set_ylim(len(results) - 0.4, -0.6)
     ax.set_xlabel("balanced accuracy\ngrey: folds, blue: mean ± standard deviation, dashed: chance")
     ax.set_title(title or " against ".join(first.classes))
-    bare(ax)
+    hide_spines(ax)
     return finish(figure, show)

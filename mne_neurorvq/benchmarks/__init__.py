@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Scores on subjects that were not seen, beside baselines, and their report."""
+"""Scores on new subjects beside baselines, as tables."""
 
 import lazy_loader as _lazy
 

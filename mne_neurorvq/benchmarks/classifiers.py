@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Whole classifiers, from Epochs to predictions, on subjects that they have not seen."""
+"""Scores of whole classifiers, from Epochs to predictions, on new subjects."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import mne
@@ -17,13 +18,13 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from .fold_cache import FoldCache, FoldResult, fingerprint
+from .fold_cache import FoldResult, fingerprint, fold_file, read_fold, write_fold
 from .folds import FoldScores, checked_labels, checked_seeds, subject_folds
 
 
 @dataclass(frozen=True, repr=False)
 class ClassifierScores(FoldScores):
-    """Scores of a classifier on subjects that it had not seen, and what it cost.
+    """Scores of a classifier on new subjects, and what it cost.
 
     Attributes
     ----------
@@ -32,15 +33,15 @@ class ClassifierScores(FoldScores):
     minutes : ndarray, shape (n_seeds, n_folds)
         Duration of each fit.
     by_subject : ndarray, shape (n_seeds, n_subjects)
-        Balanced accuracy on the trials of each subject, who is tested once for each seed.
+        Balanced accuracy on the trials of each subject, tested once for each seed.
     n_trainable_parameters : int | None
-        What the classifier says in ``n_trainable_parameters_``, the largest of all folds.
+        The classifier's ``n_trainable_parameters_``, the largest of all folds.
     seeds : tuple of int
         Seeds that assigned subjects to folds.
     subjects : tuple of str
         All subjects, in the order of ``by_subject``.
     classes : tuple of str
-        What was told apart.
+        The classes.
     n_trials : int
         Number of trials.
 
@@ -73,48 +74,39 @@ def compare_classifiers(
     cache: str | PathLike[str] | None = None,
     on_fold: Callable[[FoldResult], None] | None = None,
 ) -> dict[str, ClassifierScores]:
-    """Score classifiers on the same folds, each of subjects that they have not seen.
+    """Score classifiers on the same folds over subjects.
 
     Parameters
     ----------
     classifiers : dict of str to scikit-learn classifier
-        By name; their ``fit`` and ``predict`` take Epochs.
+        Classifiers by name; their ``fit`` and ``predict`` take Epochs.
     epochs : mne.Epochs
         Trials.
-    y : array-like, shape (n_trials,)
-        Classes.
-    groups : array-like, shape (n_trials,)
-        Subject of each trial.
+    y, groups : array-like, shape (n_trials,)
+        Class and subject of each trial.
     n_splits : int
         Number of folds, at most the number of subjects.
     seeds : sequence of int
-        Each assigns the subjects to folds anew, as in :func:`cross_subject_scores`.
+        Each assigns the subjects to folds anew.
     cache : path-like | None
-        Folder to keep each finished fold in. A fold that is there already, of a classifier with
-        the same parameters and of the same trials, is not computed again.
+        Folder for finished folds. A fold of a classifier with the same parameters on the same
+        trials is not computed again.
     on_fold : callable | None
-        Called with the :class:`FoldResult` of each fold that was computed.
+        Called with the :class:`FoldResult` of each fold that is computed.
 
     Returns
     -------
     dict of str to ClassifierScores
-        For each name, balanced accuracy and duration of every fold.
-
-    Raises
-    ------
-    ValueError
-        If there is no classifier, there are too few subjects, or a subject lacks a class.
-    TypeError
-        If the trials are no Epochs.
+        Balanced accuracy and duration of every fold, by name.
 
     Notes
     -----
-    A fold fits a clone on the Epochs of the training subjects. Where there is a parameter
-    ``random_state``, or one of a step, it is set to a number that depends on seed and fold only.
-    ``groups`` is passed on to ``fit`` where that has such a parameter.
+    Each fold fits a clone on the Epochs of the training subjects. Every parameter named
+    ``random_state``, of the classifier or of one of its steps, is set to a number that depends on
+    seed and fold only. ``groups`` is passed to ``fit`` if it takes them.
 
     The cache knows the parameters of a classifier, not its code: use another folder when the code
-    or a model's weights have changed.
+    or the weights of a model have changed.
 
     Examples
     --------
@@ -131,45 +123,44 @@ def compare_classifiers(
         raise TypeError(f"epochs must be mne.Epochs, got {type(epochs).__name__}.")
     y, groups = checked_labels(y, groups, len(epochs), n_splits)
     seeds = checked_seeds(seeds)
-    data = None if cache is None else fingerprint(epochs, y, groups, n_splits)
-    kept = FoldCache(cache, data)
-    results: dict[str, list[FoldResult]] = {name: [] for name in classifiers}
-    for seed in seeds:
+    data = "" if cache is None else fingerprint(epochs, y, groups, n_splits)
+    results: dict[str, list[list[FoldResult]]] = {name: [[] for _ in seeds] for name in classifiers}
+    for row, seed in enumerate(seeds):
         for fold, (train, test) in enumerate(subject_folds(groups, n_splits, seed)):
             for name, classifier in classifiers.items():
                 model = _seeded(classifier, seed, fold)
-                result = kept.read(name, seed, fold, model)
+                file = fold_file(name, seed, fold, model, data)
+                path = None if cache is None else Path(cache) / file
+                result = None if path is None else read_fold(path)
                 if result is None:
-                    result = _fold(model, epochs, y, groups, train, test, (name, seed, fold))
-                    kept.write(result, model)
+                    facts = _fit_and_score(model, epochs, y, groups, train, test)
+                    result = FoldResult(name, seed, fold, *facts)
+                    if path is not None:
+                        write_fold(path, result)
                     if on_fold is not None:
                         on_fold(result)
-                results[name].append(result)
-    return {name: _scores(found, seeds, y, groups) for name, found in results.items()}
+                results[name][row].append(result)
+    return {name: _arranged(found, seeds, y, groups) for name, found in results.items()}
 
 
 def _seeded(classifier: ClassifierMixin, seed: int, fold: int) -> ClassifierMixin:
-    """Clone a classifier; its random numbers, and those of its steps, depend on the fold."""
+    """Clone a classifier and set every ``random_state``, which depends on seed and fold only."""
     model = clone(classifier)
-    # scikit-learn takes no more than 32 bits.
+    # scikit-learn accepts at most 32 bits.
     state = int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
-    names = [
-        name
-        for name in model.get_params()
-        if name == "random_state" or name.endswith("__random_state")
-    ]
+    names = [name for name in model.get_params() if name.split("__")[-1] == "random_state"]
     return model.set_params(**dict.fromkeys(names, state))
 
 
-def _fold(
+def _fit_and_score(
     model: ClassifierMixin,
     epochs: mne.BaseEpochs,
     y: NDArray[Any],
     groups: NDArray[Any],
     train: NDArray[np.int_],
     test: NDArray[np.int_],
-    key: tuple[str, int, int],
-) -> FoldResult:
+) -> tuple[float, float, int | None, dict[str, float]]:
+    """Score, minutes of the fit, number of trained parameters, and scores by subject."""
     routed = {"groups": groups[train]} if has_fit_parameter(model, "groups") else {}
     training, testing = epochs[train], epochs[test]
     start = time.perf_counter()
@@ -182,36 +173,25 @@ def _fold(
     for subject in np.unique(groups[test]):
         whose = groups[test] == subject
         by_subject[str(subject)] = float(balanced_accuracy_score(y[test][whose], predicted[whose]))
-    name, seed, fold = key
-    return FoldResult(
-        name=name,
-        seed=seed,
-        fold=fold,
-        score=float(balanced_accuracy_score(y[test], predicted)),
-        minutes=minutes,
-        n_trainable_parameters=None if count is None else int(count),
-        by_subject=by_subject,
-    )
+    score = float(balanced_accuracy_score(y[test], predicted))
+    return score, minutes, None if count is None else int(count), by_subject
 
 
-def _scores(
-    results: Sequence[FoldResult],
+def _arranged(
+    results: Sequence[Sequence[FoldResult]],
     seeds: tuple[int, ...],
     y: NDArray[Any],
     groups: NDArray[Any],
 ) -> ClassifierScores:
-    """Arrange the folds of one classifier, which are in the order of seeds and folds."""
+    """Arrange the folds ``[seed][fold]`` of one classifier in arrays."""
     subjects = tuple(str(subject) for subject in np.unique(groups))
-    folds = len(results) // len(seeds)
-    by_subject: list[dict[str, float]] = [{} for _ in seeds]
-    for number, result in enumerate(results):
-        by_subject[number // folds].update(result.by_subject)
-    counts = [r.n_trainable_parameters for r in results if r.n_trainable_parameters is not None]
+    by_subject = [{k: v for fold in row for k, v in fold.by_subject.items()} for row in results]
+    counts = [fold.n_trainable_parameters for row in results for fold in row]
     return ClassifierScores(
-        scores=np.array([result.score for result in results]).reshape(len(seeds), folds),
-        minutes=np.array([result.minutes for result in results]).reshape(len(seeds), folds),
+        scores=np.array([[fold.score for fold in row] for row in results]),
+        minutes=np.array([[fold.minutes for fold in row] for row in results]),
         by_subject=np.array([[found[subject] for subject in subjects] for found in by_subject]),
-        n_trainable_parameters=max(counts, default=None),
+        n_trainable_parameters=max((n for n in counts if n is not None), default=None),
         seeds=seeds,
         subjects=subjects,
         classes=tuple(str(label) for label in np.unique(y)),

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What is compared: embeddings, those of an untrained twin, and band power."""
+"""The features that are compared: embeddings, those of an untrained twin, and band power."""
 
 from __future__ import annotations
 
@@ -30,34 +30,28 @@ def band_power(
     bands: Mapping[str, tuple[float, float]] = BANDS,
     picks: str | Sequence[str] = "eeg",
 ) -> NDArray[np.float64]:
-    """Logarithm of the power in frequency bands, for each channel.
+    """Compute the log power in frequency bands for each channel.
 
     Parameters
     ----------
     trials : mne.Epochs | list of mne.Epochs | ndarray, shape (n_trials, n_channels, n_times)
-        Trials; an array is in µV.
+        Trials. An array is in µV.
     sfreq : float | None
-        Sampling rate of an array in Hz; Epochs know theirs.
+        Sampling rate in Hz; can be None for Epochs.
     bands : dict of str to (float, float)
         Edges of the bands in Hz, lower edge included, upper edge not.
     picks : str | sequence of str
-        Type or names of the channels of Epochs, in their order; those marked bad are left out.
+        Channel type or names for Epochs, in their order; bad channels are left out.
 
     Returns
     -------
     ndarray, shape (n_trials, n_channels, n_bands)
         Decimal logarithm of the mean power spectral density in each band, in µV²/Hz.
 
-    Raises
-    ------
-    ValueError
-        If a band has no frequency at this rate and length, a channel is flat, or samples are NaN
-        or infinite.
-
     Notes
     -----
-    Welch's method [1]_ with Hann windows of 2 s (or the trial, if it is shorter), half
-    overlapping, each without its mean.
+    Welch's method [1]_ with half-overlapping Hann windows of 2 s (or the whole trial, if shorter),
+    each with its mean removed.
 
     References
     ----------
@@ -99,7 +93,7 @@ def band_power(
 
 
 def picked(trials: Trials, picks: str | Sequence[str]) -> list[int]:
-    """Return indices of the channels: all of an array, else good ones of a type or with a name."""
+    """Find the channels to use: all of an array, or good ones of Epochs by type or name."""
     if trials.ch_types is None:
         return list(range(len(trials.ch_names)))
     values = trials.ch_types if isinstance(picks, str) else trials.ch_names
@@ -133,7 +127,7 @@ def _density(
 
 
 def untrained_twin(pretrained: str) -> str | None:
-    """Name of the model with the same architecture and random weights.
+    """Find the model with the same architecture and random weights.
 
     Parameters
     ----------
@@ -143,7 +137,7 @@ def untrained_twin(pretrained: str) -> str | None:
     Returns
     -------
     str | None
-        Name of its twin; None if there is none.
+        Name of its twin, or None.
 
     Examples
     --------
@@ -157,7 +151,7 @@ def untrained_twin(pretrained: str) -> str | None:
 def representations(
     epochs: mne.BaseEpochs, pretrained: str = "neurorvq-eeg-small", **transformer: Any
 ) -> dict[str, NDArray[np.floating]]:
-    """Features to compare: an embedding, its untrained twin's and band power.
+    """Compute features to compare: an embedding, its untrained twin's and band power.
 
     Parameters
     ----------
@@ -172,8 +166,8 @@ def representations(
     Returns
     -------
     dict of str to ndarray, shape (n_trials, n_columns)
-        ``"embedding"``; ``"untrained twin"`` where there is one; ``"band power"``, averaged over
-        channels as the embedding is; ``"band power per channel"``. All of the same channels.
+        ``"embedding"``, ``"untrained twin"`` if there is one, ``"band power"`` averaged over
+        channels like the embedding, and ``"band power per channel"``, all from the same channels.
 
     Examples
     --------

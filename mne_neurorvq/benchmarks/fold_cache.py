@@ -1,19 +1,18 @@
 # License: BSD-3-Clause
-"""Finished folds on disk, so that a comparison of hours can be taken up again."""
+"""Finished folds on disk, so that a comparison that takes hours can be resumed."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 
 from .._writing import write_json
 from ..signals import as_trials
@@ -24,7 +23,7 @@ _DIGITS = 32
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold of one classifier gave.
+    """Result of one fold of one classifier.
 
     Attributes
     ----------
@@ -37,7 +36,7 @@ class FoldResult:
     minutes : float
         Duration of the fit.
     n_trainable_parameters : int | None
-        What the classifier says in ``n_trainable_parameters_``.
+        The classifier's ``n_trainable_parameters_``.
     by_subject : dict of str to float
         Balanced accuracy on the trials of each test subject.
 
@@ -56,51 +55,29 @@ class FoldResult:
     by_subject: dict[str, float]
 
 
-class FoldCache:
-    """Folder of finished folds; without one nothing is kept.
+def fold_file(name: str, seed: int, fold: int, model: BaseEstimator, data: str) -> str:
+    """Name of the file for a fold of an unfitted model on data with a fingerprint."""
+    return f"seed{seed}-fold{fold}-{_digest(name, describe(model), data)}.json"
 
-    Parameters
-    ----------
-    folder : path-like | None
-        Where they are; it is made when the first fold is written.
-    data : str | None
-        Fingerprint of what is classified.
-    """
 
-    def __init__(self, folder: str | PathLike[str] | None, data: str | None) -> None:
-        self._folder = None if folder is None else Path(folder)
-        self._data = data
+def read_fold(path: Path) -> FoldResult | None:
+    """Read a finished fold, or return None if there is none."""
+    if not path.exists():
+        return None
+    try:
+        return FoldResult(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} holds no finished fold ({error}): remove it.") from error
 
-    def read(self, name: str, seed: int, fold: int, model: ClassifierMixin) -> FoldResult | None:
-        """Find a fold; None if it has to be computed."""
-        path = self._path(name, seed, fold, model)
-        if path is None or not path.exists():
-            return None
-        try:
-            return FoldResult(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} holds no finished fold ({error}): remove it.") from error
 
-    def write(self, result: FoldResult, model: ClassifierMixin) -> None:
-        """Keep a fold; a file is complete or not there."""
-        path = self._path(result.name, result.seed, result.fold, model)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, asdict(result))
-
-    def _path(self, name: str, seed: int, fold: int, model: ClassifierMixin) -> Path | None:
-        if self._folder is None:
-            return None
-        # Of the model before it is fitted; the seed of its random numbers is part of it.
-        state = _digest(name, describe(model), self._data)
-        return self._folder / f"seed{seed}-fold{fold}-{state}.json"
+def write_fold(path: Path, result: FoldResult) -> None:
+    """Write a finished fold."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(result))
 
 
 def describe(value: Any) -> str:
-    """Write out an estimator with its parameters, the same in every process.
-
-    Hashes of pickles are not, and what prints an estimator may abbreviate it.
+    """Write out an estimator with its parameters, the same in every process (unlike its pickle).
 
     Examples
     --------
@@ -123,7 +100,7 @@ verbose=False)"
         return f"{{{', '.join(map(': '.join, items))}}}"
     if isinstance(value, np.ndarray) and value.dtype != object:
         return f"array({value.dtype}, {value.shape}, {_digest(value.tobytes())})"
-    # A lambda goes by where it lies in memory: the name that all of them share says nothing.
+    # All lambdas share one name: their repr, with the address, tells them apart.
     if "<" not in getattr(value, "__qualname__", "<"):
         return _path_of(value)
     return repr(value)
@@ -132,7 +109,7 @@ verbose=False)"
 def fingerprint(
     epochs: mne.BaseEpochs, y: NDArray[Any], groups: NDArray[Any], n_splits: int
 ) -> str:
-    """Digest of all that is classified: signals, channels, rate, classes, subjects and folds."""
+    """Digest of signals, channels, rate, classes, subjects and number of folds."""
     trials = as_trials(epochs)
     facts = (trials.ch_names, trials.ch_types, trials.bads, trials.sfreq, trials.tmin)
     parts = [

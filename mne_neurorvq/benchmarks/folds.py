@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Who is trained on and who is tested, the same for all that is compared."""
+"""Folds over subjects, the same for everything that is compared, and their scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 
 class FoldScores:
-    """What scores of folds have in common, whatever was scored."""
+    """Mean, spread and representation of the scores of folds."""
 
     scores: NDArray[np.float64]
     seeds: tuple[int, ...]
@@ -27,7 +27,7 @@ class FoldScores:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over all folds of all seeds: no confidence interval."""
+        """Standard deviation over all folds of all seeds; not a confidence interval."""
         return float(self.scores.std())
 
     @property
@@ -50,27 +50,12 @@ class FoldScores:
 def subject_folds(
     groups: NDArray[Any], n_splits: int, seed: int
 ) -> Iterator[tuple[NDArray[np.int_], NDArray[np.int_]]]:
-    """Assign subjects to folds.
-
-    Parameters
-    ----------
-    groups : ndarray, shape (n_trials,)
-        Subject of each trial.
-    n_splits : int
-        Number of folds.
-    seed : int
-        Which assignment.
-
-    Yields
-    ------
-    train, test : ndarray of int
-        Trials of each fold; no subject has some in both.
-    """
+    """Split trials into training and test indices; no subject is in both."""
     yield from GroupKFold(n_splits, shuffle=True, random_state=seed).split(groups, groups=groups)
 
 
 def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Make a tuple of seeds, or raise if there is none."""
+    """Return the seeds as a tuple of at least one."""
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds:
         raise ValueError("seeds is empty: give at least one.")
@@ -80,7 +65,7 @@ def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
 def checked_labels(
     y: ArrayLike, groups: ArrayLike, n_trials: int, n_splits: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Make arrays of classes and subjects, or raise if they cannot be scored."""
+    """Return classes and subjects as arrays (n_trials,), of which every subject has every class."""
     y, groups = np.asarray(y), np.asarray(groups)
     if not y.shape == groups.shape == (n_trials,):
         raise ValueError(
@@ -89,7 +74,7 @@ def checked_labels(
         )
     classes, subjects = np.unique(y), np.unique(groups)
     if len(classes) < 2:
-        raise ValueError(f"y has the single class {classes.tolist()}: nothing to tell apart.")
+        raise ValueError(f"y has the single class {classes.tolist()}: nothing to classify.")
     if not 2 <= n_splits <= len(subjects):
         raise ValueError(
             f"n_splits={n_splits} must be from 2 to the number of subjects ({len(subjects)})."

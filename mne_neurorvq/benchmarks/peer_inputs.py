@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What the peers read of Epochs: the good EEG channels, in µV."""
+"""What the classifiers compared with read of Epochs: the good EEG channels, in µV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .features import picked
 
 
 def read_epochs(estimator: BaseEstimator, X: Any, *, reset: bool) -> Trials:
-    """Make trials of Epochs; learn their channels, or check that they are those of fit."""
+    """Read Epochs as trials, and learn their channels or check that they are those of fit."""
     items = X if isinstance(X, list) else [X]
     if not items or not all(isinstance(item, (mne.BaseEpochs, EpochsView)) for item in items):
         raise TypeError(f"X must be mne.Epochs, or a list of them, got {type(X).__name__}.")

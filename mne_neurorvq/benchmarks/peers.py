@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What others use: networks of braindecode, as classifiers of Epochs."""
+"""Networks of braindecode as classifiers of Epochs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ..finetuning.net import settle
 from ..signals import Trials, resample
 from .peer_inputs import microvolts, read_epochs
 
-#: Learning rates of Keras' Adam, with which EEGNet was published, and of braindecode's examples
-#: for ShallowFBCSPNet; EEGNet with the constrained dense layer that it was published with.
+#: Learning rate and settings: EEGNet as published (Keras' Adam, constrained dense layer),
+#: ShallowFBCSPNet as in braindecode's examples.
 _RECIPES: dict[str, tuple[float, Mapping[str, Any]]] = {
     "EEGNet": (1e-3, {"final_layer_with_constraint": True}),
     "ShallowFBCSPNet": (6.25e-4, {}),
@@ -35,47 +35,44 @@ _RECIPES: dict[str, tuple[float, Mapping[str, Any]]] = {
 
 
 class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
-    """A network of braindecode, trained from random weights on Epochs.
+    """A network of braindecode, trained on Epochs from random weights.
 
     Parameters
     ----------
     module : "EEGNet" | "ShallowFBCSPNet"
-        Name of the network, with braindecode's settings.
+        Name of the network; its settings are braindecode's.
     sfreq : float
-        Rate in Hz that trials are resampled to.
+        Rate in Hz to which trials are resampled.
     max_epochs, batch_size : int
-        Epochs of training, and trials per step; the last batch of an epoch may be smaller.
+        Training epochs, and trials per step; the last batch of an epoch may be smaller.
     lr : float | None
-        Highest learning rate. None takes the one that the network is published with, 1e-3 for
-        EEGNet [1]_ and 6.25e-4 for ShallowFBCSPNet [2]_.
+        Initial learning rate. None takes the published one, 1e-3 for EEGNet [1]_ and 6.25e-4 for
+        ShallowFBCSPNet [2]_.
     weight_decay : float
         Weight decay of AdamW.
     class_weight : "balanced" | dict | None
         Weights of the classes in the loss, as in scikit-learn.
     device : str
-        ``"auto"`` takes CUDA where it is there, otherwise the CPU; or a torch device.
+        A torch device, or ``"auto"``: CUDA if available, otherwise the CPU.
     random_state : int | RandomState | None
-        Seed of weights, order of trials and dropout.
+        Seed of weights, trial order and dropout.
 
     Attributes
     ----------
     classes_ : ndarray
-        Classes, of any type.
+        The classes.
     net_ : braindecode.EEGClassifier
         The trained net.
     ch_names_ : tuple of str
-        Channels that are used: those of type EEG that are not marked bad.
+        EEG channels that are not marked bad.
     n_trainable_parameters_ : int
         Number of weights.
 
     Notes
     -----
-    Trials are used in µV as they were filtered before, resampled, and standardised: each channel
-    by its mean and standard deviation over the training trials, which are applied to other trials
-    as they are.
-
-    AdamW with the learning rate falling along a cosine, one step per epoch, as in braindecode's
-    examples.
+    Trials in µV are resampled and standardised channel by channel with the mean and standard
+    deviation of the training trials; they are not filtered. The optimiser is AdamW with cosine
+    annealing of the learning rate, one step per epoch, as in braindecode's examples.
 
     References
     ----------
@@ -132,13 +129,6 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         -------
         BraindecodeClassifier
             Itself.
-
-        Raises
-        ------
-        ImportError
-            If braindecode is not installed, or does not load with the other libraries.
-        ValueError
-            If there is a single class, or the network is not one of those named.
         """
         if self.module not in _RECIPES:
             raise ValueError(f"module={self.module!r} must be one of {', '.join(_RECIPES)}.")
@@ -172,17 +162,12 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : Epochs | list of Epochs
-            Trials with the channels and the length seen by :meth:`fit`.
+            Trials with the channels and length seen in :meth:`fit`.
 
         Returns
         -------
         ndarray, shape (n_trials, n_classes)
             Probabilities in the order of ``classes_``.
-
-        Raises
-        ------
-        ValueError
-            If channels or length are not those of :meth:`fit`.
         """
         check_is_fitted(self)
         signals = self._signals(read_epochs(self, X, reset=False))
@@ -191,7 +176,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
                 f"X has {signals.shape[-1]} samples at {self.sfreq:g} Hz, but fit saw "
                 f"{self._n_times}: fit again, or crop the trials."
             )
-        # Whoever goes through a DataLoader draws a number, used or not.
+        # A DataLoader draws a random number even if it is not used.
         with _own_random_numbers(0):
             return self.net_.predict_proba(self._standardised(signals))
 
@@ -201,7 +186,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : Epochs | list of Epochs
-            Trials with the channels and the length seen by :meth:`fit`.
+            Trials with the channels and length seen in :meth:`fit`.
 
         Returns
         -------
@@ -242,14 +227,14 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
 
 @contextmanager
 def _own_random_numbers(seed: int) -> Iterator[None]:
-    """Draw random numbers of torch from a seed, and leave the global ones as they were."""
+    """Seed torch, and restore its global random state."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 
 
 def _fix_constraints(module: torch.nn.Module) -> None:
-    """Put the weights that constraints led to in their place: torch pickles no constraint."""
+    """Replace constrained weights by their values: torch cannot pickle parametrizations."""
     for layer in module.modules():
         for name in list(getattr(layer, "parametrizations", ())):
             remove_parametrizations(layer, name)
@@ -261,7 +246,7 @@ def _braindecode() -> types.ModuleType:
         warnings.catch_warnings(),
         mne.utils.use_log_level("error"),
     ):
-        # Its import and those of what it needs warn of names that others deprecate.
+        # Importing it and its dependencies raises deprecation warnings of other libraries.
         warnings.simplefilter("ignore")
         import braindecode
     return braindecode

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The protocol: linear classifiers on subjects that they have not seen."""
+"""The protocol: linear classifiers on new subjects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -20,30 +20,30 @@ from threadpoolctl import threadpool_limits
 from ..estimators import GroupStandardScaler
 from .folds import FoldScores, checked_labels, checked_seeds, subject_folds
 
-#: Inverse strengths of regularisation to choose from.
+#: Inverse regularisation strengths to choose from.
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-# For a single training subject, on whom nothing can be chosen independently.
+# For a single training subject, where C cannot be cross-validated.
 _C_UNCHOSEN = 1e-2
 _INNER_SPLITS = 5
 
 
 @dataclass(frozen=True, repr=False)
 class CrossSubjectScores(FoldScores):
-    """Scores of one kind of features on subjects that the classifier had not seen.
+    """Scores of one kind of features on new subjects.
 
     Attributes
     ----------
     scores : ndarray, shape (n_seeds, n_folds)
         Balanced accuracy of each fold.
     chosen_c : ndarray, shape (n_seeds, n_folds)
-        Inverse strength of regularisation, chosen on the training subjects; NaN for a classifier
-        of one's own.
+        Inverse regularisation strength, chosen on the training subjects; NaN if a classifier was
+        given.
     seeds : tuple of int
         Seeds that assigned subjects to folds.
     subjects : tuple of str
         All subjects.
     classes : tuple of str
-        What was told apart.
+        The classes.
     n_trials, n_columns : int
         Shape of the features.
 
@@ -74,42 +74,35 @@ def cross_subject_scores(
     classifier: ClassifierMixin | None = None,
     n_jobs: int | None = None,
 ) -> CrossSubjectScores:
-    """Classify trials of subjects that the classifier has not seen.
+    """Classify trials of new subjects.
 
     Parameters
     ----------
     features : array-like, shape (n_trials, n_columns)
         Features.
-    y : array-like, shape (n_trials,)
-        Classes.
-    groups : array-like, shape (n_trials,)
-        Subject of each trial.
+    y, groups : array-like, shape (n_trials,)
+        Class and subject of each trial.
     n_splits : int
         Number of folds, at most the number of subjects.
     seeds : sequence of int
         Each assigns the subjects to folds anew.
     classifier : scikit-learn classifier | None
-        Fitted in every fold on the features as they are. None is the linear probe of the notes.
+        Fitted on the features in every fold. None is the linear probe described in the notes.
     n_jobs : int | None
-        Processes for the choice of the regularisation.
+        Number of parallel jobs for choosing the regularisation.
 
     Returns
     -------
     CrossSubjectScores
         Balanced accuracy of every fold.
 
-    Raises
-    ------
-    ValueError
-        If there are too few subjects, a subject lacks a class, or features are NaN or infinite.
-
     Notes
     -----
     All trials of a subject are in one fold (:class:`~sklearn.model_selection.GroupKFold`). The
-    linear probe standardises the columns and fits a logistic regression with an L2 penalty. Its
-    strength is chosen from `C_GRID` by the balanced accuracy in a second grouped
-    cross-validation (at most 5 folds) within the training subjects. The test subjects take part
-    in neither; with a single training subject there is no choice and C is 0.01.
+    linear probe standardises the columns and fits a logistic regression with an L2 penalty, whose
+    strength is chosen from `C_GRID` by balanced accuracy in a second grouped cross-validation (at
+    most 5 folds) within the training subjects. With a single training subject, C is 0.01. The test
+    subjects take part in neither.
 
     Examples
     --------
@@ -129,11 +122,12 @@ def cross_subject_scores(
     for row, seed in enumerate(seeds):
         for column, (train, test) in enumerate(subject_folds(groups, n_splits, seed)):
             if classifier is None:
-                model = _LinearProbe(n_jobs).fit(features[train], y[train], groups[train])
-                chosen_c[row, column] = model.chosen_c
+                predicted, chosen_c[row, column] = _probe(
+                    features[train], y[train], groups[train], features[test], n_jobs
+                )
             else:
                 model = clone(classifier).fit(features[train], y[train])
-            predicted = model.predict(features[test])
+                predicted = model.predict(features[test])
             scores[row, column] = balanced_accuracy_score(y[test], predicted)
     return CrossSubjectScores(
         scores=scores,
@@ -155,21 +149,21 @@ def compare_features(
     seeds: Sequence[int] = (0,),
     n_jobs: int | None = None,
 ) -> dict[str, CrossSubjectScores]:
-    """Score kinds of features on the same folds, as they are and standardised per subject.
+    """Score kinds of features on the same folds, raw and standardised per subject.
 
     Parameters
     ----------
     features : dict of str to array-like, shape (n_trials, n_columns)
-        Features by name, such as :func:`representations` gives.
+        Features by name, such as those of :func:`representations`.
     y, groups, n_splits, seeds, n_jobs
         As in :func:`cross_subject_scores`.
 
     Returns
     -------
     dict of str to CrossSubjectScores
-        For each name, the features as they are and, with ``", standardised"`` after the name,
-        through :class:`~mne_neurorvq.GroupStandardScaler` (without labels); last ``"chance"``:
-        always the most frequent class of the training subjects.
+        For each name, the raw features and, with ``", standardised"`` after the name, those of
+        :class:`~mne_neurorvq.GroupStandardScaler` (without labels); last ``"chance"``, which
+        always predicts the most frequent class of the training subjects.
 
     Examples
     --------
@@ -199,57 +193,35 @@ def compare_features(
     return results
 
 
-# Products of matrices so small are done before a second thread has woken up.
-_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
-
-
-class _LinearProbe:
-    """Standardised logistic regression whose strength is chosen on the training subjects."""
-
-    def __init__(self, n_jobs: int | None) -> None:
-        self._n_jobs = n_jobs
-
-    @_one_thread
-    def fit(self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> _LinearProbe:
-        self._scaler = StandardScaler().fit(X)
-        X = self._scaler.transform(X)
-        self._rotation = _row_space(X)
-        X = self._rotated(X)
-        self._model, self.chosen_c = self._choose(X, y, groups)
-        return self
-
-    @_one_thread
-    def predict(self, X: NDArray[Any]) -> NDArray[Any]:
-        return self._model.predict(self._rotated(self._scaler.transform(X)))
-
-    def _rotated(self, X: NDArray[Any]) -> NDArray[Any]:
-        return X if self._rotation is None else X @ self._rotation
-
-    def _choose(
-        self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]
-    ) -> tuple[BaseEstimator, float]:
-        regression = LogisticRegression(C=_C_UNCHOSEN, max_iter=5000)
-        n_subjects = len(np.unique(groups))
-        if n_subjects == 1:
-            return regression.fit(X, y), _C_UNCHOSEN
-        search = GridSearchCV(
-            regression,
-            {"C": C_GRID},
-            scoring="balanced_accuracy",
-            cv=GroupKFold(min(_INNER_SPLITS, n_subjects)),
-            n_jobs=self._n_jobs,
-            error_score="raise",
-        )
-        search.fit(X, y, groups=groups)
-        return search.best_estimator_, search.best_params_["C"]
+# Matrices this small are multiplied before a second thread has woken up.
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def _probe(
+    X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any], tested: NDArray[Any], n_jobs: int | None
+) -> tuple[NDArray[Any], float]:
+    """Predictions for the tested trials, and the C that was chosen on the training subjects."""
+    scaler = StandardScaler().fit(X)
+    X, tested = scaler.transform(X), scaler.transform(tested)
+    rotation = _row_space(X)
+    if rotation is not None:
+        X, tested = X @ rotation, tested @ rotation
+    model = LogisticRegression(C=_C_UNCHOSEN, max_iter=5000)
+    n_subjects = len(np.unique(groups))
+    if n_subjects == 1:
+        return model.fit(X, y).predict(tested), _C_UNCHOSEN
+    search = GridSearchCV(
+        model,
+        {"C": C_GRID},
+        scoring="balanced_accuracy",
+        cv=GroupKFold(min(_INNER_SPLITS, n_subjects)),
+        n_jobs=n_jobs,
+        error_score="raise",
+    ).fit(X, y, groups=groups)
+    return search.predict(tested), search.best_params_["C"]
 
 
 def _row_space(X: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Orthonormal basis (n_columns, n_basis) of the rows; None if there are as many as columns.
-
-    With an L2 penalty the weights lie in this space, so that the solution is the same on the few
-    coordinates within it.
-    """
+    """Orthonormal basis (n_columns, n_basis) of the rows; None if there are as many as columns."""
+    # With an L2 penalty the weights lie in this space: the solution is the same, and cheaper.
     n_rows, n_columns = X.shape
     if n_columns <= n_rows:
         return None

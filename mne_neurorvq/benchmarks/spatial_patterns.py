@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The classical classifier of motor imagery: common spatial patterns of Epochs."""
+"""The classical pipeline for motor imagery: common spatial patterns of Epochs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,9 @@ from .peer_inputs import microvolts, read_epochs
 
 
 class BandPass(TransformerMixin, BaseEstimator):
-    """Good EEG channels of Epochs, band-passed, as an array in µV.
+    """Good EEG channels of Epochs, band-passed, as an array (n_trials, n_channels, n_times) in µV.
 
-    Parameters
-    ----------
-    l_freq, h_freq : float
-        Edges of the band in Hz.
-
-    Attributes
-    ----------
-    ch_names_ : tuple of str
-        Channels that are used.
+    The channels are ``ch_names_``.
     """
 
     def __init__(self, l_freq: float, h_freq: float) -> None:
@@ -42,7 +34,7 @@ class BandPass(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[np.float64]:
-        """Filter every trial by itself."""
+        """Filter each trial on its own."""
         check_is_fitted(self)
         trials = read_epochs(self, X, reset=False)
         return mne.filter.filter_data(
@@ -51,21 +43,21 @@ class BandPass(TransformerMixin, BaseEstimator):
 
 
 def csp_lda(n_components: int = 6, *, l_freq: float = 8.0, h_freq: float = 30.0) -> Pipeline:
-    """Make the classical classifier of motor imagery: common spatial patterns and LDA.
+    """Make the classical pipeline for motor imagery: common spatial patterns and LDA.
 
     Parameters
     ----------
     n_components : int
         Number of spatial filters.
     l_freq, h_freq : float
-        Band in Hz in which power is taken: mu and beta rhythms by default.
+        Frequency band in Hz, by default the mu and beta rhythms.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Takes Epochs: band-pass within trials, :class:`mne.decoding.CSP` [1]_ with covariances
-        shrunk by OAS, logarithm of the power, linear discriminant analysis with automatic
-        shrinkage.
+        Pipeline for Epochs: band-pass filter within trials, log power of
+        :class:`mne.decoding.CSP` [1]_ with OAS covariances, and linear discriminant analysis with
+        automatic shrinkage.
 
     References
     ----------

@@ -30,7 +30,7 @@ from ..benchmarks import (
     csp_lda,
     untrained_twin,
 )
-from ..benchmarks.report import name_ranges
+from ..benchmarks.tables import name_ranges
 from ..signals.names import order_by_name
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS

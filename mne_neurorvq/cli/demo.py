@@ -33,7 +33,7 @@ from ..benchmarks import (
     report_table,
     representations,
 )
-from ..benchmarks.report import name_ranges
+from ..benchmarks.tables import name_ranges
 from ..tokens import Tokens
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..benchmarks.report import name_ranges
+from ..benchmarks.tables import name_ranges
 from ..weights.provenance import pretraining_subjects
 from .studies import Study
 

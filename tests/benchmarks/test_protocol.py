@@ -23,7 +23,7 @@ from mne_neurorvq.benchmarks import (
     cross_subject_scores,
     report_table,
 )
-from mne_neurorvq.benchmarks.report import name_ranges
+from mne_neurorvq.benchmarks.tables import name_ranges
 
 SEEN: list[tuple[np.ndarray, np.ndarray]] = []
 

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Scores as text: what was compared, on whom, how."""
+"""Scores as Markdown tables that state their protocol."""
 
 from __future__ import annotations
 
@@ -34,26 +34,21 @@ _DIFFERENCES = (
 def report_table(
     results: Mapping[str, CrossSubjectScores], *, title: str, notes: Sequence[str] = ()
 ) -> str:
-    """Write scores as a table that names its protocol.
+    """Write scores as a table that states its protocol.
 
     Parameters
     ----------
     results : dict of str to CrossSubjectScores
         Scores by name, on the same trials and folds.
     title : str
-        What was told apart.
+        Title of the table.
     notes : sequence of str
-        What else a reader must know, such as which subjects a model had seen.
+        Further remarks, such as which subjects a model was trained on.
 
     Returns
     -------
     str
         Markdown.
-
-    Raises
-    ------
-    ValueError
-        If the scores are of other trials or folds than each other.
 
     Examples
     --------
@@ -91,33 +86,27 @@ def classifier_table(
     apart: Mapping[str, Sequence[str]] | None = None,
     notes: Sequence[str] = (),
 ) -> str:
-    """Write scores of classifiers as a table that names its protocol and what each cost.
+    """Write scores of classifiers as a table that states protocol and costs.
 
     Parameters
     ----------
     results : dict of str to ClassifierScores
         Scores by name, on the same trials and folds.
     title : str
-        What was told apart.
+        Title of the table.
     reference : str
-        The row that the others are compared with.
+        The row to compare the others with.
     budget : str
         How the classifiers were trained.
     apart : dict of str to sequence of str | None
-        Further columns: their titles, and the subjects over whom balanced accuracy is averaged.
+        Titles of further columns, and the subjects over which balanced accuracy is averaged.
     notes : sequence of str
-        What else a reader must know, such as which subjects a model had seen.
+        Further remarks, such as which subjects a model was trained on.
 
     Returns
     -------
     str
         Markdown.
-
-    Raises
-    ------
-    ValueError
-        If the scores are of other trials or folds than each other, there is no such row, or a
-        subject of ``apart`` was not tested.
 
     Examples
     --------
@@ -195,9 +184,8 @@ def _difference_cells(
 
 
 def _counts(differences: NDArray[np.float64]) -> str:
-    """How many are above and below zero; a hair's breadth, which is rounding, is neither."""
-    hair = 1e-9
-    return f"{np.sum(differences > hair)}, {np.sum(differences < -hair)} of {differences.size}"
+    """Count differences above and below zero, ignoring rounding."""
+    return f"{np.sum(differences > 1e-9)}, {np.sum(differences < -1e-9)} of {differences.size}"
 
 
 def _mean_of(result: ClassifierScores, subjects: Sequence[str]) -> float:
@@ -223,17 +211,12 @@ def comparison(results: Mapping[str, FoldScores], name: str, other: str) -> str:
     results : dict of str to CrossSubjectScores or ClassifierScores
         Scores by name, on the same trials and folds.
     name, other : str
-        The two.
+        The two rows.
 
     Returns
     -------
     str
-        Mean difference and number of folds in which the first is higher.
-
-    Raises
-    ------
-    ValueError
-        If the scores are of other trials or folds than each other.
+        Mean difference, and number of folds in which the first is higher.
 
     Examples
     --------
@@ -269,20 +252,8 @@ def _common(results: Mapping[str, FoldScores]) -> FoldScores:
 
 
 def name_ranges(names: Sequence[str]) -> str:
-    """Shorten names with consecutive numbers.
+    """Join names by commas; three or more with consecutive numbers become a range.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names.
-
-    Returns
-    -------
-    str
-        Comma-separated, three or more in a row as a range.
-
-    Examples
-    --------
     >>> name_ranges(["S001", "S002", "S003", "S007", "S008"])
     'S001-S003, S007, S008'
     """
@@ -297,7 +268,7 @@ def name_ranges(names: Sequence[str]) -> str:
 
 
 def _follows(name: str, other: str) -> bool:
-    """Whether two names differ in their last number only, by one."""
+    """Whether two names differ only in their last number, by one."""
     pattern = re.compile(r"(.*?)(\d+)")
     first, second = pattern.fullmatch(name), pattern.fullmatch(other)
     if first is None or second is None or first[1] != second[1]:
