@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._warnings import warn
 from .channel_report import ChannelMatch
-from .scale import (
+from .deviations import (
     FEWEST_SAMPLES,
     FLAT,
     LEAST_RUN,
@@ -30,6 +30,8 @@ from .units import UNITLESS
 # Trials that are read of all, and at least of each recording.
 _TO_JUDGE = 64
 _OF_EACH = 4
+# Trials in memory at a time.
+_AT_ONCE = 8
 
 # Offsets beyond this many standard deviations make reconstructions plainly worse.
 _LARGEST_OFFSET = 3.0
@@ -103,34 +105,8 @@ def check_amplitude(
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]
     if trials.unit != UNITLESS:
-        levels = levels_of(deviations, trials.unit)
-        recorded = trials.ch_types is not None
         for (number, indices), member in zip(recordings, members, strict=True):
-            if trials.n_times >= FEWEST_SAMPLES:
-                check_units_of_channels(
-                    [trials.ch_names[i] for i in picks],
-                    deviations[member],
-                    trials.unit,
-                    "The signals of channels" if number is None else f"Item {number}: channels",
-                    *([] if recorded else [""]),
-                )
-            judged = levels[member]
-            wrong = misfits(judged, trials.n_times, recorded=recorded)
-            strange = np.isin(indices, chosen[member][outside(judged, trials.n_times)])
-            if strange.any() and not wrong.any():
-                # Trials beside those that were read tell an artifact from another recording.
-                beside = (
-                    np.convolve(strange, np.ones(2 * LEAST_RUN - 1))[LEAST_RUN - 1 : 1 - LEAST_RUN]
-                    > 0
-                )
-                near = indices[beside | np.isin(indices, chosen[member])]
-                judged = levels_of(_measure(trials, picks, near)[0], trials.unit)
-                wrong = misfits(judged, trials.n_times, recorded=recorded)
-            if wrong.any():
-                # All the trials of the recording are read only now, to name those that are wrong.
-                every = levels_of(_measure(trials, picks, indices)[0], trials.unit)
-                level = np.sort(judged[wrong])[(wrong.sum() - 1) // 2]
-                raise _error_of_trials(trials, number, indices, every, level)
+            _check_unit(trials, picks, number, indices, chosen[member], deviations[member])
     if not joint or trials.n_times < FEWEST_SAMPLES:
         return frozenset()
     broken = _broken_channels([trials.ch_names[i] for i in picks], deviations)
@@ -158,14 +134,11 @@ def _recordings(trials: Trials) -> list[tuple[int | None, NDArray[np.intp]]]:
 
     Items of one trial are what scikit-learn makes of a recording when it splits it.
     """
-    bounds = zip(trials.starts, (*trials.starts[1:], len(trials)), strict=True)
-    items = [np.arange(start, stop) for start, stop in bounds]
+    items = np.split(np.arange(len(trials)), trials.starts[1:])
     if len(items) == 1:
         return [(None, items[0])]
-    found: list[tuple[int | None, NDArray[np.intp]]] = [
-        (number, item) for number, item in enumerate(items) if len(item) > 1
-    ]
     single = [item for item in items if len(item) == 1]
+    found = [(number, item) for number, item in enumerate(items) if len(item) > 1]
     return [*found, (None, np.concatenate(single))] if single else found
 
 
@@ -183,14 +156,49 @@ def _spread(recordings: Sequence[tuple[int | None, NDArray[np.intp]]]) -> NDArra
 def _measure(
     trials: Trials, picks: Sequence[int], indices: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Deviations and means of some trials, both ``(n_trials, n_channels)``, read one by one."""
+    """Deviations and means of trials, both (n_trials, n_channels); neighbours are read together."""
     piece = max(1, round(PIECE * trials.sfreq))
     deviations, means = [], []
-    for index in indices.tolist():
-        (signals,) = trials.read(index, index + 1, picks)
-        deviations.append(deviations_of(signals, piece))
-        means.append(signals.mean(axis=-1))
-    return np.stack(deviations), np.stack(means)
+    for run in np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1):
+        for start in range(run[0], run[-1] + 1, _AT_ONCE):
+            signals = trials.read(start, min(start + _AT_ONCE, run[-1] + 1), picks)
+            deviations.append(deviations_of(signals, piece))
+            means.append(signals.mean(axis=-1))
+    return np.concatenate(deviations), np.concatenate(means)
+
+
+def _check_unit(
+    trials: Trials,
+    picks: Sequence[int],
+    number: int | None,
+    indices: NDArray[np.intp],
+    chosen: NDArray[np.intp],
+    deviations: NDArray[np.float64],
+) -> None:
+    """Raise if channels, a group of trials or all of a recording are in another unit."""
+    recorded = trials.ch_types is not None
+    if trials.n_times >= FEWEST_SAMPLES:
+        check_units_of_channels(
+            [trials.ch_names[i] for i in picks],
+            deviations,
+            trials.unit,
+            "The signals of channels" if number is None else f"Item {number}: channels",
+            *([] if recorded else [""]),
+        )
+    levels = levels_of(deviations, trials.unit)
+    wrong = misfits(levels, trials.n_times, recorded=recorded)
+    strange = np.isin(indices, chosen[outside(levels, trials.n_times)])
+    if strange.any() and not wrong.any():
+        # Trials beside those that were read tell an artifact from another recording.
+        near = np.convolve(strange, np.ones(2 * LEAST_RUN - 1))[LEAST_RUN - 1 : 1 - LEAST_RUN] > 0
+        near |= np.isin(indices, chosen)
+        levels = levels_of(_measure(trials, picks, indices[near])[0], trials.unit)
+        wrong = misfits(levels, trials.n_times, recorded=recorded)
+    if wrong.any():
+        # All the trials of the recording are read only now, to name those that are wrong.
+        every = levels_of(_measure(trials, picks, indices)[0], trials.unit)
+        level = np.sort(levels[wrong])[(wrong.sum() - 1) // 2]
+        raise _error_of_trials(trials, number, indices, every, level)
 
 
 def _error_of_trials(

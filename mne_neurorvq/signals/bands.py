@@ -16,54 +16,16 @@ _LOWPASS_FACTOR = 0.8
 
 
 def stated_band(info: mne.Info) -> Band:
-    """Read the band that a recording states.
-
-    Parameters
-    ----------
-    info : mne.Info
-        Measurement information.
-
-    Returns
-    -------
-    tuple of float
-        High-pass and low-pass in Hz.
-    """
+    """High-pass and low-pass in Hz that a recording states."""
     return float(info["highpass"]), float(info["lowpass"])
 
 
 def widest_band(bands: Iterable[Band]) -> Band:
-    """Join bands: what any of them lets through may be in the signals.
-
-    Parameters
-    ----------
-    bands : iterable of (float, float)
-        High-pass and low-pass in Hz of each.
-
-    Returns
-    -------
-    tuple of float
-        The lowest high-pass and the highest low-pass.
-
-    Examples
-    --------
-    >>> widest_band([(0.5, 44.5), (0.1, 40.0)])
-    (0.1, 44.5)
-    """
+    """Lowest high-pass and highest low-pass: what any band passes may be in the signals."""
     highpasses, lowpasses = zip(*bands, strict=True)
     return min(highpasses), max(lowpasses)
 
 
 def clearly_narrower(band: Band, other: Band) -> bool:
-    """Say whether a band leaves out much of another.
-
-    Parameters
-    ----------
-    band, other : tuple of float
-        High-pass and low-pass in Hz.
-
-    Returns
-    -------
-    bool
-        Whether its high-pass is more than 4 times, or its low-pass below 0.8 times the other's.
-    """
+    """Whether a band leaves out much of another."""
     return band[0] > _HIGHPASS_FACTOR * other[0] or band[1] < _LOWPASS_FACTOR * other[1]

@@ -139,18 +139,7 @@ def wrong_type(ch_type: str, modality: str) -> str:
 
 
 def remedy(left_out: Sequence[ChannelMatch]) -> str:
-    """Say what helps where no channel can be used.
-
-    Parameters
-    ----------
-    left_out : sequence of ChannelMatch
-        The channels, with the reasons.
-
-    Returns
-    -------
-    str
-        A sentence; empty unless all are marked bad or of another type.
-    """
+    """Say what helps if all channels are marked bad or of another type; else give an empty text."""
     reasons = {match.reason for match in left_out}
     if any("'csd'" in reason for reason in reasons):
         return TAKE_POTENTIALS

@@ -182,21 +182,9 @@ def check_types_of_fit(
     fitted_types: Sequence[str] | None,
     modality: str,
 ) -> None:
-    """Raise if channels are of types that those of fit were not.
+    """Raise if channels that a model uses have other types than in fit (None: nothing was known).
 
-    Parameters
-    ----------
-    ch_names, ch_types : sequence of str
-        Channels that a model uses.
-    fitted_types : sequence of str | None
-        Their types in what fit saw; None if nothing was known.
-    modality : str
-        What the model was trained on.
-
-    Raises
-    ------
-    ValueError
-        Naming them, unless readers call the same signals by either type.
+    Types by which readers call the same signals may change.
     """
     may_hold = TYPES[modality] | {"misc"}
     alike = may_hold - {"eog"}  # who says "eog" has decided

@@ -32,18 +32,7 @@ _CLOSEST_ELECTRODES_MM = 12.0
 
 
 def amplifier_labels(keys: Sequence[str]) -> set[int]:
-    """Find labels of an amplifier: A1 to A32, B1 to B32 and so on.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Channels, as :func:`~mne_neurorvq.signals.names.name_key` gives them.
-
-    Returns
-    -------
-    set of int
-        Indices of the labels; empty if there are so few that they can be names of sites.
-    """
+    """Find labels of an amplifier (A1 to A32, B1, ...), unless few enough to be sites."""
     has_midline = {key[0] for key in keys if len(key) == 2 and key.endswith("z")}
     certain = [key for key in keys if _LABEL_ONLY.fullmatch(key) and key[0] not in has_midline]
     boxed = {i for i, key in enumerate(keys) if _BOXED_LABEL.fullmatch(key)}
@@ -61,25 +50,14 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
 def depth_contacts(keys: Sequence[str]) -> set[int]:
     """Find contacts of depth electrodes and grids among names that could be sites.
 
-    Contacts of a shaft are numbered from 1 without a gap, or with one where the names can be no
-    cap's. Such a run is one of contacts
+    Contacts of a shaft are numbered from 1 without a gap, or with one where the names can be no cap's.
+    Such a run is one of contacts
 
     - if one of its numbers is no site (O3, A5, C9);
-    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of
-      10-10 rows with two letters (FC3, PO8) outside such runs always do. Without them it is one of
-      contacts if it has both names of a site (T3 and T7), or if it is long and beside such a run or
-      two shafts; and, where no site at all stands outside such runs, if a shaft is beside it or all
-      are long.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Channels, as :func:`~mne_neurorvq.signals.names.name_key` gives them.
-
-    Returns
-    -------
-    set of int
-        Indices of the contacts.
+    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of 10-10
+      rows with two letters (FC3, PO8) outside such runs always do. Without them it is one of contacts
+      if it has both names of a site (T3 and T7), or if it is long and beside such a run or two shafts;
+      and, where no site at all stands outside such runs, if a shaft is beside it or all are long.
     """
     runs = _runs(keys)
     sites = site_names()
@@ -111,22 +89,7 @@ def depth_contacts(keys: Sequence[str]) -> set[int]:
 def in_the_brain(
     keys: Sequence[str], positions: NDArray[np.floating], contacts: set[int]
 ) -> set[int]:
-    """Find those contacts whose positions lie too close together for electrodes on a scalp.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Channels.
-    positions : array, shape (n_channels, 3)
-        Positions in metres, NaN where unknown.
-    contacts : set of int
-        What :func:`depth_contacts` found: labels of a cap look the same.
-
-    Returns
-    -------
-    set of int
-        Indices of contacts; those without a position among them.
-    """
+    """Find contacts that lie too close together for a scalp, and those without a position."""
     inside: set[int] = set()
     for members in _runs([key if i in contacts else "" for i, key in enumerate(keys)]).values():
         steps = 1e3 * np.linalg.norm(np.diff(positions[members], axis=0), axis=1)

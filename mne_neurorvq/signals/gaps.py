@@ -18,42 +18,15 @@ _HERE = f"{_LEFT_OUT} found by mne_neurorvq"
 
 
 def marked_bad(raw: mne.io.BaseRaw, ch_name: str) -> NDArray[np.bool_]:
-    """Say which samples of a channel are marked by annotations that begin with BAD.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording.
-    ch_name : str
-        Channel; annotations of other channels do not count.
-
-    Returns
-    -------
-    array of bool, shape (n_times,)
-        Whether each sample is marked; the first and last sample of an annotation are.
-    """
+    """Whether each sample of a channel lies in an annotation that begins with BAD, (n_times,)."""
     return _marked(raw, "BAD", ch_name)
 
 
 def find_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> dict[int, Runs]:
-    """Find NaN and infinite samples, and raise where no annotation says that they are.
+    """Find runs (start, stop) of NaN and infinite samples by channel.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording.
-    picks : sequence of int
-        Channels to look at.
-
-    Returns
-    -------
-    dict of int to list of (start, stop)
-        Runs of samples of each channel that has any. Channels marked bad may have them anywhere.
-
-    Raises
-    ------
-    ValueError
-        Naming channel, time and remedy.
+    Raises a ValueError with channel, time and remedy unless an annotation marks them or the channel is
+    marked bad.
     """
     gaps, dead, unmarked = {}, [], {}
     for pick in picks:
@@ -80,19 +53,9 @@ def find_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> dict[int, Runs]:
 
 @contextmanager
 def around_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> Iterator[None]:
-    """Have MNE's filters stop before gaps and start anew after them, for a while.
+    """Have MNE's filters stop before gaps and start anew after them, while the context lasts.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording in memory. Its annotations are as before in the end, and its gaps as they were.
-    picks : sequence of int
-        Channels to be filtered.
-
-    Raises
-    ------
-    ValueError
-        As :func:`find_gaps`, or if nothing but gaps is left.
+    In the end a recording in memory has its annotations and its gaps as they were.
     """
     gaps = find_gaps(raw, picks)
     # All channels stop where one that is good does: what annotations mark is not used anyway.
@@ -118,18 +81,7 @@ def around_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> Iterator[None]:
 
 
 def bridged(signal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw straight lines across gaps, for what would spread them.
-
-    Parameters
-    ----------
-    signal : array, shape (n_times,)
-        One channel.
-
-    Returns
-    -------
-    array, shape (n_times,)
-        The very signal if it has no gap; zeros if it is nothing else.
-    """
+    """Draw straight lines across the gaps of one channel (n_times,); zeros if it is one gap."""
     finite = np.isfinite(signal)
     if finite.all():
         return signal
@@ -140,25 +92,7 @@ def bridged(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resample_recording(raw: mne.io.BaseRaw, sfreq: float) -> mne.io.BaseRaw:
-    """Resample a recording with MNE; gaps stay where and what they are.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording in memory; changed in place.
-    sfreq : float
-        New rate in Hz.
-
-    Returns
-    -------
-    mne.io.Raw
-        The same object.
-
-    Raises
-    ------
-    ValueError
-        As :func:`find_gaps`.
-    """
+    """Resample a recording in memory in place with MNE; gaps stay where they are."""
     gaps = find_gaps(raw, range(len(raw.ch_names)))
     for pick in gaps:
         raw[pick] = bridged(raw[pick][0][0])
@@ -176,7 +110,7 @@ def _runs(mask: NDArray[np.bool_]) -> Runs:
 
 
 def _marked(raw: mne.io.BaseRaw, kind: str, ch_name: str | None = None) -> NDArray[np.bool_]:
-    """Mark samples within annotations of a kind, of one channel or of any."""
+    """Which samples lie in annotations of a kind, of one channel or of any, (n_times,)."""
     marked = np.zeros(raw.n_times, bool)
     notes = raw.annotations
     for onset, duration, text, ch_names in zip(

@@ -32,17 +32,7 @@ How = Literal["exact", "alias"]
 
 
 class Pairing(NamedTuple):
-    """Which of the known names a name means.
-
-    Attributes
-    ----------
-    place : int
-        Index among the known names.
-    how : "exact" | "alias"
-        By the same name or by another name of the same site.
-    rival : int | None
-        Index of the name that has taken this one already; None if it is free.
-    """
+    """Index of the name meant, and of the rival that has taken it already (None if it is free)."""
 
     place: int
     how: How
@@ -50,22 +40,8 @@ class Pairing(NamedTuple):
 
 
 def name_key(name: str, modality: str = "eeg") -> str:
-    """Reduce a name to what tells it from others.
+    """Reduce a name to lower case without dots, spaces, prefixes and common references.
 
-    Parameters
-    ----------
-    name : str
-        Name of a channel.
-    modality : str
-        A prefix that says no more than this is dropped.
-
-    Returns
-    -------
-    str
-        Lower case, without dots, spaces, prefixes and the name of a common reference.
-
-    Examples
-    --------
     >>> [name_key(name) for name in ("EEG Fp1-REF", "EEG-C3", "RAW_TP9", "C4-LER", "Fp1-F7")]
     ['fp1', 'c3', 'tp9', 'c4', 'fp1-f7']
     """
@@ -92,22 +68,9 @@ def same_site(key: str) -> str:
 def pair_names(
     keys: Mapping[int, str], known: Sequence[str], modality: str = "eeg"
 ) -> dict[int, Pairing]:
-    """Find names among those that are known, each of which is given away once.
+    """Find the known name that each key means, by the index of the key.
 
-    Parameters
-    ----------
-    keys : mapping of int to str
-        Keys of the names to find, by what is their index for the caller.
-    known : sequence of str
-        Known names.
-    modality : str
-        As in :func:`name_key`.
-
-    Returns
-    -------
-    dict of int to Pairing
-        For every index whose name is known. The same name comes first; only where the known
-        lack it, another name of the same site is tried.
+    The same name comes first; only where the known names lack it, another name of the same site.
     """
     places: dict[str, int] = {}
     for place, name in enumerate(known):
@@ -128,24 +91,8 @@ def pair_names(
 def order_by_name(
     names: Sequence[str], wanted: Sequence[str]
 ) -> tuple[list[int | None], list[str]]:
-    """Find the channels of one recording in another, by name.
+    """Find wanted channels among names: their indices (None if missing), and the names left over.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Channels of a recording.
-    wanted : sequence of str
-        Channels of another.
-
-    Returns
-    -------
-    order : list of int | None
-        Index in ``names`` of each that is wanted; None if it is missing.
-    new : list of str
-        Names that nobody wants.
-
-    Examples
-    --------
     >>> order_by_name(["EEG C4-REF", "Cz", "EXTRA"], ["Cz", "C3", "C4"])
     ([1, None, 0], ['EXTRA'])
     """

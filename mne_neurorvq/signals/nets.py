@@ -21,15 +21,7 @@ _FEWEST = 8
 
 @dataclass(frozen=True)
 class Net:
-    """A net with its equivalents of 10-10 sites.
-
-    Attributes
-    ----------
-    montage : str
-        MNE's positions of it.
-    equivalents : str
-        Sites with the numbers of their electrodes.
-    """
+    """A net: MNE's name of its montage, and 10-10 sites with the numbers of their electrodes."""
 
     montage: str
     equivalents: str
@@ -76,20 +68,7 @@ NETS = (
 
 
 def published_sites(keys: Sequence[str], positions: NDArray[np.floating]) -> dict[int, str] | None:
-    """Find the 10-10 sites that the maker of a net gives to its electrodes.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Channels, as :func:`~mne_neurorvq.signals.names.name_key` gives them.
-    positions : array, shape (n_channels, 3)
-        Positions in metres in MNE's head frame, NaN where unknown.
-
-    Returns
-    -------
-    dict of int to str | None
-        Site of each channel that has one; None if the positions are those of no net known.
-    """
+    """Sites that the maker of a net gives to its electrodes; None if this is no net known."""
     numbers = {
         int(found[1]): i for i, key in enumerate(keys) if (found := _ELECTRODE.fullmatch(key))
     }

@@ -1,62 +1,32 @@
 # License: BSD-3-Clause
-"""Whether the amplitude of signals is that of the unit they are said to be in."""
+"""Whether the amplitude of arrays and recordings is that of the unit they are said to be in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .units import UNITLESS, check_unit, unit_factor
+from .deviations import (
+    FEWEST_SAMPLES,
+    PIECE,
+    check_units_of_channels,
+    deviations_of,
+    levels_of,
+    misfits,
+    unit_error,
+)
+from .units import UNITLESS, check_unit
 
-# All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
-# for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
-# Below the first lies what amplifiers add of themselves; above the second, in more than half of
-# the channels, no EEG with or without filters.
-_SMALLEST = 0.1
-_LARGEST = 2e3
-# What signals are brought to.
-USUAL = 20.0
-# No amplifier reaches a volt.
-_IMPOSSIBLE = 1e6
-# Of windows so short, such as the tables of scikit-learn's checks, deviations say little.
-FEWEST_SAMPLES = 50
-_SMALLEST_OF_FEW = 1e-3
-
-# Seconds over which a deviation is taken: drifts are slower.
-PIECE = 2.0
 # Pieces of a recording that are judged.
 _TO_JUDGE = 64
-# Trials of another unit differ from the others by this factor, but among themselves by less. They
-# are this share of the trials, or of a recording, where artifacts have not been rejected yet: fewer
-# may be artifacts, or flat.
-_OTHER_UNIT = 100.0
-_LEAST_SHARE = 0.1
-_LEAST_SHARE_OF_RECORDING = 0.2
-# Or so many follow each other, which artifacts hardly do: trials, and pieces and seconds of a
-# recording.
-LEAST_RUN = 4
+# Where artifacts have not been rejected yet, more pieces than trials must be in another unit: this
+# share, or so many that follow each other for so long.
+_LEAST_SHARE = 0.2
 _LEAST_PIECES = 5
 _LEAST_SECONDS = 20.0
-# Deviations this far below the others, or below so many roundings, are none.
-_DUST = 1e-9
-_ROUNDINGS = 100
-
-# Deviations this far below the median of channels are those of a flat one.
-FLAT = 1e-3
-
-# Channels of another unit are at least this share of all, if they are louder or quieter: fewer are
-# broken ones. Decades without any channel part them from the others, and so many may their medians
-# differ from a factor of 1000 or 1000000.
-_LEAST_LOUDER = 0.25
-_LEAST_QUIETER = 0.5
-_GAP = 1.5
-_DECADES_FROM_FACTOR = 0.75
-
-_NAMES = {"V": "volts", "mV": "millivolts", "uV": "microvolts"}
 
 
 def check_scale(data: NDArray[np.floating], unit: str) -> None:
@@ -77,7 +47,7 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     ------
     ValueError
         If that is less than 0.1 uV or more than 2 mV, with the unit that would be right or the
-        factor that is missing. Of signals of less than 50 samples only a level below 1 nV is told.
+        factor that is missing. Of signals of less than 50 samples only a level below 1 nV raises.
 
     Examples
     --------
@@ -144,7 +114,7 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     levels = levels_of(np.stack(deviations), "V")
     step = raw.n_times / raw.info["sfreq"] / len(starts)
     least_run = max(_LEAST_PIECES, int(np.ceil(_LEAST_SECONDS / step)))
-    wrong = misfits(levels, size, _LEAST_SHARE_OF_RECORDING, least_run)
+    wrong = misfits(levels, size, _LEAST_SHARE, least_run)
     if not wrong.any():
         return
     level = float(np.median(levels[wrong]))
@@ -158,165 +128,3 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
         "that part, before it is joined,",
         example=False,
     )
-
-
-def check_units_of_channels(
-    names: Sequence[str],
-    deviations: NDArray[np.float64],
-    unit: str,
-    who: str,
-    how: str = " (apply_function takes picks=)",
-) -> None:
-    """Raise if some channels are in another unit than the others, and name them.
-
-    ``deviations`` are those of trials and channels; ``who`` stands before the names, and ``how``
-    says how to multiply some channels.
-    """
-    levels = median_of_moving(deviations.T) * unit_factor(unit, "uV")
-    order = np.argsort(levels)[(levels == 0).sum() :]
-    gaps = np.diff(np.log10(levels[order])) > _GAP
-    for split in (np.flatnonzero(gaps) + 1).tolist():
-        quieter, louder = order[:split], order[split:]
-        for wrong, others, share in (
-            (louder, quieter, _LEAST_LOUDER),
-            (quieter, louder, _LEAST_QUIETER),
-        ):
-            level, usual = np.median(levels[wrong]), np.median(levels[others])
-            apart = abs(np.log10(level / usual))
-            power = 3 * round(apart / 3)
-            if (
-                power in (3, 6)
-                and abs(apart - power) < _DECADES_FROM_FACTOR
-                and len(wrong) >= share * len(order)
-                and (len(wrong) > 1 or power == 6)
-                and outside(level, FEWEST_SAMPLES)
-                and not outside(usual, FEWEST_SAMPLES)
-            ):
-                named = ", ".join(repr(names[i]) for i in np.sort(wrong))
-                raise unit_error(
-                    f"{who} {named}",
-                    level,
-                    unit,
-                    f"these channels alone{how}",
-                    others=f"{usual:.3g} uV",
-                    example=False,
-                )
-
-
-def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float64]:
-    """Typical standard deviation of signals ``(..., n_times)`` within pieces; 0 if constant."""
-    n_times = signals.shape[-1]
-    count = max(1, n_times // piece)
-    size = n_times // count
-    pieces = signals[..., : count * size].reshape(*signals.shape[:-1], count, size)
-    with np.errstate(over="ignore", invalid="ignore"):
-        deviations = np.nan_to_num(pieces.std(axis=-1), posinf=1e150)
-    rounding = _ROUNDINGS * np.finfo(np.float64).eps * np.abs(pieces).max(axis=-1)
-    return median_of_moving(np.where(deviations > rounding, deviations, 0.0))
-
-
-def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median over the last axis, zeros left out; 0 where there is nothing else."""
-    ordered = np.sort(values, axis=-1)
-    first = (ordered == 0).sum(axis=-1, keepdims=True)
-    last = ordered.shape[-1] - 1
-    pair = np.concatenate([(first + last) // 2, (first + last + 1) // 2], axis=-1)
-    medians: NDArray[np.float64] = np.take_along_axis(ordered, np.minimum(pair, last), -1).mean(-1)
-    return medians
-
-
-def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
-    """Typical deviation of each trial in microvolts; 0 if it is constant.
-
-    Of two channels it is the lower, if that is not flat: a loud one says nothing about the unit.
-    """
-    flat = deviations < FLAT * median_of_moving(deviations)[..., None]
-    ordered = np.sort(np.where(flat, 0.0, deviations), axis=-1)
-    first = (ordered == 0).sum(axis=-1, keepdims=True)
-    last = ordered.shape[-1] - 1
-    lower = np.minimum((first + last) // 2, last)
-    levels: NDArray[np.float64] = np.take_along_axis(ordered, lower, -1)[..., 0]
-    return levels * unit_factor(unit, "uV")
-
-
-def outside(levels: Any, n_times: int) -> Any:
-    """Which levels, of trials of some length, are not those of biosignals; 0 is one."""
-    if n_times < FEWEST_SAMPLES:
-        return (levels > 0) & (levels < _SMALLEST_OF_FEW)
-    return (levels > _LARGEST) | ((levels > 0) & (levels < _SMALLEST))
-
-
-def misfits(
-    levels: NDArray[np.float64],
-    n_times: int,
-    least_share: float = _LEAST_SHARE,
-    least_run: int = LEAST_RUN,
-    *,
-    recorded: bool = True,
-) -> NDArray[np.bool_]:
-    """Which trials of a recording are in another unit: all, a group or a run of them, or none.
-
-    What was recorded by an amplifier cannot exceed its range, not even in a single trial.
-    """
-    moving = levels > _DUST * levels.max()
-    if not moving.any():
-        return moving
-    typical = np.median(levels[moving])
-    wrong = moving & outside(levels, n_times)
-    if outside(typical, n_times):
-        return wrong if wrong.any() else moving
-    for apart in (levels > typical * _OTHER_UNIT, levels < typical / _OTHER_UNIT):
-        group = levels[wrong & apart]
-        enough = len(group) > 1 and len(group) >= least_share * moving.sum()
-        if enough and group.max() <= _OTHER_UNIT * group.min():
-            return wrong & apart
-        for run in _runs(wrong & apart, least_run):
-            if levels[run].max() <= _OTHER_UNIT * levels[run].min():
-                found = np.zeros_like(moving)
-                found[run] = True
-                return found
-    impossible = wrong & (levels > _IMPOSSIBLE)
-    return impossible if recorded or impossible.sum() > 1 else np.zeros_like(moving)
-
-
-def _runs(mask: NDArray[np.bool_], least: int) -> list[slice]:
-    """Where at least so many true values follow each other."""
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
-    return [slice(start, stop) for start, stop in edges.tolist() if stop - start >= least]
-
-
-def unit_error(
-    who: str, level: float, unit: str, what: str = "", *, others: str = "", example: bool = True
-) -> ValueError:
-    """Say in which unit signals of a level in microvolts are, and how to mend it.
-
-    ``what`` is to be multiplied; without it, this is an array, and its unit may be changed.
-    """
-    true_unit, factor = _true_unit(level, unit)
-    remedy = f"multiply {what or 'them'} by {factor}"
-    if true_unit is not None:
-        looks = f"which looks like {_NAMES[true_unit]}"
-        if what:
-            looks += f" stored as {_NAMES.get(unit, unit)}"
-        else:
-            remedy = f"pass unit={true_unit!r}"
-    elif level < USUAL:
-        looks = "less than amplifiers add of themselves"
-    else:
-        looks = "more than any EEG has"
-    if what and example:
-        remedy += f", for example with load_data().apply_function(lambda x: x * {factor})"
-    beside = f" (others: {others})" if others else ""
-    return ValueError(
-        f"{who} are said to be in {unit!r} but their typical standard deviation would be "
-        f"{level * unit_factor('uV', unit):.3g} {unit}{beside}, {looks}: {remedy}."
-    )
-
-
-def _true_unit(level: float, unit: str) -> tuple[str | None, str]:
-    """Find the unit in which signals of a level are usual, and the factor that makes them so."""
-    for other in _NAMES:
-        exponent = round(np.log10(unit_factor(other, unit)))
-        if abs(np.log10(level / USUAL) + exponent) <= 1.5:
-            return other, f"1e{exponent}"
-    return None, f"1e{3 * round(np.log10(USUAL / level) / 3)}"

@@ -39,15 +39,7 @@ Positions = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Placement:
-    """Electrodes on a template head.
-
-    Attributes
-    ----------
-    template : dict of str to array, shape (3,)
-        Sites of the template in metres.
-    positions : array, shape (n_electrodes, 3)
-        Electrodes, NaN where unknown.
-    """
+    """Electrodes (n_electrodes, 3), NaN where unknown, on a template head; both in metres."""
 
     template: Positions
     positions: NDArray[np.float64]
@@ -72,21 +64,9 @@ class Placement:
 def placements(names: Sequence[str], positions: NDArray[np.floating]) -> Iterator[Placement]:
     """Put electrodes on each template head in each way that makes sense.
 
-    Head models differ: the same cap lies up to 3 cm apart on MNE's spherical and realistic
-    templates, more than the distance between neighbours. The electrodes are therefore placed on
-    two templates, as they are and after fitting the sphere through them to the template's.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Lower-case names of the electrodes; a name of the template gives an unknown position.
-    positions : array, shape (n_electrodes, 3)
-        Positions in metres in MNE's head frame, NaN where unknown.
-
-    Yields
-    ------
-    Placement
-        One way.
+    Head models differ: the same cap lies up to 3 cm apart on MNE's spherical and realistic templates,
+    more than the distance between neighbours. So there are two templates, and electrodes are placed as
+    they are and after fitting the sphere through them to the template's.
     """
     for template in template_positions():
         for aligned in _alignments(positions, np.array(list(template.values()))):
@@ -101,39 +81,12 @@ def nearest_sites(
     ways: Iterable[Placement] | None = None,
     reach: float = MAX_DISTANCE_MM,
 ) -> tuple[dict[int, tuple[str, float]], Placement]:
-    """Give free sites to the nearest electrodes, the nearest pair first.
+    """Give free sites to the nearest electrodes, the nearest pair first, on the best placement.
 
-    Sites between those of the 10-10 system, such as CCP3, come last: the electrode nearest to C3
-    is C3's even if it lies nearer to them.
+    Sites between those of the 10-10 system, such as CCP3, come last: the electrode nearest to C3 is
+    C3's even if it lies nearer to them. Electrodes on face and neck, or farther than ``reach`` mm from
+    every site, get none.
 
-    Of the ways to place the electrodes (:func:`placements`) the one counts whose pairs lie
-    nearest to each other.
-
-    Parameters
-    ----------
-    wanted : sequence of int
-        Indices of the electrodes to be assigned.
-    names : sequence of str
-        Lower-case names of all electrodes.
-    positions : array, shape (n_electrodes, 3)
-        Positions in metres in MNE's head frame, NaN where unknown.
-    free : sequence of str
-        Lower-case names of sites that may be taken.
-    ways : iterable of Placement | None
-        How the electrodes may be placed; None stands for :func:`placements`.
-    reach : float
-        Farthest site of an electrode in mm.
-
-    Returns
-    -------
-    assigned : dict
-        Site and distance in mm of those of ``wanted`` that have one within reach. Electrodes on
-        face and neck have none.
-    placement : Placement
-        How the electrodes were placed.
-
-    Examples
-    --------
     >>> cz = template_positions()[0]["cz"]
     >>> nearest_sites([0], ["e1"], cz[None], ["fz", "cz"])[0]
     {0: ('cz', 0.0)}
@@ -158,22 +111,7 @@ def nearest_sites(
 def placed_by_sites(
     names: Sequence[str], positions: NDArray[np.floating], known: Mapping[int, str]
 ) -> Placement:
-    """Move, turn and scale electrodes so that those whose sites are known lie nearest to them.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Lower-case names of all electrodes; a name of the template gives an unknown position.
-    positions : array, shape (n_electrodes, 3)
-        Positions in metres in MNE's head frame, NaN where unknown.
-    known : mapping of int to str
-        Sites of some electrodes that have positions.
-
-    Returns
-    -------
-    Placement
-        On the template head that fits better.
-    """
+    """Move, turn and scale electrodes to lie nearest to the known sites of some of them."""
     electrodes = list(known)
     best: tuple[float, Placement] | None = None
     for template in template_positions():
@@ -194,18 +132,7 @@ def site_names() -> set[str]:
 
 @cache
 def template_positions() -> tuple[Positions, ...]:
-    """Positions of all 10-05 sites in MNE's head frame, on each template head.
-
-    Returns
-    -------
-    templates : tuple of dict
-        Lower-case name to position in metres, shape (3,).
-
-    Examples
-    --------
-    >>> sorted(template_positions()[0])[:2]
-    ['a1', 'a2']
-    """
+    """Positions (3,) in metres of all 10-05 sites by lower-case name, on each template."""
     builtin = mne.channels.get_builtin_montages()
     names = [name for name in _TEMPLATES if name in builtin] or _TEMPLATES_BEFORE_MNE_1_13
     return tuple(montage_positions(name) for name in names)
@@ -283,10 +210,7 @@ def _alignments(
 def _assign(
     distances: NDArray[np.float64], last: NDArray[np.bool_], reach: float
 ) -> tuple[float, list[tuple[int, int, float]]]:
-    """Pair electrodes with sites within reach, the nearest pair first; mean cost first.
-
-    The sites marked by ``last`` are given away after the others.
-    """
+    """Mean cost, and pairs within reach, nearest first but for the ``last`` sites."""
     pairs: list[tuple[int, int, float]] = []
     taken: tuple[set[int], set[int]] = set(), set()
     order = distances + np.where(last, 1e6, 0.0) if distances.size else distances

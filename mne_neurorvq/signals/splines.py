@@ -54,13 +54,7 @@ class Splines:
     weights: NDArray[np.float64]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data, for a file.
-
-        Returns
-        -------
-        dict
-            What :meth:`from_dict` takes.
-        """
+        """Plain data, for a file."""
         return {
             "sources": list(self.sources),
             "sites": list(self.sites),
@@ -70,18 +64,7 @@ class Splines:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Splines:
-        """Take up what :meth:`to_dict` gave.
-
-        Parameters
-        ----------
-        plain : dict
-            Plain data.
-
-        Returns
-        -------
-        Splines
-            The same weights.
-        """
+        """Undo :meth:`to_dict`."""
         return cls(
             tuple(plain["sources"]),
             tuple(plain["sites"]),
@@ -98,33 +81,10 @@ def covered_sites(
     most: int,
     ways: Sequence[Placement] | None = None,
 ) -> tuple[dict[str, float], list[int], Placement]:
-    """Choose the sites that electrodes can tell about.
+    """Choose at most so many free sites within the area that electrodes cover, with distances in mm.
 
-    Parameters
-    ----------
-    sources : sequence of int
-        Electrodes that may be computed from.
-    names : sequence of str
-        Lower-case names of all electrodes.
-    positions : array, shape (n_electrodes, 3)
-        Positions in metres in MNE's head frame, NaN where unknown.
-    free : sequence of str
-        Lower-case names of the model's sites that no electrode has by name.
-    most : int
-        Sites at most.
-    ways : sequence of Placement | None
-        How the electrodes may lie on a head, if that is known.
-
-    Returns
-    -------
-    sites : dict of str to float
-        Sites within the area that the electrodes cover, with the distance in mm to the nearest
-        electrode: of the 10-10 system where there are as many electrodes as it has sites, else of
-        the 10-20 system.
-    located : list of int
-        Those of ``sources`` that have a position on the scalp.
-    placement : Placement
-        How the electrodes lie on the template head.
+    They are those of the 10-10 system if there are as many electrodes, else of the 10-20 system. Also
+    gives the electrodes that lie on the scalp, and how all lie on the template head.
     """
     _, placement = nearest_sites(sources, names, positions, _DENSE, ways)
     below = placement.below()
@@ -142,22 +102,7 @@ def covered_sites(
 
 
 def spline_weights(located: Sequence[int], sites: Sequence[str], placement: Placement) -> Splines:
-    """Compute the weights of sites with MNE's ``interpolate_to``.
-
-    Parameters
-    ----------
-    located : sequence of int
-        Electrodes to compute from.
-    sites : sequence of str
-        Lower-case names of the sites.
-    placement : Placement
-        How the electrodes lie on the template head.
-
-    Returns
-    -------
-    Splines
-        The weights.
-    """
+    """Compute the weights of sites from located electrodes with MNE's ``interpolate_to``."""
     centre, _ = fit_sphere(np.array(list(placement.template.values())))
     here = {str(i): placement.positions[i] - centre for i in located}
     there = {site: placement.template[site] - centre for site in sites}

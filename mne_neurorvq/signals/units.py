@@ -55,22 +55,7 @@ def unit_factor(from_unit: str, to_unit: str) -> float:
 
 
 def check_unit(unit: str) -> None:
-    """Raise if a unit's name is unknown.
-
-    Parameters
-    ----------
-    unit : str
-        Name of a unit.
-
-    Raises
-    ------
-    ValueError
-        If the name is not one of "V", "mV", "100uV", "uV", "au".
-
-    Examples
-    --------
-    >>> check_unit("uV")
-    """
+    """Raise if a unit's name is unknown."""
     known = (*VOLTS_PER_UNIT, UNITLESS)
     if unit not in known:
         raise ValueError(f"unit={unit!r} is unknown: use one of {', '.join(map(repr, known))}.")
