@@ -138,7 +138,9 @@ def _recordings(trials: Trials) -> list[tuple[int | None, NDArray[np.intp]]]:
     if len(items) == 1:
         return [(None, items[0])]
     single = [item for item in items if len(item) == 1]
-    found = [(number, item) for number, item in enumerate(items) if len(item) > 1]
+    found: list[tuple[int | None, NDArray[np.intp]]] = [
+        (number, item) for number, item in enumerate(items) if len(item) > 1
+    ]
     return [*found, (None, np.concatenate(single))] if single else found
 
 

@@ -50,14 +50,15 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
 def depth_contacts(keys: Sequence[str]) -> set[int]:
     """Find contacts of depth electrodes and grids among names that could be sites.
 
-    Contacts of a shaft are numbered from 1 without a gap, or with one where the names can be no cap's.
-    Such a run is one of contacts
+    Contacts of a shaft are numbered from 1 without a gap, or with one where the names can be no
+    cap's. Such a run is one of contacts
 
     - if one of its numbers is no site (O3, A5, C9);
-    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of 10-10
-      rows with two letters (FC3, PO8) outside such runs always do. Without them it is one of contacts
-      if it has both names of a site (T3 and T7), or if it is long and beside such a run or two shafts;
-      and, where no site at all stands outside such runs, if a shaft is beside it or all are long.
+    - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of
+      10-10 rows with two letters (FC3, PO8) outside such runs always do. Without them it is one of
+      contacts if it has both names of a site (T3 and T7), or if it is long and beside such a run or
+      two shafts; and, where no site at all stands outside such runs, if a shaft is beside it or all
+      are long.
     """
     runs = _runs(keys)
     sites = site_names()

@@ -25,8 +25,8 @@ def marked_bad(raw: mne.io.BaseRaw, ch_name: str) -> NDArray[np.bool_]:
 def find_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> dict[int, Runs]:
     """Find runs (start, stop) of NaN and infinite samples by channel.
 
-    Raises a ValueError with channel, time and remedy unless an annotation marks them or the channel is
-    marked bad.
+    Raises a ValueError with channel, time and remedy unless an annotation marks them or the channel
+    is marked bad.
     """
     gaps, dead, unmarked = {}, [], {}
     for pick in picks:

@@ -64,9 +64,9 @@ class Placement:
 def placements(names: Sequence[str], positions: NDArray[np.floating]) -> Iterator[Placement]:
     """Put electrodes on each template head in each way that makes sense.
 
-    Head models differ: the same cap lies up to 3 cm apart on MNE's spherical and realistic templates,
-    more than the distance between neighbours. So there are two templates, and electrodes are placed as
-    they are and after fitting the sphere through them to the template's.
+    Head models differ: the same cap lies up to 3 cm apart on MNE's spherical and realistic
+    templates, more than the distance between neighbours. So there are two templates, and electrodes
+    are placed as they are and after fitting the sphere through them to the template's.
     """
     for template in template_positions():
         for aligned in _alignments(positions, np.array(list(template.values()))):
@@ -84,8 +84,8 @@ def nearest_sites(
     """Give free sites to the nearest electrodes, the nearest pair first, on the best placement.
 
     Sites between those of the 10-10 system, such as CCP3, come last: the electrode nearest to C3 is
-    C3's even if it lies nearer to them. Electrodes on face and neck, or farther than ``reach`` mm from
-    every site, get none.
+    C3's even if it lies nearer to them. Electrodes on face and neck, or farther than ``reach`` mm
+    from every site, get none.
 
     >>> cz = template_positions()[0]["cz"]
     >>> nearest_sites([0], ["e1"], cz[None], ["fz", "cz"])[0]

@@ -81,10 +81,10 @@ def covered_sites(
     most: int,
     ways: Sequence[Placement] | None = None,
 ) -> tuple[dict[str, float], list[int], Placement]:
-    """Choose at most so many free sites within the area that electrodes cover, with distances in mm.
+    """Choose free sites within the area that electrodes cover, with distances in mm.
 
-    They are those of the 10-10 system if there are as many electrodes, else of the 10-20 system. Also
-    gives the electrodes that lie on the scalp, and how all lie on the template head.
+    These are at most so many of the 10-10 system if there are as many electrodes, else of the 10-20
+    system. Also gives the electrodes that lie on the scalp, and how all lie on the template head.
     """
     _, placement = nearest_sites(sources, names, positions, _DENSE, ways)
     below = placement.below()
