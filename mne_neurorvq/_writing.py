@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The one writer of files: what is saved is there as a whole, or what was there before is."""
+"""The one writer of files: after a save there is all of the new file, or all of the old one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,21 @@ _POLL_SECONDS = 0.02
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
+def swap(part: Path, target: Path, *, durable: bool = True) -> None:
+    """Put a file that was written beside another in its place, and see that it is on the disk."""
+    if durable:
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())
+    os.replace(part, target)
+    if durable:
+        flush_folder(target.parent)
+
+
 class Saver:
-    """One of any number of savers of a file, or of files that belong together, at its turn."""
+    """Whoever saves a file, or files that belong together, while all others wait.
+
+    ``alone`` says whether the others do wait, which takes a file system with locks.
+    """
 
     def __init__(self, folder: Path, name: str, alone: bool) -> None:
         self.folder, self.alone = folder, alone
@@ -40,12 +53,16 @@ class Saver:
         return part
 
     def place(self, part: Path, target: Path) -> None:
-        """Put what was written in the place of a file, and see that it is on the disk."""
-        flush(part)
+        """Put what was written in the place of a file, with the permissions of that file."""
         with suppress(FileNotFoundError):
             shutil.copymode(target, part)
-        os.replace(part, target)
-        flush_folder(target.parent)
+        swap(part, target)
+
+    def write(self, target: Path, content: bytes) -> None:
+        """Write a file beside, then put it in its place."""
+        part = self.part()
+        part.write_bytes(content)
+        self.place(part, target)
 
     def clean(self) -> None:
         """Remove what was not put in place, by this saver or by one that was killed."""
@@ -56,7 +73,7 @@ class Saver:
 
 @contextmanager
 def saving(folder: Path, name: str) -> Iterator[Saver]:
-    """Wait until nobody else saves under a name in a folder, then be the one who does."""
+    """Wait until nobody else is saving under this name in this folder, then save."""
     with _locked(folder / f".{short(name)}.lock", folder / name) as alone:
         yield Saver(folder, name, alone)
 
@@ -119,12 +136,6 @@ def sha256_of(path: Path) -> str:
 def short(name: str) -> str:
     """Give a name of fixed length that follows from another."""
     return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def flush(path: Path) -> None:
-    """See that the content of a file is on the disk."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

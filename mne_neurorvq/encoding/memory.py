@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
+from .._writing import swap
 
 #: The parameter ``memory`` of transformers.
 Memory = str | PathLike[str] | joblib.Memory | None
@@ -152,7 +153,7 @@ class FolderStore:
                     left.unlink(missing_ok=True)
             try:
                 part.write_bytes(_pack(key, values))
-                part.replace(path)
+                swap(part, path, durable=False)
             finally:
                 part.unlink(missing_ok=True)
         except IsADirectoryError:

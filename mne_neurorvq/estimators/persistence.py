@@ -97,9 +97,7 @@ def save_estimator(estimator: SignalEstimator, path: str | PathLike[str]) -> Pat
             del files[weights]  # somebody may be reading it
         try:
             for target, text in files.items():
-                part = saver.part()
-                part.write_bytes(text)
-                saver.place(part, target)
+                saver.write(target, text)
         finally:
             saver.clean()
         for file in folder.glob(f"model-{'[0-9a-f]' * _SHOWN}.safetensors"):

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
-from .._writing import Saver, flush, flush_folder, is_at, json_text, saving, sha256_of, short
+from .._writing import Saver, is_at, json_text, saving, sha256_of, short, swap
 from .errors import CheckpointError
 
 MANIFEST_FILE = "manifest.json"
@@ -164,7 +164,8 @@ def saving_together(path: Path) -> Iterator[Together]:
             yield together
             together.commit()
         except BaseException:
-            together.discard()
+            if not together.counts:
+                saver.clean()
             raise
         together.move()
 
@@ -175,7 +176,7 @@ class Together:
     def __init__(self, saver: Saver) -> None:
         self._saver = saver
         self._new: dict[str, str] = {}
-        self._committed = False
+        self._manifest: bytes | None = None
         try:
             self.before = Folder.now(saver.folder)
         except CheckpointError:  # a damaged manifest is no reason not to write a new one
@@ -195,9 +196,8 @@ class Together:
         digest = sha256(content).hexdigest()
         part = self._saver.part()
         part.write_bytes(content)
-        flush(part)
         # The manifest that is there may mean a file of this name: it is never there in part.
-        os.replace(part, self._saver.part(_mark(name, digest)))
+        swap(part, self._saver.part(_mark(name, digest)))
         self._new[name] = digest
 
     def keep(self, names: Iterable[str]) -> None:
@@ -210,24 +210,21 @@ class Together:
 
     def commit(self) -> None:
         """Put the new manifest in its place: from now on the new files count."""
-        folder = self._saver.folder
         record = {
             "format": _FORMAT,
             "written_by": f"mne_neurorvq {version('mne_neurorvq')}",
             "sha256": dict(sorted(self._new.items())),
         }
         part = self._saver.part()
-        part.write_text(json_text(record), encoding="utf-8")
-        flush_folder(folder)
-        flush(part)
-        os.replace(part, folder / MANIFEST_FILE)
-        self._committed = True
-        flush_folder(folder)
+        self._manifest = json_text(record).encode("utf-8")
+        part.write_bytes(self._manifest)
+        swap(part, self._saver.folder / MANIFEST_FILE)
 
-    def discard(self) -> None:
-        """Remove the new files, unless they count already."""
-        if not self._committed:
-            self._saver.clean()
+    @property
+    def counts(self) -> bool:
+        """Whether the new manifest is in its place."""
+        there = _bytes(self._saver.folder / MANIFEST_FILE)
+        return there is not None and there == self._manifest
 
     def move(self) -> None:
         """Give the new files their own names."""
@@ -240,8 +237,7 @@ def _move(folder: Path, digests: Mapping[str, str]) -> None:
         # No other than that which is meant takes the place of a file.
         if part.is_file() and sha256_of(part) == digest:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(part, folder / name)
-            flush_folder((folder / name).parent)
+            swap(part, folder / name)
 
 
 def _waiting(folder: Path, name: str, digest: str) -> Path:
