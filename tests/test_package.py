@@ -78,6 +78,13 @@ def _own_methods(cls: type) -> list[str]:
     ]
 
 
+def _documented(cls: type, method: str) -> str:
+    """Path of the method whose docstring a method has, its own or an inherited one."""
+    own = (base for base in cls.__mro__ if method in vars(base))
+    owner = next((base for base in own if getattr(base, method).__doc__), cls)
+    return f"{owner.__module__}.{owner.__qualname__}.{method}"
+
+
 def _is_result(value: object) -> bool:
     """Whether an object is a class that functions return: it has attributes and no parameters."""
     text = inspect.getdoc(value) or ""
@@ -98,8 +105,8 @@ def _public_objects() -> list[str]:
                 paths.append(f"{module.__name__}.{name}")
             elif inspect.isclass(value):
                 path = f"{module.__name__}.{name}"
-                paths += [path, *(f"{path}.{method}" for method in _own_methods(value))]
-    return sorted(paths)
+                paths += [path, *(_documented(value, name) for name in _own_methods(value))]
+    return sorted(set(paths))
 
 
 def _modules_loaded_by(statement: str) -> set[str]:

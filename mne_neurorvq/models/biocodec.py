@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from .config import ModelConfig, QuantizerConfig, check_numbers
@@ -19,6 +19,7 @@ from .fast import series_per_pass
 from .quantizer import Quantized, ResidualVQ
 from .seanet import make_decoder, make_encoder, reflect_pad
 from .signature import ChannelsInfo, check_codes, window_samples
+from .tokenizer import Tokenizer
 
 _QUANTIZER = QuantizerConfig(
     n_codebooks=1,
@@ -116,19 +117,27 @@ class BioCodecConfig(ModelConfig):
         return "int16" if self.quantizer.n_codes <= 2**15 else "int32"
 
     def patches_per_segment(self, n_channels: int) -> int:
-        """Most patches of a segment: there is no limit."""
         return sys.maxsize
 
     def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
-        """Trials, of so many channels and patches, of one forward pass on a type of device."""
         return max(1, series_per_pass(n_patches, device) // n_channels)
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the side information of a trial: centre and scale of each channel."""
         return (n_channels, 2)
 
     def feature_names(self, levels: Sequence[int] | None = None) -> list[str]:
-        """Name the features of a patch: the sum of all levels' vectors, or some in a row."""
+        """Name the features of a patch.
+
+        Parameters
+        ----------
+        levels : sequence of int | None
+            Levels whose vectors are in a row; None for the sum over all.
+
+        Returns
+        -------
+        list of str
+            Names.
+        """
         if levels is None:
             return [f"vector_{i}" for i in range(self.latent_dim)]
         return [f"level{k}_{i}" for k in levels for i in range(self.latent_dim)]
@@ -220,7 +229,7 @@ def biocodec_losses(x: Tensor, rebuilt: Tensor, n_ffts: Sequence[int]) -> dict[s
     return {"waveform": F.smooth_l1_loss(rebuilt, x, beta=_BETA), "spectral": spectral}
 
 
-class BioCodec(nn.Module):
+class BioCodec(Tokenizer):
     """Codec of single channels: causal encoder, residual quantizer, causal decoder.
 
     Parameters
@@ -291,13 +300,37 @@ class BioCodec(nn.Module):
         self.decoder = make_decoder(config)
 
     def to_vectors(self, x: Tensor) -> Tensor:
-        """Encode normalised windows up to the quantizer: ``(1, n_tokens, latent_dim)``."""
+        """Encode windows up to the quantizer.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, n_chans, n_times)
+            Windows, after normalisation where the configuration has it.
+
+        Returns
+        -------
+        Tensor, shape (1, batch * n_chans * n_patches, latent_dim)
+            Vectors to quantize.
+        """
         with torch.autocast(x.device.type, enabled=False):
             vectors = self.encoder(x.float().flatten(0, 1)[:, None])
             return vectors.mT.flatten(0, 1)[None]
 
     def from_vectors(self, vectors: Tensor, side: Tensor) -> Tensor:
-        """Invert :meth:`to_vectors`; the last patch may reach beyond the windows."""
+        """Decode quantized vectors.
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (1, batch * n_chans * n_patches, latent_dim)
+            Quantized vectors.
+        side : Tensor, shape (batch, n_chans, 2)
+            Centre and scale of each channel.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_chans, n_patches * patch_size)
+            Windows; the last patch may reach beyond them.
+        """
         n_series = side.shape[0] * side.shape[1]
         with torch.autocast(vectors.device.type, enabled=False):
             series = self.decoder(vectors[0].unflatten(0, (n_series, -1)).mT)
@@ -305,28 +338,6 @@ class BioCodec(nn.Module):
         return x * side[..., 1, None] + side[..., 0, None]
 
     def encode(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Turn windows into codes.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Scaled windows at the model's rate, of any length.
-        channel_ids : Tensor | None
-            Not used; part of the signature that tokenizers share.
-
-        Returns
-        -------
-        codes : Tensor of int64, shape (batch, n_chans, n_patches, 1, n_levels)
-            Codes of ``ceil(n_times / patch_size)`` patches.
-        side : Tensor, shape (batch, n_chans, 2)
-            Centre and scale of each channel, which decoding needs: 0 and, without normalisation,
-            1. A caller who has scaled the windows puts in its own.
-
-        Raises
-        ------
-        ValueError
-            If the shape does not fit.
-        """
         scaled, side = self._normalise(x)
         codes = self.quantizer.encode(self.to_vectors(scaled))
         return codes.movedim(0, 1).unflatten(0, (*x.shape[:2], -1)), side
@@ -334,12 +345,6 @@ class BioCodec(nn.Module):
     def encode_segments(
         self, segments: Sequence[Tensor], rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Encode a batch of trials, not too many series at a time.
-
-        ``segments`` are the scaled signals ``(batch, n_chans, n_times)`` and the centre and scale
-        ``(batch, n_chans, 2)`` by which they were scaled; the codes have the type
-        ``config.code_dtype``.
-        """
         scaled, side = segments
         n_patches = -(-scaled.shape[-1] // self.config.patch_size)
         size = series_per_pass(n_patches, scaled.device.type)
@@ -353,7 +358,6 @@ class BioCodec(nn.Module):
     def decode_segments(
         self, codes: Tensor, side: Tensor, rows: Tensor | None, segments: tuple[int, ...]
     ) -> list[Tensor]:
-        """Decode a batch of trials, not too many series at a time: their one segment."""
         size = series_per_pass(codes.shape[2], codes.device.type)
         pairs = zip(
             codes.flatten(0, 1)[None].split(size, dim=1),
@@ -412,23 +416,6 @@ class BioCodec(nn.Module):
     def forward(
         self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
     ) -> Tensor | dict[str, Tensor | None]:
-        """Reconstruct windows through the codes, or give the features of the encoder.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Scaled windows at the model's rate, of any length.
-        channel_ids : Tensor | None
-            Not used; part of the signature that tokenizers share.
-        return_features : bool
-            Whether to return features instead of a reconstruction.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_chans, n_times) | dict
-            Reconstruction; or ``"features"``, shape ``(batch, n_chans, n_patches, latent_dim)``,
-            what is quantized, and ``"cls_token"``, always None.
-        """
         if return_features:
             features = self.to_vectors(self._normalise(x)[0])[0]
             return {"features": features.unflatten(0, (*x.shape[:2], -1)), "cls_token": None}
@@ -455,36 +442,9 @@ class BioCodec(nn.Module):
         quantized = self.quantizer(self.to_vectors(scaled))
         return self.from_vectors(quantized.vectors, side)[..., : x.shape[-1]], quantized
 
-    def losses(
-        self, x: Tensor, channel_ids: Tensor | None = None
-    ) -> tuple[dict[str, Tensor], Quantized]:
-        """Training losses and output of the quantizer, as :meth:`assess` gives them."""
-        _, losses, quantized = self.assess(x)
-        return losses, quantized
-
     def assess(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
-        """Reconstruct windows and compare with the input, in one pass.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Scaled windows at the model's rate, of any length.
-        channel_ids : Tensor | None
-            Not used; part of the signature that tokenizers share.
-
-        Returns
-        -------
-        rebuilt : Tensor, shape (batch, n_chans, n_times)
-            Reconstruction.
-        losses : dict of str to Tensor
-            Training losses, each unweighted: ``code`` (commitment) and the terms of
-            :func:`~mne_neurorvq.models.biocodec_losses`. The published objective weights them
-            with :data:`~mne_neurorvq.models.BIOCODEC_LOSS_WEIGHTS`.
-        quantized : Quantized
-            Output of the quantizer, for its usage and residual norms.
-        """
         rebuilt, quantized = self.reconstruct(x)
         losses = biocodec_losses(x, rebuilt, self.config.n_ffts)
         return rebuilt, {"code": quantized.loss, **losses}, quantized

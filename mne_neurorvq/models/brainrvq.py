@@ -169,15 +169,12 @@ class BrainRVQConfig(TransformerConfig):
         return self.domains
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the side information of a trial: two numbers of each patch."""
         return (n_channels, sum(segments), 2)
 
     def feature_names(self) -> list[str]:
-        """Name the features of a patch."""
         return [f"feature_{i}" for i in range(self.feature_dim)]
 
     def patches_per_segment(self, n_channels: int) -> int:
-        """Most patches of each channel, of any number."""
         return self.max_patches
 
 
@@ -430,7 +427,6 @@ class BrainRVQTokenizer(PatchTokenizer[DualView]):
             self.to_phase = tanh_layers(dim, dim, n_numbers)
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> DualView:
-        """Decode vectors ``(n_codebooks, n_tokens, code_dim)`` in each domain."""
         decoded = {
             domain: decoder(book.unflatten(0, (len(side), -1)), channel_ids).view(
                 *side.shape[:3], -1

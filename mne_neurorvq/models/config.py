@@ -121,19 +121,62 @@ class ModelConfig:
         return sys.maxsize
 
     def patches_per_segment(self, n_channels: int) -> int:
-        """Most patches of each of so many channels in a segment; 0 if they are too many."""
+        """Say how many patches of each channel the model takes at once.
+
+        Parameters
+        ----------
+        n_channels : int
+            Channels of the windows.
+
+        Returns
+        -------
+        int
+            The most patches; 0 if there are too many channels.
+        """
         raise NotImplementedError
 
     def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
-        """Trials, of segments of so many patches, of one forward pass on a type of device."""
+        """Say how many trials suit a forward pass.
+
+        Parameters
+        ----------
+        n_channels, n_patches : int
+            Channels, and patches of the longest segment.
+        device : str
+            Type of device.
+
+        Returns
+        -------
+        int
+            Trials, at least 1.
+        """
         raise NotImplementedError
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the side information of a trial of segments of so many patches."""
+        """Give the shape of the side information of a trial.
+
+        Parameters
+        ----------
+        n_channels : int
+            Its channels.
+        segments : tuple of int
+            Patches of each of its segments.
+
+        Returns
+        -------
+        tuple of int
+            Shape; the last axis has two numbers.
+        """
         raise NotImplementedError
 
     def feature_names(self) -> list[str]:
-        """Name the features of a patch."""
+        """Name the features of a patch.
+
+        Returns
+        -------
+        list of str
+            Names.
+        """
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
@@ -250,7 +293,6 @@ class TransformerConfig(ModelConfig):
         raise NotImplementedError
 
     def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
-        """Trials, of segments of so many patches, of one forward pass on a type of device."""
         return max(1, tokens_per_pass(device) // (n_channels * n_patches))
 
     @property

@@ -104,15 +104,12 @@ class NeuroRVQConfig(TransformerConfig):
         return self.max_patches
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the side information of a trial: two numbers of each segment."""
         return (len(segments), 2)
 
     def feature_names(self) -> list[str]:
-        """Name the features of a patch."""
         return [f"scale{k}_{i}" for k in range(len(self.scales)) for i in range(self.embed_dim)]
 
     def patches_per_segment(self, n_channels: int) -> int:
-        """Most patches of each of so many channels, which share the budget; 0 if too many."""
         return self.max_patches // max(n_channels, 1)
 
 
@@ -344,7 +341,6 @@ class NeuroRVQTokenizer(PatchTokenizer[Spectrum]):
         )
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> Spectrum:
-        """Decode vectors ``(n_codebooks, n_tokens, code_dim)``; side information ``(batch, 2)``."""
         x = each_scale(self.from_code, vectors).unflatten(1, (len(side), -1))
         x = each_scale(self.decoder_norms, through_trunk(self.decoder, x, channel_ids))
         x = x.permute(1, 2, 0, 3).flatten(2).unflatten(1, (channel_ids.shape[-1], -1))

@@ -21,6 +21,7 @@ from .signature import (
     pick_channels,
     resolve_channels,
 )
+from .tokenizer import Tokenizer
 from .trunk import Encoder, each_scale, init_trunk, scale_norms
 
 
@@ -35,7 +36,7 @@ class View(Protocol):
 V = TypeVar("V", bound=View)
 
 
-class PatchTokenizer(nn.Module, Generic[V]):
+class PatchTokenizer(Tokenizer, Generic[V]):
     """What the tokenizers of NeuroRVQ and BrainRVQ share: all up to the quantized vectors.
 
     A system decodes these to a view of the patches (:meth:`from_vectors`) and defines what the view
@@ -80,7 +81,22 @@ class PatchTokenizer(nn.Module, Generic[V]):
         raise NotImplementedError
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> V:
-        """Decode vectors ``(n_codebooks, n_tokens, code_dim)`` and side information."""
+        """Decode quantized vectors.
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
+            Quantized vectors.
+        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
+            Side information.
+        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
+            Vocabulary rows, of all windows or of each.
+
+        Returns
+        -------
+        Spectrum | DualView
+            What is predicted of every patch.
+        """
         raise NotImplementedError
 
     def _analyse(self, patches: Tensor) -> V:
@@ -109,41 +125,17 @@ class PatchTokenizer(nn.Module, Generic[V]):
         return each_scale(self.encoder_norms, features)
 
     def encode(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Turn windows into codes.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-
-        Returns
-        -------
-        codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
-            Codes.
-        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
-            What decoding needs besides: for NeuroRVQ mean and standard deviation of the log
-            amplitude of a window, for BrainRVQ those of each patch.
-
-        Raises
-        ------
-        ValueError
-            If the length, the number of channels or the token budget do not fit.
-        """
         patches, channel_ids = self._patches(x, channel_ids)
         codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
         return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), self._analyse(patches).side
 
     def encode_segments(self, segments: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode the segments of a batch of trials: codes in a row, and their side information."""
         codes, sides = zip(*(self.encode(segment, rows) for segment in segments), strict=True)
         return torch.cat(codes, dim=2), self._join_sides(sides)
 
     def decode_segments(
         self, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]
     ) -> list[Tensor]:
-        """Invert :meth:`encode_segments`, for segments of so many patches."""
         parts = zip(codes.split(segments, dim=2), self._split_side(side, segments), strict=True)
         return [self.decode_codes(part, own, rows) for part, own in parts]
 
@@ -156,27 +148,6 @@ class PatchTokenizer(nn.Module, Generic[V]):
     def decode_codes(
         self, codes: Tensor, side: Tensor, channel_ids: Tensor | None = None
     ) -> Tensor:
-        """Turn codes and side information back into windows.
-
-        Parameters
-        ----------
-        codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
-            Codes; fewer levels than the model has give a coarser signal.
-        side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
-            Side information, as :meth:`encode` gives it.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit the model or a code is not in the codebook.
-        """
         check_codes(self.config.quantizer, codes)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
         check_budget(self.config, codes.shape[1], codes.shape[2])
@@ -189,24 +160,6 @@ class PatchTokenizer(nn.Module, Generic[V]):
     def forward(
         self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
     ) -> Tensor | dict[str, Tensor | None]:
-        """Reconstruct windows through the codes, or give the features of the encoder.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-        return_features : bool
-            Whether to return features instead of a reconstruction.
-
-        Returns
-        -------
-        Tensor, shape (batch, n_chans, n_times) | dict
-            Reconstruction in the unit of ``x``; or ``"features"``, shape ``(batch, n_chans,
-            n_patches, feature_dim)``, the scales concatenated before they are projected to code
-            vectors, and ``"cls_token"``, always None.
-        """
         if return_features:
             patches, channel_ids = self._patches(x, channel_ids)
             features = self._features(patches, channel_ids).permute(1, 2, 0, 3).flatten(2)
@@ -238,34 +191,12 @@ class PatchTokenizer(nn.Module, Generic[V]):
     def losses(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Quantized]:
-        """Training losses and output of the quantizer, as :meth:`assess` gives them."""
         predicted, target, quantized = self.reconstruct(x, channel_ids)
         return self._losses(target, predicted, quantized, x), quantized
 
     def assess(
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
-        """Reconstruct windows and compare with the input, in one pass.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
-
-        Returns
-        -------
-        rebuilt : Tensor, shape (batch, n_chans, n_times)
-            Reconstruction, as the model gives it when it is called.
-        losses : dict of str to Tensor
-            Training losses, each unweighted: ``code`` (commitment) and, for NeuroRVQ, the terms of
-            :func:`~mne_neurorvq.models.reconstruction_losses`, of which ``code + amplitude +
-            phase + signal`` is the published objective; for BrainRVQ, whose objective is the sum
-            of all, those of :func:`~mne_neurorvq.models.dual_losses`.
-        quantized : Quantized
-            Output of the quantizer, for its usage and residual norms.
-        """
         predicted, target, quantized = self.reconstruct(x, channel_ids)
         rebuilt = self._synthesise(predicted).flatten(2)
         return rebuilt, self._losses(target, predicted, quantized, x), quantized
@@ -273,14 +204,13 @@ class PatchTokenizer(nn.Module, Generic[V]):
     def _losses(
         self, target: V, predicted: V, quantized: Quantized, x: Tensor
     ) -> dict[str, Tensor]:
-        return {"code": quantized.loss} | self._compare(
-            target, predicted, as_patches(self.config, x)
-        )
+        terms = self._compare(target, predicted, as_patches(self.config, x))
+        return {"code": quantized.loss, **terms}
 
     def _patches(self, x: Tensor, channel_ids: Tensor | None) -> tuple[Tensor, Tensor]:
         """Patches of windows ``(batch, n_chans, n_times)``, and the rows of their channels."""
-        rows = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        return as_patches(self.config, x), rows
+        patches = as_patches(self.config, x)
+        return patches, pick_channels(self.config, channel_ids, self._channel_ids, x)
 
 
 def tanh_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:

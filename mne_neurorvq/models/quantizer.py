@@ -228,7 +228,13 @@ class ResidualVQ(nn.Module):
         return total
 
     def level_vectors(self) -> list[Tensor]:
-        """Vectors that the codes of each level stand for, ``(n_codebooks, n_codes, input_dim)``."""
+        """Give the vectors that the codes of each level stand for.
+
+        Returns
+        -------
+        list of Tensor, each of shape (n_codebooks, n_codes, input_dim)
+            Vectors of each level.
+        """
         every = torch.arange(self.config.n_codes, device=self.codebook.device)
         index = every.expand(self.config.n_codebooks, -1)
         return [
