@@ -78,8 +78,10 @@ def _own_methods(cls: type) -> list[str]:
     ]
 
 
-def _documented(cls: type, method: str) -> str:
-    """Path of the method whose docstring a method has, its own or an inherited one."""
+def _documented(path: str, cls: type, method: str) -> str:
+    """Path of a method or, where its docstring is inherited, of the method that has it."""
+    if getattr(cls, method).__doc__:
+        return f"{path}.{method}"
     own = (base for base in cls.__mro__ if method in vars(base))
     owner = next((base for base in own if getattr(base, method).__doc__), cls)
     return f"{owner.__module__}.{owner.__qualname__}.{method}"
@@ -105,7 +107,7 @@ def _public_objects() -> list[str]:
                 paths.append(f"{module.__name__}.{name}")
             elif inspect.isclass(value):
                 path = f"{module.__name__}.{name}"
-                paths += [path, *(_documented(value, name) for name in _own_methods(value))]
+                paths += [path, *(_documented(path, value, name) for name in _own_methods(value))]
     return sorted(set(paths))
 
 
