@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..signals import Segmentation, restore
+from ..signals import Segmentation
+from ..signals.preparation import restore
 from ..tokens import Tokens
 from .passes import Passes, on_device
 from .progress import progress

@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 
 from .._warnings import warn
 from ..models import BrainRVQConfig, NeuroRVQConfig
-from ..signals import (
-    ChannelMatch,
-    Segmentation,
-    Trials,
-    plan_segments,
-    prepare,
-    resampled_length,
-    used_channels,
-    warn_of_silence,
-)
+from ..signals import ChannelMatch, Segmentation, Trials, plan_segments
+from ..signals.amplitude import warn_of_silence
+from ..signals.channel_report import used_channels
 from ..signals.channels import check_types_of_fit
 from ..signals.names import order_by_name, say_difference, shorten
+from ..signals.preparation import prepare
+from ..signals.resampling import resampled_length
+from ..signals.trials import reorder_channels
 from ..weights.systems import Config
 
 #: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
@@ -215,7 +211,7 @@ def as_fitted(
             f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the channels "
             "of fit, in any order, or fit again."
         )
-    trials = trials.reordered([place for place in order if place is not None])
+    trials = reorder_channels(trials, [place for place in order if place is not None])
     if trials.ch_types is not None:
         picks = [i for i, name in enumerate(seen) if name in used]
         check_types_of_fit(

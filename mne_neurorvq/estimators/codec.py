@@ -18,17 +18,10 @@ from ..encoding.device import resolve_batch_size
 from ..encoding.gathering import gather
 from ..encoding.matched_trials import Batch, Inputs
 from ..models import BioCodec
-from ..signals import (
-    ChannelReport,
-    Segmentation,
-    Trials,
-    read_signals,
-    resampled_length,
-    robust_statistics,
-    scale_by,
-    unit_factor,
-    use_channels,
-)
+from ..signals import ChannelReport, Segmentation, Trials, unit_factor, use_channels
+from ..signals.preparation import read_signals
+from ..signals.resampling import resampled_length
+from ..signals.robust_scaling import robust_statistics, scale_by
 from ..weights.systems import Config
 from .base import SignalEstimator, check_choice
 

@@ -19,7 +19,7 @@ from ..encoding.gathering import gather
 from ..encoding.matched_trials import Inputs
 from ..finetuning import Recipe, add_adapters, merge_adapters
 from ..models import WindowModel
-from ..signals import used_channels
+from ..signals.channel_report import used_channels
 from ..weights.systems import SYSTEMS
 from .base import check_choice
 from .labelled import Labelled

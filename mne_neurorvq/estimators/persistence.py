@@ -20,7 +20,8 @@ from torch import Tensor
 from .._sealed import seal
 from .._warnings import warn
 from .._writing import json_text, saving, sha256_of
-from ..signals import ChannelMatch, ChannelReport, Segmentation, Splines
+from ..signals import ChannelMatch, ChannelReport, Segmentation
+from ..signals.splines import Splines
 from ..weights.blueprint import check_parts
 from ..weights.manifest import OutdatedError
 from ..weights.reading import check_fit, fill

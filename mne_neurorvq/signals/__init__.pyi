@@ -7,7 +7,6 @@ __all__ = [
     "EpochsView",
     "Preprocessing",
     "Segmentation",
-    "Splines",
     "Trials",
     "as_array_like",
     "as_trials",
@@ -15,33 +14,21 @@ __all__ = [
     "check_band",
     "check_recording_scale",
     "check_scale",
-    "cut",
-    "join",
     "laplacian_matrix",
-    "match_and_interpolate",
     "match_channels",
     "plan_segments",
-    "prepare",
     "filter_recording",
-    "read_signals",
     "resample",
-    "resampled_length",
-    "restore",
     "robust_scale",
-    "robust_statistics",
-    "scale_by",
     "unit_factor",
     "use_channels",
-    "used_channels",
-    "warn_of_silence",
-    "with_sites",
 ]
 
-from .amplitude import check_amplitude, warn_of_silence
+from .amplitude import check_amplitude
 from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
-from .channel_report import ChannelMatch, ChannelReport, used_channels
-from .channels import match_and_interpolate, match_channels
+from .channel_report import ChannelMatch, ChannelReport
+from .channels import match_channels
 from .conversion import as_trials
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
@@ -52,11 +39,9 @@ from .filtering import (
     filter_recording,
 )
 from .laplacian import laplacian_matrix
-from .preparation import prepare, read_signals, restore
-from .resampling import resample, resampled_length
-from .robust_scaling import robust_scale, robust_statistics, scale_by
+from .resampling import resample
+from .robust_scaling import robust_scale
 from .scale import check_recording_scale, check_scale
-from .segments import Segmentation, cut, join, plan_segments
-from .splines import Splines, with_sites
+from .segments import Segmentation, plan_segments
 from .trials import Trials
 from .units import unit_factor

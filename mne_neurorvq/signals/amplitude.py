@@ -284,27 +284,7 @@ def _name_trials(numbers: NDArray[np.intp]) -> str:
 
 
 def warn_of_silence(trials: Trials, silent: Sequence[int]) -> None:
-    """Warn of trials that are constant in every channel that a model gets.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials; windows of less than 50 samples, such as tables of numbers, are passed over.
-    silent : sequence of int
-        Which of them are constant, in any order.
-
-    Warns
-    -----
-    UserWarning
-        If there are any, with their numbers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import as_trials, warn_of_silence
-    >>> trials = as_trials(np.ones((5, 1, 200)), ch_names=["Cz"], sfreq=200.0)
-    >>> warn_of_silence(trials, [])
-    """
+    """Warn of the trials, by number, that are constant in every channel that a model gets."""
     if not silent or trials.n_times < FEWEST_SAMPLES:
         return
     if len(silent) < len(trials):

@@ -77,7 +77,20 @@ class EpochsView:
         return self._epochs.copy() if self._chosen is None else self._epochs[self._chosen]
 
     def read(self, start: int, stop: int, picks: list[int] | None = None) -> NDArray[Any]:
-        """Read some trials in volts (n_trials, n_picks, n_times); may share memory."""
+        """Read some trials.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first trial, and one past the last.
+        picks : list of int | None
+            Indices of the channels; None stands for all.
+
+        Returns
+        -------
+        ndarray, shape (stop - start, n_picks, n_times)
+            Volts; may share memory with the Epochs.
+        """
         item = slice(start, stop) if self._chosen is None else self._chosen[start:stop]
         data: NDArray[Any] = self._epochs.get_data(
             picks=picks, item=item, copy=False, verbose="error"

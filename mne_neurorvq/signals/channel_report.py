@@ -108,24 +108,12 @@ class ChannelReport(tuple[ChannelMatch, ...]):
 
 
 def used_channels(matches: Sequence[ChannelMatch]) -> tuple[list[int], list[int]]:
-    """Give the indices of the used channels in the recording and in the vocabulary.
+    """Give indices of the used channels in the recording, ascending, and in the vocabulary.
 
-    Parameters
-    ----------
-    matches : sequence of ChannelMatch
-        Report of :func:`match_channels`.
+    Computed sites come after the channels of the recording, see :func:`with_sites`.
 
-    Returns
-    -------
-    picks : list of int
-        Index in the recording of every channel that is used, ascending. Sites that are computed
-        come after its own channels, see :func:`with_sites`.
-    rows : list of int
-        Its row in the vocabulary.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.signals import match_channels, used_channels
+    >>> from mne_neurorvq.signals import match_channels
+    >>> from mne_neurorvq.signals.channel_report import used_channels
     >>> used_channels(match_channels(["Cz", "Fz"], ["fz", "pz", "cz"]))
     ([0, 1], [2, 0])
     """

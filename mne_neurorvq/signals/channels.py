@@ -120,29 +120,7 @@ def match_and_interpolate(
     bads: Sequence[str] = (),
     modality: str = "eeg",
 ) -> tuple[ChannelReport, Splines | None]:
-    """Match channels as :func:`match_channels`, and give the weights of the sites computed.
-
-    Parameters
-    ----------
-    ch_names, vocabulary, mode, positions, ch_types, bads, modality
-        As in :func:`match_channels`.
-
-    Returns
-    -------
-    matches : ChannelReport
-        What :func:`match_channels` gives.
-    splines : Splines | None
-        Weights of the sites; None if none is computed.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.signals import match_and_interpolate
-    >>> cap = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 C4 T8 P7 P3 Pz P4 P8 O1 O2 FC1 FC2 CP1 CP2".split()
-    >>> matches, splines = match_and_interpolate([*cap, "Cz"], ["fz", "cz"], bads=["Cz"],
-    ...                                          mode="interpolate")
-    >>> splines.sites, matches[-1].how
-    (('Cz',), 'spline')
-    """
+    """Match channels as :func:`match_channels`; also give weights of computed sites, if any."""
     _check_arguments(ch_names, mode, positions, ch_types, modality)
     assignment = Assignment(ch_names, vocabulary, positions, ch_types, modality)
     assignment.leave_out(bads)

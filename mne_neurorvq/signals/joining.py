@@ -16,7 +16,7 @@ from .._rates import same_rate
 from .._warnings import warn
 from .channel_report import TAKE_POTENTIALS
 from .names import order_by_name, say_difference
-from .trials import Provenance, Trials
+from .trials import Provenance, Trials, reorder_channels
 
 
 def join_trials(items: Sequence[Trials]) -> Trials:
@@ -94,7 +94,7 @@ def _match_channels(item: Trials, i: int, wanted: Sequence[str]) -> Trials:
             f"Item {i} of X has other channels than item 0: {say_difference(missing, new)}. Keep "
             "those that all have (mne.channels.equalize_channels)."
         )
-    return item.reordered(picks, wanted)
+    return reorder_channels(item, picks, wanted)
 
 
 def _check_alike(item: Trials, i: int, first: Trials) -> None:

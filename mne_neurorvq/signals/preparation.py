@@ -26,49 +26,10 @@ def prepare(
     start: int = 0,
     stop: int | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Read some trials and make them what a model eats.
+    """Read some trials as float32 segments (n_trials, n_used, patches * patch_size) of a model.
 
     In this order: the matched channels are read, brought to the model's unit and rate in double
     precision, and cut into segments. What a trial becomes depends on no other trial.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials.
-    matches : sequence of ChannelMatch
-        What :func:`match_channels` said about their channels.
-    segmentation : Segmentation
-        What :func:`plan_segments` said about ``resampled_length(trials.n_times, ...)`` samples.
-    model_sfreq : float
-        The model's sampling rate in Hz.
-    model_unit : str
-        The model's unit.
-    start : int
-        The first trial.
-    stop : int | None
-        One past the last trial; by default to the end.
-
-    Returns
-    -------
-    segments : list of array, each of shape (stop - start, n_used, patches * patch_size)
-        One float32 array per segment, channels in the order of :func:`used_channels`.
-
-    Raises
-    ------
-    ValueError
-        If a sample is not finite or too large for single precision, or the plan is for another
-        length.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import as_trials, match_channels, plan_segments
-    >>> X = 10 * np.random.default_rng(0).standard_normal((2, 2, 640))
-    >>> trials = as_trials(X, ch_names=["C3", "Cz"], sfreq=160.0)
-    >>> matches = match_channels(trials.ch_names, ["c3", "cz"])
-    >>> plan = plan_segments(800, 2, patch_size=200, max_patches=256)
-    >>> [s.shape for s in prepare(trials, matches, plan, model_sfreq=200.0, model_unit="uV")]
-    [(2, 2, 800)]
     """
     data = read_signals(trials, matches, sfreq=model_sfreq, unit=model_unit, start=start, stop=stop)
     return cut(data.astype(np.float32), segmentation)
@@ -83,42 +44,7 @@ def read_signals(
     start: int = 0,
     stop: int | None = None,
 ) -> NDArray[np.float64]:
-    """Read the used channels of some trials in a certain unit and at a certain rate.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials.
-    matches : sequence of ChannelMatch
-        Which channels are used.
-    sfreq : float
-        Sampling rate wanted, in Hz.
-    unit : str
-        Unit wanted.
-    start : int
-        The first trial.
-    stop : int | None
-        One past the last trial; by default to the end.
-
-    Returns
-    -------
-    array, shape (stop - start, n_used, n_times)
-        Signals in double precision, channels in the order of :func:`used_channels`.
-
-    Raises
-    ------
-    ValueError
-        If a sample is not finite, or too large for a model that computes in single precision.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import as_trials, read_signals, use_channels
-    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((2, 1, 640))
-    >>> trials = as_trials(volts, ch_names=["Cz"], sfreq=160.0, unit="V")
-    >>> read_signals(trials, use_channels(trials.ch_names), sfreq=250.0, unit="uV").shape
-    (2, 1, 1000)
-    """
+    """Read the used channels of some trials in a unit and at a rate, float64."""
     picks, _ = used_channels(matches)
     factor = unit_factor(trials.unit, unit)
     data: NDArray[Any] = trials.read(start, stop, picks)
@@ -137,32 +63,8 @@ def restore(
     n_times: int,
     unit: str = "V",
 ) -> NDArray[np.float64]:
-    """Undo :func:`prepare`: join a model's segments at the user's rate, length and unit.
+    """Undo :func:`prepare`: join segments at the user's rate, length and unit, float64.
 
-    Parameters
-    ----------
-    segments : sequence of array, each of shape (n_trials, n_channels, patches * patch_size)
-        Segments in the model's unit.
-    segmentation : Segmentation
-        The plan by which they were cut.
-    model_sfreq : float
-        The model's sampling rate in Hz.
-    model_unit : str
-        The model's unit.
-    sfreq : float
-        The user's sampling rate in Hz.
-    n_times : int
-        Samples that the user's trials had.
-    unit : str
-        Unit wanted.
-
-    Returns
-    -------
-    data : array, shape (n_trials, n_channels, n_times)
-        Signals in ``unit``, float64.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from mne_neurorvq.signals import as_trials, match_channels, plan_segments
     >>> X = 10 * np.random.default_rng(0).standard_normal((2, 1, 250))

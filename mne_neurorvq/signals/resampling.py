@@ -33,35 +33,7 @@ _KAISER_BETA = 5.65
 
 
 def resampled_length(n_times: int, sfreq: float, target_sfreq: float) -> int:
-    """Count the samples after resampling: the nearest whole number, at least 1.
-
-    Parameters
-    ----------
-    n_times : int
-        Samples of the window.
-    sfreq : float
-        Its sampling rate in Hz.
-    target_sfreq : float
-        The new sampling rate in Hz.
-
-    Returns
-    -------
-    n_times : int
-        Samples at the new rate.
-
-    Raises
-    ------
-    ValueError
-        If ``n_times`` is below 1 or a rate is not a positive number.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.signals import resampled_length
-    >>> resampled_length(640, 160.0, 200.0)
-    800
-    >>> resampled_length(1, 1000.0, 200.0)
-    1
-    """
+    """Count the samples after resampling: the nearest whole number, at least 1."""
     if n_times < 1:
         raise ValueError(f"n_times={n_times} must be at least 1.")
     ratio = _ratio(sfreq, target_sfreq)

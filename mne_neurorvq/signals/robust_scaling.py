@@ -54,31 +54,10 @@ def robust_scale(
 def robust_statistics(
     data: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure median and interquartile range of signals.
+    """Give median and interquartile range of signals (..., n_times), weighted by sample if asked.
 
-    Parameters
-    ----------
-    data : array, shape (..., n_times)
-        Signals in any unit.
-    weights : array, shape (n_times,) | None
-        Weights of the samples: weight 2 is a sample given twice, one of weight 0 takes no part.
-        Quartiles are values of samples then, and are interpolated without weights.
-
-    Returns
-    -------
-    centre : array, shape (...)
-        Median of each signal.
-    scale : array, shape (...)
-        Interquartile range of each signal; the standard deviation where that is zero, 0 where the
-        signal is constant. Differences within rounding are none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import robust_statistics
-    >>> centre, scale = robust_statistics(np.array([2.0, 4.0, 6.0, 8.0, 100.0]))
-    >>> float(centre), float(scale)
-    (6.0, 4.0)
+    The scale is the standard deviation where the range is zero, and 0 where the signal is constant
+    but for rounding. Weighted quartiles are values of samples; unweighted ones are interpolated.
     """
     quartiles = (0.25, 0.5, 0.75)
     if weights is None:
@@ -103,27 +82,6 @@ def scale_by(
     centre: NDArray[np.floating[Any]],
     scale: NDArray[np.floating[Any]],
 ) -> NDArray[np.floating[Any]]:
-    """Subtract a centre from each signal and divide by a scale.
-
-    Parameters
-    ----------
-    data : array, shape (..., n_times)
-        Signals.
-    centre, scale : array, of a shape that fits (...)
-        What to subtract and to divide by; where the scale is 0 the result is zeros.
-
-    Returns
-    -------
-    array, shape (..., n_times)
-        Scaled signals, in the precision of ``data``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import scale_by
-    >>> scale_by(np.array([[2.0, 4.0], [7.0, 7.0]]), np.array([3.0, 7.0]), np.array([2.0, 0.0]))
-    array([[-0.5,  0.5],
-           [ 0. ,  0. ]])
-    """
+    """Subtract a centre from each signal (..., n_times), divide by a scale; zeros where it is 0."""
     divisor = np.where(scale > 0, scale, np.inf)
     return ((data - centre[..., None]) / divisor[..., None]).astype(data.dtype)

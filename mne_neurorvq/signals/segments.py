@@ -148,29 +148,8 @@ def plan_segments(
 
 
 def cut(data: NDArray[Any], segmentation: Segmentation) -> list[NDArray[Any]]:
-    """Cut windows into segments.
+    """Cut windows (n_trials, n_channels, n_times) into contiguous segments.
 
-    Parameters
-    ----------
-    data : array, shape (n_trials, n_channels, n_times)
-        Windows at the model's rate.
-    segmentation : Segmentation
-        The plan.
-
-    Returns
-    -------
-    segments : list of array, each of shape (n_trials, n_channels, patches * patch_size)
-        One C-contiguous array per segment, of the same dtype.
-
-    Raises
-    ------
-    ValueError
-        If the windows do not have the length that was planned for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import cut, plan_segments
     >>> plan = plan_segments(5, 1, patch_size=2, max_patches=2)
     >>> [s.tolist() for s in cut(np.arange(5).reshape(1, 1, 5), plan)]
     [[[[0, 1, 2, 3]]], [[[3, 4]]]]
@@ -195,34 +174,7 @@ def cut(data: NDArray[Any], segmentation: Segmentation) -> list[NDArray[Any]]:
 
 
 def join(segments: Sequence[NDArray[Any]], segmentation: Segmentation) -> NDArray[Any]:
-    """Join segments into windows; of the overlapping last patch only the new samples are taken.
-
-    Parameters
-    ----------
-    segments : sequence of array, each of shape (n_trials, n_channels, patches * patch_size)
-        Segments, as :func:`cut` gives them.
-    segmentation : Segmentation
-        The plan by which they were cut.
-
-    Returns
-    -------
-    data : array, shape (n_trials, n_channels, n_times)
-        Windows; exactly what was cut if nothing was changed in between.
-
-    Raises
-    ------
-    ValueError
-        If number or lengths of the segments are not those of the plan.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import cut, join, plan_segments
-    >>> plan = plan_segments(5, 1, patch_size=2, max_patches=2)
-    >>> window = np.arange(5).reshape(1, 1, 5)
-    >>> bool((join(cut(window, plan), plan) == window).all())
-    True
-    """
+    """Undo :func:`cut`; of a last patch that overlaps only the new samples are taken."""
     size = segmentation.patch_size
     lengths = tuple(segment.shape[-1] for segment in segments)
     planned = tuple(k * size for k in segmentation.segments)

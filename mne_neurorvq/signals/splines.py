@@ -34,19 +34,7 @@ _BEYOND_MM = 20.0
 
 @dataclass(frozen=True, eq=False)
 class Splines:
-    """Weights by which sites are computed from electrodes.
-
-    Attributes
-    ----------
-    sources : tuple of int
-        Indices of the electrodes in the recording.
-    sites : tuple of str
-        Names of the sites.
-    positions : array, shape (n_sites, 3)
-        Where they are on the template head, in metres in MNE's head frame.
-    weights : array, shape (n_sites, n_sources)
-        Weights; those of a site add up to 1.
-    """
+    """Weights (n_sites, n_sources), each row adding up to 1, and positions of sites in metres."""
 
     sources: tuple[int, ...]
     sites: tuple[str, ...]
@@ -119,29 +107,7 @@ def spline_weights(located: Sequence[int], sites: Sequence[str], placement: Plac
 
 
 def with_sites(trials: Trials, splines: Splines | None) -> Trials:
-    """Append the computed sites to the channels of trials.
-
-    Parameters
-    ----------
-    trials : Trials
-        Trials with the channels that the weights were made for.
-    splines : Splines | None
-        Weights; None leaves the trials as they are.
-
-    Returns
-    -------
-    Trials
-        The trials with further channels, which are computed when they are read.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import as_trials, with_sites
-    >>> trials = as_trials(np.ones((5, 2, 400)), ch_names=["left", "right"], sfreq=200.0)
-    >>> splines = Splines((0, 1), ("Cz",), np.array([[0.0, 0.0, 0.1]]), np.array([[0.5, 0.5]]))
-    >>> with_sites(trials, splines).read(picks=[2]).shape
-    (5, 1, 400)
-    """
+    """Append computed sites (none if splines is None) to the channels of trials, read on demand."""
     if splines is None:
         return trials
     types, positions, info = trials.ch_types, trials.positions, trials.info

@@ -173,29 +173,6 @@ class Trials:
             raise ValueError(too_large(where, peaks[trial, channel], self.unit))
         return data
 
-    def reordered(self, order: Sequence[int], names: Sequence[str] | None = None) -> Trials:
-        """Pick channels by their indices, and rename them."""
-        spelled = [self.ch_names[i] for i in order]
-        if names is None:
-            names = spelled
-        if list(names) == list(self.ch_names) == spelled:
-            return self
-        new_names = {old: new for old, new in zip(spelled, names, strict=True) if old != new}
-        info = self.info
-        if info is not None:
-            info = mne.pick_info(info, list(order))
-            if new_names:
-                mne.rename_channels(info, new_names)
-        return replace(
-            self,
-            info=info,
-            ch_names=tuple(names),
-            ch_types=None if self.ch_types is None else tuple(self.ch_types[i] for i in order),
-            positions=None if self.positions is None else self.positions[list(order)],
-            bads=tuple(new_names.get(name, name) for name in self.bads),
-            reader=partial(_read_reordered, self.reader, list(order)),
-        )
-
     def _describe_gap(self, trial: int, ch_name: str, broken: NDArray[np.bool_]) -> str:
         """Say where a trial is not finite, and what helps; ``broken`` is (n_times,)."""
         what = f"Trial {trial}, channel {ch_name!r} contains NaN or inf"
@@ -217,6 +194,32 @@ class Trials:
             "mark the gap in the recording with an annotation that begins with BAD: Epochs leave "
             "it out."
         )
+
+
+def reorder_channels(
+    trials: Trials, order: Sequence[int], names: Sequence[str] | None = None
+) -> Trials:
+    """Pick channels by their indices, and rename them."""
+    spelled = [trials.ch_names[i] for i in order]
+    if names is None:
+        names = spelled
+    if list(names) == list(trials.ch_names) == spelled:
+        return trials
+    new_names = {old: new for old, new in zip(spelled, names, strict=True) if old != new}
+    info = trials.info
+    if info is not None:
+        info = mne.pick_info(info, list(order))
+        if new_names:
+            mne.rename_channels(info, new_names)
+    return replace(
+        trials,
+        info=info,
+        ch_names=tuple(names),
+        ch_types=None if trials.ch_types is None else tuple(trials.ch_types[i] for i in order),
+        positions=None if trials.positions is None else trials.positions[list(order)],
+        bads=tuple(new_names.get(name, name) for name in trials.bads),
+        reader=partial(_read_reordered, trials.reader, list(order)),
+    )
 
 
 def trials_of_recording(

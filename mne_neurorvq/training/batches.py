@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from ..signals import robust_scale, robust_statistics
+from ..signals import robust_scale
+from ..signals.robust_scaling import robust_statistics
 
 # Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
 _LARGEST_SCALED = np.float32(10.0)

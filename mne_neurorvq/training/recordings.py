@@ -16,12 +16,12 @@ from ..signals import (
     filter_recording,
     match_channels,
     resample,
-    resampled_length,
     unit_factor,
     use_channels,
-    used_channels,
 )
+from ..signals.channel_report import used_channels
 from ..signals.gaps import bridged
+from ..signals.resampling import resampled_length
 from ..weights.systems import Config
 from .inputs import corpus_unit, vocabulary
 

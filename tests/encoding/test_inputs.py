@@ -34,7 +34,8 @@ from mne_neurorvq import (
 from mne_neurorvq.datasets import simulate_epochs
 from mne_neurorvq.datasets.montage import standard_montage
 from mne_neurorvq.encoding.matched_trials import read_ahead
-from mne_neurorvq.signals import as_trials, with_sites
+from mne_neurorvq.signals import as_trials
+from mne_neurorvq.signals.splines import with_sites
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4", "Pz"]

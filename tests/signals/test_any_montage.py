@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mne_neurorvq.signals import use_channels, used_channels
+from mne_neurorvq.signals import use_channels
+from mne_neurorvq.signals.channel_report import used_channels
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, unique=True))

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mne_neurorvq.models import NEURORVQ_EEG
-from mne_neurorvq.signals import ChannelMatch, match_channels, used_channels
+from mne_neurorvq.signals import ChannelMatch, match_channels
+from mne_neurorvq.signals.channel_report import used_channels
 from mne_neurorvq.signals.sites import template_positions
 
 EEG = (

@@ -22,10 +22,9 @@ from mne_neurorvq.signals import (
     filter_recording,
     match_channels,
     plan_segments,
-    prepare,
-    resampled_length,
-    restore,
 )
+from mne_neurorvq.signals.preparation import prepare, restore
+from mne_neurorvq.signals.resampling import resampled_length
 
 VOCABULARY = ["c3", "c4", "cz", "fz"]
 NAMES = ["Fz", "Cz", "C4"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq._rates import same_rate
-from mne_neurorvq.signals import resample, resampled_length
+from mne_neurorvq.signals import resample
+from mne_neurorvq.signals.resampling import resampled_length
 
 RATES = [100.0, 128.0, 160.0, 250.0, 256.0, 1000 / 3, 500.0, 512.0, 1000.0, 2048.0]
 EDGE = 0.25  # seconds in which the filter sees beyond the window

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mne_neurorvq.signals import robust_scale, robust_statistics, scale_by
+from mne_neurorvq.signals import robust_scale
+from mne_neurorvq.signals.robust_scaling import robust_statistics, scale_by
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mne_neurorvq.signals import Segmentation, cut, join, plan_segments
+from mne_neurorvq.signals import Segmentation, plan_segments
+from mne_neurorvq.signals.segments import cut, join
 
 LENGTHS = st.integers(1, 500)
 CHANNELS = st.integers(1, 12)

@@ -10,8 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq.datasets.simulation import TEN_TWENTY
 from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
-from mne_neurorvq.signals import as_trials, match_and_interpolate, match_channels, with_sites
+from mne_neurorvq.signals import as_trials, match_channels
+from mne_neurorvq.signals.channels import match_and_interpolate
 from mne_neurorvq.signals.sites import fit_sphere, template_positions
+from mne_neurorvq.signals.splines import with_sites
 from mne_neurorvq.signals.trials import electrode_positions
 
 

@@ -18,13 +18,8 @@ from numpy.typing import NDArray
 
 from ..._optional import optional
 from ...encoding.preprocessing import find_preprocessing, preprocessing_of
-from ...signals import (
-    ChannelMatch,
-    ChannelReport,
-    check_recording_scale,
-    unit_factor,
-    used_channels,
-)
+from ...signals import ChannelMatch, ChannelReport, check_recording_scale, unit_factor
+from ...signals.channel_report import used_channels
 from ...weights.systems import SYSTEMS, Config
 from ..inputs import corpus_patch, corpus_unit, vocabulary
 from ..recordings import model_signals, pick_matching

@@ -21,7 +21,7 @@ from optional_library import import_or_skip
 
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
-from mne_neurorvq.signals import used_channels
+from mne_neurorvq.signals.channel_report import used_channels
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
 from mne_neurorvq.training.corpus.processing import Rules
 from mne_neurorvq.training.corpus.storage import window_starts
