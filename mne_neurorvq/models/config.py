@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -178,6 +178,15 @@ class ModelConfig:
             Names.
         """
         raise NotImplementedError
+
+    def with_foundation_of(self, other: ModelConfig) -> Self:
+        """Take from another configuration what no tokenizer has; one of this one is the same."""
+        names = [
+            field.name
+            for field in fields(self)
+            if field.name.startswith("foundation_") or field.name in ("token_heads", "class_place")
+        ]
+        return replace(self, **{name: getattr(other, name) for name in names})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain data for JSON."""

@@ -124,8 +124,6 @@ def _train_foundation(
     _check_ablation(tokenizer.config, config, source)
     sides = corpus["train"], corpus["validation"]
     foundation = pretrain_foundation(*sides, tokenizer, config, run_dir / "foundation")
-    # One folder has one configuration. What they may differ in no tokenizer has.
-    tokenizer.config = foundation.config
     if is_first():
         record = _record(run_dir, corpus, config, source)
         write_model(run_dir, tokenizer, foundation, corpus, record)

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from ..models.config import TransformerConfig
 from .biocodec import BioCodecPretrainConfig
 from .brainrvq import BrainRVQPretrainConfig
 from .neurorvq import NeuroRVQPretrainConfig
@@ -121,29 +120,6 @@ def _nested(change: str) -> dict[str, Any]:
     for key in reversed(name.strip().split(".")):
         value = {key: value}
     return value
-
-
-def foundation_config(
-    tokenizer: TransformerConfig, config: FoundationPretrainConfig
-) -> TransformerConfig:
-    """Give a tokenizer's structure what only the foundation model has.
-
-    Parameters
-    ----------
-    tokenizer : NeuroRVQConfig | BrainRVQConfig
-        Structure of the tokenizer.
-    config : NeuroRVQPretrainConfig | BrainRVQPretrainConfig
-        The run.
-
-    Returns
-    -------
-    NeuroRVQConfig | BrainRVQConfig
-        Structure of the foundation model; a tokenizer of it is the same as before.
-    """
-    wanted = config.model.config()
-    names = [f.name for f in fields(wanted) if f.name.startswith("foundation_")]
-    names += [name for name in ("token_heads", "class_place") if hasattr(wanted, name)]
-    return replace(tokenizer, **{name: getattr(wanted, name) for name in names})
 
 
 def config_text(config: PretrainConfig) -> str:

@@ -33,7 +33,7 @@ from .checkpoints import (
     digest_of,
     steps_done,
 )
-from .config import FoundationPretrainConfig, foundation_config, plain_config
+from .config import FoundationPretrainConfig, plain_config
 from .corpus.dataset import CorpusDataset
 from .feeding import CorpusBatches, watched_batches
 from .inputs import model_input
@@ -155,7 +155,7 @@ def pretrain_foundation(
     kind = SYSTEMS[tokenizer.config.system].foundation
     assert kind is not None
     foundation = kind(
-        config=foundation_config(tokenizer.config, config),
+        config=tokenizer.config.with_foundation_of(config.model.config()),
         masked_token_heads=config.foundation.masked_tokens > 0,
     )
     if config.foundation.start == "random":

@@ -20,7 +20,7 @@ from .manifest import Folder, saving_together
 from .provenance import MEASURES_FILE, TRAINING_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
 from .registry import Kind
-from .systems import Foundation, Model, Tokenizer
+from .systems import Config, Foundation, Model, Tokenizer
 from .tensors import check_finite
 
 
@@ -58,8 +58,8 @@ def save_pretrained(
     Raises
     ------
     ValueError
-        If there is no model, the two, or one and that which stays, differ in configuration, or a
-        value does not fit ``dtype``.
+        If there is no model; if the two, or one and the one that stays, differ in configuration
+        beyond what only foundation models have; or if a value does not fit ``dtype``.
     OSError
         If the files cannot be written, as on a full disk: the folder is then as it was, or new.
 
@@ -86,7 +86,11 @@ def save_pretrained(
     models = {kind: model for kind, model in given.items() if model is not None}
     if not models:
         raise ValueError("there is nothing to save: give a tokenizer or a foundation model.")
-    if tokenizer is not None and foundation is not None and tokenizer.config != foundation.config:
+    if (
+        tokenizer is not None
+        and foundation is not None
+        and not _same_but_for_foundation(tokenizer.config, foundation.config)
+    ):
         raise ValueError(
             "the tokenizer and the foundation model have different configurations: save them in "
             "two folders."
@@ -108,8 +112,18 @@ def save_pretrained(
     return folder
 
 
+def _same_but_for_foundation(tokenizer: Config, foundation: Config) -> bool:
+    same_system = isinstance(foundation, type(tokenizer))
+    return same_system and tokenizer.with_foundation_of(foundation) == foundation
+
+
+def _config_of(models: Mapping[Kind, Model]) -> Config:
+    """Choose the configuration of a folder: that of the foundation model says more."""
+    return list(models.values())[-1].config
+
+
 def _model_files(models: Mapping[Kind, Model], dtype: str) -> dict[str, bytes]:
-    config = next(iter(models.values())).config
+    config = _config_of(models)
     files = {CONFIG_FILE: f"{config_to_json(config, indent=2)}\n".encode()}
     for kind, model in models.items():
         metadata = {METADATA_CONFIG: config_to_json(config), METADATA_KIND: kind}
@@ -119,7 +133,7 @@ def _model_files(models: Mapping[Kind, Model], dtype: str) -> dict[str, bytes]:
 
 def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:
     """Name the file of the model of a folder that is not replaced, if it fits the new one."""
-    config = next(iter(models.values())).config
+    config = _config_of(models)
     names = {kind: find_file(folder, kind) for kind in KINDS if kind not in models}
     for kind, name in names.items():
         if name is not None and load_pretrained(folder.path, only=kind).config != config:

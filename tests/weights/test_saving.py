@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 
 from mne_neurorvq import load_pretrained
-from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
+from mne_neurorvq.models import BrainRVQ, NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.weights import CheckpointError, save_pretrained
 from mne_neurorvq.weights.blueprint import Blueprint
 from mne_neurorvq.weights.manifest import _waiting
@@ -97,6 +97,15 @@ def test_weights_that_are_not_numbers_are_refused(tokenizer, tmp_path):
         tokenizer.decoder.cls_token[..., 0] = float("inf")
     with pytest.raises(CheckpointError, match=r"the tokenizer has NaN.*decoder\.cls_token"):
         save_pretrained(tmp_path, tokenizer)
+
+
+def test_the_folder_has_what_only_the_foundation_model_says(tmp_path):
+    tiny = load_pretrained("brainrvq-eeg-tiny-random")
+    config = replace(tiny.config, foundation_layer_scale=0.2, token_heads="parallel")
+    assert config != tiny.tokenizer.config
+    loaded = load_pretrained(save_pretrained(tmp_path, tiny.tokenizer, BrainRVQ(config=config)))
+    assert loaded.config == loaded.tokenizer.config == loaded.foundation.config == config
+    assert tiny.tokenizer.config == tiny.config
 
 
 def test_what_cannot_be_saved_is_said(tiny, tmp_path):
