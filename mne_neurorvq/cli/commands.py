@@ -31,17 +31,17 @@ _FILE_COMMANDS = {
 }
 _TRAINING_COMMANDS = {
     "prepare": (
-        "..training.corpus.command",
+        "..training.prepare_command",
         "make a corpus of recordings, to pretrain on",
         add_prepare_arguments,
     ),
     "pretrain": (
-        "..training.command",
+        "..training.pretrain_command",
         "pretrain a tokenizer and a foundation model",
         add_pretrain_arguments,
     ),
     "export": (
-        "..training.exporting",
+        "..training.export_command",
         "write a pretrained model as a folder to give away",
         add_export_arguments,
     ),

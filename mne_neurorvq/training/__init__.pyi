@@ -1,16 +1,17 @@
-from .batches import Batch, CropSettings
-from .biocodec import BioCodecLossWeights, BioCodecPretrainConfig, BioCodecSettings
-from .brainrvq import BrainRVQLossWeights, BrainRVQPretrainConfig, BrainRVQSettings
+from .batches import Batch, CorpusBatches
+from .biocodec_pretraining import BioCodecLossWeights, BioCodecPretrainConfig, BioCodecSettings
+from .brainrvq_pretraining import BrainRVQLossWeights, BrainRVQPretrainConfig, BrainRVQSettings
 from .calibration import calibrate_amplitude
-from .config import config_text, read_config
 from .corpus.dataset import CorpusDataset, Window
 from .corpus.prepare import prepare_corpus, verify_corpus
-from .feeding import CorpusBatches
-from .masking import GuidedMasking
-from .neurorvq import NeuroRVQLossWeights, NeuroRVQPretrainConfig, NeuroRVQSettings
+from .crops import CropSettings
+from .foundation_stage import FoundationStage
+from .masked_prediction import GuidedMasking
+from .neurorvq_pretraining import NeuroRVQLossWeights, NeuroRVQPretrainConfig, NeuroRVQSettings
+from .run_config import config_text, read_config
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import FoundationSettings, Hardware, PretrainConfig, StageSettings
-from .stages import FoundationStage, TokenizerStage
+from .tokenizer_stage import TokenizerStage
 
 __all__ = [
     "Batch",

@@ -1,22 +1,32 @@
 # License: BSD-3-Clause
-"""From the windows of a corpus to batches: which windows, which crops of them, in which order."""
+"""Batches of a corpus for one process of a run: to train on, from any step on, and to validate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from ..signals import robust_scale
-from ..signals.robust_scaling import robust_statistics
+from ..weights.systems import Config
+from .corpus.dataset import CorpusDataset
+from .crops import CropSettings, average_referenced, crop
+from .patch_targets import PatchTargets
+from .planning import PlannedBatch, plan_batches, share_of_rank
 
-# Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
-_LARGEST_SCALED = np.float32(10.0)
+# The plan of a large corpus would take more memory than its index: it is made of so many windows.
+_PLANNED_AT_ONCE = 2**16
+# Validation looks at so many windows of each subject, and holds at most so many in memory.
+_WATCHED_WINDOWS, _WATCHED_IN_ALL = 16, 1024
+# It looks at so many patches of all channels that a model takes at once, or at so many (of a
+# second) of some channels where it takes them one by one.
+_WATCHED_PATCHES, _WATCHED_SECONDS, _WATCHED_CHANNELS = 4, 5, 8
 
 
 class Batch(NamedTuple):
@@ -40,286 +50,253 @@ class Batch(NamedTuple):
     targets: Tensor | None = None
 
 
-_Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+class CorpusBatches(IterableDataset[Batch]):
+    """Batches of random crops; every window is in one batch of each epoch.
 
-
-@dataclass(frozen=True)
-class CropSettings:
-    """What training sees of a window.
-
-    A patch is one of the corpus: the model's, or a second for BioCodec.
+    Batch ``k`` of a process is a function of the corpus, the settings, the seed and the number of
+    processes: a run that goes on at step ``k`` gets what an undisturbed one would have got, with
+    any number of workers.
 
     Parameters
     ----------
-    tokens_per_batch : int
-        Upper bound of windows times channels times patches in a batch.
-    n_channels : tuple of int
-        Montage sizes to draw from; a window with fewer channels gives all it has.
-    n_patches : tuple of int
-        Lengths to draw from, in patches; a shorter window gives all it has. A value given twice
-        is drawn twice as often. Montage and length together stay within the token budgets of model
-        and batch.
-    gain_spread : float
-        Standard deviation of the natural logarithm of a random gain.
-    noise_spread : float
-        Standard deviation of the random amplitude of white noise that is added to each channel, in
-        interquartile ranges of that channel. It stands for what the corpus lacks: recordings of a
-        low rate have nothing at high frequencies, and a codec that never saw any fails there.
-    average_reference : float
-        Share of the windows whose mean over all channels of the recording is subtracted.
-
-    Examples
-    --------
-    >>> from mne_neurorvq.training import CropSettings
-    >>> CropSettings(tokens_per_batch=256).gain_spread
-    0.2
-    """
-
-    tokens_per_batch: PositiveInt = 512
-    n_channels: _Sizes = (8, 16, 19, 21, 32, 48, 64)
-    n_patches: _Sizes = (2, 3, 4, 4, 4, 6, 8, 12)
-    gain_spread: NonNegativeFloat = 0.2
-    noise_spread: NonNegativeFloat = 0.0
-    average_reference: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-@dataclass(frozen=True)
-class PlannedBatch:
-    """Windows that share the size of their crops.
-
-    Attributes
-    ----------
-    windows : ndarray of int, shape (n_windows,)
-        Indices of windows in the corpus.
-    n_channels, n_patches : int
-        Size of the crops.
-    """
-
-    windows: NDArray[np.intp]
-    n_channels: int
-    n_patches: int
-
-
-def plan_batches(
-    n_channels: NDArray[np.integer],
-    n_patches: NDArray[np.integer],
-    order: NDArray[np.intp],
-    settings: CropSettings,
-    *,
-    max_tokens: int,
-    max_patches: int,
-    rng: np.random.Generator,
-    multiple_of: int = 1,
-) -> list[PlannedBatch]:
-    """Put every window of an epoch, or of a part of it, into one batch.
-
-    Each window draws the size of its crop; windows of one size make a batch as soon as they fill
-    it, so that batches follow ``order``, and what remains at the end makes smaller ones.
-
-    Parameters
-    ----------
-    n_channels, n_patches : ndarray of int, shape (n_windows,)
-        Size of every window of the corpus.
-    order : ndarray of int, shape (n_planned,)
-        Windows, in the order that they were shuffled to.
+    corpus : CorpusDataset
+        Windows to learn from.
+    config : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
+        Token budget, and whether crops are scaled.
     settings : CropSettings
-        Sizes of crops and batches.
-    max_tokens, max_patches : int
-        What a model takes at once: channels times patches, and patches of a channel. No crop is
-        larger than a batch either.
-    rng : numpy.random.Generator
-        Source of the sizes.
-    multiple_of : int
-        The number of batches is made a multiple of it, by splitting some in two, or by joining
-        smaller crops where every batch is a single window.
-
-    Returns
-    -------
-    list of PlannedBatch
-        The batches.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer windows than ``multiple_of``.
+        Sizes of batches and crops.
+    seed : int
+        Seed.
+    n_batches : int
+        Batches of this process in all.
+    first : int
+        Batch to start with.
+    rank, n_ranks : int
+        Number of this process, and how many there are.
+    targets : sequence of str
+        What a foundation model learns of each patch besides: ``targets`` of
+        :class:`FoundationSettings`.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> settings = CropSettings(16, n_channels=(2,), n_patches=(4,))
-    >>> plan = plan_batches(np.full(5, 2), np.full(5, 4), np.arange(5), settings,
-    ...                     max_tokens=256, max_patches=256, rng=rng)
-    >>> [batch.windows.tolist() for batch in plan]
-    [[0, 1], [2, 3], [4]]
+    >>> import tempfile
+    >>> from mne_neurorvq.datasets import simulate_recordings
+    >>> from mne_neurorvq.models import NEURORVQ_EEG
+    >>> from mne_neurorvq.training import (
+    ...     CorpusBatches, CorpusDataset, CropSettings, prepare_corpus)
+    >>> folder = tempfile.mkdtemp()
+    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
+    ...     _ = raw.save(f"{folder}/{raw.info['subject_info']['his_id']}_raw.fif", verbose=False)
+    >>> _ = prepare_corpus([folder], f"{folder}/corpus", window=6)
+    >>> batches = CorpusBatches(CorpusDataset(f"{folder}/corpus"), NEURORVQ_EEG,
+    ...                         CropSettings(32, n_channels=(8,)), seed=0, n_batches=2)
+    >>> [batch.windows.shape[1] for batch in batches]  # channels
+    [8, 8]
     """
-    if len(order) < multiple_of:
+
+    def __init__(
+        self,
+        corpus: CorpusDataset,
+        config: Config,
+        settings: CropSettings,
+        *,
+        seed: int,
+        n_batches: int,
+        first: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
+        targets: Sequence[str] = (),
+    ) -> None:
+        self.corpus = corpus
+        self.config = config
+        self.settings = settings
+        self.seed = seed
+        self.n_batches = n_batches
+        self.first = first
+        self.rank = rank
+        self.n_ranks = n_ranks
+        self.targets = PatchTargets(corpus, config, targets) if targets else None
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        number, n_workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        wanted = range(self.first + number, self.n_batches, n_workers)
+        for epoch, batch in self.planned(wanted):
+            yield self.read(epoch, batch)
+
+    def planned(self, numbers: range) -> Iterator[tuple[int, PlannedBatch]]:
+        """Plan batches without reading anything.
+
+        Parameters
+        ----------
+        numbers : range
+            Numbers of the batches.
+
+        Yields
+        ------
+        epoch : int
+            Number of the epoch.
+        batch : PlannedBatch
+            Which windows, and the size of their crops.
+        """
+        parts, before = self.parts(), 0
+        epoch, plan = next(parts)
+        for number in numbers:
+            while number >= before + len(plan):
+                before += len(plan)
+                epoch, plan = next(parts)
+            yield epoch, plan[number - before]
+
+    def parts(self) -> Iterator[tuple[int, Sequence[PlannedBatch]]]:
+        """Plan what this process sees, a part of an epoch after the other, without end.
+
+        Yields
+        ------
+        epoch : int
+            Number of the epoch.
+        plan : sequence of PlannedBatch
+            Its next batches.
+        """
+        for epoch in count():
+            rng = np.random.default_rng((self.seed, epoch))
+            order = rng.permutation(len(self.corpus))
+            for part in np.array_split(order, -(-len(order) // _PLANNED_AT_ONCE)):
+                plan = plan_batches(
+                    self.corpus.n_channels,
+                    self.corpus.n_patches,
+                    part,
+                    self.settings,
+                    max_tokens=self.config.max_tokens,
+                    max_patches=self.config.patches_per_segment(1),
+                    rng=rng,
+                    multiple_of=self.n_ranks,
+                )
+                yield epoch, share_of_rank(plan, self.rank, self.n_ranks)
+
+    def read(self, epoch: int, batch: PlannedBatch) -> Batch:
+        """Read the windows of a batch and crop them.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, for the crops.
+        batch : PlannedBatch
+            Which windows.
+
+        Returns
+        -------
+        Batch
+            Signals, channels and targets.
+        """
+        numbers, size = batch.windows.tolist(), (batch.n_channels, batch.n_patches)
+        windows = self.corpus.read(numbers)
+        crops, targets = [], []
+        for number, window in zip(numbers, windows, strict=True):
+            part = crop(
+                window.data,
+                window.rows,
+                size,
+                self.settings,
+                patch_size=self.corpus.patch_size,
+                rng=np.random.default_rng((self.seed, epoch, number)),
+                scaled=self.config.takes_scaled,
+            )
+            crops.append((part.data, part.rows))
+            if self.targets is not None:
+                data = average_referenced(window.data) if part.referenced else window.data
+                place = part.picks, part.start, batch.n_patches
+                targets.append(
+                    self.targets.of(number, data, window.rows, *place, referenced=part.referenced)
+                )
+        return _stacked(crops, [window.id for window in windows], targets)
+
+
+def watched_batches(
+    corpus: CorpusDataset,
+    config: Config,
+    *,
+    n_windows: int = _WATCHED_WINDOWS,
+    rank: int = 0,
+    n_ranks: int = 1,
+    targets: Sequence[str] = (),
+) -> list[tuple[str, Batch]]:
+    """Subjects and batches of evenly spaced windows of them, in the unit of the corpus.
+
+    They are always the same, ``n_windows`` of each subject (fewer if there are very many), shared
+    out among the processes, each of which gets one batch at least.
+    """
+    of_subject: dict[str, list[int]] = {}
+    for i, subject in enumerate(corpus.subjects):
+        of_subject.setdefault(subject, []).append(i)
+    planned: dict[tuple[str, int, int], list[int]] = {}
+    each = max(1, min(n_windows, _WATCHED_IN_ALL // max(1, len(of_subject))))
+    for subject, windows in of_subject.items():
+        places = np.linspace(0, len(windows) - 1, min(each, len(windows)))
+        for i in (windows[int(place)] for place in places):
+            size = _watched_size(config, int(corpus.n_channels[i]), int(corpus.n_patches[i]))
+            planned.setdefault((subject, *size), []).append(i)
+    batches = []
+    measured = PatchTargets(corpus, config, targets) if targets else None
+    shared = _at_least(n_ranks, sorted(planned.items()))
+    for (subject, n_channels, n_patches), indices in shared[rank::n_ranks]:
+        found = corpus.read(indices)
+        n_times = n_patches * corpus.patch_size
+        crops, wanted = [], []
+        for i, window in zip(indices, found, strict=True):
+            picks = np.linspace(0, len(window.rows) - 1, n_channels).astype(int)
+            crops.append((window.data[picks, :n_times], window.rows[picks]))
+            if measured is not None:
+                wanted.append(measured.of(i, window.data, window.rows, picks, 0, n_patches))
+        batches.append((subject, _stacked(crops, [window.id for window in found], wanted)))
+    return batches
+
+
+def _watched_size(config: Config, n_channels: int, n_patches: int) -> tuple[int, int]:
+    """Channels and patches that are watched of a window of so many."""
+    if not config.channels:  # it codes channels one by one
+        return min(_WATCHED_CHANNELS, n_channels), min(_WATCHED_SECONDS, n_patches)
+    n_patches = min(_WATCHED_PATCHES, n_patches)
+    return min(n_channels, config.max_tokens // n_patches), n_patches
+
+
+def _at_least(
+    n_batches: int, plan: list[tuple[tuple[str, int, int], list[int]]]
+) -> list[tuple[tuple[str, int, int], list[int]]]:
+    """Split batches until there are enough: a process without any would not take part at all."""
+    if sum(len(indices) for _, indices in plan) < n_batches:
         raise ValueError(
-            f"{len(order)} windows cannot be shared out among {multiple_of} processes: use fewer "
-            "processes or a larger corpus."
+            f"the windows to watch cannot be shared out among {n_batches} processes: use fewer, "
+            "or more validation subjects."
         )
-    channels = np.minimum(rng.choice(settings.n_channels, len(order)), n_channels[order])
-    max_tokens = min(max_tokens, settings.tokens_per_batch)
-    channels = np.minimum(channels, max_tokens)
-    patches = np.minimum(rng.choice(settings.n_patches, len(order)), n_patches[order])
-    patches = np.minimum(patches, np.minimum(max_patches, max_tokens // channels))
-    filled: list[tuple[int, PlannedBatch]] = []
-    sizes, size_of = np.unique(np.stack((channels, patches)), axis=1, return_inverse=True)
-    for i, (n_chans, n_pats) in enumerate(sizes.T.tolist()):
-        places = np.flatnonzero(size_of.ravel() == i)
-        capacity = max(1, settings.tokens_per_batch // (n_chans * n_pats))
-        for start in range(0, len(places), capacity):
-            part = places[start : start + capacity]
-            # A batch that is never filled waits for the end.
-            complete = int(part[-1]) if len(part) == capacity else len(order)
-            filled.append((complete, PlannedBatch(order[part], n_chans, n_pats)))
-    plan = [batch for _, batch in sorted(filled, key=lambda item: item[0])]
-    n_more = -len(plan) % multiple_of
-    if len(order) - len(plan) >= n_more:
-        return _split_some(plan, n_more)
-    return _join_some(plan, len(plan) % multiple_of, settings.tokens_per_batch)
-
-
-def _split_some(plan: list[PlannedBatch], n_more: int) -> list[PlannedBatch]:
-    """Make more batches of the same windows, cutting the largest in half."""
-    plan, sizes = list(plan), np.array([len(batch.windows) for batch in plan])
-    for _ in range(n_more):
-        i = int(sizes.argmax())
-        halves = np.array_split(plan[i].windows, 2)
-        plan[i], more = (replace(plan[i], windows=part) for part in halves)
-        plan.append(more)
-        sizes[i] = len(halves[0])
-        sizes = np.append(sizes, len(halves[1]))
+    while len(plan) < n_batches:
+        i = max(range(len(plan)), key=lambda i: len(plan[i][1]))
+        size, indices = plan[i]
+        half = len(indices) // 2
+        plan[i : i + 1] = [(size, indices[:half]), (size, indices[half:])]
     return plan
 
 
-def _join_some(plan: list[PlannedBatch], n_fewer: int, n_tokens: int) -> list[PlannedBatch]:
-    """Make fewer batches of the same windows, joining two and two under smaller crops."""
-    single = [i for i, batch in enumerate(plan) if len(batch.windows) == 1]
-    pairs = np.reshape(single[-2 * n_fewer :], (n_fewer, 2)).tolist()
-    joined = [_joined(plan[i], plan[j], n_tokens) for i, j in pairs]
-    taken = {i for pair in pairs for i in pair}
-    return [batch for i, batch in enumerate(plan) if i not in taken] + joined
+def _stacked(
+    crops: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
+    ids: list[str],
+    targets: Sequence[NDArray[np.float32]],
+) -> Batch:
+    data, rows = zip(*crops, strict=True)
+    return Batch(
+        torch.from_numpy(np.stack(data).astype(np.float32)),
+        torch.from_numpy(np.stack(rows).astype(np.int64)),
+        ids,
+        torch.from_numpy(np.stack(targets)) if targets else None,
+    )
 
 
-def _joined(first: PlannedBatch, second: PlannedBatch, n_tokens: int) -> PlannedBatch:
-    each = n_tokens // 2
-    channels = max(1, min(first.n_channels, second.n_channels, each))
-    patches = max(1, min(first.n_patches, second.n_patches, each // channels))
-    return PlannedBatch(np.append(first.windows, second.windows), channels, patches)
+def model_input(windows: Tensor, config: Config) -> tuple[Tensor, Tensor, Tensor]:
+    """Windows of a corpus as a model takes them, and the centre and scale ``(n, n_channels, 1)``.
 
-
-def share_of_rank(plan: Sequence[PlannedBatch], rank: int, n_ranks: int) -> Sequence[PlannedBatch]:
-    """Batches of one process: a stretch of the plan, so that it reads few parts of the corpus.
-
-    Parameters
-    ----------
-    plan : sequence of PlannedBatch
-        Batches; their number is a multiple of ``n_ranks``.
-    rank, n_ranks : int
-        Number of the process, and how many there are.
-
-    Returns
-    -------
-    sequence of PlannedBatch
-        As many for every process.
+    The windows are ``scale`` times the input plus ``centre``.
     """
-    each = len(plan) // n_ranks
-    return plan[rank * each : (rank + 1) * each]
-
-
-class Crop(NamedTuple):
-    """A part of a window.
-
-    Attributes
-    ----------
-    data : ndarray of float32, shape (n_picked, n_times)
-        Signals with their noise, times the gain.
-    rows : ndarray of int, shape (n_picked,)
-        Rows of their channels.
-    picks : ndarray of int, shape (n_picked,)
-        The channels in the window.
-    start : int
-        First sample in the window.
-    referenced : bool
-        Whether the signals have the average reference.
-    """
-
-    data: NDArray[np.float32]
-    rows: NDArray[np.int64]
-    picks: NDArray[np.intp]
-    start: int
-    referenced: bool
-
-
-def crop(
-    data: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    batch: PlannedBatch,
-    settings: CropSettings,
-    *,
-    patch_size: int,
-    rng: np.random.Generator,
-    scaled: bool = False,
-) -> Crop:
-    """Draw channels, a start, a gain, a reference and noise of a window.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_channels, n_times)
-        Window.
-    rows : ndarray of int, shape (n_channels,)
-        Rows of its channels.
-    batch : PlannedBatch
-        Gives the size.
-    settings : CropSettings
-        Gives the spreads of gain and noise, and the share of average references.
-    patch_size : int
-        Samples of a patch.
-    rng : numpy.random.Generator
-        Source of the draw.
-    scaled : bool
-        Whether the part is scaled by median and interquartile range before the gain, and limited
-        after it.
-
-    Returns
-    -------
-    Crop
-        Of the size that ``batch`` gives.
-    """
-    n_times = batch.n_patches * patch_size
-    picks = rng.permutation(len(rows))[: batch.n_channels]
-    start = int(rng.integers(data.shape[1] - n_times + 1))
-    gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
-    referenced = settings.average_reference > 0 and rng.random() < settings.average_reference
-    part = data[:, start : start + n_times]
-    part = (average_referenced(part) if referenced else part)[picks]
-    if settings.noise_spread:
-        part = part + _noise(part, settings.noise_spread, rng)
-    if scaled:
-        part = np.clip(gain * robust_scale(part)[0], -_LARGEST_SCALED, _LARGEST_SCALED)
-    else:
-        part = gain * part
-    return Crop(part, rows[picks], picks, start, referenced)
-
-
-def _noise(
-    part: NDArray[np.float32], spread: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    amplitude = np.abs(rng.normal(0.0, spread, len(part))) * robust_statistics(part)[1]
-    return (amplitude[:, None] * rng.standard_normal(part.shape)).astype(np.float32)
-
-
-def average_referenced(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Subtract the mean of all channels.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_channels, n_times)
-        Signals of all good channels of a recording.
-
-    Returns
-    -------
-    ndarray, shape (n_channels, n_times)
-        The same with the average reference.
-    """
-    return data - data.mean(axis=0)
+    if not config.takes_scaled:
+        centre = windows.new_zeros(*windows.shape[:2], 1)
+        return windows, centre, torch.ones_like(centre)
+    scaled, centre, scale = (torch.from_numpy(a).float() for a in robust_scale(windows.numpy()))
+    return scaled, centre[..., None], scale[..., None]

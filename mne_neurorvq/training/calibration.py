@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ..models import NeuroRVQTokenizer
+from .batches import watched_batches
 from .corpus.dataset import CorpusDataset
-from .feeding import watched_batches
 
 _ROUNDS = 4
 

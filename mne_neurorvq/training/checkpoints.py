@@ -33,22 +33,7 @@ class ReplacingCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint.
-
-        Parameters
-        ----------
-        checkpoint : dict
-            Checkpoint.
-        path : str | Path
-            File, replaced when the new one is complete.
-        storage_options : None
-            Not used.
-
-        Raises
-        ------
-        OSError
-            If it could not be written.
-        """
+        """Write a checkpoint."""
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -69,27 +54,7 @@ class ReplacingCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str, Any]:
-    """Read a checkpoint without running code that it may hold.
-
-    Parameters
-    ----------
-    path : Path
-        The checkpoint.
-    map_location : object
-        As in :func:`torch.load`.
-    mmap : bool
-        Whether to leave on the disk what is not used.
-
-    Returns
-    -------
-    dict
-        What Lightning keeps: tensors, numbers and texts.
-
-    Raises
-    ------
-    ValueError
-        If it holds anything else, or is damaged.
-    """
+    """Read a checkpoint without running code that it may hold."""
     try:
         checkpoint: dict[str, Any] = torch.load(
             path, map_location=map_location, weights_only=True, mmap=mmap
@@ -114,7 +79,7 @@ class StepCheckpoint(ModelCheckpoint):
     """Lightning's checkpoints, only of moments that a run can go on from.
 
     That is after a step, not while gradients are accumulated for the next one, and not before the
-    stage is settled.
+    stage is resumable.
     """
 
     def on_train_batch_end(
@@ -126,7 +91,7 @@ class StepCheckpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save a checkpoint if it is time."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and pl_module.settled:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and pl_module.resumable:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def state_dict(self) -> dict[str, Any]:
@@ -138,18 +103,7 @@ class StepCheckpoint(ModelCheckpoint):
 
 
 def steps_done(run_dir: Path) -> int:
-    """Read from the checkpoint of a run how many steps it has behind it.
-
-    Parameters
-    ----------
-    run_dir : Path
-        Folder of one stage.
-
-    Returns
-    -------
-    int
-        Steps; 0 without a checkpoint.
-    """
+    """Read from the checkpoint of a run how many steps it has behind it."""
     checkpoint = run_dir / CHECKPOINT
     if not checkpoint.exists():
         return 0
@@ -157,33 +111,12 @@ def steps_done(run_dir: Path) -> int:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes.
-
-    Returns
-    -------
-    bool
-        False in all other processes of a run.
-    """
+    """Whether this is the process that writes."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def begin(run_dir: Path, done: int, inputs: Mapping[str, str]) -> None:
-    """Write what a stage begins with; if it goes on, compare.
-
-    Parameters
-    ----------
-    run_dir : Path
-        Folder of one stage.
-    done : int
-        Steps it has behind it.
-    inputs : mapping of str to str
-        Digest of each input, by its name.
-
-    Raises
-    ------
-    ValueError
-        If an input has changed since the run was begun, or what it was begun with is lost.
-    """
+    """Write what a stage begins with; if it goes on, compare."""
     file = run_dir / _BEGUN
     if not done:
         if is_first():
@@ -207,18 +140,7 @@ def begin(run_dir: Path, done: int, inputs: Mapping[str, str]) -> None:
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """Give equal content equal names.
-
-    Parameters
-    ----------
-    content : mapping
-        JSON-able content, or tensors.
-
-    Returns
-    -------
-    str
-        Digest.
-    """
+    """Give equal content equal names."""
     digest = blake2b(digest_size=16)
     for name, value in sorted(content.items()):
         digest.update(name.encode())

@@ -31,15 +31,7 @@ _SHRINKING = 0.7
 
 
 def start_weights(tokenizer: Tokenizer, generator: torch.Generator) -> None:
-    """Start an untrained tokenizer where training gets on faster than from random weights.
-
-    Parameters
-    ----------
-    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
-        Changed in place.
-    generator : torch.Generator
-        Source of what is random.
-    """
+    """Start an untrained tokenizer where training gets on faster than from random weights."""
     if isinstance(tokenizer, BioCodec):
         start_projections(tokenizer.quantizer, generator)
     else:
@@ -49,15 +41,7 @@ def start_weights(tokenizer: Tokenizer, generator: torch.Generator) -> None:
 def start_encoder(
     model: NeuroRVQTokenizer | BrainRVQTokenizer | Foundation, generator: torch.Generator
 ) -> None:
-    """Start the encoder of an untrained model: that of NeuroRVQ for EEG as a bank of filters.
-
-    Parameters
-    ----------
-    model : NeuroRVQTokenizer | BrainRVQTokenizer | NeuroRVQ | BrainRVQ
-        Changed in place.
-    generator : torch.Generator
-        Source of what is random.
-    """
+    """Start the encoder of an untrained model: that of NeuroRVQ for EEG as a bank of filters."""
     config = model.config
     if isinstance(config, NeuroRVQConfig) and config.modality == "eeg":
         start_filter_bank(model.encoder, config.sfreq, generator)
@@ -69,15 +53,6 @@ def start_filter_bank(encoder: Encoder, sfreq: float, generator: torch.Generator
 
     Each GroupNorm group of the first convolution becomes a cosine and a sine of one frequency
     under a Gaussian window; the second convolution starts near the identity.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Changed in place.
-    sfreq : float
-        Sampling rate in Hz.
-    generator : torch.Generator
-        Source of the small noise on the second convolution.
     """
     for scale, frequencies in zip(encoder.scales, _FILTER_BANK_HZ, strict=True):
         assert isinstance(scale, PatchEmbedding)
@@ -102,13 +77,6 @@ def start_projections(quantizer: ResidualVQ, generator: torch.Generator) -> None
     Every level then refines what the level before it has left over, with codes 0.7 times as long.
     With maps drawn apart, each level adds to the residual instead, until the maps have learned
     about each other.
-
-    Parameters
-    ----------
-    quantizer : ResidualVQ
-        Changed in place; one with ``input_dim``.
-    generator : torch.Generator
-        Source of the projection.
     """
     to_code, from_code = quantizer.to_code, quantizer.from_code
     assert isinstance(to_code, LevelProjections)
@@ -128,23 +96,6 @@ class MuonWithAdamW(Optimizer):
     """Muon for the matrices of linear and recurrent layers, AdamW for the rest, as one optimiser.
 
     One, because Lightning accumulates, clips and schedules the gradients of one.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Its parameters that require a gradient are optimised.
-    lr : float
-        Learning rate of AdamW.
-    matrix_lr : float
-        Learning rate of Muon, adjusted to match the update size of AdamW.
-    weight_decay : float
-        Decoupled weight decay of the matrices; the rest is not decayed.
-    betas : tuple of float
-        Decays of AdamW's moving averages.
-    head : nn.Module | None
-        Part of the model that AdamW takes with a learning rate of its own.
-    head_lr : float
-        That learning rate.
     """
 
     def __init__(
@@ -175,18 +126,7 @@ class MuonWithAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Step both parts.
-
-        Parameters
-        ----------
-        closure : callable | None
-            Computes the loss and its gradients.
-
-        Returns
-        -------
-        float | None
-            What ``closure`` returned.
-        """
+        """Step both parts."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -196,23 +136,11 @@ class MuonWithAdamW(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the states of both parts.
-
-        Returns
-        -------
-        dict
-            For :meth:`load_state_dict`.
-        """
+        """Give the states of both parts."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave.
-
-        Parameters
-        ----------
-        state_dict : dict
-            States of both parts.
-        """
+        """Take up what :meth:`state_dict` gave."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self.parts for group in part.param_groups]
@@ -227,20 +155,7 @@ def _matrices(model: nn.Module) -> Iterator[Tensor]:
 
 
 def warmup_cosine(optimizer: Optimizer, warmup_steps: int, n_steps: int) -> LRScheduler:
-    """Linear warm-up, then a cosine down to zero, stepped per batch.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        What to schedule.
-    warmup_steps, n_steps : int
-        Steps of the warm-up and of the whole run.
-
-    Returns
-    -------
-    LRScheduler
-        The schedule.
-    """
+    """Linear warm-up, then a cosine down to zero, stepped per batch."""
 
     def factor(step: int) -> float:
         if step < warmup_steps:

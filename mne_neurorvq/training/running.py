@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from ..models import BrainRVQTokenizer, NeuroRVQTokenizer
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer, make_tokenizer
+from .batches import CorpusBatches, model_input, watched_batches
 from .checkpoints import (
     CHECKPOINT,
     ReplacingCheckpointIO,
@@ -33,13 +34,12 @@ from .checkpoints import (
     digest_of,
     steps_done,
 )
-from .config import FoundationPretrainConfig, plain_config
 from .corpus.dataset import CorpusDataset
-from .feeding import CorpusBatches, watched_batches
-from .inputs import model_input
+from .foundation_stage import FoundationStage
 from .optimisation import start_encoder, start_weights
+from .run_config import FoundationPretrainConfig, plain_config
 from .settings import Hardware, PretrainConfig, StageSettings
-from .stages import FoundationStage, TokenizerStage
+from .tokenizer_stage import TokenizerStage
 
 # What Lightning says about choices that are meant: the workers asked for, a folder that already
 # has the checkpoint to go on from, an epoch resumed where it stopped, a frozen tokenizer, means
@@ -274,24 +274,7 @@ class _Feed(lightning.LightningDataModule):
 def make_trainer(
     hardware: Hardware, settings: StageSettings, run_dir: Path, done: int
 ) -> lightning.Trainer:
-    """Make the trainer of a stage.
-
-    Parameters
-    ----------
-    hardware : Hardware
-        What to train on.
-    settings : StageSettings
-        Budget.
-    run_dir : Path
-        Folder of checkpoints and logs.
-    done : int
-        Steps that an earlier run has done; logs go to a folder of that name.
-
-    Returns
-    -------
-    lightning.Trainer
-        Trainer.
-    """
+    """Make the trainer of a stage."""
     launcher = _launcher()
     for environment in launcher:
         # Lightning itself does not look at this where it was told of one process only.

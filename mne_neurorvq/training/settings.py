@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ..weights.systems import Config
-from .batches import CropSettings
-from .targets import TARGETS
+from .crops import CropSettings
+from .patch_targets import TARGETS
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 

@@ -29,7 +29,7 @@ from mne_neurorvq import BrainRVQTransformer, load_pretrained
 from mne_neurorvq.datasets import trial_column
 from mne_neurorvq.models import analyse_dual
 from mne_neurorvq.training import CorpusDataset
-from mne_neurorvq.training.feeding import watched_batches
+from mne_neurorvq.training.batches import watched_batches
 
 # By name: what differs in the tokenizer, and what differs in the foundation model.
 _VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -33,7 +33,7 @@ from mne_neurorvq._sealed import seal
 from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
-from mne_neurorvq.training.corpus.storage import INDEX
+from mne_neurorvq.training.corpus.format import INDEX
 
 _MIB = 2**20
 _COUNTS = (1, 4, 16)

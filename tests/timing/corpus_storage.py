@@ -39,14 +39,10 @@ from mne_neurorvq._writing import write_json
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
-from mne_neurorvq.training.corpus.arrays import checksum, to_text, write_array
-from mne_neurorvq.training.corpus.storage import (
-    INDEX,
-    CorpusFolder,
-    Entry,
-    window_starts,
-)
+from mne_neurorvq.training.corpus.format import INDEX, Entry, window_starts
+from mne_neurorvq.training.corpus.storage import CorpusFolder
 from mne_neurorvq.training.corpus.summary import make_index
+from mne_neurorvq.training.corpus.zarr_arrays import checksum, to_text, write_array
 
 _PATCHES, _PER_RECORDING, _SEED = 12, 200, 0
 _TIMES = _PATCHES * NEURORVQ_EEG.patch_size

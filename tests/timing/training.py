@@ -57,7 +57,7 @@ from mne_neurorvq.training import (
     running,
 )
 from mne_neurorvq.training.checkpoints import CHECKPOINT, is_first
-from mne_neurorvq.training.corpus.storage import DATA, INDEX
+from mne_neurorvq.training.corpus.format import DATA, INDEX
 
 _MIB = 2**20
 _HOURS = (10, 1_000, 25_000)

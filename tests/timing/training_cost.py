@@ -50,7 +50,7 @@ from mne_neurorvq.training import (
     TokenizerStage,
     read_config,
 )
-from mne_neurorvq.training.batches import plan_batches
+from mne_neurorvq.training.planning import plan_batches
 
 _CHANNELS, _PATCHES = 32, 4
 # Two batches for each size: so large that the search of codes goes in one block, and in two.
@@ -194,7 +194,7 @@ def count_stage(size: str, name: str) -> dict[str, Any]:
         one, more = (counts[phase] for counts in found)
         token = (more - one) * (1 / (many - few))
         phases[phase] = {"token": asdict(token), "step": asdict(one - token * few)}
-    parameters = [p for p in stage.trained().parameters() if p.requires_grad]
+    parameters = [p for p in stage.model.parameters() if p.requires_grad]
     q: QuantizerConfig = stage.tokenizer.config.quantizer
     codebooks = 4 * q.n_codebooks * q.n_levels * (q.n_codes * (q.code_dim + 1) + 1)
     return {

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from mne_neurorvq.cli import main
-from mne_neurorvq.training import command
-from mne_neurorvq.training.stages import TokenizerStage
+from mne_neurorvq.training import TokenizerStage
+from mne_neurorvq.training import pretrain_command as command
 
 
 def _write_down_windows(folder, killed_at):

@@ -1,180 +1,182 @@
 # License: BSD-3-Clause
-"""Every window is in one batch of an epoch, whatever the sizes and however many processes."""
+"""What a process trains on: a function of its number, whatever reads it and wherever it began."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
-from mne_neurorvq.training import CropSettings
-from mne_neurorvq.training.batches import PlannedBatch, crop, plan_batches, share_of_rank
+from mne_neurorvq.models import NEURORVQ_EEG
+from mne_neurorvq.training import CorpusBatches, CropSettings
+from mne_neurorvq.training import batches as batches_module
+from mne_neurorvq.training.batches import watched_batches
 
-SIZES = st.lists(st.tuples(st.integers(1, 70), st.integers(2, 12)), min_size=8, max_size=60)
-SETTINGS = st.builds(
-    CropSettings,
-    tokens_per_batch=st.integers(1, 600),
-    n_channels=st.lists(st.integers(1, 64), min_size=1, max_size=4).map(tuple),
-    n_patches=st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple),
-)
-RANKS = st.integers(1, 8)
-BUDGET, LONGEST = 256, 9
+N_BATCHES = 14
+MAX_PATCHES = 256
 
 
-def _plan(sizes, settings, n_ranks=1, seed=0):
-    n_channels, n_patches = np.array(sizes, np.int32).T
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(sizes))
-    return plan_batches(
-        n_channels,
-        n_patches,
-        order,
-        settings,
-        max_tokens=BUDGET,
-        max_patches=LONGEST,
-        rng=rng,
-        multiple_of=n_ranks,
+@pytest.fixture
+def batches(train, config):
+    def make(**changes):
+        settings = {"seed": 3, "n_batches": N_BATCHES} | changes
+        return CorpusBatches(train, config.model.config(), config.crops, **settings)
+
+    return make
+
+
+class _Sizes(SimpleNamespace):
+    """A corpus of which only the sizes are asked."""
+
+    def __len__(self):
+        return len(self.n_channels)
+
+
+def _sizes_only(n_windows, **settings):
+    corpus = _Sizes(
+        n_channels=np.tile(np.arange(4, 34), n_windows)[:n_windows],
+        n_patches=np.tile((12, 12, 7), n_windows)[:n_windows],
     )
+    config = replace(NEURORVQ_EEG, max_patches=MAX_PATCHES)
+    return CorpusBatches(corpus, config, CropSettings(256), n_batches=10**6, **settings)
 
 
-def _windows(plan):
-    return [i for batch in plan for i in batch.windows.tolist()]
+def _assert_equal(found, wanted):
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.ids == other.ids
+        assert torch.equal(one.windows, other.windows)
+        assert torch.equal(one.channel_ids, other.channel_ids)
 
 
-@given(SIZES, SETTINGS, RANKS)
-def test_every_window_is_in_one_batch(sizes, settings, n_ranks):
-    plan = _plan(sizes, settings, n_ranks)
-    assert sorted(_windows(plan)) == list(range(len(sizes)))
-    assert all(len(batch.windows) for batch in plan)
+def test_a_run_that_goes_on_gets_the_batches_that_are_left(batches):
+    undisturbed = list(batches())
+    assert len(undisturbed) == N_BATCHES
+    for first in (1, 9, N_BATCHES):
+        _assert_equal(list(batches(first=first)), undisturbed[first:])
 
 
-@given(SIZES, SETTINGS, RANKS)
-def test_batches_stay_within_windows_and_budgets(sizes, settings, n_ranks):
-    for batch in _plan(sizes, settings, n_ranks):
-        tokens = batch.n_channels * batch.n_patches
-        assert 1 <= tokens <= BUDGET
-        assert batch.n_patches <= LONGEST
-        if tokens > 1:
-            assert len(batch.windows) * tokens <= settings.tokens_per_batch
-        for i in batch.windows:
-            assert batch.n_channels <= sizes[i][0]
-            assert batch.n_patches <= sizes[i][1]
+# A worker is a fork; the parent only waits for it.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize(("n_workers", "first"), [(1, 0), (2, 5)])
+def test_worker_processes_change_nothing(batches, n_workers, first):
+    loader = DataLoader(batches(first=first), batch_size=None, num_workers=n_workers)
+    _assert_equal(list(loader), list(batches(first=first)))
 
 
-@given(SIZES, SETTINGS)
-def test_crops_have_the_sizes_asked_for_unless_the_window_or_the_model_is_smaller(sizes, settings):
-    for batch in _plan(sizes, settings):
-        for i in batch.windows:
-            budget = min(BUDGET, settings.tokens_per_batch)
-            assert batch.n_channels in {min(c, sizes[i][0], budget) for c in settings.n_channels}
-            longest = min(LONGEST, budget // batch.n_channels)
-            assert batch.n_patches in {min(p, sizes[i][1], longest) for p in settings.n_patches}
+def test_another_seed_makes_other_batches(batches):
+    one, other = (next(iter(batches(seed=seed))) for seed in (3, 4))
+    assert one.ids != other.ids
 
 
-@given(SIZES, SETTINGS, RANKS)
-def test_processes_have_as_many_batches_and_together_all(sizes, settings, n_ranks):
-    plan = _plan(sizes, settings, n_ranks)
-    shares = [share_of_rank(plan, rank, n_ranks) for rank in range(n_ranks)]
-    assert len({len(share) for share in shares}) == 1
-    assert sorted(_windows([b for share in shares for b in share])) == list(range(len(sizes)))
+def test_an_epoch_has_every_window_once_and_the_next_one_in_another_order(batches, train):
+    per_epoch = {0: [], 1: []}
+    reader = batches()
+    for epoch, plan in reader.planned(range(100)):
+        if epoch > 1:
+            break
+        per_epoch[epoch].append(reader.read(epoch, plan))
+    everything = sorted(train[i].id for i in range(len(train)))
+    for read in per_epoch.values():
+        assert sorted(i for batch in read for i in batch.ids) == everything
+    first, second = ([batch.ids for batch in read] for read in per_epoch.values())
+    assert first != second
 
 
-@given(SIZES, SETTINGS, RANKS)
-def test_sharing_out_changes_fewer_batches_than_there_are_processes(sizes, settings, n_ranks):
-    assert abs(len(_plan(sizes, settings, n_ranks)) - len(_plan(sizes, settings))) < n_ranks
+def test_a_window_is_cropped_anew_in_every_epoch(batches):
+    reader = batches()
+    (_, plan), *_ = reader.planned(range(1))
+    first, second = (reader.read(epoch, plan) for epoch in range(2))
+    assert first.ids == second.ids
+    for one, other in zip(first.windows, second.windows, strict=True):
+        assert not torch.allclose(one / one.std(), other / other.std())
 
 
-def test_batches_of_one_window_are_joined_under_smaller_crops():
-    settings = CropSettings(32, n_channels=(8,), n_patches=(4,))
-    plan = _plan([(8, 4)] * 9, settings, n_ranks=4)
-    assert sorted(_windows(plan)) == list(range(9))
-    assert [len(batch.windows) for batch in plan].count(2) == 1
-    assert {(batch.n_channels, batch.n_patches) for batch in plan} == {(8, 4), (8, 2)}
+@given(st.integers(1, 6), st.integers(20, 90), st.integers(0, 3))
+def test_processes_share_every_epoch(n_ranks, n_windows, seed):
+    seen = {0: Counter(), 1: Counter()}
+    for rank in range(n_ranks):
+        for epoch, plan in _sizes_only(n_windows, seed=seed, rank=rank, n_ranks=n_ranks).parts():
+            if epoch > 1:
+                break
+            seen[epoch].update(i for batch in plan for i in batch.windows.tolist())
+    assert seen[0] == seen[1] == Counter(range(n_windows))
 
 
-@given(SIZES, SETTINGS, st.integers(0, 5))
-def test_a_plan_is_a_function_of_its_seed(sizes, settings, seed):
-    first, again = (_plan(sizes, settings, seed=seed) for _ in range(2))
-    assert [b.windows.tolist() for b in first] == [b.windows.tolist() for b in again]
-    assert [b.n_channels * b.n_patches for b in first] == [
-        b.n_channels * b.n_patches for b in again
-    ]
+def test_a_large_corpus_is_planned_in_parts_that_have_every_window_once(monkeypatch):
+    monkeypatch.setattr(batches_module, "_PLANNED_AT_ONCE", 64)
+    seen, n_parts = Counter(), 0
+    for epoch, plan in _sizes_only(1000, seed=0, rank=0, n_ranks=1).parts():
+        if epoch:
+            break
+        n_parts += 1
+        windows = [i for batch in plan for i in batch.windows.tolist()]
+        assert len(windows) <= 64
+        # Shuffled over all of the corpus, not within the part.
+        assert np.ptp(windows) > 500
+        seen.update(windows)
+    assert n_parts == 16
+    assert seen == Counter(range(1000))
+    whole = _sizes_only(1000, seed=0)
+    some = [plan.windows.tolist() for _, plan in whole.planned(range(40, 60))]
+    every = [plan.windows.tolist() for _, plan in whole.planned(range(60))]
+    assert some == every[40:]
 
 
-def test_another_seed_makes_another_plan():
-    plans = [_plan([(8, 4)] * 40, CropSettings(64), seed=seed) for seed in range(2)]
-    assert _windows(plans[0]) != _windows(plans[1])
+def test_a_crop_is_part_of_its_window_but_for_the_gain(batches, train):
+    windows = {train[i].id: train[i] for i in range(len(train))}
+    gains = []
+    for batch in batches():
+        n_times = batch.windows.shape[-1]
+        assert n_times % 200 == 0
+        for i, name in enumerate(batch.ids):
+            window, rows = windows[name], batch.channel_ids[i].tolist()
+            assert len(set(rows)) == len(rows)
+            picks = [window.rows.tolist().index(row) for row in rows]
+            crop, whole = batch.windows[i].double().numpy(), window.data[picks].astype(float)
+            parts = np.lib.stride_tricks.sliding_window_view(whole, n_times, axis=1)
+            gain = crop[0].std() / parts[0].std(axis=-1)
+            errors = np.abs(crop[:, None] - gain[:, None] * parts).max(axis=(0, 2))
+            assert errors.min() < 1e-3 * crop.std()
+            gains.append(gain[errors.argmin()])
+    assert 0.05 < np.log(gains).std() < 0.4
 
 
-@given(SIZES)
-def test_full_batches_follow_the_order_and_the_rest_comes_last(sizes):
-    n_channels, n_patches = np.array(sizes, np.int32).T
-    order = np.random.default_rng(0).permutation(len(sizes))
-    settings = CropSettings(48, n_channels=(4, 8), n_patches=(2, 3))
-    plan = plan_batches(
-        n_channels,
-        n_patches,
-        order,
-        settings,
-        max_tokens=BUDGET,
-        max_patches=LONGEST,
-        rng=np.random.default_rng(1),
-    )
-    place = {window: i for i, window in enumerate(order.tolist())}
-    full = [
-        len(b.windows) == max(1, settings.tokens_per_batch // (b.n_channels * b.n_patches))
-        for b in plan
-    ]
-    assert full == sorted(full, reverse=True)
-    filled = [place[int(b.windows[-1])] for b, is_full in zip(plan, full, strict=True) if is_full]
-    assert filled == sorted(filled)
-    for batch in plan:
-        places = [place[i] for i in batch.windows.tolist()]
-        assert places == sorted(places)
+def test_the_windows_to_watch_never_change_and_are_of_every_subject(valid, config):
+    model = config.model.config()
+    first, again = (watched_batches(valid, model, n_windows=5) for _ in range(2))
+    _assert_equal([batch for _, batch in first], [batch for _, batch in again])
+    found = Counter()
+    windows = {valid[i].id: valid[i] for i in range(len(valid))}
+    for subject, batch in first:
+        for i, name in enumerate(batch.ids):
+            window = windows[name]
+            assert window.subject == subject
+            n_channels, n_times = batch.windows[i].shape
+            np.testing.assert_array_equal(batch.windows[i], window.data[:n_channels, :n_times])
+            np.testing.assert_array_equal(batch.channel_ids[i], window.rows[:n_channels])
+            assert n_channels * n_times // model.patch_size <= model.max_patches
+        found[subject] += len(batch.ids)
+    assert found == {"eegmmidb/S003": 5, "somebody": 5}
 
 
-def test_fewer_windows_than_processes_are_refused():
-    with pytest.raises(ValueError, match="3 windows cannot be shared out among 4 processes"):
-        _plan([(8, 4)] * 3, CropSettings(), n_ranks=4)
+@pytest.mark.parametrize("n_ranks", [2, 3, 7])
+def test_processes_share_the_windows_to_watch_and_none_has_nothing(valid, config, n_ranks):
+    model = config.model.config()
+    shares = [watched_batches(valid, model, rank=rank, n_ranks=n_ranks) for rank in range(n_ranks)]
+    assert all(len(batch.ids) for share in shares for _, batch in share)
+    assert all(shares)
+    found = sorted(i for share in shares for _, batch in share for i in batch.ids)
+    assert found == sorted(i for _, batch in watched_batches(valid, model) for i in batch.ids)
 
 
-def test_a_crop_is_a_part_of_its_window_and_names_its_channels():
-    channel, time = np.mgrid[:6, :80].astype(np.float32)
-    settings = CropSettings(gain_spread=0.0)
-    starts, montages = set(), set()
-    for seed in range(40):
-        data, rows, *_ = crop(
-            1000 * channel + time,
-            np.arange(6) + 50,
-            PlannedBatch(np.array([0]), 3, 4),
-            settings,
-            patch_size=10,
-            rng=np.random.default_rng(seed),
-        )
-        assert data.shape == (3, 40)
-        assert len(set(rows.tolist())) == 3
-        np.testing.assert_array_equal(data // 1000, np.tile((rows - 50)[:, None], 40))
-        np.testing.assert_array_equal(np.diff(data), 1)
-        starts.add(int(data[0, 0] % 1000))
-        montages.add(tuple(rows.tolist()))
-    assert len(montages) > 20
-    assert {0, 40} <= starts <= set(range(41))
-
-
-def test_a_gain_has_the_spread_of_its_logarithm():
-    gains = [
-        crop(
-            np.ones((1, 10), np.float32),
-            np.zeros(1, np.int64),
-            PlannedBatch(np.array([0]), 1, 1),
-            CropSettings(gain_spread=0.3),
-            patch_size=10,
-            rng=np.random.default_rng(seed),
-        )[0]
-        for seed in range(400)
-    ]
-    assert all(np.ptp(gain) == 0 for gain in gains)
-    logs = np.log([gain[0, 0] for gain in gains])
-    assert abs(logs.std() - 0.3) < 0.04
-    assert abs(logs.mean()) < 0.05
+def test_more_processes_than_windows_to_watch_are_refused(valid, config):
+    with pytest.raises(ValueError, match="cannot be shared out among 99 processes"):
+        watched_batches(valid, config.model.config(), rank=0, n_ranks=99)

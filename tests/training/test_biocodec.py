@@ -34,12 +34,11 @@ from mne_neurorvq.training import (
     pretrain_tokenizer,
     read_config,
 )
-from mne_neurorvq.training.batches import PlannedBatch, crop
+from mne_neurorvq.training.batches import model_input, watched_batches
 from mne_neurorvq.training.checkpoints import CHECKPOINT
-from mne_neurorvq.training.feeding import watched_batches
-from mne_neurorvq.training.inputs import model_input
+from mne_neurorvq.training.crops import crop
+from mne_neurorvq.training.model_card import read_curves
 from mne_neurorvq.training.optimisation import MuonWithAdamW, start_weights
-from mne_neurorvq.training.report import read_curves
 from mne_neurorvq.weights.provenance import pretraining_subjects
 
 PROGRAM = Path(__file__).with_name("logged_run.py")
@@ -155,7 +154,7 @@ def test_there_is_no_foundation_model(pretrain, tmp_path, capsys):
 )
 def test_crops_do_not_depend_on_gain_and_offset_of_a_recording(seed, gain, offset, n_channels):
     data = np.random.default_rng(7).standard_normal((4, 60))
-    planned = PlannedBatch(np.array([0]), n_channels, 3)
+    planned = (n_channels, 3)
 
     def cropped(signals):
         rng = np.random.default_rng(seed)
@@ -177,7 +176,7 @@ def test_crops_do_not_depend_on_gain_and_offset_of_a_recording(seed, gain, offse
 def test_noise_has_a_random_share_of_each_channel_s_spread():
     time = np.arange(4000) / 250
     data = (np.float32([[1], [50]]) * np.sin(2 * np.pi * 3.3 * time)).astype(np.float32)
-    planned = PlannedBatch(np.array([0]), 2, 400)
+    planned = (2, 400)
     plain, noisy = CropSettings(gain_spread=0), CropSettings(gain_spread=0, noise_spread=0.3)
 
     def cropped(settings, seed):
@@ -208,7 +207,7 @@ def test_artifacts_are_limited_after_the_gain():
     data = np.random.default_rng(0).standard_normal((1, 1000))
     data[0, 500:510] = 1e4
     data[0, 600] = -1e4
-    planned = PlannedBatch(np.array([0]), 1, 100)
+    planned = (1, 100)
     rng = np.random.default_rng(1)
     found, *_ = crop(
         data, np.arange(1), planned, CropSettings(), patch_size=10, rng=rng, scaled=True
@@ -307,13 +306,13 @@ def test_the_first_step_starts_the_codebooks_by_k_means_on_its_batch(biocodec_co
     stage = TokenizerStage(model, biocodec_config.tokenizer, asdict(biocodec_config.losses))
     stage.log = stage.log_dict = lambda *_, **__: None
     stage._trainer = SimpleNamespace(global_rank=0)
-    assert not stage.settled
+    assert not stage.resumable
     vectors = model.to_vectors(batches[0].windows).detach()
     stage.on_train_batch_start(batches[0], 0)
     wanted.start(vectors)
     stage.on_train_batch_start(batches[0], 0)
     stage.training_step(batches[0], 0)
-    assert stage.settled
+    assert stage.resumable
     with torch.no_grad():
         wanted(vectors)  # the step itself moves them
     torch.testing.assert_close(model.quantizer.codebook, wanted.codebook)

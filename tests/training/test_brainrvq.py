@@ -34,11 +34,10 @@ from mne_neurorvq.training import (
     TokenizerStage,
     read_config,
 )
+from mne_neurorvq.training.batches import watched_batches
 from mne_neurorvq.training.checkpoints import CHECKPOINT
-from mne_neurorvq.training.feeding import watched_batches
-from mne_neurorvq.training.inputs import largest_crop
-from mne_neurorvq.training.masking import guess_codes
-from mne_neurorvq.training.report import measure, read_curves
+from mne_neurorvq.training.masked_prediction import guess_codes
+from mne_neurorvq.training.model_card import measure, read_curves
 from mne_neurorvq.training.stage import by_level
 
 PROGRAM = Path(__file__).with_name("logged_run.py")
@@ -165,7 +164,7 @@ def test_a_corpus_is_in_the_unit_of_the_model(sides):
 
 def test_the_number_of_patches_is_limited_in_each_channel_only(sides, brainrvq_config):
     config = brainrvq_config.model.config()
-    assert largest_crop(config)[1] == 30
+    assert config.patches_per_segment(1) == 30
     corpus = _Sizes(n_channels=np.full(40, 64), n_patches=np.full(40, 60))
     crops = CropSettings(4096, n_channels=(8, 64), n_patches=(20, 60))
     _, plan = next(CorpusBatches(corpus, config, crops, seed=0, n_batches=1).parts())
@@ -527,7 +526,7 @@ def test_every_hidden_code_counts_the_same_in_the_measured_accuracy(
     def guess(foundation, batch, codes, mask, *, told):
         return SimpleNamespace(accuracy=torch.full((2, 3), float(batch.ids == batches[0].ids)))
 
-    monkeypatch.setattr("mne_neurorvq.training.report.guess_codes", guess)
+    monkeypatch.setattr("mne_neurorvq.training.model_card.guess_codes", guess)
     found = measure(loaded.tokenizer, loaded.foundation, sides["validation"])
     np.testing.assert_allclose(found["masked_accuracy"], sizes[0] / sum(sizes), rtol=1e-5)
     np.testing.assert_allclose(found["fed_back_accuracy"], sizes[0] / sum(sizes), rtol=1e-5)

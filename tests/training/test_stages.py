@@ -20,8 +20,8 @@ from mne_neurorvq.training import (
     StageSettings,
     TokenizerStage,
 )
+from mne_neurorvq.training.patch_targets import TARGETS
 from mne_neurorvq.training.stage import BAD_BATCH
-from mne_neurorvq.training.targets import TARGETS
 
 SETTINGS = StageSettings(n_steps=100, max_norm=0.5)
 LEARNED = FoundationSettings(n_steps=100, max_norm=0.5)
@@ -132,7 +132,7 @@ def test_validation_changes_no_codebook(tokenizer):
 def test_nothing_is_told_of_codebooks_that_have_not_started(tokenizer):
     tokenizer.quantizer.started.fill_(False)
     stage = _listening(TokenizerStage(tokenizer.eval(), SETTINGS))
-    assert not stage.settled
+    assert not stage.resumable
     stage.on_validation_epoch_start()
     stage.validation_step(_make_batch(), 0)
     stage.on_validation_epoch_end()
@@ -312,7 +312,7 @@ def test_both_objectives_add_up(tokenizer, foundation, told):
 
 def _step(stage, losses):
     for number, loss in enumerate(losses):
-        stage.noted(loss, _make_batch(seed=number))
+        stage._remember(loss, _make_batch(seed=number))
     sum(losses).backward()
     stage.configure_gradient_clipping(None)
 

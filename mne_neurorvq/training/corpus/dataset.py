@@ -15,9 +15,8 @@ import zarr
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from .arrays import from_text, open_array, read_window, what_is_lost
-from .sealed import unseal
-from .storage import DATA, INDEX, INDEX_REMEDY, Recording, window_starts
+from .format import DATA, INDEX, INDEX_REMEDY, Recording, unseal, window_starts
+from .zarr_arrays import from_text, open_array, read_window, what_is_lost
 
 # Arrays that a process keeps open, and windows that it asks a bucket for at once.
 _OPEN = 1024

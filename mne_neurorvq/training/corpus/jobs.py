@@ -10,38 +10,30 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Seconds after which a process is taken to hang, as on a file whose end no reader finds.
+LIMIT = 2 * 3600.0
+
 
 def ordered_results(
-    function: Callable[[T], R], items: Iterable[T], n_jobs: int
+    function: Callable[[T], R], items: Iterable[T], n_jobs: int, limit: float = LIMIT
 ) -> Iterator[tuple[T, R | None]]:
-    """Apply a function to items in processes.
+    """Apply a function to items in processes, or with one job in this process.
 
-    Parameters
-    ----------
-    function : callable
-        What to do; it and its results must be picklable.
-    items : iterable
-        What to do it to.
-    n_jobs : int
-        Processes; 1 works in this one.
-
-    Yields
-    ------
-    item : object
-        The items in their order.
-    result : object | None
-        What the function returned; None if the process died while it worked on the item.
+    Yields the items in their order, with what the function returned: None if the process died while
+    it worked on the item, or took more than ``limit`` seconds (with one job nothing ends it).
     """
     if n_jobs == 1:
         for item in items:
             yield item, function(item)
         return
+    limited = partial(_limited, function, limit)
     waiting = iter(items)
     while True:
         started: deque[T] = deque()
@@ -53,24 +45,35 @@ def ordered_results(
                     for item in islice(waiting, 2 * n_jobs - len(started)):
                         # First: a pool that has broken meanwhile refuses it, and it must be kept.
                         started.append(item)
-                        futures.append(pool.submit(function, item))
+                        futures.append(pool.submit(limited, item))
                     if not started:
                         return
                     result = futures.popleft().result()
                     yield started.popleft(), result
         except BrokenProcessPool:
             pass
+        # One of these ended its process: each gets a process of its own.
         for item in started:
-            yield item, _alone(function, item)
+            yield item, _alone(limited, item)
 
 
 def _alone(function: Callable[[T], R], item: T) -> R | None:
-    """One of these items killed its process: each gets a process of its own."""
     try:
         with _pool(1) as pool:
             return pool.submit(function, item).result()
     except BrokenProcessPool:
         return None
+
+
+def _limited(function: Callable[[T], R], limit: float, item: T) -> R:
+    """Apply a function in a process that ends if it takes too long."""
+    timer = threading.Timer(limit, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+    try:
+        return function(item)
+    finally:
+        timer.cancel()
 
 
 def _pool(n_jobs: int) -> ProcessPoolExecutor:

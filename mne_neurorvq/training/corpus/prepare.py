@@ -14,10 +14,12 @@ from tqdm import tqdm
 
 from ..._sealed import seal
 from ..._writing import write_json
+from .finding import Found, find_recordings
+from .format import INDEX, SUMMARY, Entry
 from .jobs import ordered_results
-from .processing import Rules, prepare_recording
-from .sources import Found, find_recordings
-from .storage import INDEX, SUMMARY, CorpusFolder, Entry
+from .recording import prepare_recording
+from .rules import Rules
+from .storage import CorpusFolder
 from .summary import make_index, split_subjects, summarise
 
 

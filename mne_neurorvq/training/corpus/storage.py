@@ -1,16 +1,7 @@
 # License: BSD-3-Clause
-"""Where a corpus lies: settings, journal, index, and one Zarr array for each recording.
-
-::
-
-    corpus.json          settings, written once; another run must have the same
-    recordings.jsonl     journal: one line for each recording that was dealt with, appended
-    data/<recording>/    Zarr v3 array (n_channels, n_times) of int16, sharded, with checksums
-    index.json           what training reads: subjects, montages, recordings
-    summary.json         what a person reads
+"""The folder of a corpus, to add to.
 
 The journal has the last word: an array that it does not name is the rest of a run that was killed.
-Settings, index and each line of the journal carry a digest of themselves.
 """
 
 from __future__ import annotations
@@ -22,146 +13,36 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import fsspec
 from filelock import FileLock, Timeout
 
 from ..._sealed import seal
 from ..._writing import remove, write_json
-from .arrays import from_text, open_array, read_window, what_is_lost
-from .sealed import unseal
-
-SETTINGS, JOURNAL, INDEX, SUMMARY = "corpus.json", "recordings.jsonl", "index.json", "summary.json"
-DATA, _TEMPORARY, _LOCK = "data", "tmp", ".lock"
-INDEX_REMEDY = (
-    "delete it, and the 'mne-neurorvq prepare' command that made the corpus writes it again."
+from .format import (
+    DATA,
+    INDEX,
+    INDEX_REMEDY,
+    JOURNAL,
+    SETTINGS,
+    SUMMARY,
+    Entry,
+    unseal,
+    window_starts,
 )
+from .zarr_arrays import from_text, open_array, read_window, what_is_lost
+
+_TEMPORARY, _LOCK = "tmp", ".lock"
 # What a run leaves in the folder of arrays: names that end with a digest.
 _OURS = re.compile(r".*-[0-9a-f]{16}")
 
-Status = Literal["done", "rejected", "failed"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What became of one recording: a line of the journal.
-
-    Parameters
-    ----------
-    path : str
-        Its file.
-    stamp : str
-        What tells whether the file has changed since.
-    status : "done" | "rejected" | "failed"
-        In the corpus; read, but nothing of it can be used; not read.
-    reason : str
-        Why it is not in the corpus.
-    subject, rule : str
-        Whose it is, and what said so.
-    id : str
-        Name in the corpus; the same for the same signals.
-    rows : tuple of int
-        Vocabulary rows of its channels, or their numbers in the recording.
-    names : tuple of str
-        Names of its channels where there is no vocabulary.
-    n_patches : int
-        Length.
-    dropped : dict of str to list of str
-        Channels left out, by reason.
-    lost : dict of str to list of int
-        Numbers of the windows left out, by reason.
-    files : dict of str to int
-        Bytes of each file of its array.
-    checksums : str
-        Those of its windows, eight digits each.
-    """
-
-    path: str
-    stamp: str
-    status: Status
-    reason: str = ""
-    subject: str = ""
-    rule: str = ""
-    id: str = ""
-    rows: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    n_patches: int = 0
-    dropped: dict[str, list[str]] = field(default_factory=dict)
-    lost: dict[str, list[int]] = field(default_factory=dict)
-    files: dict[str, int] = field(default_factory=dict)
-    checksums: str = ""
-
-    @property
-    def left_out(self) -> set[int]:
-        """Numbers of the windows left out."""
-        return {number for numbers in self.lost.values() for number in numbers}
-
-    @property
-    def signals(self) -> str:
-        """What only recordings with the same signals have in common."""
-        return self.id.rpartition("-")[2]
-
-
-class Recording(NamedTuple):
-    """What training has to know of a recording: a row of the index."""
-
-    id: str
-    subject: str
-    montage: int
-    n_patches: int
-    left_out: list[int]
-    files: dict[str, int]
-    checksums: str
-
-
-def window_starts(n_patches: int, window_patches: int, lost: set[int]) -> list[int]:
-    """First patches of the windows of a recording.
-
-    Windows follow each other from the first patch; the rest is a window too if it has at least
-    two patches.
-
-    Parameters
-    ----------
-    n_patches : int
-        Length of the recording.
-    window_patches : int
-        Length of a window.
-    lost : set of int
-        Numbers of windows that were rejected.
-
-    Returns
-    -------
-    list of int
-        Starts of the others.
-
-    Examples
-    --------
-    >>> window_starts(27, 12, lost={1})
-    [0, 24]
-    """
-    last = n_patches - 2
-    starts = range(0, last + 1, window_patches)
-    return [start for number, start in enumerate(starts) if number not in lost]
-
 
 class CorpusFolder:
-    """A corpus on this machine, to add to.
-
-    Parameters
-    ----------
-    path : Path
-        Its folder.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> CorpusFolder(Path("corpus")).array("S001R04-1f0c").as_posix()
-    'corpus/data/S001R04-1f0c'
-    """
+    """A corpus on this machine, to add to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -179,13 +60,7 @@ class CorpusFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others from writing; the lock ends with the process, however it ends.
-
-        Raises
-        ------
-        ValueError
-            If somebody else is writing.
-        """
+        """Keep others from writing; the lock ends with the process, however it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / _LOCK)
         try:
@@ -198,19 +73,7 @@ class CorpusFolder:
             lock.release()
 
     def settings(self) -> dict[str, Any] | None:
-        """Read the settings that the corpus was begun with.
-
-        Returns
-        -------
-        dict | None
-            Settings; None in a new folder.
-
-        Raises
-        ------
-        ValueError
-            If they are damaged, or of another version, or if the folder has other files and is no
-            corpus, or something that is no file in the place of one.
-        """
+        """Read the settings that the corpus was begun with."""
         for name in (SETTINGS, JOURNAL, INDEX, SUMMARY):
             if (self.path / name).exists() and not (self.path / name).is_file():
                 raise ValueError(
@@ -230,18 +93,7 @@ class CorpusFolder:
         return None
 
     def check_settings(self, settings: dict[str, Any]) -> None:
-        """Write the settings, or compare them with those that the corpus was begun with.
-
-        Parameters
-        ----------
-        settings : dict
-            JSON-able settings.
-
-        Raises
-        ------
-        ValueError
-            If they differ.
-        """
+        """Write the settings, or compare them with those that the corpus was begun with."""
         begun = self.settings()
         if begun is None:
             write_json(self.path / SETTINGS, seal(settings))
@@ -256,34 +108,12 @@ class CorpusFolder:
             )
 
     def index(self) -> dict[str, Any] | None:
-        """Read the index.
-
-        Returns
-        -------
-        dict | None
-            Index; None if no run has come to its end.
-
-        Raises
-        ------
-        ValueError
-            If it is damaged.
-        """
+        """Read the index."""
         path = self.path / INDEX
         return unseal(path.read_bytes(), str(path), INDEX_REMEDY) if path.exists() else None
 
     def journal(self) -> dict[str, Entry]:
-        """Read what has been dealt with; of each path the last line counts.
-
-        Returns
-        -------
-        dict of str to Entry
-            By path.
-
-        Raises
-        ------
-        ValueError
-            If a line is damaged, or those of recordings that the index names are lost.
-        """
+        """Read what has been dealt with; of each path the last line counts."""
         path, whole = self._whole_lines()
         entries: dict[str, Entry] = {}
         seen = set()
@@ -315,18 +145,7 @@ class CorpusFolder:
         return path, text[: text.rfind(b"\n") + 1]
 
     def check_reachable(self, entries: Mapping[str, Entry]) -> None:
-        """Tell a disk that is away from arrays that are lost.
-
-        Parameters
-        ----------
-        entries : mapping of str to Entry
-            What :meth:`journal` returned.
-
-        Raises
-        ------
-        ValueError
-            If there is no array at all, though entries name some.
-        """
+        """Tell a disk that is away from arrays that are lost."""
         data = self.path / DATA
         named = [entry.id for entry in entries.values() if entry.status == "done"]
         if os.path.lexists(data) and not data.is_dir():
@@ -341,24 +160,7 @@ class CorpusFolder:
         )
 
     def damage(self, entry: Entry, patch_size: int, window: int, *, verify: bool) -> str:
-        """Say what is lost of a recording in the corpus.
-
-        Parameters
-        ----------
-        entry : Entry
-            The recording.
-        patch_size : int
-            Samples of a patch.
-        window : int
-            Patches of a window.
-        verify : bool
-            Whether to read all windows; else, to look for the files only.
-
-        Returns
-        -------
-        str
-            Words; none if nothing is.
-        """
+        """Say what is lost of a recording in the corpus."""
         where = str(self.array(entry.id))
         told = what_is_lost(fsspec.filesystem("file"), where, entry.files)
         if told or not verify:
@@ -374,13 +176,7 @@ class CorpusFolder:
         return ""
 
     def commit(self, entry: Entry) -> None:
-        """Make a recording part of the corpus: its array first, then its line.
-
-        Parameters
-        ----------
-        entry : Entry
-            What became of it.
-        """
+        """Make a recording part of the corpus: its array first, then its line."""
         if entry.status == "done":
             target = self.array(entry.id)
             target.parent.mkdir(exist_ok=True)
@@ -397,16 +193,6 @@ class CorpusFolder:
         """Remove what is not named: the rests of a killed run, and files that have changed.
 
         What the index names stays as well: training may be reading it.
-
-        Parameters
-        ----------
-        entries : dict of str to Entry
-            What :meth:`journal` returned.
-
-        Returns
-        -------
-        list of Path
-            What lies among the arrays and is none: it stays.
         """
         path, whole = self._whole_lines()
         if path.exists():
@@ -424,8 +210,3 @@ class CorpusFolder:
             else:
                 foreign.append(found)
         return foreign
-
-    def size(self, recording: str) -> int:
-        """Bytes of a recording's array."""
-        files = self.array(recording).rglob("*")
-        return sum(file.stat().st_size for file in files if file.is_file())

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..._table import markdown_table
-from .storage import Entry, Recording, window_starts
+from .format import Entry, Recording, window_starts
 
 SPLITS = ("train", "validation")
 _SHOWN_FAILURES = 20
@@ -27,25 +27,6 @@ def split_subjects(
 
     Each goes where the hash of their name puts them, so that new data move nobody. If a side were
     empty, the new one whose hash is nearest to it goes there; a single subject is trained on.
-
-    Parameters
-    ----------
-    subjects : sequence of str
-        All of them.
-    fraction : float
-        Expected share of subjects on the validation side.
-    named : sequence of str | None
-        Those on the validation side, instead of by hash.
-    seed : int
-        Another seed makes another split.
-    before : mapping of str to str
-        Sides of subjects that were there before; nobody changes sides.
-
-    Returns
-    -------
-    dict of str to str
-        "train" or "validation" for each, sorted by name.
-
     """
     everyone = sorted(set(subjects))
     if named is not None:
@@ -70,22 +51,7 @@ def _place(subject: str, seed: int) -> float:
 def make_index(
     entries: Sequence[Entry], sides: Mapping[str, str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Say in little space what training has to know: see ``dataset.py``.
-
-    Parameters
-    ----------
-    entries : sequence of Entry
-        Recordings in the corpus.
-    sides : mapping of str to str
-        Side of every subject.
-    settings : mapping
-        Settings of the corpus.
-
-    Returns
-    -------
-    dict
-        JSON-able index.
-    """
+    """Say in little space what training has to know: see ``dataset.py``."""
     montages: dict[tuple[int, ...], int] = {}
     recordings = []
     for entry in sorted(entries, key=lambda entry: entry.id):
@@ -115,24 +81,7 @@ def summarise(
     settings: Mapping[str, Any],
     not_searched: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Count what is in the corpus and what is not.
-
-    Parameters
-    ----------
-    entries : sequence of Entry
-        All recordings that were dealt with.
-    sides : mapping of str to str
-        Side of every subject.
-    settings : mapping
-        Settings of the corpus.
-    not_searched : mapping of str to str
-        Reasons why other paths were not looked into.
-
-    Returns
-    -------
-    dict
-        JSON-able summary, as :func:`prepare_corpus` describes.
-    """
+    """Count what is in the corpus and what is not."""
     done = [entry for entry in entries if entry.status == "done"]
     window = settings["window_patches"]
     patch_seconds = settings["patch_size"] / settings["sfreq"]
@@ -191,18 +140,7 @@ def _count_all(groups: Any) -> dict[str, int]:
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
-    """Write a summary as a table and remarks, to be printed.
-
-    Parameters
-    ----------
-    summary : mapping
-        What :func:`summarise` returned.
-
-    Returns
-    -------
-    str
-        Text of several lines.
-    """
+    """Write a summary as a table and remarks, to be printed."""
     columns = ("subjects", "recordings", "windows", "hours")
     rows = [
         [

@@ -23,9 +23,9 @@ from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.signals.channel_report import used_channels
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
-from mne_neurorvq.training.corpus.processing import Rules
-from mne_neurorvq.training.corpus.storage import window_starts
-from mne_neurorvq.training.recordings import model_signals, pick_matching
+from mne_neurorvq.training.corpus.format import window_starts
+from mne_neurorvq.training.corpus.recording import model_signals, pick_matching
+from mne_neurorvq.training.corpus.rules import Rules
 
 
 def contents(corpus):

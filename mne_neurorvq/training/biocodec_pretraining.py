@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from ..models import BIOCODEC_EEG, BIOCODEC_LOSS_WEIGHTS, BioCodecConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
-from .batches import CropSettings
+from .crops import CropSettings
 from .settings import PretrainConfig, StageSettings
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from mne_neurorvq.models import NeuroRVQ
 from mne_neurorvq.training import Batch
-from mne_neurorvq.training.masking import EvenMasking, guess_codes, random_mask
+from mne_neurorvq.training.masked_prediction import EvenMasking, guess_codes, random_mask
 
 N_BOOKS, N_LEVELS, N_CODES = 4, 2, 16
 

@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ..models import BRAINRVQ_EEG, BrainRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
-from .batches import CropSettings
-from .masking import GuidedMasking
+from .crops import CropSettings
+from .masked_prediction import GuidedMasking
 from .settings import FoundationSettings, PretrainConfig, StageSettings
 
 _BOTH = BRAINRVQ_EEG.domains

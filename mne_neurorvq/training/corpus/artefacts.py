@@ -22,31 +22,20 @@ class ArtefactLimits:
 
     A sample is clipped within 2 % of the clip limit; a patch of a channel is flat if its standard
     deviation is below ``flat_deviation``.
-
-    Parameters
-    ----------
-    flat_deviation : float
-        Standard deviation of a filtered patch in microvolts. Amplifiers alone give more than
-        0.1 uV; the living brain gives 1 uV at least.
-    flat_channel_share : float
-        A channel with more flat patches than this share is dropped as flat.
-    saturated_share : float
-        A channel with more samples than this share at its own largest or smallest value (the rails
-        of the amplifier), or clipped after filtering, is dropped as saturated.
-    window_clipped_share : float
-        A window with more clipped samples than this share, of all its channels together, is
-        rejected as clipped.
-    window_flat_share : float
-        A window with more flat patches than this share, of all its channels together, is rejected
-        as flat: gaps in recordings are often filled with zeros.
     """
 
-    #: Clip limit in microvolts for systems whose filters have none.
+    # Clip limit in microvolts for systems whose filters have none.
     clip: ClassVar[float] = 500.0
-
+    # Standard deviation of a filtered patch in microvolts. Amplifiers alone give more than 0.1 uV;
+    # the living brain gives 1 uV at least.
     flat_deviation: float = 0.1
+    # A channel with more flat patches than this share is dropped as flat.
     flat_channel_share: float = 0.5
+    # One with more samples than this share at its own largest or smallest value (the rails of the
+    # amplifier), or clipped after filtering, is dropped as saturated.
     saturated_share: float = 0.05
+    # A window with more clipped samples, or flat patches, of all its channels together is rejected:
+    # gaps in recordings are often filled with zeros.
     window_clipped_share: float = 0.01
     window_flat_share: float = 0.25
 
@@ -60,19 +49,6 @@ def stuck_channels(raw: mne.io.BaseRaw, limits: ArtefactLimits) -> dict[str, str
     """Find channels that are useless before any filter: they would only cost time.
 
     The recording is read in blocks, so that it need not fit into memory twice.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording as the file has it.
-    limits : ArtefactLimits
-        When a channel is saturated.
-
-    Returns
-    -------
-    dict of str to str
-        Reason for each channel to drop: "non-finite" (outside of what annotations mark as bad),
-        "flat" (constant) or "saturated".
     """
     n_channels = len(raw.ch_names)
     finite = np.ones(n_channels, bool)
@@ -111,15 +87,7 @@ def _count_least(
 
 @dataclass(frozen=True, eq=False)
 class PatchQuality:
-    """Quality of every patch of every channel of a filtered recording.
-
-    Parameters
-    ----------
-    clipped : array of float, shape (n_channels, n_patches)
-        Share of clipped samples.
-    flat : array of bool, shape (n_channels, n_patches)
-        Whether the patch is flat.
-    """
+    """Quality of every patch of every channel of a filtered recording."""
 
     clipped: NDArray[np.floating]
     flat: NDArray[np.bool_]
@@ -128,24 +96,7 @@ class PatchQuality:
     def of(
         cls, data: NDArray[np.float32], patch_size: int, clip: float, flat_deviation: float
     ) -> PatchQuality:
-        """Measure a recording.
-
-        Parameters
-        ----------
-        data : array, shape (n_channels, n_patches * patch_size)
-            Filtered signals.
-        patch_size : int
-            Samples of a patch.
-        clip : float
-            Largest value of the corpus, in the unit of the signals.
-        flat_deviation : float
-            Standard deviation below which a patch is flat, in the unit of the signals.
-
-        Returns
-        -------
-        PatchQuality
-            Its quality.
-        """
+        """Measure a recording."""
         shape = (len(data), data.shape[1] // patch_size)
         clipped, flat = np.empty(shape, np.float32), np.empty(shape, bool)
         for channel, row in enumerate(data):
@@ -155,18 +106,7 @@ class PatchQuality:
         return cls(clipped, flat)
 
     def bad_channels(self, limits: ArtefactLimits) -> dict[int, str]:
-        """Channels to drop.
-
-        Parameters
-        ----------
-        limits : ArtefactLimits
-            When to.
-
-        Returns
-        -------
-        dict of int to str
-            Reason, "flat" or "saturated", for the index of each.
-        """
+        """Channels to drop."""
         reasons = {}
         for i, (clipped, flat) in enumerate(zip(self.clipped, self.flat, strict=True)):
             if flat.mean() > limits.flat_channel_share:
@@ -176,36 +116,12 @@ class PatchQuality:
         return reasons
 
     def without(self, channels: dict[int, str]) -> PatchQuality:
-        """Leave channels out.
-
-        Parameters
-        ----------
-        channels : dict of int to str
-            What :meth:`bad_channels` returned.
-
-        Returns
-        -------
-        PatchQuality
-            Quality of the others.
-        """
+        """Leave channels out."""
         kept = [i for i in range(len(self.clipped)) if i not in channels]
         return PatchQuality(self.clipped[kept], self.flat[kept])
 
     def bad_window(self, start: int, stop: int, limits: ArtefactLimits) -> str:
-        """Say why a window is rejected.
-
-        Parameters
-        ----------
-        start, stop : int
-            Its first patch and one past its last.
-        limits : ArtefactLimits
-            When a window is.
-
-        Returns
-        -------
-        str
-            "flat", "clipped", or empty if the window is good.
-        """
+        """Say why a window is rejected."""
         if self.flat[:, start:stop].mean() > limits.window_flat_share:
             return "flat"
         if self.clipped[:, start:stop].mean() > limits.window_clipped_share:

@@ -17,9 +17,8 @@ from scipy.fft import dct, idct
 
 from ..signals import laplacian_matrix
 from ..weights.systems import Config
-from .batches import average_referenced
 from .corpus.dataset import CorpusDataset
-from .inputs import vocabulary
+from .crops import average_referenced
 
 _BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30), (30, 44))
 _SLOW_HZ, _WAVEFORM_HZ = 4.0, 12.0
@@ -34,21 +33,7 @@ _Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Stretch:
-    """Successive patches within a longer signal.
-
-    Parameters
-    ----------
-    signal : ndarray, shape (n_channels, n_times)
-        All of the window, so that filters do not end where the patches do.
-    start : int
-        First sample.
-    n_patches, patch_size : int
-        Patches, and samples of each.
-    sfreq : float
-        Rate in Hz.
-    floor : float
-        Power that is too little to be told from rounding.
-    """
+    """Successive patches within a longer signal."""
 
     signal: _Array
     start: int
@@ -87,19 +72,7 @@ def _binned(stretch: Stretch, limit: float, n_bins: int) -> _Array:
 
 @dataclass(frozen=True)
 class Target:
-    """Numbers of a patch.
-
-    Parameters
-    ----------
-    columns : tuple of str
-        Their names.
-    measure : callable
-        Takes a :class:`Stretch`, returns ``(n_channels, n_patches, n_columns)``.
-    of_laplacian : bool
-        Whether the signals are those of the surface Laplacian.
-    modality : str
-        Kind of signal that has them.
-    """
+    """Numbers of a patch."""
 
     columns: tuple[str, ...]
     measure: Callable[[Stretch], _Array]
@@ -133,22 +106,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 class PatchTargets:
-    """Targets of the windows of a corpus.
-
-    Parameters
-    ----------
-    corpus : CorpusDataset
-        The corpus.
-    config : NeuroRVQConfig | BrainRVQConfig
-        Its vocabulary tells where channels are.
-    names : sequence of str
-        Which of :data:`TARGETS`.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Names of all numbers, target after target.
-    """
+    """Targets of the windows of a corpus."""
 
     def __init__(self, corpus: CorpusDataset, config: Config, names: Sequence[str]) -> None:
         self.corpus = corpus
@@ -168,30 +126,7 @@ class PatchTargets:
         *,
         referenced: bool = False,
     ) -> _Array:
-        """Measure patches of a window.
-
-        Parameters
-        ----------
-        number : int
-            Its number in the corpus.
-        data : ndarray, shape (n_channels, n_times)
-            Its signals, of all channels.
-        rows : ndarray of int, shape (n_channels,)
-            Their vocabulary rows.
-        picks : ndarray of int, shape (n_picked,)
-            Channels that are wanted.
-        start : int
-            First sample of the first patch.
-        n_patches : int
-            Patches.
-        referenced : bool
-            Whether the signals have the average reference.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_picked, n_patches, n_columns)
-            Standardised within the recording under that reference; NaN where they cannot be had.
-        """
+        """Measure patches of a window."""
         recording = int(self.corpus.recordings[number])
         mean, spread = self._statistics(recording, referenced)
         found = self._measure(data, rows, picks, start, n_patches)
@@ -218,7 +153,7 @@ class PatchTargets:
         return np.concatenate(measured, axis=-1)
 
     def _laplacian(self, rows: NDArray[np.int64]) -> _Array:
-        names = vocabulary(self.config)
+        names = self.config.channels
         matrix = laplacian_matrix([names[row] for row in rows])
         # What rounding adds to a signal is then as large as before.
         return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)

@@ -10,8 +10,8 @@ import pytest
 
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.training import CorpusBatches, CropSettings
-from mne_neurorvq.training.feeding import watched_batches
-from mne_neurorvq.training.targets import TARGETS, PatchTargets, Stretch
+from mne_neurorvq.training.batches import watched_batches
+from mne_neurorvq.training.patch_targets import TARGETS, PatchTargets, Stretch
 
 RATE, PATCH = 200.0, 200
 TIME = np.arange(6 * PATCH) / RATE

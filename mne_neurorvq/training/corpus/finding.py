@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..._optional import optional
-from ..people import subjects_of
 
 # What MNE reads and what may hold biosignals from electrodes. Other endings that MNE knows (.mat,
 # .txt, .dat, ...) mostly belong to something else: those files are tried if they are named.
@@ -30,27 +29,18 @@ _COMPANIONS = {
 }
 # Continuations of FIF files beyond 2 GB, by MNE's names and by BIDS'.
 _CONTINUATION = re.compile(r"-\d+\.fif(\.gz)?$|_split-(?!0*1_)\d+_")
+# How two data sets name their files; the group is the person. MNE's own endings may follow (_raw).
+_DATA_SETS = {
+    "eegmat": re.compile(r"(Subject\d{2})_\d(?![A-Za-z0-9])"),
+    "eegmmidb": re.compile(r"(S\d{3})R\d{2}(?![A-Za-z0-9])"),
+}
 _BIDS_DESCRIPTION = "dataset_description.json"
 _BIDS_SUBJECT = re.compile(r"(?:^|[/_])(sub-[A-Za-z0-9]+)(?=[/_.])")
 
 
 @dataclass(frozen=True)
 class Found:
-    """A recording that was found, or a folder in which there may be some.
-
-    Parameters
-    ----------
-    path : Path
-        Its file, absolute.
-    subject : str
-        Whose it is.
-    rule : str
-        What said so.
-    bids_root : Path | None
-        Root of the BIDS data set that it belongs to.
-    problem : str
-        Why it is no recording, but a folder that was not searched.
-    """
+    """A recording that was found, or a folder in which there may be some."""
 
     path: Path
     subject: str
@@ -71,31 +61,7 @@ def find_recordings(
     modality: str = "eeg",
     subject_from: str | None = None,
 ) -> list[Found]:
-    """Find the recordings in files, folders, globs and BIDS roots.
-
-    Parameters
-    ----------
-    sources : iterable of str or path-like
-        Files are taken whatever their ending; folders are searched with all their subfolders for
-        the endings that MNE reads; a folder with a ``dataset_description.json`` is read as BIDS.
-    modality : str
-        Data type to take from BIDS data sets.
-    subject_from : str | None
-        Regular expression that finds the subject in a path (with ``/`` between folders): its
-        first group, or all that matches. None finds it as :func:`prepare_corpus` says.
-
-    Returns
-    -------
-    list of Found
-        Each recording once, in the order of the sources and sorted within each; and folders that
-        cannot be read, or that links name, which are not followed.
-
-    Raises
-    ------
-    ValueError
-        If a source does not exist or holds no recording, or if ``subject_from`` is no regular
-        expression or finds nothing in a path.
-    """
+    """Find the recordings in files, folders, globs and BIDS roots."""
     pattern = _compiled(subject_from)
     found: dict[Path, Found] = {}
     for source in [os.fspath(source) for source in sources]:
@@ -213,9 +179,9 @@ def _subject_of(
         if match is not None:
             # Another data set's sub-01 is somebody else.
             return f"{bids_root.name}/{match[1]}", "BIDS"
-    ((data_set, (person,)),) = subjects_of([path.name]).items()
-    if data_set != "other":
-        return f"{data_set}/{person}", "name known"
+    for data_set, names in _DATA_SETS.items():
+        if match := names.match(path.name):
+            return f"{data_set}/{match[1]}", "name known"
     match = _BIDS_SUBJECT.search(path.name)
     if match is not None:
         return match[1], "BIDS"

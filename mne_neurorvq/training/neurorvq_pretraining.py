@@ -10,10 +10,10 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ..models import NeuroRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
-from .batches import CropSettings
-from .masking import EvenMasking
+from .crops import CropSettings
+from .masked_prediction import EvenMasking
+from .patch_targets import TARGETS
 from .settings import FoundationSettings, PretrainConfig, StageSettings
-from .targets import TARGETS
 
 # What the preset of the modality does not settle: all but signal and vocabulary.
 _MODEL_KEYS = ("depth", "decoder_depth", "mlp_ratio", "foundation_layer_scale", "quantizer")

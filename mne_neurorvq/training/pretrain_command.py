@@ -23,9 +23,9 @@ from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
-from .config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .corpus.dataset import CorpusDataset
-from .report import card_text, measure, read_curves
+from .model_card import card_text, measure, read_curves
+from .run_config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import PretrainConfig
 
@@ -44,18 +44,7 @@ TARGET_HEAD = "target_head.safetensors"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train a stage; one that was interrupted goes on.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-
-    Raises
-    ------
-    ValueError
-        If the configuration cannot be used or is not the one that the run was begun with.
-    """
+    """Train a stage; one that was interrupted goes on."""
     if args.stage == "config":
         print(config_text(_config(args)), end="")
         return
@@ -213,23 +202,7 @@ def write_model(
     corpus: dict[str, CorpusDataset],
     record: dict[str, Any],
 ) -> None:
-    """Write the folder ``model`` of a run: weights, provenance and card.
-
-    Parameters
-    ----------
-    run_dir : Path
-        Folder of the run.
-    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
-        The tokenizer.
-    foundation : NeuroRVQ | BrainRVQ | None
-        The foundation model, if that stage has been run. Its masked-token heads, several times as
-        large as all the rest, go to a file of their own beside the folder; its target head goes to
-        one in the folder.
-    corpus : dict of str to CorpusDataset
-        Windows of both sides; the card reports on ``"validation"``.
-    record : dict
-        Data and settings.
-    """
+    """Write the folder ``model`` of a run: weights, provenance and card."""
     folder = run_dir / f"{MODEL}.new"
     shutil.rmtree(folder, ignore_errors=True)
     heads = targets = None

@@ -15,7 +15,7 @@ from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_together, saving_together
 from ..weights.reading import fill
 from ..weights.tensors import read_tensors
-from .command import HEADS, HEADS_OF, MODEL
+from .pretrain_command import HEADS, HEADS_OF, MODEL
 
 _FRONT = """---
 license: {licence}
@@ -32,20 +32,7 @@ tags:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the folder: weights, configuration, provenance and model card.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the run has no model yet.
-    ValueError
-        If the folder has something in it, or the authors' code cannot express the model.
-    """
+    """Write the folder: weights, configuration, provenance and model card."""
     source = args.run / MODEL
     if not source.is_dir():
         raise FileNotFoundError(

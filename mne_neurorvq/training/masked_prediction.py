@@ -35,55 +35,19 @@ class Masking(Protocol):
 
 @dataclass(frozen=True)
 class EvenMasking:
-    """NeuroRVQ's: any patches, and every code counts the same.
-
-    Parameters
-    ----------
-    ratio : float
-        Share of the patches that the first pass hides; the second hides the others.
-    """
+    """NeuroRVQ's: any patches, and every code counts the same."""
 
     ratio: float = 0.5
 
     def draw(
         self, windows: Tensor, config: Config, progress: float, generator: torch.Generator
     ) -> Tensor:
-        """Choose patches at random.
-
-        Parameters
-        ----------
-        windows : Tensor, shape (n_windows, n_channels, n_times)
-            Windows.
-        config : Config
-            Gives the size of a patch.
-        progress : float
-            Not used.
-        generator : torch.Generator
-            Source of the draw.
-
-        Returns
-        -------
-        Tensor of bool, shape (n_windows, n_channels * n_patches)
-            True where hidden.
-        """
+        """Choose patches at random."""
         n_tokens = windows.shape[1] * windows.shape[2] // config.patch_size
         return random_mask((len(windows), n_tokens), self.ratio, generator).to(windows.device)
 
     def loss(self, cross_entropy: Tensor, mask: Tensor) -> Tensor:
-        """Average over all patches, codebooks and levels.
-
-        Parameters
-        ----------
-        cross_entropy : Tensor, shape (2, n_codebooks, n_levels)
-            Means over the hidden patches of each pass.
-        mask : Tensor of bool, shape (n_windows, n_tokens)
-            The mask of the first.
-
-        Returns
-        -------
-        Tensor, shape ()
-            Mean cross-entropy of a code in nats.
-        """
+        """Average over all patches, codebooks and levels."""
         share = mask.float().mean()
         return (share * cross_entropy[0] + (1 - share) * cross_entropy[1]).mean()
 
@@ -172,15 +136,7 @@ class GuidedMasking:
 
 
 class Guesses(NamedTuple):
-    """What a model made of hidden codes.
-
-    Attributes
-    ----------
-    cross_entropy : Tensor, shape (2, n_codebooks, n_levels)
-        Means over the hidden patches of each pass, in nats.
-    accuracy : Tensor, shape (n_codebooks, n_levels)
-        Share of codes guessed right, in both passes together.
-    """
+    """What a model made of hidden codes."""
 
     cross_entropy: Tensor
     accuracy: Tensor
@@ -189,26 +145,7 @@ class Guesses(NamedTuple):
 def guess_codes(
     foundation: Foundation, batch: Batch, codes: Tensor, mask: Tensor, *, told: bool = True
 ) -> Guesses:
-    """Hide patches, then the others, and guess their codes.
-
-    Parameters
-    ----------
-    foundation : NeuroRVQ | BrainRVQ
-        Model with masked-token heads.
-    batch : Batch
-        Windows.
-    codes : Tensor, shape (n_windows, n_channels, n_patches, n_codebooks, n_levels)
-        Their codes.
-    mask : Tensor of bool, shape (n_windows, n_channels * n_patches)
-        What the first pass hides; the second hides the rest.
-    told : bool
-        Whether heads that guess a level from the levels before it are told the true ones.
-
-    Returns
-    -------
-    Guesses
-        Cross-entropy and accuracy.
-    """
+    """Hide patches, then the others, and guess their codes."""
     logits = foundation.masked_token_logits(
         batch.windows, mask, batch.channel_ids, codes if told else None
     )
@@ -223,21 +160,6 @@ def guess_codes(
 def random_mask(
     shape: tuple[int, int] | torch.Size, ratio: float, generator: torch.Generator
 ) -> Tensor:
-    """Hide the same number of random patches in every window.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(n_windows, n_tokens)``.
-    ratio : float
-        Share to hide.
-    generator : torch.Generator
-        Source of the draw.
-
-    Returns
-    -------
-    Tensor of bool, shape (n_windows, n_tokens)
-        True where hidden.
-    """
+    """Hide the same number of random patches in every window."""
     order = torch.rand(tuple(shape), generator=generator).argsort(dim=1)
     return order < round(ratio * shape[1])

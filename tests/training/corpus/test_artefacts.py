@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mne_neurorvq.training.corpus.quality import (
+from mne_neurorvq.training.corpus.artefacts import (
     LIMITS,
     ArtefactLimits,
     PatchQuality,
@@ -78,7 +78,7 @@ def test_what_is_left_out_counts_no_more():
 )
 def test_channels_are_judged_before_filtering(make_raw, monkeypatch, spoil, reason):
     # Several blocks, the last one short.
-    monkeypatch.setattr("mne_neurorvq.training.corpus.quality._BLOCK", 3.0)
+    monkeypatch.setattr("mne_neurorvq.training.corpus.artefacts._BLOCK", 3.0)
     raw = make_raw(20.0)
     spoil(raw._data[4])
     assert stuck_channels(raw, EEG) == ({raw.ch_names[4]: reason} if reason else {})
@@ -88,7 +88,7 @@ def test_channels_are_judged_before_filtering(make_raw, monkeypatch, spoil, reas
 def test_samples_that_are_not_finite_are_no_reason_where_they_are_marked(
     make_raw, monkeypatch, value
 ):
-    monkeypatch.setattr("mne_neurorvq.training.corpus.quality._BLOCK", 3.0)
+    monkeypatch.setattr("mne_neurorvq.training.corpus.artefacts._BLOCK", 3.0)
     raw = make_raw(20.0)
     raw._data[:, 500:1500] = value  # a whole block and parts of two
     raw.annotations.append(2.5, 5.0, "BAD_gap")

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from .biocodec import BioCodecPretrainConfig
-from .brainrvq import BrainRVQPretrainConfig
-from .neurorvq import NeuroRVQPretrainConfig
+from .biocodec_pretraining import BioCodecPretrainConfig
+from .brainrvq_pretraining import BrainRVQPretrainConfig
+from .neurorvq_pretraining import NeuroRVQPretrainConfig
 from .settings import PretrainConfig
 
 _Config = NeuroRVQPretrainConfig | BioCodecPretrainConfig | BrainRVQPretrainConfig
@@ -145,17 +145,6 @@ def config_text(config: PretrainConfig) -> str:
 
 
 def plain_config(config: PretrainConfig) -> dict[str, Any]:
-    """Turn a configuration into nested dictionaries, lists and numbers.
-
-    Parameters
-    ----------
-    config : PretrainConfig
-        Configuration.
-
-    Returns
-    -------
-    dict
-        Plain data.
-    """
+    """Turn a configuration into nested dictionaries, lists and numbers."""
     plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
     return plain

@@ -22,11 +22,11 @@ from mne_neurorvq.models import NeuroRVQ, NeuroRVQTokenizer
 from mne_neurorvq.training import (
     CorpusDataset,
     NeuroRVQPretrainConfig,
-    command,
     config_text,
     read_config,
 )
-from mne_neurorvq.training.command import HEADS, HEADS_OF, TARGET_HEAD, write_model
+from mne_neurorvq.training import pretrain_command as command
+from mne_neurorvq.training.pretrain_command import HEADS, HEADS_OF, TARGET_HEAD, write_model
 from mne_neurorvq.weights import save_pretrained
 from mne_neurorvq.weights.provenance import TRAINING_FILE, pretraining_subjects
 

@@ -11,7 +11,7 @@ import pytest
 from mne.utils import use_log_level
 from optional_library import import_or_skip
 
-from mne_neurorvq.training.corpus.sources import find_recordings
+from mne_neurorvq.training.corpus.finding import find_recordings
 
 
 def touch(root, *names):
@@ -118,6 +118,9 @@ def test_a_changed_companion_changes_the_stamp(tmp_path):
         ("a/sub-07_task-rest_eeg.edf", "sub-07", "BIDS"),
         ("p07/monday/eeg.edf", "p07", "folder"),
         ("night_raw.fif.gz", "night_raw", "file name"),
+        ("S017R04_raw.fif", "eegmmidb/S017", "name known"),
+        ("S1.fif", "S1", "file name"),
+        ("Subject_x.fif", "Subject_x", "file name"),
     ],
 )
 def test_people_are_told_by_entity_known_name_folder_or_file(tmp_path, name, subject, rule):

@@ -5,24 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from .prepare import prepare_corpus, verify_corpus
-from .storage import SUMMARY
-from .summary import summary_text
+from .corpus.format import SUMMARY
+from .corpus.prepare import prepare_corpus, verify_corpus
+from .corpus.summary import summary_text
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare the corpus and say what is in it.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Arguments of the command.
-
-    Raises
-    ------
-    ValueError
-        If there are no sources, or a corpus that is only verified is damaged.
-    """
+    """Prepare the corpus and say what is in it."""
     if not args.sources:
         _verify(args)
         return

@@ -14,11 +14,10 @@ import torch
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
 from ..weights.systems import Foundation, Tokenizer
+from .batches import model_input, watched_batches
 from .corpus.dataset import CorpusDataset
-from .feeding import watched_batches
-from .inputs import codebook_names, model_input
-from .masking import guess_codes, random_mask
-from .targets import TARGETS
+from .masked_prediction import guess_codes, random_mask
+from .patch_targets import TARGETS
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
@@ -64,25 +63,6 @@ def measure(
 
     At most 64 windows of each subject are looked at, spread over all there are. What a model takes
     scaled is scaled as the estimators do, and brought back before it is compared.
-
-    Parameters
-    ----------
-    tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
-        Trained tokenizer.
-    foundation : NeuroRVQ | BrainRVQ | None
-        Trained foundation model; its masked-token heads are measured if it has them.
-    corpus : CorpusDataset
-        Windows of subjects that training did not see.
-
-    Returns
-    -------
-    dict
-        ``system``, ``subjects`` (measures of each, see
-        :func:`~mne_neurorvq.analysis.reconstruction_quality`), ``losses`` (means of the
-        tokenizer's), ``codebooks`` (their names, if they have any); per codebook and level
-        ``used``, ``entropy``, ``residual_norms``, ``masked_accuracy`` (of heads that guess a
-        level from the levels before it: told the true ones), ``fed_back_accuracy`` (going on from
-        their own guesses) and ``commonest_code``, what guessing the commonest code would reach.
     """
     config = tokenizer.config
     quality: dict[str, list[tuple[int, dict[str, float]]]] = {}
@@ -110,7 +90,7 @@ def measure(
         "system": config.system,
         "subjects": {subject: _mean(parts) for subject, parts in quality.items()},
         "losses": _mean(losses),
-        "codebooks": list(codebook_names(config)),
+        "codebooks": list(config.codebook_names),
         "n_codes": config.quantizer.n_codes,
         "n_tokens": len(every),
         "used": usage.used.tolist(),
@@ -143,18 +123,7 @@ def _mean(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
 
 
 def read_curves(run_dir: Path) -> list[dict[str, float]]:
-    """Read the validation curves that a run logged.
-
-    Parameters
-    ----------
-    run_dir : Path
-        Folder of one stage.
-
-    Returns
-    -------
-    list of dict
-        One per validation, with the step (of the optimiser) and the measures.
-    """
+    """Read the validation curves that a run logged."""
     rows: dict[int, dict[str, float]] = {}
     for path in sorted(run_dir.glob("logs/*/metrics.csv"), key=lambda p: int(p.parent.name[5:])):
         with path.open(newline="") as file:
@@ -169,22 +138,7 @@ def read_curves(run_dir: Path) -> list[dict[str, float]]:
 def card_text(
     record: dict[str, Any], measures: dict[str, Any], curves: dict[str, list[dict[str, float]]]
 ) -> str:
-    """Write a model card as Markdown.
-
-    Parameters
-    ----------
-    record : dict
-        Data and settings of the run.
-    measures : dict
-        What :func:`measure` returned.
-    curves : dict of str to list of dict
-        What :func:`read_curves` returned, by stage.
-
-    Returns
-    -------
-    str
-        Model card.
-    """
+    """Write a model card as Markdown."""
     names = ("z_mse", "r", "si_sdr", "gain", "nmse")
     bands = ("delta", "theta", "alpha", "beta", "gamma")
     quality = measures["subjects"]

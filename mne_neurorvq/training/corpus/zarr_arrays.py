@@ -33,24 +33,7 @@ _DAMAGE = (ValueError, RuntimeError, LookupError, TypeError, ArithmeticError, Me
 def write_array(
     path: Path, counts: NDArray[np.int16], window_times: int, attributes: dict[str, Any]
 ) -> dict[str, int]:
-    """Write the signals of a recording; windows of nothing take no space.
-
-    Parameters
-    ----------
-    path : Path
-        Folder to make.
-    counts : array of int16, shape (n_channels, n_times)
-        Signals in steps.
-    window_times : int
-        Samples of a window, which can be read alone.
-    attributes : dict
-        What the numbers mean.
-
-    Returns
-    -------
-    dict of str to int
-        Bytes of each file below the folder.
-    """
+    """Write the signals of a recording; windows of nothing take no space."""
     n_channels, n_times = counts.shape
     n_windows = min(-(-n_times // window_times), _SHARD_WINDOWS)
     array = zarr.create_array(
@@ -85,22 +68,7 @@ def from_text(checksums: str) -> NDArray[np.uint32]:
 
 
 def what_is_lost(filesystem: AbstractFileSystem, folder: str, files: Mapping[str, int]) -> str:
-    """Say which file of an array is not there, or not all of it, without reading any.
-
-    Parameters
-    ----------
-    filesystem : AbstractFileSystem
-        Of fsspec.
-    folder : str
-        Folder of the array.
-    files : mapping of str to int
-        Bytes of each file.
-
-    Returns
-    -------
-    str
-        Words; none if all are there.
-    """
+    """Say which file of an array is not there, or not all of it, without reading any."""
     for name, n_bytes in files.items():
         try:
             found = filesystem.info(f"{folder}/{name}")["size"]
@@ -114,29 +82,7 @@ def what_is_lost(filesystem: AbstractFileSystem, folder: str, files: Mapping[str
 def open_array(
     where: str, rows: Sequence[int], n_times: int, options: Mapping[str, Any] | None = None
 ) -> zarr.Array[Any]:
-    """Open an array that has certain channels and a certain length.
-
-    Parameters
-    ----------
-    where : str
-        Its folder or URL.
-    rows : sequence of int
-        Vocabulary rows of its channels.
-    n_times : int
-        Its samples.
-    options : mapping | None
-        What fsspec takes for the URL.
-
-    Returns
-    -------
-    zarr.Array
-        The array.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, or another one.
-    """
+    """Open an array that has certain channels and a certain length."""
     try:
         array = zarr.open_array(where, mode="r", storage_options=dict(options or {}) or None)
         wanted = ((len(rows), n_times), np.dtype(np.int16), [int(row) for row in rows])
@@ -152,27 +98,7 @@ def open_array(
 
 
 def read_window(array: zarr.Array[Any], start: int, stop: int, expected: int) -> NDArray[np.int16]:
-    """Read the signals of a window in steps.
-
-    Parameters
-    ----------
-    array : zarr.Array
-        What :func:`open_array` returned.
-    start, stop : int
-        Samples of the window.
-    expected : int
-        Its checksum.
-
-    Returns
-    -------
-    array of int16, shape (n_channels, stop - start)
-        The signals.
-
-    Raises
-    ------
-    ValueError
-        If they are lost or damaged, or those of something else.
-    """
+    """Read the signals of a window in steps."""
     where = f"{str(array.store_path).removeprefix('file://')}: samples {start} to {stop} are"
     try:
         counts = np.asarray(array[:, start:stop])
