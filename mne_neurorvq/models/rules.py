@@ -104,7 +104,9 @@ class EuclideanRule(Rule):
         self, residual: Tensor, chosen: Tensor, learns: Tensor, from_code: Map
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Subtract the code; the gradient goes through :meth:`output`."""
-        return chosen, residual - chosen, F.mse_loss(residual, chosen)
+        # In this order: gradients are added up in the reverse one, and would round otherwise.
+        loss = F.mse_loss(residual, chosen)
+        return chosen, residual - chosen, loss
 
     def output(self, z: Tensor, total: Tensor) -> Tensor:
         """Give the sum the gradient of the input."""
