@@ -2,10 +2,10 @@
 Scores on people the classifier has not seen
 ============================================
 
-An embedding is useful when a simple classifier on it works for *other people*. Here
-:class:`mne.Epochs` of several simulated people go through scikit-learn's own cross-validation,
-with a different set of people in every fold, and the pretrained model stands beside two controls:
-the same network with random weights, and the power in five frequency bands.
+An embedding is useful if a simple classifier on it works for *other people*. Here
+:class:`mne.Epochs` of several simulated people go through scikit-learn's cross-validation, with a
+different set of people in every fold, and the pretrained model is compared with two controls: the
+same network with random weights, and the power in five frequency bands.
 """
 
 # License: BSD-3-Clause
@@ -47,10 +47,10 @@ scores = cross_val_score(
 print(f"balanced accuracy {scores.mean():.2f} ± {scores.std():.2f} over 3 folds of 2 people")
 
 # %%
-# Beside its controls
-# -------------------
-# The transformer is frozen: it may as well run once, before the cross-validation. Each kind of
-# feature is scored as it is, and standardised within each person, which uses no labels.
+# Comparison with controls
+# ------------------------
+# The transformer is frozen, so it can run once before the cross-validation. Each kind of feature is
+# scored as it is, and standardised within each person, which uses no labels.
 
 features = {
     "embedding": NeuroRVQTransformer("neurorvq-eeg-small").fit_transform(epochs),
@@ -69,8 +69,8 @@ for name, X in features.items():
         print(f"{label:>28}: {results[label].mean():.2f} ± {results[label].std():.2f}")
 
 # %%
-# What beats what is a matter of the data: on these simulated people, the difference between the
-# conditions *is* band power. Always look at the controls.
+# The ranking depends on the data: in these simulated people, the difference between the conditions
+# *is* band power. Always look at the controls.
 
 import matplotlib.pyplot as plt
 
@@ -80,5 +80,5 @@ for row, (_, values) in enumerate(results.items()):
     ax.plot(values.mean(), row, "|", ms=18, mew=3, color="C0")
 ax.set_yticks(range(len(results)), list(results))
 ax.axvline(0.5, color="0.4", ls=":", lw=1)
-ax.set(xlabel="balanced accuracy on people not seen (dots: folds)", xlim=(0.3, 1.02))
+ax.set(xlabel="balanced accuracy on new people (dots: folds)", xlim=(0.3, 1.02))
 ax.invert_yaxis()

@@ -2,10 +2,9 @@
 Fine-tune on some people, predict others
 ========================================
 
-:class:`~mne_neurorvq.NeuroRVQClassifier` trains the pretrained model further on labelled trials.
-The trials here are simulated: people who rest, or imagine moving the left or the right hand. Some
-people are trained on, some are watched while training goes on, and the rest are predicted at the
-end.
+:class:`~mne_neurorvq.NeuroRVQClassifier` fine-tunes the pretrained model on labelled trials. The
+trials here are simulated: people who rest, or imagine moving the left or the right hand. Some
+people are used for training, some for validation, and the rest are predicted at the end.
 """
 
 # License: BSD-3-Clause
@@ -13,7 +12,7 @@ end.
 # %%
 # Three groups of people
 # ----------------------
-# Two channels over the hand areas keep this page fast. The last six people are put aside; nothing
+# Two channels over the hand areas keep this page fast. The last six people are held out; nothing
 # below sees them before the predictions.
 
 import numpy as np
@@ -31,9 +30,9 @@ print(epochs)
 # %%
 # Fine-tune
 # ---------
-# Labels stay as they are. With ``groups``, ``validation_fraction=0.25`` watches a quarter of the
-# *people*: early stopping never looks at someone who is trained on. It stops after three epochs
-# without a lower validation loss and takes the weights of the best one. The head sees the features
+# Labels need no encoding. With ``groups``, ``validation_fraction=0.25`` holds out a quarter of the
+# *people*, so early stopping never looks at someone who is trained on. It stops after three epochs
+# without a lower validation loss and keeps the weights of the best one. The head reads the features
 # of each channel (``"flatten"``), because left and right differ in where the rhythm is.
 
 model = NeuroRVQClassifier(
@@ -47,13 +46,13 @@ model = NeuroRVQClassifier(
 )
 model.fit(epochs[~unseen], y[~unseen], groups=subjects[~unseen])
 seconds = sum(row["seconds"] for row in model.history_)
-print(f"{model.n_trainable_parameters_:,} numbers trained in {seconds:.0f} s")
+print(f"{model.n_trainable_parameters_:,} parameters trained in {seconds:.0f} s")
 
 # %%
 # The learning curve
 # ------------------
-# ``history_`` is a list with a dictionary for each epoch. The training loss falls on; what counts
-# is the loss of the people who are watched.
+# ``history_`` is a list with a dictionary for each epoch. The training loss keeps falling; what
+# counts is the validation loss.
 
 import matplotlib.pyplot as plt
 
@@ -63,20 +62,20 @@ epoch, train_loss, valid_loss, accuracy = (
 )
 best = epoch[np.argmin(valid_loss)]
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.5), sharex=True, layout="constrained")
-axes[0].plot(epoch, train_loss, "o-", ms=4, color="C0", label="people trained on")
-axes[0].plot(epoch, valid_loss, "o-", ms=4, color="C1", label="people watched")
+axes[0].plot(epoch, train_loss, "o-", ms=4, color="C0", label="training")
+axes[0].plot(epoch, valid_loss, "o-", ms=4, color="C1", label="validation")
 axes[0].set(ylabel="cross-entropy (nats)", xticks=epoch)
-axes[1].plot(epoch, accuracy, "o-", ms=4, color="C1", label="people watched")
+axes[1].plot(epoch, accuracy, "o-", ms=4, color="C1", label="validation")
 axes[1].axhline(1 / 3, color="0.4", ls=":", lw=1, label="chance")
 axes[1].set(ylabel="balanced accuracy", ylim=(0, 1))
 for ax in axes:
-    ax.axvline(best, color="0.7", lw=6, alpha=0.4, zorder=0, label="weights taken")
+    ax.axvline(best, color="0.7", lw=6, alpha=0.4, zorder=0, label="best epoch")
     ax.set_xlabel("epoch")
     ax.legend(loc="best" if ax is axes[0] else "lower right")
 
 # %%
-# People it has not seen
-# ----------------------
+# New people
+# ----------
 
 from sklearn.metrics import ConfusionMatrixDisplay, balanced_accuracy_score
 
@@ -97,26 +96,26 @@ ConfusionMatrixDisplay.from_estimator(
 ax.set(
     xlabel="predicted",
     ylabel="condition (rows sum to 100 %)",
-    title=f"6 people not seen: balanced accuracy {score:.2f}",
+    title=f"6 new people: balanced accuracy {score:.2f}",
 )
 
 # %%
 # Head or whole model
 # -------------------
-# ``finetune="head"`` encodes the trials once and trains the head alone, in a fraction of the time.
+# ``finetune="head"`` encodes the trials once and trains only the head, in a fraction of the time.
 
 head = NeuroRVQClassifier(head="flatten", finetune="head", random_state=0)
 predicted = head.fit(epochs[~unseen], y[~unseen]).predict(epochs[unseen])
 print(f"head alone {balanced_accuracy_score(y[unseen], predicted):.2f}, full {score:.2f}")
 
 # %%
-# Which is better is a matter of the data, and these are simulated: :doc:`/finetuning` says when to
-# try which.
+# Which is better depends on the data, and these are simulated: :doc:`/finetuning` says when to try
+# which.
 
 # %%
-# Keep it
-# -------
-# ``save`` writes a folder of safetensors and JSON, without a pickle.
+# Save the model
+# --------------
+# ``save`` writes a folder of safetensors and JSON, without pickles.
 
 import tempfile
 

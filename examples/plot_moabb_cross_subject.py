@@ -1,26 +1,26 @@
 """
-Beside other pipelines, in MOABB
-================================
+Comparing pipelines in MOABB
+============================
 
-`MOABB <https://moabb.neurotechx.com>`_ runs pipelines on many public data sets under one protocol.
-Its evaluations hand :class:`mne.Epochs` to the pipelines when they are asked to
-(``return_epochs=True``): then channel names, units and rate arrive with the trials, and nothing has
-to be configured. Needs the extra ``moabb``.
+`MOABB <https://moabb.neurotechx.com>`_ runs pipelines on many public datasets under one protocol.
+With ``return_epochs=True``, its evaluations pass :class:`mne.Epochs` to the pipelines: channel
+names, units and rate come with the trials, and nothing has to be configured. Needs the extra
+``moabb``.
 """
 
 # License: BSD-3-Clause
 
 # %%
-# A data set
-# ----------
-# So that this page builds without a download, four simulated people stand in for a public data set.
-# Any data set of MOABB takes its place:
+# A dataset
+# ---------
+# To build this page without a download, four simulated people stand in for a public dataset. Any
+# dataset of MOABB can take its place:
 #
 # .. code-block:: python
 #
 #     from moabb.datasets import PhysionetMI
 #
-#     dataset = PhysionetMI()  # 109 people; dataset.subject_list = [1, 2, 3] takes a few
+#     dataset = PhysionetMI()  # 109 people; dataset.subject_list = [1, 2, 3] selects some
 
 import mne
 from moabb.datasets.base import BaseDataset
@@ -60,9 +60,8 @@ dataset = SimulatedHands()
 # A paradigm
 # ----------
 # Rest against imagined movement of the left hand. MOABB filters motor imagery to 8-32 Hz by
-# default; the model was trained on a wider band, and warns that its features mean little on a
-# narrower one. ``tmax`` leaves out the sample that follows the last second: the model would read
-# one more patch for it.
+# default; the model was trained on a wider band, and warns if signals have a narrower one. ``tmax``
+# leaves out the sample after the last second, which would take one more patch.
 
 from moabb.paradigms import MotorImagery
 
@@ -107,9 +106,9 @@ pipelines = {
 # An evaluation
 # -------------
 # Each person in turn is left out; MOABB scores two classes by the area under the ROC curve. It
-# keeps results in a file and computes only what is missing, by the parameters of a pipeline: other
-# parameters, or another ``revision`` of a model, are computed anew. Here the file goes into a
-# folder that is thrown away.
+# keeps results in a file, by the parameters of a pipeline, and computes only what is missing: other
+# parameters, or another ``revision`` of a model, are computed again. Here the file is in a
+# temporary folder.
 
 import tempfile
 import warnings
@@ -129,7 +128,7 @@ scores = results.pivot(index="subject", columns="pipeline", values="score")[list
 print(scores.round(2))
 
 # %%
-# Four simulated people say how it is done, not what is better.
+# Four simulated people show usage, not which pipeline is better.
 
 import matplotlib.pyplot as plt
 import numpy as np

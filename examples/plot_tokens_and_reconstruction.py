@@ -1,9 +1,9 @@
 """
-Tokens of a trial, and the signal that they give back
-=====================================================
+Tokens of a trial, and its reconstruction
+=========================================
 
 A trial goes in as :class:`mne.Epochs` and becomes *tokens*: for each second of each channel, the
-indices of four codebooks (temporal scales) at eight levels. The tokens alone give the signal back,
+indices of four codebooks (temporal scales) at eight levels. The tokens alone decode to a signal
 in volts. The recordings here are simulated.
 """
 
@@ -13,7 +13,7 @@ in volts. The recordings here are simulated.
 # Simulate a person
 # -----------------
 # :func:`~mne_neurorvq.datasets.simulate_epochs` makes trials with an alpha rhythm, a 1/f background
-# and sensor noise. Any Epochs of yours do as well.
+# and sensor noise. Your own Epochs work as well.
 
 from mne_neurorvq import NeuroRVQTransformer, analysis, datasets, viz
 
@@ -31,7 +31,7 @@ print(tokens)
 print(f"{tokens.bits_per_second:.0f} bits per second and channel")
 
 # %%
-# The codes of one trial: a row for each channel, and in it the levels of each patch side by side.
+# The codes of one trial, one row for each channel, with the levels of a patch side by side:
 
 viz.plot_codes(tokens, trial=0)
 
@@ -54,7 +54,7 @@ for name, value in quality.summary().items():
 # %%
 # Fewer levels, coarser signal
 # ----------------------------
-# The first levels of the residual hold the coarse part. Codes of fewer levels decode as well.
+# The first levels hold the coarse part of the signal. They can be decoded on their own.
 
 for n_levels in (1, 2, 4, 8):
     coarse = transformer.detokenize(tokens, levels=n_levels)
@@ -62,7 +62,7 @@ for n_levels in (1, 2, 4, 8):
     print(f"{n_levels} levels: r = {r:.3f}")
 
 # %%
-# Keep the tokens
+# Save the tokens
 # ---------------
 # Files hold each code at its true width of ten bits.
 
