@@ -25,10 +25,9 @@ __all__ = [
 ]
 
 from .amplitude import check_amplitude
-from .any_montage import use_channels
 from .array_like import EpochsView, as_array_like
 from .channel_report import ChannelMatch, ChannelReport
-from .channels import match_channels
+from .channels import match_channels, use_channels
 from .conversion import as_trials
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,

@@ -43,11 +43,21 @@ _BESIDE_TABLE_MM = 20.0
 _COUNTED = re.compile(r"(e|eeg|ch|chan|channel|exgchannel|exg|unicorn)?[-_]?\d+")
 
 
-def named_types(ch_types: Sequence[str], modality: str) -> set[str]:
-    """Types of the channels whose names may match."""
-    # Where nothing is typed as EEG, nobody has said what the channels hold: braindecode makes
-    # "misc" of the channels of an array.
-    return TYPES[modality] if modality in ch_types else TYPES[modality] | {"misc"}
+def excluded_channels(
+    ch_names: Sequence[str],
+    ch_types: Sequence[str] | None,
+    bads: Sequence[str],
+    modality: str,
+    allowed: set[str],
+) -> dict[int, ChannelMatch]:
+    """Find channels that are marked bad, or of a type that is not allowed, by their indices."""
+    excluded = {}
+    for i, name in enumerate(ch_names):
+        if name in bads:
+            excluded[i] = ChannelMatch(name, reason=MARKED_BAD)
+        elif ch_types is not None and ch_types[i] not in allowed:
+            excluded[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality))
+    return excluded
 
 
 @dataclass
@@ -88,14 +98,12 @@ class Assignment:
 
     def leave_out(self, bads: Sequence[str]) -> None:
         """Note the channels that are bad or of another type."""
-        for i, name in enumerate(self.ch_names):
-            if name in bads:
-                self.found[i] = ChannelMatch(name, reason=MARKED_BAD)
-            elif self.ch_types is not None and self.ch_types[i] not in named_types(
-                self.ch_types, self.modality
-            ):
-                reason = wrong_type(self.ch_types[i], self.modality)
-                self.found[i] = ChannelMatch(name, reason=reason)
+        types = self.ch_types
+        # Where nothing is typed as EEG, nobody has said what the channels hold: braindecode makes
+        # "misc" of the channels of an array.
+        typed = types is None or self.modality in types
+        allowed = TYPES[self.modality] | (set() if typed else {"misc"})
+        self.found = excluded_channels(self.ch_names, types, bads, self.modality, allowed)
 
     def match_names(self) -> None:
         """Find names of the vocabulary."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .assignment import TYPES, Assignment
+from .assignment import TYPES, Assignment, excluded_channels
 from .channel_report import (
     ChannelMatch,
     ChannelReport,
@@ -38,37 +38,36 @@ def match_channels(
     """Match the channels of a recording to a model's vocabulary.
 
     Names are compared without case, dots and spaces, without a leading ``"EEG "``, ``"EEG-"``,
-    ``"RAW_"``, ``"POL "`` (or the modality), and without the name of a reference that all
-    channels share (``"-REF"``, ``"-LE"``, ``"-AVG"``, ``"-A1A2"``). The same name comes
-    first; only if the vocabulary lacks it, another name of the same site is tried (T3 = T7,
-    T4 = T8, T5 = P7, T6 = P8, M1 = A1, M2 = A2). Where no channel has the modality's type, names
-    decide of those of type "misc". Bipolar names match bipolar names only (T3-T5 is
-    T7-P7, and C3-A2 is no C3). Labels of an amplifier or of depth electrodes match no name: A1 to
-    A32, B1 to B32 and so on, as on BioSemi's large caps, and names numbered from 1 without a gap
-    that cannot all be sites (O1 to O8), or that stand beside such or alone (P1 to P10). Of several
-    channels with one match the first is used. Channels marked bad and channels of types that
-    cannot hold the modality's signals (triggers, for example) are left out.
+    ``"RAW_"``, ``"POL "`` (or the modality), and without the name of a reference that all channels
+    share (``"-REF"``, ``"-LE"``, ``"-AVG"``, ``"-A1A2"``). An equal name is preferred; if the
+    vocabulary lacks it, another name of the same site is tried (T3 = T7, T4 = T8, T5 = P7, T6 = P8,
+    M1 = A1, M2 = A2). If no channel has the modality's type, channels of type "misc" are matched
+    too. Bipolar names match bipolar names only (T3-T5 is T7-P7, and C3-A2 is not C3). Labels of an
+    amplifier or of depth electrodes match nothing: A1 to A32, B1 to B32 and so on, as on BioSemi's
+    large caps, and names numbered from 1 without a gap that cannot all be sites (O1 to O8), or that
+    are found beside such names or alone (P1 to P10). If several channels match one name, the first
+    is used. Channels marked bad and channels of types that cannot hold the modality's signals
+    (triggers, for example) are left out.
 
     Parameters
     ----------
     ch_names : sequence of str
-        Channels of the assignment.
+        Channels of the recording.
     vocabulary : sequence of str
         Channels of the model, in the order of its rows.
     mode : "match" | "strict" | "nearest" | "interpolate"
-        ``"match"`` uses what matches by name. ``"strict"`` raises unless every channel matches
-        that is of the modality and not marked bad. ``"nearest"`` gives free sites of the
-        vocabulary to the remaining EEG channels: those of the maker's table to a net that has
-        one (EGI's HydroCel nets), otherwise to the nearest electrode, the nearest pair first, after
-        bringing the head to the size of the template's. ``"interpolate"`` computes free sites of
-        the 10-10 system (of the 10-20 system where there are fewer than 62 electrodes) from all
-        good electrodes, as far as these cover them.
+        ``"match"`` uses what matches by name. ``"strict"`` raises unless every good channel of the
+        modality matches. ``"nearest"`` gives free sites of the vocabulary to the remaining EEG
+        channels: by the maker's table for nets that have one (EGI's HydroCel nets), otherwise to
+        the nearest electrode, the nearest pair first, after scaling the head to the template's
+        size. ``"interpolate"`` computes free sites of the 10-10 system (of the 10-20 system for
+        fewer than 62 electrodes) from all good electrodes, as far as these cover them.
     positions : array, shape (n_channels, 3) | None
         Electrode positions in metres in MNE's head frame, NaN where unknown. Unknown positions are
         taken from the 10-05 template if it has the name. Used by ``"nearest"`` and
         ``"interpolate"`` only.
     ch_types : sequence of str | None
-        MNE channel types. None if nothing is known: no channel is left out for its type.
+        MNE channel types. None if they are unknown: no channel is left out for its type.
     bads : sequence of str
         Names of channels marked bad.
     modality : "eeg" | "emg" | "ecg" | "ppg"
@@ -83,8 +82,8 @@ def match_channels(
     Raises
     ------
     ValueError
-        If no channel matches; if one does not in mode ``"strict"``; if lengths differ or ``mode``
-        or ``modality`` are unknown.
+        If no channel matches, or one does not in mode ``"strict"``; if lengths differ; if ``mode``
+        or ``modality`` is unknown.
 
     Warns
     -----
@@ -98,7 +97,7 @@ def match_channels(
     >>> [(m.target, m.row, m.how) for m in matches]
     [('t3', 1, 'alias'), ('cz', 0, 'exact')]
     """
-    matches, _ = match_and_interpolate(
+    return match_and_interpolate(
         ch_names,
         vocabulary,
         mode=mode,
@@ -106,8 +105,7 @@ def match_channels(
         ch_types=ch_types,
         bads=bads,
         modality=modality,
-    )
-    return matches
+    )[0]
 
 
 def match_and_interpolate(
@@ -121,7 +119,14 @@ def match_and_interpolate(
     modality: str = "eeg",
 ) -> tuple[ChannelReport, Splines | None]:
     """Match channels as :func:`match_channels`; also give weights of computed sites, if any."""
-    _check_arguments(ch_names, mode, positions, ch_types, modality)
+    if mode not in _MODES:
+        raise ValueError(f"channels={mode!r} is unknown: use one of {_MODES}.")
+    _check_types(ch_names, ch_types, modality)
+    if positions is not None and np.shape(positions) != (len(ch_names), 3):
+        raise ValueError(
+            f"positions has shape {np.shape(positions)}; {len(ch_names)} channels need "
+            f"({len(ch_names)}, 3)."
+        )
     assignment = Assignment(ch_names, vocabulary, positions, ch_types, modality)
     assignment.leave_out(bads)
     excluded = set(assignment.found)
@@ -132,7 +137,12 @@ def match_and_interpolate(
     elif modality == "eeg" and mode == "interpolate":
         splines = assignment.interpolate()
     matches = assignment.report()
-    _check_some(matches, vocabulary, mode, assignment.has_positions)
+    if not any(match.used for match in matches):
+        advice = remedy(matches) or _how_to_match(vocabulary, mode, assignment.has_positions)
+        raise ValueError(
+            f"None of the {len(matches)} channels matches one of the model's: "
+            f"{list_by_reason(matches)}. {advice}"
+        )
     unmatched = [m for i, m in enumerate(matches) if not m.used and i not in excluded]
     if mode == "strict" and unmatched:
         raise ValueError(
@@ -144,14 +154,68 @@ def match_and_interpolate(
     return matches, splines
 
 
-def check_channel_types(
-    ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str
-) -> None:
-    """Raise unless the modality is known and there is a type for every channel."""
-    if modality not in TYPES:
-        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
-    if ch_types is not None and len(ch_types) != len(ch_names):
-        raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
+def use_channels(
+    ch_names: Sequence[str],
+    *,
+    ch_types: Sequence[str] | None = None,
+    bads: Sequence[str] = (),
+    modality: str = "eeg",
+) -> ChannelReport:
+    """Choose the channels of a recording that a model without a vocabulary is given.
+
+    These are all good channels of the modality's MNE type or, if there are none of that type, of
+    any type that can hold such signals, as in :func:`match_channels`.
+
+    Parameters
+    ----------
+    ch_names : sequence of str
+        Channels of the recording.
+    ch_types : sequence of str | None
+        MNE channel types. None if they are unknown: no channel is left out for its type.
+    bads : sequence of str
+        Names of channels marked bad.
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        What the model was trained on.
+
+    Returns
+    -------
+    matches : ChannelReport
+        One :class:`ChannelMatch` per channel, in the order of ``ch_names``. A used channel is its
+        own target, and its row is its place in the recording.
+
+    Raises
+    ------
+    ValueError
+        If no channel is left, if a name occurs twice or ``modality`` is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If channels are left out: once, with their names and the reasons.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.signals import use_channels
+    >>> [(m.name, m.row, m.how) for m in use_channels(["left", "right"], ch_types=["eeg", "eeg"])]
+    [('left', 0, 'any'), ('right', 1, 'any')]
+    """
+    _check_types(ch_names, ch_types, modality)
+    twice = sorted({name for name in ch_names if list(ch_names).count(name) > 1})
+    if twice:
+        raise ValueError(f"ch_names holds {twice[0]!r} twice: give every channel its own name.")
+    allowed = {modality} if modality in (ch_types or ()) else TYPES[modality]
+    excluded = excluded_channels(ch_names, ch_types, bads, modality, allowed)
+    matches = ChannelReport(
+        excluded.get(i) or ChannelMatch(name, name, i, "any") for i, name in enumerate(ch_names)
+    )
+    left_out = [match for match in matches if not match.used]
+    if len(left_out) == len(matches):
+        raise ValueError(
+            f"None of the {len(matches)} channels can be used: {list_by_reason(left_out)}. "
+            f"{remedy(left_out)}"
+        )
+    warn_of_left_out(matches)
+    return matches
 
 
 def check_types_of_fit(
@@ -182,35 +246,12 @@ def check_types_of_fit(
         )
 
 
-def _check_arguments(
-    ch_names: Sequence[str],
-    mode: str,
-    positions: NDArray[np.floating] | None,
-    ch_types: Sequence[str] | None,
-    modality: str,
-) -> None:
-    if mode not in _MODES:
-        raise ValueError(f"channels={mode!r} is unknown: use one of {_MODES}.")
-    check_channel_types(ch_names, ch_types, modality)
-    if positions is not None and np.shape(positions) != (len(ch_names), 3):
-        raise ValueError(
-            f"positions has shape {np.shape(positions)}; {len(ch_names)} channels need "
-            f"({len(ch_names)}, 3)."
-        )
-
-
-def _check_some(
-    matches: Iterable[ChannelMatch], vocabulary: Sequence[str], mode: str, has_positions: bool
-) -> None:
-    """Raise if the model would get no channel, and say what helps."""
-    left_out = list(matches)
-    if any(match.used for match in left_out):
-        return
-    raise ValueError(
-        f"None of the {len(left_out)} channels matches one of the model's: "
-        f"{list_by_reason(left_out)}. "
-        f"{remedy(left_out) or _how_to_match(vocabulary, mode, has_positions)}"
-    )
+def _check_types(ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str) -> None:
+    """Raise unless the modality is known and there is a type for every channel."""
+    if modality not in TYPES:
+        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
+    if ch_types is not None and len(ch_types) != len(ch_names):
+        raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
 
 
 def _how_to_match(vocabulary: Sequence[str], mode: str, has_positions: bool) -> str:
