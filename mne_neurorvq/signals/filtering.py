@@ -22,13 +22,13 @@ from .units import LARGEST_UV, too_large, unit_factor
 
 # Share of the samples of a channel beyond the clip limit: blinks and a few artifacts stay below.
 _MOST_CLIPPED = 0.05
-# A high-pass this far below, or a low-pass this many times above has left what it never saw. Of
-# three people of eegmmidb, neurorvq-eeg-small restores with an error of .03 to .07 after 0.5-44.5
-# Hz or 0.25-44.5 Hz, .03 to .08 up to 50 Hz, .05 to .15 up to 60 Hz; with drifts below 0.1 Hz it
-# loses up to 15 % of the amplitude, .06 to .16 and up to 26 % without any filter.
+# A high-pass this far below the model's, or a low-pass this many times above it, lets through what
+# the model never saw. On three people of eegmmidb, neurorvq-eeg-small restores with an error of .03
+# to .07 after 0.5-44.5 Hz or 0.25-44.5 Hz, .03 to .08 up to 50 Hz, .05 to .15 up to 60 Hz; with
+# drifts below 0.1 Hz it loses up to 15 % of the amplitude, without any filter (.06 to .16) 26 %.
 _WIDE_HIGHPASS_FACTOR = 0.5
 _WIDE_LOWPASS_FACTOR = 1.25
-# Of these, preprocess leaves the filters alone, and so their info is as before.
+# Sensors that preprocess does not filter, so that their info stays as it was.
 _OTHER_SENSORS = frozenset(("mag", "grad", "seeg", "ecog", "dbs", "csd", "hbo", "hbr"))
 
 
@@ -41,12 +41,11 @@ class Preprocessing:
     highpass, lowpass : float
         Band in Hz. In recordings at low rates the low-pass is 0.5 Hz below the Nyquist frequency.
     order : int
-        Order of the Butterworth band-pass. It is run forwards and backwards: no delay,
-        twice the attenuation.
+        Order of the Butterworth band-pass, which is run forwards and backwards.
     notch : tuple of float
         Frequencies in Hz that are removed, if they are below the Nyquist frequency.
     notch_width : float
-        Width of the notches at -3 dB in Hz, for one pass of two.
+        Width of each notch at -3 dB in Hz, for one of its two passes.
     clip : float | None
         Largest absolute value, in ``unit``; None to leave values alone.
     unit : str
@@ -70,7 +69,7 @@ class Preprocessing:
     unit: str = "uV"
 
     def band(self, sfreq: float) -> tuple[float, float]:
-        """High-pass and low-pass of what a recording can hold of the band.
+        """Part of the band that a recording can hold.
 
         Parameters
         ----------
@@ -80,12 +79,12 @@ class Preprocessing:
         Returns
         -------
         tuple of float
-            High-pass and low-pass in Hz; the low-pass stays below half the rate.
+            High-pass, and low-pass below half the rate, in Hz.
 
         Raises
         ------
         ValueError
-            If nothing of the band is left.
+            If nothing is left.
         """
         lowpass = min(self.lowpass, sfreq / 2 - 0.5)
         if lowpass <= self.highpass:
@@ -101,15 +100,15 @@ NEURORVQ_EEG_PREPROCESSING = Preprocessing(
     highpass=0.5, lowpass=44.5, order=3, notch=(50.0, 60.0, 100.0), clip=500.0, unit="uV"
 )
 
-#: What BioCodec's paper applies to EEG: a band of 0.5-100 Hz and a notch. It does not say at which
-#: frequency; here both mains frequencies and the harmonic within the band. Nothing is clipped:
-#: the estimators scale by median and interquartile range, which an artifact hardly moves.
+#: What BioCodec's paper applies to EEG: 0.5-100 Hz and a notch at a frequency that it does not
+#: name, here both mains frequencies and the harmonic within the band. Nothing is clipped: the
+#: estimators scale by median and interquartile range, which an artifact hardly moves.
 BIOCODEC_EEG_PREPROCESSING = Preprocessing(
     highpass=0.5, lowpass=100.0, order=3, notch=(50.0, 60.0, 100.0)
 )
 
-#: For BrainRVQ, whose authors do not say how they filter: as LaBraM does, whose montage and units
-#: they use, 0.1-75 Hz, with notches at both mains frequencies.
+#: BrainRVQ's authors do not say how they filter. This is what LaBraM does, whose montage and units
+#: they use: 0.1-75 Hz, with notches at both mains frequencies.
 BRAINRVQ_EEG_PREPROCESSING = Preprocessing(
     highpass=0.1, lowpass=75.0, order=3, notch=(50.0, 60.0), unit="100uV"
 )
@@ -120,10 +119,10 @@ def filter_recording(
 ) -> mne.io.BaseRaw:
     """Filter a recording as the model's training signals were filtered.
 
-    Notches, band-pass, clipping and, if wanted, the average reference, in this order. Only
-    channels of type "eeg" (bad ones too) are changed. As MNE does, filters stop and start
-    anew where recordings were concatenated or paused, and so they do around NaN and infinite
-    samples that an annotation beginning with BAD marks; these stay as they are.
+    Notches, band-pass, clipping and, if wanted, the average reference, in this order, of channels
+    of type "eeg" (bad ones too). Filters stop and start anew where recordings were concatenated or
+    paused, and around NaN and infinite samples that an annotation beginning with BAD marks; these
+    stay as they are.
 
     Parameters
     ----------
@@ -144,10 +143,9 @@ def filter_recording(
     TypeError
         If ``raw`` is not a continuous recording: trials are too short for these filters.
     ValueError
-        If it has no EEG channel or too low a rate; if its amplitude, judged before anything is
-        changed, only makes sense in another unit than volts (:func:`check_recording_scale`); or if
-        samples of a good channel are NaN or infinite that no annotation marks as bad: channel, time
-        and remedy are named.
+        If it has no EEG channel or too low a rate; if its amplitude only makes sense in another
+        unit than volts (:func:`check_recording_scale`); or if a good channel has NaN or infinite
+        samples that no annotation marks as bad.
 
     Warns
     -----
@@ -156,12 +154,10 @@ def filter_recording(
 
     Examples
     --------
-    >>> import mne
-    >>> import numpy as np
+    >>> import mne, numpy as np
     >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, filter_recording
-    >>> info = mne.create_info(["Cz"], sfreq=250.0, ch_types="eeg")
     >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((1, 5000))
-    >>> raw = mne.io.RawArray(volts, info, verbose="error")
+    >>> raw = mne.io.RawArray(volts, mne.create_info(["Cz"], 250.0, "eeg"), verbose="error")
     >>> filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
     >>> filtered.info["highpass"], filtered.info["lowpass"]
     (0.5, 44.5)
@@ -211,8 +207,8 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
     Parameters
     ----------
     trials : Trials
-        The trials; arrays say nothing about filters and always pass. Of a list, each item is judged
-        by what its own info says.
+        The trials. Arrays, whose filters are unknown, always pass; each item of a list is judged by
+        its own info.
     preprocessing : Preprocessing
         The model's filters.
 
@@ -238,6 +234,7 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
     if not trials.bands:
         return False
     highpass, lowpass = preprocessing.band(trials.sfreq)
+    trained = f"but the model was trained on {highpass:g}-{lowpass:g} Hz:"
     narrow = [band for band in trials.bands if clearly_narrower(band, (highpass, lowpass))]
     below = [band for band in trials.bands if band[0] < _WIDE_HIGHPASS_FACTOR * highpass]
     above = [band for band in trials.bands if band[1] > _WIDE_LOWPASS_FACTOR * lowpass]
@@ -245,18 +242,14 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
     found = []
     if narrow:
         found.append(
-            f"The Epochs were filtered to {_listed(narrow)}, but the model was trained on "
-            f"{highpass:g}-{lowpass:g} Hz: its codes and features mean little without the missing "
-            "part."
+            f"The Epochs were filtered to {_list(narrow)}, {trained} its codes and features mean "
+            "little without the missing part."
         )
     if wide and wide != narrow:
+        causes = ["drifts"] * bool(below) + ["hum and other high frequencies"] * bool(above)
         found.append(
-            f"The Epochs hold {_listed(wide)}, as their info says, but the model was trained on "
-            f"{highpass:g}-{lowpass:g} Hz: "
-            + " and ".join(
-                ["drifts"] * bool(below) + ["hum and other high frequencies"] * bool(above)
-            )
-            + " make codes, features and reconstructions worse."
+            f"The Epochs hold {_list(wide)}, as their info says, {trained} {' and '.join(causes)} "
+            "make codes, features and reconstructions worse."
         )
     if found:
         remedy = "mne_neurorvq.preprocess(raw, pretrained) applies the model's filters"
@@ -272,7 +265,7 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
     return bool(found)
 
 
-def _listed(bands: Sequence[Band]) -> str:
+def _list(bands: Sequence[Band]) -> str:
     return " and ".join(f"{highpass:g}-{lowpass:g} Hz" for highpass, lowpass in bands)
 
 
@@ -302,13 +295,11 @@ def _check_range(raw: mne.io.BaseRaw, picks: NDArray[np.intp]) -> None:
 
 
 def _warn_of_clipping(raw: mne.io.BaseRaw, picks: NDArray[np.intp], limit: float) -> None:
-    """Name the channels, in the worst first, of which clipping changes more than a little."""
+    """Name the channels, the worst first, of which clipping changes more than a little."""
     shares = {
         raw.ch_names[pick]: float((np.abs(raw.get_data([pick])) > limit).mean()) for pick in picks
     }
-    worst = sorted(
-        (name for name in shares if shares[name] > _MOST_CLIPPED), key=lambda n: -shares[n]
-    )
+    worst = sorted((n for n in shares if shares[n] > _MOST_CLIPPED), key=lambda n: -shares[n])
     if worst:
         named = ", ".join(f"{name!r} ({shares[name]:.0%})" for name in worst[:20])
         more = f" and {len(worst) - 20} more channels" if len(worst) > 20 else ""
