@@ -10,7 +10,8 @@ import mne
 import numpy as np
 from mne.utils import logger, verbose
 
-from ..signals import NEURORVQ_EEG_PREPROCESSING, filter_recording
+from ..signals import NEURORVQ_EEG_PREPROCESSING
+from ..signals.filtering import filter_recording
 from . import eegbci, epoching, simulation
 
 

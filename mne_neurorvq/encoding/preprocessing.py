@@ -8,6 +8,7 @@ from os import PathLike
 import mne
 
 from .. import signals
+from ..signals.filtering import filter_recording
 from ..weights import Pretrained, list_pretrained, load_pretrained
 from ..weights.systems import SYSTEMS, Config
 
@@ -118,7 +119,7 @@ def preprocess(
     (0.5, 44.5)
     """
     facts = preprocessing_of(registered(pretrained) or load_pretrained(pretrained).config)
-    return signals.filter_recording(raw, facts, average_reference=average_reference)
+    return filter_recording(raw, facts, average_reference=average_reference)
 
 
 def registered(pretrained: str | PathLike[str]) -> Pretrained | None:

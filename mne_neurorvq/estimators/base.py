@@ -21,9 +21,10 @@ from ..encoding.device import resolve_batch_size, resolve_device
 from ..encoding.matched_trials import Inputs, as_fitted, plan, warn_of_projectors
 from ..encoding.passes import run_batches
 from ..encoding.preprocessing import preprocessing_of, registered
-from ..signals import ChannelReport, Segmentation, Trials, as_trials, check_amplitude, check_band
+from ..signals import ChannelReport, Segmentation, Trials, as_trials, check_amplitude
 from ..signals.channels import match_and_interpolate
 from ..signals.conversion import is_recorded
+from ..signals.filtering import check_band
 from ..signals.splines import Splines, with_sites
 from ..weights.registry import Kind, SystemName
 from ..weights.systems import SYSTEMS, Config

@@ -11,13 +11,11 @@ __all__ = [
     "as_array_like",
     "as_trials",
     "check_amplitude",
-    "check_band",
     "check_recording_scale",
     "check_scale",
     "laplacian_matrix",
     "match_channels",
     "plan_segments",
-    "filter_recording",
     "resample",
     "robust_scale",
     "unit_factor",
@@ -34,8 +32,6 @@ from .filtering import (
     BRAINRVQ_EEG_PREPROCESSING,
     NEURORVQ_EEG_PREPROCESSING,
     Preprocessing,
-    check_band,
-    filter_recording,
 )
 from .laplacian import laplacian_matrix
 from .resampling import resample

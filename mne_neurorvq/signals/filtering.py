@@ -117,50 +117,12 @@ BRAINRVQ_EEG_PREPROCESSING = Preprocessing(
 def filter_recording(
     raw: mne.io.BaseRaw, preprocessing: Preprocessing, *, average_reference: bool = False
 ) -> mne.io.BaseRaw:
-    """Filter a recording as the model's training signals were filtered.
+    """Give a copy in memory of a recording, filtered as the model's training signals were.
 
-    Notches, band-pass, clipping and, if wanted, the average reference, in this order, of channels
-    of type "eeg" (bad ones too). Filters stop and start anew where recordings were concatenated or
-    paused, and around NaN and infinite samples that an annotation beginning with BAD marks; these
-    stay as they are.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Continuous recording in volts, preloaded or not. It is not changed.
-    preprocessing : Preprocessing
-        The model's filters.
-    average_reference : bool
-        Whether to subtract the mean of all good EEG channels at the end.
-
-    Returns
-    -------
-    raw : mne.io.Raw
-        A filtered copy in memory, at the same rate.
-
-    Raises
-    ------
-    TypeError
-        If ``raw`` is not a continuous recording: trials are too short for these filters.
-    ValueError
-        If it has no EEG channel or too low a rate; if its amplitude only makes sense in another
-        unit than volts (:func:`check_recording_scale`); or if a good channel has NaN or infinite
-        samples that no annotation marks as bad.
-
-    Warns
-    -----
-    UserWarning
-        If more than 5 % of the samples of a good channel are clipped.
-
-    Examples
-    --------
-    >>> import mne, numpy as np
-    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, filter_recording
-    >>> volts = 1e-5 * np.random.default_rng(0).standard_normal((1, 5000))
-    >>> raw = mne.io.RawArray(volts, mne.create_info(["Cz"], 250.0, "eeg"), verbose="error")
-    >>> filtered = filter_recording(raw, NEURORVQ_EEG_PREPROCESSING)
-    >>> filtered.info["highpass"], filtered.info["lowpass"]
-    (0.5, 44.5)
+    Notches, band-pass, clipping and, if wanted, the average reference of the good channels, in this
+    order, of channels of type "eeg" (bad ones too). Filters stop and start anew where recordings
+    were concatenated or paused, and around NaN and infinite samples that an annotation beginning
+    with BAD marks; these stay as they are.
     """
     if not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(
@@ -202,34 +164,9 @@ def filter_recording(
 
 
 def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
-    """Warn if trials were filtered to a clearly narrower or wider band than the model's.
+    """Warn, and say so, if the band of trials is clearly narrower or wider than the model's.
 
-    Parameters
-    ----------
-    trials : Trials
-        The trials. Arrays, whose filters are unknown, always pass; each item of a list is judged by
-        its own info.
-    preprocessing : Preprocessing
-        The model's filters.
-
-    Returns
-    -------
-    bool
-        Whether it has warned.
-
-    Warns
-    -----
-    UserWarning
-        If a high-pass is more than 4 times the model's or below half of it, or a low-pass below
-        0.8 times or more than 1.25 times the model's.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mne_neurorvq.signals import NEURORVQ_EEG_PREPROCESSING, as_trials, check_band
-    >>> trials = as_trials(np.ones((1, 1, 200)), ch_names=["Cz"], sfreq=200.0)
-    >>> check_band(trials, NEURORVQ_EEG_PREPROCESSING)
-    False
+    Arrays, whose filters are unknown, always pass; each item of a list is judged by its own info.
     """
     if not trials.bands:
         return False

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from mne_neurorvq import list_pretrained, preprocess, signals
 from mne_neurorvq.encoding.preprocessing import preprocessing_of
 from mne_neurorvq.models import BIOCODEC_EEG, NEURORVQ_EEG
+from mne_neurorvq.signals.filtering import filter_recording
 from mne_neurorvq.weights import save_pretrained
 
 
@@ -26,7 +27,7 @@ def raw():
 def test_a_name_stands_for_the_filters_of_its_modality(raw, name, average_reference):
     before = raw.get_data()
     found = preprocess(raw, name, average_reference=average_reference)
-    expected = signals.filter_recording(
+    expected = filter_recording(
         raw, signals.NEURORVQ_EEG_PREPROCESSING, average_reference=average_reference
     )
     assert_array_equal(found.get_data(), expected.get_data())
@@ -47,7 +48,7 @@ def test_a_path_serves_too(raw, tiny, tmp_path):
 
 def test_each_system_has_its_own_filters(raw):
     found = preprocess(raw, "biocodec-eeg-tiny-random")
-    expected = signals.filter_recording(raw, signals.BIOCODEC_EEG_PREPROCESSING)
+    expected = filter_recording(raw, signals.BIOCODEC_EEG_PREPROCESSING)
     assert_array_equal(found.get_data(), expected.get_data())
     assert (found.info["highpass"], found.info["lowpass"]) == (0.5, 100.0)
     assert preprocessing_of(BIOCODEC_EEG) == signals.BIOCODEC_EEG_PREPROCESSING

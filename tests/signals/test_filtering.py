@@ -20,9 +20,8 @@ from mne_neurorvq.signals import (
     Preprocessing,
     Trials,
     as_trials,
-    check_band,
-    filter_recording,
 )
+from mne_neurorvq.signals.filtering import check_band, filter_recording
 
 
 def make_raw(sfreq: float = 250.0, n_seconds: int = 40) -> mne.io.RawArray:

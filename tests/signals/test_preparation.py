@@ -18,11 +18,10 @@ from mne_neurorvq.signals import (
     Trials,
     as_trials,
     check_amplitude,
-    check_band,
-    filter_recording,
     match_channels,
     plan_segments,
 )
+from mne_neurorvq.signals.filtering import check_band, filter_recording
 from mne_neurorvq.signals.preparation import prepare, restore
 from mne_neurorvq.signals.resampling import resampled_length
 

@@ -21,13 +21,13 @@ from ...encoding.preprocessing import preprocessing_of
 from ...signals import (
     ChannelReport,
     check_recording_scale,
-    filter_recording,
     match_channels,
     resample,
     unit_factor,
     use_channels,
 )
 from ...signals.channel_report import used_channels
+from ...signals.filtering import filter_recording
 from ...signals.gaps import bridged
 from ...signals.resampling import resampled_length
 from ...weights.systems import Config

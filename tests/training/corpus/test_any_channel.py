@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mne_neurorvq.models import BIOCODEC_EEG
-from mne_neurorvq.signals import BIOCODEC_EEG_PREPROCESSING, filter_recording, resample
+from mne_neurorvq.signals import BIOCODEC_EEG_PREPROCESSING, resample
+from mne_neurorvq.signals.filtering import filter_recording
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
 
 # Two names that no vocabulary has, an eye electrode, and a heart that an EDF reader calls EEG.
