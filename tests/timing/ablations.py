@@ -1,13 +1,13 @@
 # License: BSD-3-Clause
-"""What each part of BrainRVQ is good for: the same data, steps and seeds, one switch changed.
+"""What each part of BrainRVQ contributes: the same data, steps and seeds, with one setting changed.
 
     python tests/timing/ablations.py CORPUS RUNS [--steps 1500 1500] [--seeds 0]
         [--json FILE] [--subjects 1-16] [--never 9-12]
 
-``mne-neurorvq pretrain`` makes every variant in a folder of RUNS, and goes on where it was killed.
-Reconstruction, codes and guesses are those of the people that the corpus holds back; "phase" is the
+``mne-neurorvq pretrain`` trains every variant in a folder of RUNS, and resumes if it was killed.
+Reconstruction, codes and predictions are those of the held-out people of the corpus; "phase" is the
 mean cosine of the difference between predicted and true phase, 1-4, 5-8, 9-13 and 14-30 Hz, which
-does not depend on how a phase is put. The linear probe is that of features.py
+does not depend on the representation of phase. The linear probe is that of features.py
 (MNE_DATASETS_EEGBCI_PATH names the folder).
 """
 

@@ -13,13 +13,12 @@ medians are compared:
 - ``encode``: ``encode`` of the tokenizer, all trials at once;
 - ``encode in passes``: the same in the passes that the transformers make on a CPU.
 
-Memory: every method runs in processes of its own. Counted is the highest resident memory (the
-kernel's VmHWM) during one call, less the resident memory after the model and the windows were made
-and the method had run once on a single patch. Hence weights, libraries and windows are left out;
-activations, tables and codes are in. ``peak`` is the median over processes as they are: it holds
-freed blocks that the allocator keeps, which differ by a factor of two from run to run. ``live`` is
-one process whose allocator gives freed blocks back at once. Linux with glibc only.
-"""
+Memory: every method runs in its own processes. The figure is the highest resident memory (the
+kernel's VmHWM) during one call, minus the resident memory after the model and the windows were made
+and the method had run once on a single patch, so weights, libraries and windows are left out;
+activations, tables and codes are included. ``peak`` is the median over normal processes: it
+includes freed blocks that the allocator keeps, which differ by a factor of two from run to run.
+``live`` is one process whose allocator returns freed blocks at once. Linux with glibc only."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@
 Trials of 4 s of PhysioNet motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the
 folder), 21 channels of the sensorimotor strip. Two tasks: imagery of the left against the right
 fist, and imagery against the rest before it. Scores are balanced accuracies of
-``mne_neurorvq.benchmarks.cross_subject_scores`` (linear probe, subjects apart, its strength chosen
+``mne_neurorvq.benchmarks.cross_subject_scores`` (linear probe across subjects, its strength chosen
 on training subjects), on features standardised within subjects without labels: mean and standard
 deviation over five folds of all subjects, and over four folds of the four that no model has seen.
 
@@ -16,13 +16,13 @@ For each model: the input of the first block and the output of every block of it
 averaged over channels and patches ("mean") and over patches only ("time"). The last rows are band
 power.
 
-With ``--eye-free``: what the eyes do is taken out first, since the targets of that data set stand
-on the left and the right of a screen. Six frontal channels, low-passed at 5 Hz, are regressed out
+With ``--eye-free``, eye movements are removed first, since the targets of that dataset appear on
+the left and right of a screen. Six frontal channels, low-passed at 5 Hz, are regressed out
 of every channel within each recording, without labels. Models and band power are then compared
-under the recorded and the average reference (of all 64 channels): each person is told by a ridge
-classifier of the others. ``--folder`` has recordings that MNE's loader does not, as
-``S051/S051R04_raw.fif``; ``--eegmat`` those of mental arithmetic against rest, from which nothing
-is taken out.
+under the recorded and the average reference (of all 64 channels): each person is classified by
+a ridge classifier trained on the others. ``--folder`` has recordings that MNE's loader does not, as
+``S051/S051R04_raw.fif``; ``--eegmat`` has recordings of mental arithmetic against rest, from which
+nothing is removed.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--eye-free", action="store_true", help="without what the eyes do")
+    parser.add_argument("--eye-free", action="store_true", help="without eye movements")
     parser.add_argument("--references", nargs="+", default=["recorded", "average"])
     parser.add_argument("--folder", type=Path, help="recordings as FIF, with --eye-free")
     parser.add_argument("--eegmat", type=Path, help="recordings of arithmetic, with --eye-free")

@@ -1,12 +1,12 @@
 # License: BSD-3-Clause
-"""What embeddings lose in bfloat16: their agreement with float32, and a linear probe on both.
+"""The effect of bfloat16 on embeddings: their agreement with float32, and a linear probe on both.
 
     python tests/timing/precision.py [MODEL ...] [--json FILE] [--pool time]
         [--subjects 1-16] [--never 9-12]
 
 Trials and probe are those of features.py: trials of 4 s of PhysioNet motor imagery (runs 4, 8 and
 12; MNE_DATASETS_EEGBCI_PATH names the folder), 21 channels of the sensorimotor strip; balanced
-accuracies of a linear probe, subjects apart, on embeddings standardised within subjects. Models:
+accuracies of a linear probe across subjects, on embeddings standardised within subjects. Models:
 those of NeuroRVQ in the package, unless others are named.
 """
 

@@ -3,13 +3,12 @@
 
     python tests/timing/robustness.py [MODEL] [--json FILE] [--subjects 1-16] [--never 13-16]
 
-Trials as in systems.py. Gain: share of codes that stay when the trials of the people whom the model
-has not seen are given louder or softer than those of ``fit``. Noise: error of what comes back of
-their signals, over the variance, in all and below 45 Hz (median), when noise or a slow deflection
-of a quarter of a second is added in front of the codec. Scaling: the linear probe of features.py of
-``scaling="trial"`` and of ``scaling="fit"``, fitted on each person's own trials, beside the log of
-what the first one takes away.
-"""
+Trials as in systems.py. Gain: share of unchanged codes if the trials of people whom the model has
+not seen are louder or softer than those of ``fit``. Noise: error of their reconstruction, over the
+variance, in total and below 45 Hz (median), if noise or a slow deflection of a quarter of a second
+is added to the input of the codec. Scaling: the linear probe of features.py of ``scaling="trial"``
+and of ``scaling="fit"``, fitted on each person's own trials, with the log of the scales that the
+first one removes."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 # License: BSD-3-Clause
-"""All figures of speed and memory, as absolute values and as ratios, with facts of the machine.
+"""All figures of speed and memory, absolute and as ratios, with a description of the machine.
 
     python tests/timing/speed.py [--json FILE] [--threads 2] [--clock wall] [--only NAME ...]
 
 Every benchmark is a process of its own, one after the other: some minutes in all. Ratios compare
-what one process measured in turns, so they hold on machines that differ; absolute values do not.
-On a busy machine ``--threads 1 --clock cpu`` reads the time that a process computes instead of the
-time that passes. ``--quick`` takes fewer rounds. Two commits: compare_commits.py.
-"""
+alternating measurements of one process, so they carry over to other machines; absolute values do
+not. On a busy machine ``--threads 1 --clock cpu`` measures CPU time instead of wall-clock time.
+``--quick`` takes fewer rounds. Two commits: compare_commits.py."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Figure:
-    """A line of the table: a value, and its ratio to what it is held against."""
+    """A line of the table: a value, and its ratio to the value it is compared with."""
 
     benchmark: str
     name: str

@@ -1,11 +1,11 @@
 # License: BSD-3-Clause
-"""What a step of training computes, moves and keeps, counted; and what an epoch would cost.
+"""Count what a training step computes, moves and keeps, and estimate the cost of an epoch.
 
     python tests/timing/training_cost.py [--json FILE]
 
 Nothing is timed. A step of each stage runs on the CPU under bf16 autocast, with two batches, and
-every operation that PyTorch dispatches is counted: the difference of the batches is what a token
-costs (a patch of a channel), the rest is what a step costs whatever its batch.
+every operation that PyTorch dispatches is counted: the difference of the batches is the cost of a
+token (a patch of a channel), the rest is the cost of a step, whatever its batch.
 
 - ``bf16``, ``fp32``: floating point operations of products, convolutions and attention.
 - ``moved``: bytes of all operands and results, as if no two operations were fused.
@@ -142,7 +142,7 @@ def make_stage(name: str, config: NeuroRVQPretrainConfig) -> TokenizerStage | Fo
     """Build a stage whose codebooks have started."""
     tokenizer = NeuroRVQTokenizer(config=config.model.config())
     tokenizer.quantizer.started.fill_(True)
-    tokenizer.quantizer.cluster_size.fill_(1.0)  # no code is dead
+    tokenizer.quantizer.cluster_size.fill_(1.0)  # no dead codes
     if name == "tokenizer":
         return TokenizerStage(tokenizer, config.tokenizer)
     foundation = NeuroRVQ(config=tokenizer.config, masked_token_heads=True)
