@@ -1,179 +1,46 @@
 # License: BSD-3-Clause
-"""Arguments of the commands; importing this loads no library."""
+"""The arguments of the commands; importing this loads no library."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
-_DEFAULT_MODEL = "neurorvq-eeg-small"
+from ..weights.registry import SystemName
+
 #: What ``compare`` can compare.
 ROWS = (
     *("full", "lora", "head", "random-full", "random-lora", "random-head"),
     *("eegnet", "shallow", "csp", "chance"),
 )
-
 _RULES_FOR_CHANNELS = ("match", "strict", "nearest", "interpolate")
+_SYSTEMS = ", ".join(get_args(SystemName))
 
 
-def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``demo``."""
-    _add_study_arguments(parser, "mne-neurorvq-demo", "report and figures, replaced if there")
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes for scoring (default: 1)"
-    )
-    _add_model_arguments(parser)
-    _add_batch_size(parser)
+class Argument(NamedTuple):
+    """An argument: its flags, what its help says, and what else argparse takes."""
+
+    flags: tuple[str, ...]
+    help: str
+    settings: dict[str, Any]
+    # Of the arguments with the same mark, at most one may be given.
+    exclusive: str = ""
 
 
-def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``compare``."""
-    _add_study_arguments(parser, "mne-neurorvq-compare", "report, scores and finished folds")
-    parser.add_argument(
-        "--channels",
-        nargs="+",
-        metavar="NAME",
-        help=(
-            "channels to use (default: 21 over the sensorimotor strip where the recordings have "
-            "them, otherwise all)"
-        ),
-    )
-    parser.add_argument(
-        "--rows",
-        nargs="+",
-        choices=ROWS,
-        metavar="ROW",
-        help=(
-            f"what to compare: {', '.join(ROWS)} (default: all; random-... is the same network "
-            "from random weights)"
-        ),
-    )
-    parser.add_argument(
-        "--reference",
-        choices=ROWS,
-        metavar="ROW",
-        help="row that the others are compared with (default: csp, or the first)",
-    )
-    parser.add_argument(
-        "--head",
-        choices=("mean", "flatten"),
-        default="mean",
-        help="what the head of the fine-tuned models sees (default: mean)",
-    )
-    for name, default, text in (
-        ("--splits", 3, "folds"),
-        ("--epochs", 5, "epochs of training of every row that is trained by epochs"),
-        ("--batch-size", 32, "trials in a step of training"),
-    ):
-        parser.add_argument(
-            name, type=_positive, default=default, metavar="N", help=f"{text} (default: {default})"
-        )
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=int,
-        default=[0],
-        metavar="N",
-        help="each assigns the subjects to folds anew (default: 0)",
-    )
-    _add_model_arguments(parser)
-
-
-def add_file_arguments(parser: argparse.ArgumentParser, *, embedding: bool) -> None:
-    """Add the arguments of the commands that make files of files."""
-    parser.add_argument(
-        "files",
-        nargs="+",
-        type=Path,
-        metavar="FILE",
-        help="recordings that MNE reads, or Epochs (-epo.fif, .set with trials)",
-    )
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder")
-    parser.add_argument(
-        "--window",
-        type=_seconds,
-        default=4.0,
-        metavar="S",
-        help="length of the windows that a recording is cut into, in s (default: 4)",
-    )
-    parser.add_argument(
-        "--no-filter", action="store_true", help="the recordings have the model's filters already"
-    )
-    parser.add_argument(
-        "--channels",
-        type=_rule_for_channels,
-        default="match",
-        metavar="RULE",
-        help=(
-            f"{', '.join(_RULES_FOR_CHANNELS)}: leave out channels that the model does not know, "
-            "fail, take them for the nearest site, or compute sites from them (default: match)"
-        ),
-    )
-    if embedding:
-        parser.add_argument(
-            "--pool",
-            choices=("mean", "channel", "time", "none", "keep_channels"),
-            default="mean",
-            help=(
-                "average over channels and patches, channels, patches, or nothing; keep_channels "
-                "is another name of time"
-            ),
-        )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    _add_model_arguments(parser)
-    _add_batch_size(parser)
-
-
-def _add_study_arguments(parser: argparse.ArgumentParser, folder: str, holds: str) -> None:
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        metavar="FILE",
-        help=(
-            "'eegbci' (PhysioNet motor imagery; MNE_DATASETS_EEGBCI_PATH names its folder), or "
-            "recordings that MNE reads; those of one subject by BIDS name (sub-01_...) count as "
-            "one, otherwise each file is taken to be another subject"
-        ),
-    )
-    parser.add_argument(
-        "--subjects",
-        nargs="+",
-        type=_numbers,
-        metavar="N",
-        help="numbers and ranges, such as 1-16 (default: 1-8; of eegbci or simulated)",
-    )
-    parser.add_argument(
-        "--runs", nargs="+", type=_numbers, metavar="N", help="of eegbci (default: 4 8 12)"
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path(folder),
-        metavar="DIR",
-        help=f"folder of {holds} (default: ./{folder})",
-    )
-
-
-def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pretrained", default=_DEFAULT_MODEL, metavar="NAME", help="name or path of a model"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-
-
-def _add_batch_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch-size",
-        type=_batch_size,
-        default="auto",
-        metavar="N",
-        help="trials in a forward pass (default: auto)",
-    )
+def add_arguments(parser: argparse.ArgumentParser, arguments: tuple[Argument, ...]) -> None:
+    """Add arguments to a parser."""
+    groups: dict[str, Any] = {"": parser}
+    for argument in arguments:
+        if argument.exclusive not in groups:
+            groups[argument.exclusive] = parser.add_mutually_exclusive_group()
+        group = groups[argument.exclusive]
+        group.add_argument(*argument.flags, help=argument.help, **argument.settings)
 
 
 def _numbers(text: str) -> list[int]:
-    """Numbers of ``3``, ``1-16`` or ``1,3,5-7``."""
+    """Read the numbers of ``3``, ``1-16`` or ``1,3,5-7``."""
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
@@ -184,23 +51,19 @@ def _numbers(text: str) -> list[int]:
                 f"{text!r} is neither a number nor a range such as 1-16"
             ) from None
         if not 1 <= start <= stop:
-            raise argparse.ArgumentTypeError(f"{text!r} is no range of numbers from 1 upwards")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a range of numbers from 1 upwards")
         numbers += range(start, stop + 1)
     return numbers
 
 
-def _positive(text: str) -> int:
+def _positive(text: str, or_else: str = "") -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 upwards")
+        raise argparse.ArgumentTypeError(f"{text!r} must be {or_else}a number from 1 upwards")
     return int(text)
 
 
 def _batch_size(text: str) -> int | str:
-    if text == "auto":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be 'auto' or a number from 1 upwards")
-    return int(text)
+    return text if text == "auto" else _positive(text, "'auto' or ")
 
 
 def _rule_for_channels(text: str) -> str:
@@ -221,3 +84,235 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} must be a positive number of seconds")
     return seconds
+
+
+def _arg(usage: str, help: str, *, exclusive: str = "", **settings: Any) -> Argument:
+    """Declare an argument by what its usage says, such as ``-o --out DIR``."""
+    *flags, last = usage.split()
+    if flags and last.isupper():
+        settings["metavar"] = last
+    else:
+        flags.append(last)
+    return Argument(tuple(flags), help, settings, exclusive)
+
+
+def _switch(flag: str, help: str) -> Argument:
+    return _arg(flag, help, action="store_true")
+
+
+def _count(flag: str, default: int, help: str, type: Callable[[str], int] = _positive) -> Argument:
+    return _arg(f"{flag} N", f"{help} (default: {default})", type=type, default=default)
+
+
+def _folder(name: str, holds: str) -> Argument:
+    text = f"folder of {holds} (default: ./{name})"
+    return _arg("-o --out DIR", text, type=Path, default=Path(name))
+
+
+_DEBUG = _switch("--debug", "show where an error comes from")
+_MODEL = (
+    _arg("--pretrained NAME", "name or path of a model", default="neurorvq-eeg-small"),
+    _arg("--device", "auto, cpu, cuda, ... (default: auto)", default="auto"),
+)
+_BATCH_SIZE = _arg(
+    "--batch-size N",
+    "trials in a forward pass (default: auto)",
+    type=_batch_size,
+    default="auto",
+)
+_STUDY = (
+    _arg(
+        "--data FILE",
+        "'eegbci' (PhysioNet motor imagery; MNE_DATASETS_EEGBCI_PATH names its folder), or "
+        "recordings that MNE reads; those of one subject by BIDS name (sub-01_...) count as one, "
+        "otherwise each file is taken to be another subject",
+        nargs="+",
+    ),
+    _arg(
+        "--subjects N",
+        "numbers and ranges, such as 1-16 (default: 1-8; of eegbci or simulated)",
+        nargs="+",
+        type=_numbers,
+    ),
+    _arg("--runs N", "of eegbci (default: 4 8 12)", nargs="+", type=_numbers),
+)
+_FILES = (
+    _arg(
+        "files FILE",
+        "recordings that MNE reads, or Epochs (-epo.fif, .set with trials)",
+        nargs="+",
+        type=Path,
+    ),
+    _arg("-o --out OUT", "folder", type=Path, required=True),
+    _arg(
+        "--window S",
+        "length of the windows that a recording is cut into, in s (default: 4)",
+        type=_seconds,
+        default=4.0,
+    ),
+    _switch("--no-filter", "the recordings have the model's filters already"),
+    _arg(
+        "--channels RULE",
+        f"{', '.join(_RULES_FOR_CHANNELS)}: leave out channels that the model does not know, "
+        "fail, take them for the nearest site, or compute sites from them (default: match)",
+        type=_rule_for_channels,
+        default="match",
+    ),
+)
+_POOL = _arg(
+    "--pool",
+    "average over channels and patches, channels, patches, or nothing; keep_channels is another "
+    "name of time",
+    choices=("mean", "channel", "time", "none", "keep_channels"),
+    default="mean",
+)
+_OVERWRITE = _switch("--overwrite", "replace files that are there")
+
+ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
+    "demo": (
+        _DEBUG,
+        *_STUDY,
+        _folder("mne-neurorvq-demo", "report and figures, replaced if there"),
+        _count("--jobs", 1, "processes for scoring", int),
+        *_MODEL,
+        _BATCH_SIZE,
+    ),
+    "compare": (
+        _DEBUG,
+        *_STUDY,
+        _folder("mne-neurorvq-compare", "report, scores and finished folds"),
+        _arg(
+            "--channels NAME",
+            "channels to use (default: 21 over the sensorimotor strip where the recordings have "
+            "them, otherwise all)",
+            nargs="+",
+        ),
+        _arg(
+            "--rows ROW",
+            f"what to compare: {', '.join(ROWS)} (default: all that the model has; random-... is "
+            "the same network from random weights)",
+            nargs="+",
+            choices=ROWS,
+        ),
+        _arg(
+            "--reference ROW",
+            "row that the others are compared with (default: csp, or the first)",
+            choices=ROWS,
+        ),
+        _arg(
+            "--head",
+            "what the head of the fine-tuned models sees (default: mean)",
+            choices=("mean", "flatten"),
+            default="mean",
+        ),
+        _count("--splits", 3, "folds"),
+        _count("--epochs", 5, "epochs of training of every row that is trained by epochs"),
+        _count("--batch-size", 32, "trials in a step of training"),
+        _arg(
+            "--seeds N",
+            "each assigns the subjects to folds anew (default: 0)",
+            nargs="+",
+            type=int,
+            default=[0],
+        ),
+        *_MODEL,
+    ),
+    "tokenize": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),
+    "reconstruct": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),
+    "embed": (_DEBUG, *_FILES, _POOL, _OVERWRITE, *_MODEL, _BATCH_SIZE),
+    "models": (_DEBUG,),
+    "prepare": (
+        _DEBUG,
+        _arg(
+            "sources SOURCE",
+            "files that MNE reads, folders of them, globs, BIDS data sets; none to --verify only",
+            nargs="*",
+        ),
+        _arg(
+            "-o --out DIR",
+            "folder of the corpus; if it is there, the command goes on and adds to it",
+            type=Path,
+            required=True,
+        ),
+        _arg(
+            "--system NAME",
+            f"whose models are to learn from it: {_SYSTEMS} (default: neurorvq)",
+            default="neurorvq",
+        ),
+        _arg("--modality", "kind of signal (default: eeg)", default="eeg"),
+        _arg(
+            "--window S",
+            "longest window in s, a multiple of the model's patch, of BioCodec 1 s (default: 12)",
+            type=float,
+            default=12.0,
+        ),
+        _arg(
+            "--validation-fraction SHARE",
+            "expected share of the subjects that is held back for validation (default: 0.1)",
+            exclusive="validation",
+            type=float,
+            default=0.1,
+        ),
+        _arg(
+            "--validation-subjects NAME",
+            "names of these subjects instead",
+            exclusive="validation",
+            nargs="+",
+        ),
+        _arg(
+            "--subject-from REGEX",
+            "finds the subject in a path: the first group, or all that matches (default: BIDS "
+            "entity, known file names, folder below the source, file name)",
+        ),
+        _count("--jobs", 1, "processes", int),
+        _arg("--seed", "seed of the split (default: 0)", type=int, default=0),
+        _switch(
+            "--verify",
+            "read all that the corpus has and compare it with its checksums; what is damaged is "
+            "prepared again from its source, or only reported where no source is given",
+        ),
+    ),
+    "pretrain": (
+        _DEBUG,
+        _arg(
+            "stage",
+            "what to train, the tokenizer first; 'config' prints the configuration",
+            choices=("tokenizer", "foundation", "config"),
+        ),
+        _arg("--corpus DIR", "folder or URL that 'prepare' made"),
+        _arg("--config FILE", "YAML file (default: small)", type=Path),
+        _arg(
+            "--system NAME",
+            f"whose architecture: {_SYSTEMS} (default: that of the file, else of the corpus, else "
+            "neurorvq)",
+        ),
+        _arg(
+            "--set KEY=VALUE",
+            "change single values, such as tokenizer.n_steps=4000 hardware.devices=4",
+            nargs="+",
+            default=[],
+            action="extend",
+        ),
+        _arg(
+            "--tokenizer NAME",
+            "name or path of the tokenizer that the foundation model learns from (default: RUN's)",
+        ),
+        _arg("-o --out RUN", "folder of the run", type=Path),
+    ),
+    "export": (
+        _DEBUG,
+        _arg("run RUN", "folder of a pretraining run", type=Path),
+        _arg("-o --out DIR", "new folder of the model", type=Path, required=True),
+        _arg("--name", "name of the model (default: that of DIR)"),
+        _arg(
+            "--licence",
+            "licence of the weights as the Hugging Face hub spells it, such as bsd-3-clause "
+            "(default: other)",
+            default="other",
+        ),
+        _switch(
+            "--official",
+            "also write the authors' key format (for models with their residual rule)",
+        ),
+    ),
+}

@@ -14,38 +14,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from typing import NamedTuple
 
 from .._optional import optional
-from .arguments import add_compare_arguments, add_demo_arguments, add_file_arguments
+from .arguments import ARGUMENTS, add_arguments
 from .messages import PROGRAM, one_line
-from .training_arguments import (
-    add_export_arguments,
-    add_prepare_arguments,
-    add_pretrain_arguments,
-)
 
-_FILE_COMMANDS = {
-    "tokenize": "write the tokens of recordings, OUT/<name>-tokens.h5",
-    "reconstruct": "pass recordings through the codes and back, OUT/<name>-reconstructed-epo.fif",
-    "embed": "write the embedding of recordings, OUT/<name>-embedding.npz",
-}
-_TRAINING_COMMANDS = {
-    "prepare": (
-        "..training.prepare_command",
-        "make a corpus of recordings, to pretrain on",
-        add_prepare_arguments,
-    ),
-    "pretrain": (
-        "..training.pretrain_command",
-        "pretrain a tokenizer and a foundation model",
-        add_pretrain_arguments,
-    ),
-    "export": (
-        "..training.export_command",
-        "write a pretrained model as a folder to give away",
-        add_export_arguments,
-    ),
-}
 _KEY = """\
 has: a tokenizer, for codes and reconstructions; both: a foundation model, for
      embeddings and classifiers, as well.
@@ -54,29 +28,77 @@ now: ready     works as it is, without a network;
      by hand   get the file from its authors' page, which an attempt to load it
                names, and give its path as --pretrained;
      not yet   has been announced, but not published."""
-_EXAMPLES = {
-    "demo": ("demo", "demo --data eegbci --subjects 1-4 -o my-demo", "demo --data sub-*_eeg.edf"),
-    "compare": (
-        "compare --rows full csp --epochs 5",
-        "compare --data eegbci --subjects 1-16 -o my-comparison",
+
+
+class _Command(NamedTuple):
+    """A command, and the function of the package that runs it."""
+
+    run: str
+    help: str
+    examples: tuple[str, ...]
+    description: str = ""
+
+
+_COMMANDS = {
+    "demo": _Command(
+        "cli.demo:run_demo",
+        "tokens, reconstruction and subject-independent scores, with figures",
+        ("demo", "demo --data eegbci --subjects 1-4 -o my-demo", "demo --data sub-*_eeg.edf"),
+        "Tokens, reconstruction quality and subject-independent scores beside band power and an "
+        "untrained model. On SIMULATED recordings unless --data says otherwise.",
     ),
-    "tokenize": (
-        "tokenize recording.edf -o tokens",
-        "tokenize sub-*_eeg.vhdr -o tokens --window 2 --pretrained biocodec-eeg-small",
+    "compare": _Command(
+        "cli.compare:run_compare",
+        "fine-tuned models beside their peers, on subjects that none of them has seen",
+        (
+            "compare --rows full csp --epochs 5",
+            "compare --data eegbci --subjects 1-16 -o my-comparison",
+        ),
+        "Fine-tuned models beside their peers, trained with one budget, on subjects that none of "
+        "them was trained on. On SIMULATED recordings unless --data says otherwise. What is "
+        "finished is kept: the same command takes up a run that was stopped.",
     ),
-    "reconstruct": ("reconstruct recording.bdf -o rebuilt",),
-    "embed": (
-        "embed recording.edf -o features",
-        "embed cut-epo.fif -o features-per-channel --pool channel",
+    "tokenize": _Command(
+        "cli.file_commands:run_files",
+        "write the tokens of recordings, OUT/<name>-tokens.h5",
+        (
+            "tokenize recording.edf -o tokens",
+            "tokenize sub-*_eeg.vhdr -o tokens --window 2 --pretrained biocodec-eeg-small",
+        ),
     ),
-    "models": ("models",),
-    "prepare": ("prepare recordings/ -o corpus --jobs 2",),
-    "pretrain": (
-        "pretrain config > small.yaml",
-        "pretrain tokenizer --corpus corpus --config small.yaml -o run",
-        "pretrain foundation --corpus corpus --config small.yaml -o run",
+    "reconstruct": _Command(
+        "cli.file_commands:run_files",
+        "pass recordings through the codes and back, OUT/<name>-reconstructed-epo.fif",
+        ("reconstruct recording.bdf -o rebuilt",),
     ),
-    "export": ("export run -o my-model --licence cc-by-4.0",),
+    "embed": _Command(
+        "cli.file_commands:run_files",
+        "write the embedding of recordings, OUT/<name>-embedding.npz",
+        (
+            "embed recording.edf -o features",
+            "embed cut-epo.fif -o features-per-channel --pool channel",
+        ),
+    ),
+    "models": _Command("cli.commands:_run_models", "list the models that have a name", ("models",)),
+    "prepare": _Command(
+        "training.prepare_command:run",
+        "make a corpus of recordings, to pretrain on",
+        ("prepare recordings/ -o corpus --jobs 2",),
+    ),
+    "pretrain": _Command(
+        "training.pretrain_command:run",
+        "pretrain a tokenizer and a foundation model",
+        (
+            "pretrain config > small.yaml",
+            "pretrain tokenizer --corpus corpus --config small.yaml -o run",
+            "pretrain foundation --corpus corpus --config small.yaml -o run",
+        ),
+    ),
+    "export": _Command(
+        "training.export_command:run",
+        "write a pretrained model as a folder to give away",
+        ("export run -o my-model --licence cc-by-4.0",),
+    ),
 }
 #: What a wrong argument or file raises; anything else is a fault of this package.
 _USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)
@@ -146,26 +168,13 @@ def _warnings_on_one_line() -> Iterator[None]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.command == "models":
-        print(_table_of_models())
-        return 0
-    if args.command == "demo":
-        from .demo import run_demo
-
-        return run_demo(args)
-    if args.command == "compare":
-        from .compare import run_compare
-
-        return run_compare(args)
-    if args.command in _FILE_COMMANDS:
-        from .files import run_files
-
-        return run_files(args)
-    module, *_ = _TRAINING_COMMANDS[args.command]
-    with optional(args.command, "pretrain"):
-        command = import_module(module, __package__)
-    command.run(args)
-    return 0
+    module, _, function = _COMMANDS[args.command].run.partition(":")
+    if module.startswith("training"):
+        with optional(args.command, "pretrain"):
+            found = import_module(f"..{module}", __package__)
+    else:
+        found = import_module(f"..{module}", __package__)
+    return getattr(found, function)(args) or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,48 +187,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show where an error comes from")
-
-    def add(name: str, text: str, description: str | None = None) -> argparse.ArgumentParser:
-        lines = (f"  {PROGRAM} {example}" for example in _EXAMPLES[name])
-        return commands.add_parser(
+    for name, command in _COMMANDS.items():
+        examples = (f"  {PROGRAM} {example}" for example in command.examples)
+        description = command.description or f"{command.help[0].upper()}{command.help[1:]}"
+        one = commands.add_parser(
             name,
-            parents=[common],
-            help=text,
-            description=textwrap.fill(description or text[0].upper() + text[1:], 79),
-            epilog="\n".join(["examples:", *lines]),
+            help=command.help,
+            description=textwrap.fill(description, 79),
+            epilog="\n".join(["examples:", *examples]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-
-    demo = add(
-        "demo",
-        "tokens, reconstruction and subject-independent scores, with figures",
-        (
-            "Tokens, reconstruction quality and subject-independent scores beside band power and "
-            "an untrained model. On SIMULATED recordings unless --data says otherwise."
-        ),
-    )
-    add_demo_arguments(demo)
-    compare = add(
-        "compare",
-        "fine-tuned models beside their peers, on subjects that none of them has seen",
-        (
-            "Fine-tuned models beside their peers, trained with one budget, on subjects that none "
-            "of them was trained on. On SIMULATED recordings unless --data says otherwise. What "
-            "is finished is kept: the same command takes up a run that was stopped."
-        ),
-    )
-    add_compare_arguments(compare)
-    for name, text in _FILE_COMMANDS.items():
-        add_file_arguments(add(name, text), embedding=name == "embed")
-    add("models", "list the models that have a name")
-    for name, (_, text, add_arguments) in _TRAINING_COMMANDS.items():
-        add_arguments(add(name, text))
+        add_arguments(one, ARGUMENTS[name])
     return parser
 
 
-def _table_of_models() -> str:
+def _run_models(args: argparse.Namespace) -> None:
+    """Print the table of models."""
     from .._table import markdown_table
     from ..weights import list_pretrained
     from ..weights.download import availability
@@ -235,4 +218,4 @@ def _table_of_models() -> str:
         for entry in list_pretrained()
     ]
     head = ("name", "signal", "has", "licence", "now")
-    return f"{markdown_table(head, rows, align='lllll')}\n\n{_KEY}"
+    print(f"{markdown_table(head, rows, align='lllll')}\n\n{_KEY}")

@@ -126,7 +126,7 @@ def test_the_help_of_the_program_lists_every_command(capsys):
         (["tokenize", "x.edf", "-o", "out", "--window", "0"], "'0' must be a positive number"),
         (["tokenize", "x.edf", "-o", "out", "--window", "long"], "'long' must be a positive"),
         (["embed", "x.edf", "-o", "out", "--batch-size", "-1"], "'auto' or a number from 1"),
-        (["demo", "--subjects", "4-2"], "'4-2' is no range"),
+        (["demo", "--subjects", "4-2"], "'4-2' is not a range"),
         (["demo", "--subjects", "one"], "'one' is neither a number nor a range"),
     ],
 )

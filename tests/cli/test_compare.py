@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 
 import numpy as np
@@ -13,7 +12,8 @@ import mne_neurorvq.cli.compare as compare
 from mne_neurorvq import NeuroRVQClassifier
 from mne_neurorvq.benchmarks import csp_lda
 from mne_neurorvq.cli import main
-from mne_neurorvq.cli.arguments import ROWS, add_compare_arguments
+from mne_neurorvq.cli.arguments import ROWS
+from mne_neurorvq.cli.commands import _parser
 
 TINY = "neurorvq-eeg-tiny-random"
 FEW = ("--subjects", "1-3", "--epochs", "1", "--pretrained", TINY)
@@ -25,9 +25,7 @@ def _compare(*arguments):
 
 
 def _rows(*arguments):
-    parser = argparse.ArgumentParser()
-    add_compare_arguments(parser)
-    return compare._classifiers(parser.parse_args([str(argument) for argument in arguments]))
+    return compare._classifiers(_parser().parse_args(["compare", *map(str, arguments)]))
 
 
 @pytest.fixture(scope="module")
