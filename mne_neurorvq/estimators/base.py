@@ -99,7 +99,7 @@ class SignalEstimator(BaseEstimator):
         if not set(trials.bands) <= set(known) and check_band(trials, preprocessing_of(config)):
             # An offset is of the same cause as a wide band and has the same remedy.
             told |= {"offset"}
-        return check_amplitude(trials, self.channel_report_, joint=self._joint, told=told)
+        return check_amplitude(trials, self.channel_report_, joint=self._joint, warned=told)
 
     def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
         """Learn from trials, by their weights, how to prepare them."""

@@ -27,6 +27,7 @@ from .deviations import (
 from .trials import Trials
 from .units import UNITLESS
 
+Recording = tuple[int | None, NDArray[np.intp]]
 # Trials that are read of all, and at least of each recording.
 _TO_JUDGE = 64
 _OF_EACH = 4
@@ -48,45 +49,45 @@ def check_amplitude(
     matches: Sequence[ChannelMatch],
     *,
     joint: bool = True,
-    told: frozenset[str] = frozenset(),
+    warned: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
-    """Judge the amplitude of trials before anything is made of them.
+    """Check that the amplitude of trials makes sense in their unit, and look for broken channels.
 
-    Some trials, spread evenly over all, are read. The unit is judged for each item of a list of
-    Epochs or datasets that has more than one trial, and within each of them, or an array, for
-    groups of trials, four or more that follow each other, and groups of channels that differ from
-    the others by orders of magnitude. A single trial may be an artifact, or flat, and raises only
-    in Epochs and datasets, if no amplifier could have recorded it.
+    Some trials, spread evenly over all, are read. The unit is judged for each recording (an array,
+    or an item with more than one trial of a list of Epochs or dataset), and within it for groups of
+    trials, four or more in a row, and for groups of channels that differ from the others by orders
+    of magnitude. A single trial may be an artifact, or flat: it raises only if no amplifier could
+    have recorded it, and it is not from an array.
 
     Parameters
     ----------
     trials : Trials
         The trials.
     matches : sequence of ChannelMatch
-        What :func:`match_channels` said about their channels; only those that take part are judged.
+        Report of :func:`match_channels`: only channels that take part are judged.
     joint : bool
-        Whether the model sees the channels together, so that one that is loud or far from zero
-        spoils the codes of the others. If not, only the unit is judged.
-    told : frozenset of str
-        What an earlier call has returned: it is not said again.
+        Whether the model sees all channels together, so that a loud one, or one far from zero,
+        spoils the codes of the others. Otherwise only the unit is judged.
+    warned : frozenset of str
+        What an earlier call returned: there is no second warning of it.
 
     Returns
     -------
     frozenset of str
-        What there was to warn of: ``"offset"``, and names of channels.
+        What there was to warn of: ``"offset"``, and channels by name.
 
     Raises
     ------
     ValueError
-        If an amplitude only makes sense in another unit, with the item, trials or channels and
-        the factor.
+        If an amplitude only makes sense in another unit. The message names the item, trials or
+        channels, and the factor.
 
     Warns
     -----
     UserWarning
-        If the signals lie more than 3 times their standard deviation from zero (arbitrary units
-        may); if a channel is 20 times as loud as the median of the others, or flat, in more than a
-        tenth of the trials.
+        If the signals lie more than 3 standard deviations from zero (not in arbitrary units), or
+        if a channel is 20 times as loud as the median of the others, or flat, in more than a tenth
+        of the trials.
 
     Examples
     --------
@@ -100,8 +101,7 @@ def check_amplitude(
     # Channels of the recording, those included that sites are computed from.
     recorded_matches = matches[: len(trials.ch_names)]
     picks = [i for i, m in enumerate(recorded_matches) if m.used or m.how == "source"]
-    recordings = _recordings(trials)
-    chosen = _spread(recordings)
+    recordings, chosen = _sample(trials)
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]
     if trials.unit != UNITLESS:
@@ -110,7 +110,7 @@ def check_amplitude(
     if not joint or trials.n_times < FEWEST_SAMPLES:
         return frozenset()
     broken = _broken_channels([trials.ch_names[i] for i in picks], deviations)
-    new = [text for key, text in broken.items() if key not in told]
+    new = [text for key, text in broken.items() if key not in warned]
     if new:
         warn(
             f"Channels that look broken: {', '.join(new)}. The model sees all channels together, "
@@ -118,7 +118,7 @@ def check_amplitude(
             "(epochs.info['bads']), drop them, or repair them (epochs.interpolate_bads)."
         )
     far = [] if trials.unit == UNITLESS else _offsets(means, deviations, members)
-    if far and "offset" not in told:
+    if far and "offset" not in warned:
         offset, times = max(far, key=lambda pair: pair[1])
         warn(
             f"The signals lie {_rounded(offset)} {trials.unit} from zero, {_rounded(times)} times "
@@ -129,30 +129,24 @@ def check_amplitude(
     return frozenset([*broken, *(["offset"] if far else [])])
 
 
-def _recordings(trials: Trials) -> list[tuple[int | None, NDArray[np.intp]]]:
-    """Trials of each recording with the number of its item, None where it has none of its own.
+def _sample(trials: Trials) -> tuple[list[Recording], NDArray[np.intp]]:
+    """Trials of each recording with the number of its item, and those that are judged of all.
 
-    Items of one trial are what scikit-learn makes of a recording when it splits it.
+    Items of one trial are what scikit-learn makes of a recording that it splits: they have no
+    number, and count as one recording.
     """
     items = np.split(np.arange(len(trials)), trials.starts[1:])
-    if len(items) == 1:
-        return [(None, items[0])]
     single = [item for item in items if len(item) == 1]
-    found: list[tuple[int | None, NDArray[np.intp]]] = [
-        (number, item) for number, item in enumerate(items) if len(item) > 1
-    ]
-    return [*found, (None, np.concatenate(single))] if single else found
-
-
-def _spread(recordings: Sequence[tuple[int | None, NDArray[np.intp]]]) -> NDArray[np.intp]:
-    """Choose the trials that are judged, evenly from all and from each recording."""
-    every = np.sort(np.concatenate([indices for _, indices in recordings]))
-    parts = [(every, _TO_JUDGE), *((indices, _OF_EACH) for _, indices in recordings)]
+    recordings: list[Recording] = [(n, item) for n, item in enumerate(items) if len(item) > 1]
+    if len(items) == 1:
+        recordings = [(None, items[0])]
+    elif single:
+        recordings.append((None, np.concatenate(single)))
+    spread = [(np.concatenate(items), _TO_JUDGE), *((item, _OF_EACH) for _, item in recordings)]
     places = [
-        indices[np.linspace(0, len(indices) - 1, number).round().astype(int)]
-        for indices, number in parts
+        item[np.linspace(0, len(item) - 1, most).round().astype(int)] for item, most in spread
     ]
-    return np.unique(np.concatenate(places))
+    return recordings, np.unique(np.concatenate(places))
 
 
 def _measure(

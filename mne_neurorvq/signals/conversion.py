@@ -88,10 +88,10 @@ def as_trials(
     check_unit(unit)
     items = _recordings_in(X)
     if items is not None:
-        trials = join_trials(items)
-        if not len(trials):
+        trials = items[0] if len(items) == 1 else join_trials(items)
+        if not trials.n_trials:
             check_rejection(items)
-        _check_shape((len(trials), len(trials.ch_names), trials.n_times))
+        _check_shape((trials.n_trials, len(trials.ch_names), trials.n_times))
         return trials
     data = _as_array(X)
     _check_shape(data.shape)
@@ -105,7 +105,8 @@ def as_trials(
 
 def is_recorded(item: Any) -> bool:
     """Whether an object brings its channels: one of MNE, a view of Epochs, or a dataset."""
-    return isinstance(item, EpochsView) or is_from(item, "mne") or is_dataset(item)
+    known = isinstance(item, (mne.BaseEpochs, EpochsView))
+    return known or is_from(item, "mne") or is_dataset(item)
 
 
 def _recordings_in(X: Any) -> list[Trials] | None:

@@ -160,7 +160,7 @@ def misfits(
         enough = len(group) > 1 and len(group) >= least_share * moving.sum()
         if enough and group.max() <= _OTHER_UNIT * group.min():
             return wrong & apart
-        for run in _runs(wrong & apart, least_run):
+        for run in _runs(wrong & apart, least_run) if len(group) else ():
             if levels[run].max() <= _OTHER_UNIT * levels[run].min():
                 found = np.zeros_like(moving)
                 found[run] = True

@@ -22,8 +22,6 @@ from .trials import Provenance, Trials, reorder_channels
 def join_trials(items: Sequence[Trials]) -> Trials:
     """Put trials that belong together one after another; channels are those of the first."""
     first = items[0]
-    if len(items) == 1:
-        return first
     items = [_match_channels(item, i, first.ch_names) for i, item in enumerate(items)]
     for i, item in enumerate(items):
         _check_alike(item, i, first)

@@ -217,10 +217,10 @@ def test_what_was_told_is_not_told_again():
     X = microvolts(1.0)
     X[:, 1] *= 60
     trials = as_trials(X, **ARRAY)
-    assert check_amplitude(trials, MATCHES, told=frozenset(["loud Cz"])) == {"loud Cz"}
+    assert check_amplitude(trials, MATCHES, warned=frozenset(["loud Cz"])) == {"loud Cz"}
     X[:, 0] *= 60
     with pytest.warns(UserWarning, match=r"broken: 'C3' \(") as caught:
-        check_amplitude(trials, MATCHES, told=frozenset(["loud Cz"]))
+        check_amplitude(trials, MATCHES, warned=frozenset(["loud Cz"]))
     assert len(caught) == 1
 
 
