@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import operator
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -250,6 +252,16 @@ def test_the_api_reference_lists_every_public_name():
     assert {documented_once_as.get(path, path) for path in public} == {
         documented_once_as.get(path, path) for path in listed
     }
+
+
+def test_the_page_for_maintainers_names_modules_that_exist():
+    text = (Path(__file__).resolve().parents[1] / "doc" / "architecture.rst").read_text()
+    named = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)`", text.replace("``", "")))
+    known = {module.name for module in pkgutil.iter_modules(mne_neurorvq.__path__)}
+    modules = {name for name in named if name.partition(".")[0] in known}
+    assert {"encoding.matched_trials", "weights.systems", "models"} <= modules
+    for name in modules:
+        assert importlib.util.find_spec(f"mne_neurorvq.{name}"), name
 
 
 @pytest.mark.parametrize(
