@@ -428,7 +428,7 @@ class BrainRVQTokenizer(PatchTokenizer[DualView]):
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> DualView:
         decoded = {
-            domain: decoder(book.unflatten(0, (len(side), -1)), channel_ids).view(
+            domain: decoder(book.unflatten(0, (side.shape[0], -1)), channel_ids).view(
                 *side.shape[:3], -1
             )
             for (domain, decoder), book in zip(self.decoders.items(), vectors, strict=True)

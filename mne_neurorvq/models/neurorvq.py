@@ -341,7 +341,7 @@ class NeuroRVQTokenizer(PatchTokenizer[Spectrum]):
         )
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> Spectrum:
-        x = each_scale(self.from_code, vectors).unflatten(1, (len(side), -1))
+        x = each_scale(self.from_code, vectors).unflatten(1, (side.shape[0], -1))
         x = each_scale(self.decoder_norms, through_trunk(self.decoder, x, channel_ids))
         x = x.permute(1, 2, 0, 3).flatten(2).unflatten(1, (channel_ids.shape[-1], -1))
         return Spectrum(

@@ -143,7 +143,7 @@ class Trunk(nn.Module):
         time = self.time_embed[start : start + n_patches]
         place = self.pos_embed[channel_ids + first_row].unsqueeze(-2) + time
         class_row = 0 if class_channel is None else class_channel + first_row
-        cls = (self.cls_token + self.pos_embed[class_row]).expand(len(tokens), -1, -1)
+        cls = (self.cls_token + self.pos_embed[class_row]).expand(tokens.shape[0], -1, -1)
         x = torch.cat((cls, tokens + place.flatten(-3, -2)), dim=1)
         for block in self.blocks:
             x = block(x)

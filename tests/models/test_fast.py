@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Arithmetic in place: the same numbers, and nothing of the caller's is written over."""
+"""Fast ways: the codes and numbers of the plain ones, and nothing of the caller is overwritten."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
+from mne_neurorvq import load_pretrained
+from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG, fast, nearest_codes
 from mne_neurorvq.models.fast import gelu, mean_pool, plus, times
 from mne_neurorvq.models.trunk import Encoder
 
@@ -57,3 +58,69 @@ def test_the_result_has_the_precision_of_the_first_argument(learning):
         for call in (plus, times):
             assert call(x.clone(), y).dtype == torch.bfloat16
             assert call(y.clone(), x[0]).dtype == torch.float32
+
+
+@pytest.mark.parametrize("system", ["neurorvq", "brainrvq", "biocodec"])
+def test_without_the_fast_ways_codes_are_equal_and_values_close(system):
+    loaded = load_pretrained(f"{system}-eeg-small")
+    x, rows = torch.randn(2, 2, 400, generator=torch.manual_seed(0)), torch.tensor([1, 4])
+
+    @torch.inference_mode()
+    def compute():
+        codes, side = loaded.tokenizer.encode(x, rows)
+        values = [side, loaded.tokenizer.decode_codes(codes, side, rows)]
+        if loaded.foundation is not None:
+            for dtype in (torch.float32, torch.bfloat16):
+                with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+                    found = loaded.foundation(x, rows, return_features=True)["features"]
+                values.append(found.float())
+        return codes, values
+
+    codes, values = compute()
+    with fast.disabled():
+        plain_codes, plain = compute()
+    assert torch.equal(codes, plain_codes)
+    torch.testing.assert_close(plain[:3], values[:3], rtol=1e-4, atol=1e-4)
+    for found, wanted in zip(plain[3:], values[3:], strict=True):
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_the_fast_ways_are_off_within_the_block_only():
+    assert fast.enabled()
+    with fast.disabled():
+        assert not fast.enabled()
+        with torch.no_grad():
+            x = torch.randn(3)
+            assert plus(x, torch.ones(3)).data_ptr() != x.data_ptr()
+    assert fast.enabled()
+
+
+def test_the_plain_search_finds_the_codes_of_the_ranked_one(monkeypatch):
+    monkeypatch.setattr(fast, "_ranking_pays", lambda codebook: True)
+    generator = torch.Generator().manual_seed(0)
+    codebook = F.normalize(torch.randn(2, 2048, 64, generator=generator), dim=-1)
+    vectors = torch.randn(2, 300, 64, generator=generator)
+    ranked = nearest_codes(vectors, codebook)
+    with fast.disabled():
+        assert torch.equal(nearest_codes(vectors, codebook), ranked)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_a_processor_with_tiles_gets_larger_passes_and_the_same_codes(monkeypatch, tiles):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
+    assert fast.tokens_per_pass("cpu") == (1024 if tiles else 256)
+    assert fast.tokens_per_pass("cuda") == 16384
+    assert fast.tokens_per_pass("mps") == fast._TOKENS["cpu"]
+    generator = torch.Generator().manual_seed(0)
+    codebook = F.normalize(torch.randn(1, 2048, 32, generator=generator), dim=-1)
+    vectors = torch.randn(1, 3000, 32, generator=generator)
+    together = nearest_codes(vectors, codebook)
+    apart = torch.cat([nearest_codes(part, codebook) for part in vectors.split(700, 1)], 1)
+    assert torch.equal(together, apart)
+
+
+def test_without_torchs_private_names_a_processor_counts_as_plain(monkeypatch):
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert fast.tokens_per_pass("cpu") == 256
+    assert not fast._ranking_pays(torch.empty(1, 8192, 128))
