@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What amplitudes tell: a wrong unit, an offset, a loud or flat channel."""
+"""Checks of amplitudes: a wrong unit, an offset, a loud or flat channel."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _OF_EACH = 4
 # Trials in memory at a time.
 _AT_ONCE = 8
 
-# Offsets beyond this many standard deviations make reconstructions plainly worse.
+# Offsets beyond this many standard deviations make reconstructions clearly worse.
 _LARGEST_OFFSET = 3.0
 # Deviations from the median of the other channels that spoil the codes of these.
 _LOUD = 20.0
 # In fewer trials it is an artifact.
 _LEAST_TRIALS = 0.1
-# Levels that one factor mends differ by less.
+# Levels that one factor corrects differ by fewer decades.
 _DECADES = 1.5
 
 
@@ -185,7 +185,7 @@ def _check_unit(
     wrong = misfits(levels, trials.n_times, recorded=recorded)
     strange = np.isin(indices, chosen[outside(levels, trials.n_times)])
     if strange.any() and not wrong.any():
-        # Trials beside those that were read tell an artifact from another recording.
+        # The neighbours of these trials tell an artifact from another recording.
         near = np.convolve(strange, np.ones(2 * LEAST_RUN - 1))[LEAST_RUN - 1 : 1 - LEAST_RUN] > 0
         near |= np.isin(indices, chosen)
         levels = levels_of(_measure(trials, picks, indices[near])[0], trials.unit)
@@ -204,12 +204,12 @@ def _error_of_trials(
     levels: NDArray[np.float64],
     level: float,
 ) -> ValueError:
-    """Name the trials of a recording whose levels are as wrong as a certain one."""
+    """Name the trials of a recording whose levels are wrong by the same factor as a given one."""
     alike = outside(levels, trials.n_times) & ((levels > USUAL) == (level > USUAL))
     with np.errstate(divide="ignore"):
         same_factor = alike & (np.abs(np.log10(levels / level)) < _DECADES)
     if same_factor.sum() < (1 - _LEAST_TRIALS) * alike.sum():
-        alike = same_factor  # another factor mends the others
+        alike = same_factor  # the others need another factor
     level = float(np.median(levels[alike])) if alike.any() else level
     rest = (levels > 0) & ~alike
     is_array = trials.ch_types is None
@@ -253,10 +253,11 @@ def _offsets(
     deviations: NDArray[np.float64],
     members: Sequence[NDArray[np.bool_]],
 ) -> list[tuple[float, float]]:
-    """Distances from zero, and how many deviations they are, of the recordings with too large."""
+    """Distances from zero that are too large, one per recording, also in standard deviations."""
     found = []
     for member in members:
-        # The median over trials: an artifact is no offset. One channel spoils the others' codes.
+        # Median over trials, since an artifact is not an offset; RMS over channels, since one
+        # channel spoils the codes of the others.
         offset = float(np.sqrt(np.mean(np.median(np.abs(means[member]), axis=0) ** 2)))
         typical = float(median_of_moving(deviations[member].ravel()))
         if 0 < _LARGEST_OFFSET * typical < offset:
@@ -265,7 +266,7 @@ def _offsets(
 
 
 def _rounded(value: float) -> str:
-    """One digit: folds of a recording say the same."""
+    """One digit, so that all folds of a recording give the same message."""
     return f"{float(f'{value:.1g}'):g}"
 
 

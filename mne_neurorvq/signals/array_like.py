@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Epochs that are indexed like an array, and so pass through scikit-learn as fast as one."""
+"""Epochs that can be indexed like an array, so that scikit-learn splits them as fast as one."""
 
 from __future__ import annotations
 
@@ -134,9 +134,9 @@ class EpochsView:
 def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
     """Let Epochs be indexed like an array.
 
-    scikit-learn splits what has a ``shape`` by indexing it, but Epochs into a list of one-trial
-    Epochs, which takes seconds where there are many. Estimators of this package take the view
-    wherever they take Epochs, with the same results.
+    scikit-learn splits anything with a ``shape`` by indexing it, but Epochs into a list of
+    one-trial Epochs, which takes seconds if there are many. Estimators of this package take the
+    view wherever they take Epochs, with the same results.
 
     Parameters
     ----------
@@ -190,11 +190,11 @@ def _dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
         # the recording and reads it trial by trial.
         epochs = epochs.copy()
         if _none_is_annotated(epochs) and _all_are_within(epochs):
-            # MNE reads all trials to find out that none is bad, unless it is told.
+            # Otherwise MNE would read all trials to find out that none is bad.
             epochs.reject_by_annotation = False
         return epochs.drop_bad(verbose="error")
-    # Trials that the user drops later would move the others to other places. And MNE changes the
-    # info in place when it picks, reorders or resamples, while the view keeps its signals.
+    # The user may drop trials later, and MNE changes the info in place when it picks, reorders or
+    # resamples: the view keeps its trials and signals.
     epochs = copy(epochs)
     epochs.info = epochs.info.copy()
     return epochs

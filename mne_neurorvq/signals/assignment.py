@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""How channels get to a model: by name, by position, or as part of a site that is computed."""
+"""Assigning channels to a model: by name, by position, or as part of a computed site."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NUMBER = (
     "a number, not the name of a site: rename it (rename_channels), or give it a position "
     "(set_montage)"
 )
-# Electrodes that a net's maker gives no site get one only where it is plainly theirs.
+# Electrodes without a site in the table of a net's maker get one only if it is this close.
 _BESIDE_TABLE_MM = 20.0
 # Names that count channels: E11, EEG 001, EXG Channel 0, Ch1.
 _COUNTED = re.compile(r"(e|eeg|ch|chan|channel|exgchannel|exg|unicorn)?[-_]?\d+")
@@ -62,7 +62,7 @@ def excluded_channels(
 
 @dataclass
 class Assignment:
-    """Channels on their way to a model; what is found of them, and the sites that are computed."""
+    """Channels that are being assigned: the matches found so far, and the computed sites."""
 
     ch_names: Sequence[str]
     vocabulary: Sequence[str]
@@ -76,7 +76,7 @@ class Assignment:
     def __post_init__(self) -> None:
         self.keys = [name_key(name, self.modality) for name in self.ch_names]
         is_eeg = self.modality == "eeg"
-        # Triggers and other inputs are numbered as well.
+        # Triggers and other inputs may be numbered as well.
         named = [key if self._may_be_eeg(i) else "" for i, key in enumerate(self.keys)]
         contacts = depth_contacts(named) if is_eeg else set()
         self.labels = contacts | (amplifier_labels(named) if is_eeg else set())
@@ -84,7 +84,7 @@ class Assignment:
         known = np.full((n_channels, 3), np.nan) if self.positions is None else self.positions
         self.known = np.asarray(known, float)
         self.inside = in_the_brain(named, self.known, contacts)
-        # A key with a space in it is no name of a site.
+        # No site has a space in its key.
         for i in self.labels:
             self.keys[i] = f"label {self.keys[i].replace('-', ' ')}"
         self.rows: dict[str, int] = {}
@@ -99,8 +99,8 @@ class Assignment:
     def leave_out(self, bads: Sequence[str]) -> None:
         """Note the channels that are bad or of another type."""
         types = self.ch_types
-        # Where nothing is typed as EEG, nobody has said what the channels hold: braindecode makes
-        # "misc" of the channels of an array.
+        # Without a channel of the modality's type, types say little: braindecode calls the channels
+        # of an array "misc".
         typed = types is None or self.modality in types
         allowed = TYPES[self.modality] | (set() if typed else {"misc"})
         self.found = excluded_channels(self.ch_names, types, bads, self.modality, allowed)
@@ -118,7 +118,7 @@ class Assignment:
                 self.found[i] = ChannelMatch(name, reason=reason)
 
     def match_positions(self) -> None:
-        """Put the channels that are not found yet on free sites."""
+        """Assign the remaining channels to free sites."""
         self.by_position = True
         homeless = [i for i in range(len(self.keys)) if self._is_electrode(i)]
         table = published_sites(self.keys, self.known)
@@ -223,7 +223,7 @@ class Assignment:
         return f"not among the model's {len(self.vocabulary)} channels"
 
     def _free(self) -> list[str]:
-        """Sites of the vocabulary that nobody has, under any of their names."""
+        """Sites of the vocabulary that no channel has taken, under any of their names."""
         used = {match.row for match in self.found.values()}
         taken = {key for key, row in self.rows.items() if row in used}
         taken |= {same_site(key) for key in taken}
@@ -245,7 +245,7 @@ class Assignment:
         site: str | None,
         reach: float,
     ) -> str:
-        """Say who has the site that the net's maker names, or the nearest one."""
+        """Say which channel has taken the site of the net's table, or else the nearest one."""
         sites = [site for site in self.rows if site in placement.template]
         sites = [site for site in sites if OLDER_NAMES.get(site) not in self.rows]
         distances = placement.distances([i], sites)[0]

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What happened to the channels of a recording, and how it is told."""
+"""What happened to the channels of a recording, and how that is reported."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ChannelMatch:
         Index of ``target`` in the model's vocabulary; in the recording if it has none.
     how : "exact" | "alias" | "table" | "nearest" | "spline" | "source" | "replaced" | "any" | None
         By the same name, by another name of the same site, by the table of the net's maker, or by
-        position; ``"spline"`` marks a site that is computed, ``"source"`` an electrode that only
-        takes part in that, ``"replaced"`` a bad one whose site is computed; ``"any"`` if the model
-        takes whatever channel there is.
+        position; ``"spline"`` marks a computed site, ``"source"`` an electrode that is only used
+        to compute sites, ``"replaced"`` a bad one whose site is computed; ``"any"`` if the model
+        takes any channel.
     reason : str
         Why the model does not get the channel; empty if it does.
     distance_mm : float | None
@@ -98,7 +98,7 @@ class ChannelReport(tuple[ChannelMatch, ...]):
             ]
             for match in self
         ]
-        # Columns that say nothing are not shown.
+        # Empty columns are not shown.
         kept = [k for k in range(5) if k < 3 or any(row[k] for row in rows)]
         return markdown_table(
             [head[k] for k in kept],
@@ -127,7 +127,7 @@ def wrong_type(ch_type: str, modality: str) -> str:
 
 
 def remedy(left_out: Sequence[ChannelMatch]) -> str:
-    """Say what helps if all channels are marked bad or of another type; else give an empty text."""
+    """Say what helps if all channels are marked bad or of another type; otherwise ''."""
     reasons = {match.reason for match in left_out}
     if any("'csd'" in reason for reason in reasons):
         return TAKE_POTENTIALS

@@ -229,7 +229,7 @@ def check_types_of_fit(
     Types by which readers call the same signals may change.
     """
     may_hold = TYPES[modality] | {"misc"}
-    alike = may_hold - {"eog"}  # who says "eog" has decided
+    alike = may_hold - {"eog"}  # "eog" is always a decision
     changed = []
     for i, (name, now) in enumerate(zip(ch_names, ch_types, strict=True)):
         before = None if fitted_types is None else fitted_types[i]

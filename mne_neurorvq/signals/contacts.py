@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Labels that look like names of sites: of an amplifier's sockets, or of contacts in the brain."""
+"""Labels that look like names of sites: sockets of an amplifier, contacts of depth electrodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .sites import site_names
 
 _NUMBERED = re.compile(r"([a-z]{1,3}'?)(\d{1,2})")
-# So many numbers in a row make a shaft; those of 10-20 rows with fewer are no evidence.
+# A shaft has at least so many numbers in a row; shorter runs occur in 10-20 rows too.
 _SHORTEST_RUN = 4
 # Rows of the 10-10 system end at 10, those between C and its neighbours at 6.
 _LONG_RUN = 7
@@ -20,7 +20,7 @@ _LONG_RUN = 7
 _OTHER_INPUTS = set(
     "e ex exg ext eeg emg ecg ekg eog bip aux ch x dc din ref gsr acc gyr erg".split()
 )
-# BioSemi's large caps are labelled A1, A2, ..., B1, ...: their C3 is no C3.
+# BioSemi's large caps are labelled A1, A2, ..., B1, ...: their C3 is not site C3.
 _LABEL = re.compile(r"[a-h]\d{1,2}")
 _LABEL_ONLY = re.compile(r"a([3-9]|\d\d)|b\d{1,2}")
 _MIN_LABELS = 3
@@ -50,10 +50,10 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
 def depth_contacts(keys: Sequence[str]) -> set[int]:
     """Find contacts of depth electrodes and grids among names that could be sites.
 
-    Contacts of a shaft are numbered from 1 without a gap, or with one where the names can be no
-    cap's. Such a run is one of contacts
+    Contacts of a shaft are numbered from 1 without a gap, or with one if the names cannot be those
+    of a cap. Such a run is one of contacts
 
-    - if one of its numbers is no site (O3, A5, C9);
+    - if one of its names is not a site (O3, A5, C9);
     - if all its names are sites (P1 to P10), only where nothing else speaks for a cap. Names of
       10-10 rows with two letters (FC3, PO8) outside such runs always do. Without them it is one of
       contacts if it has both names of a site (T3 and T7), or if it is long and beside such a run or
@@ -112,7 +112,7 @@ def _numbered(keys: Sequence[str]) -> dict[str, dict[int, int]]:
 def _runs(keys: Sequence[str]) -> dict[str, list[int]]:
     """Find names that are numbered from 1 without a gap, in the order of their numbers.
 
-    One contact may be missing where several names are no sites, or one site is there twice.
+    One contact may be missing if several names are not sites, or if one site occurs twice.
     """
     sites = site_names()
 

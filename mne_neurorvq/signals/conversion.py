@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Making trials of whatever users hold."""
+"""Converting what users hold to trials."""
 
 from __future__ import annotations
 
@@ -28,24 +28,23 @@ def as_trials(
     default_ch_name: str = "Cz",
     default_sfreq: float | None = None,
 ) -> Trials:
-    """Make trials of whatever holds signals.
+    """Convert Epochs, lists of them, arrays or braindecode datasets to trials.
 
     Parameters
     ----------
     X : Epochs | list of Epochs | array | WindowsDataset | BaseConcatDataset
         - :class:`mne.Epochs` of any kind, in volts, or a view of them (:func:`as_array_like`). If
-          they are not preloaded, they are read in batches; if bad epochs are not dropped yet,
-          they are dropped from a copy first.
-        - A list of Epochs, as scikit-learn makes when it splits Epochs: same channels (in any
-          order), rate and window in all. A channel marked bad in one of them is marked bad in all.
+          not preloaded, they are read in batches; bad epochs are dropped, from a copy.
+        - A list of Epochs, as scikit-learn makes when it splits Epochs, with the same channels (in
+          any order), rate and window. A channel marked bad in one of them is marked bad in all.
         - An array (n_trials, n_channels, n_times), or what converts to one, in ``unit``.
         - An array (n_trials, n_times), taken as trials of one channel.
         - braindecode's ``WindowsDataset``, ``EEGWindowsDataset`` or a ``BaseConcatDataset`` of
-          them. They hold MNE objects, so they are in volts: leave out a preprocessing step that
-          multiplies by 1e6.
+          them. They hold MNE objects and so are in volts: omit a preprocessing step that multiplies
+          by 1e6.
         - torch's ``Subset`` of such a dataset, which ``random_split`` makes, and ``ConcatDataset``.
         - A list of braindecode's ``(X, y, indices)``, as scikit-learn makes when it splits such a
-          dataset; it has lost names, rate and unit and is treated as an array.
+          dataset. It has lost names, rate and unit, and is treated as an array.
     ch_names : sequence of str | None
         Channels of an array. Epochs and datasets bring their own.
     sfreq : float | None
@@ -60,7 +59,7 @@ def as_trials(
     Returns
     -------
     trials : Trials
-        The trials, in the order given; nothing is read yet.
+        The trials, in the order given. Nothing is read yet.
 
     Raises
     ------

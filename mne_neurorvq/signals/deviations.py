@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Deviations of signals, and which of them are those of another unit."""
+"""Standard deviations of signals, and which of them indicate another unit."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .units import unit_factor
 
 # All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
 # for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
-# Below the first lies what amplifiers add of themselves; above the second, in more than half of
-# the channels, no EEG with or without filters.
+# Amplifier noise lies below the first; no EEG, with or without filters, lies above the second in
+# more than half of the channels.
 _SMALLEST = 0.1
 _LARGEST = 2e3
 # What signals are brought to.
 USUAL = 20.0
 # No amplifier reaches a volt.
 _IMPOSSIBLE = 1e6
-# Of windows so short, such as the tables of scikit-learn's checks, deviations say little.
+# Deviations of shorter windows, such as the tables of scikit-learn's checks, say little.
 FEWEST_SAMPLES = 50
 _SMALLEST_OF_FEW = 1e-3
 
-# Seconds over which a deviation is taken: drifts are slower.
+# Deviations are taken over so many seconds: drifts are slower.
 PIECE = 2.0
 # Trials of another unit differ from the others by this factor, but among themselves by less. They
 # are at least this share of the trials (fewer may be artifacts, or flat), or so many follow each
@@ -33,16 +33,16 @@ PIECE = 2.0
 _OTHER_UNIT = 100.0
 _LEAST_SHARE = 0.1
 LEAST_RUN = 4
-# Deviations this far below the others, or below so many roundings, are none.
+# Deviations this far below the others, or of fewer roundings, count as zero.
 _DUST = 1e-9
 _ROUNDINGS = 100
 
-# Deviations this far below the median of channels are those of a flat one.
+# A channel this far below the median of the channels is flat.
 FLAT = 1e-3
 
-# Channels of another unit are at least this share of all, if they are louder or quieter: fewer are
-# broken ones. Decades without any channel part them from the others, and so many may their medians
-# differ from a factor of 1000 or 1000000.
+# Channels in another unit are at least this share of all if they are louder, or quieter; fewer are
+# broken. At least so many decades lie between them and the others, and their medians differ from a
+# factor of 1000 or 1000000 by no more than so many.
 _LEAST_LOUDER = 0.25
 _LEAST_QUIETER = 0.5
 _GAP = 1.5
@@ -106,7 +106,7 @@ def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float6
 
 
 def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median over the last axis, zeros left out; 0 where there is nothing else."""
+    """Median over the last axis without zeros; 0 if there are only zeros."""
     ordered = np.sort(values, axis=-1)
     first = (ordered == 0).sum(axis=-1, keepdims=True)
     last = ordered.shape[-1] - 1
@@ -118,7 +118,7 @@ def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
     """Typical deviation of each trial in microvolts; 0 if it is constant.
 
-    Of two channels it is the lower, if that is not flat: a loud one says nothing about the unit.
+    Of two channels it is the lower one unless that is flat: loudness says little about the unit.
     """
     flat = deviations < FLAT * median_of_moving(deviations)[..., None]
     ordered = np.sort(np.where(flat, 0.0, deviations), axis=-1)
@@ -130,7 +130,7 @@ def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]
 
 
 def outside(levels: Any, n_times: int) -> Any:
-    """Which levels, of trials of some length, are not those of biosignals; 0 is one."""
+    """Which levels of trials of n_times samples no biosignal has; 0 is allowed."""
     if n_times < FEWEST_SAMPLES:
         return (levels > 0) & (levels < _SMALLEST_OF_FEW)
     return (levels > _LARGEST) | ((levels > 0) & (levels < _SMALLEST))
@@ -146,7 +146,7 @@ def misfits(
 ) -> NDArray[np.bool_]:
     """Which trials of a recording are in another unit: all, a group or a run of them, or none.
 
-    What was recorded by an amplifier cannot exceed its range, not even in a single trial.
+    Nothing recorded by an amplifier can exceed its range, not even in a single trial.
     """
     moving = levels > _DUST * levels.max()
     if not moving.any():
@@ -178,9 +178,9 @@ def _runs(mask: NDArray[np.bool_], least: int) -> list[slice]:
 def unit_error(
     who: str, level: float, unit: str, what: str = "", *, others: str = "", example: bool = True
 ) -> ValueError:
-    """Say in which unit signals of a level in microvolts are, and how to mend it.
+    """Say in which unit signals of a level in microvolts seem to be, and how to correct it.
 
-    ``what`` is to be multiplied; without it, this is an array, and its unit may be changed.
+    ``what`` is what to multiply; without it, X is an array, and its ``unit=`` may be changed.
     """
     true_unit, factor = _true_unit(level, unit)
     remedy = f"multiply {what or 'them'} by {factor}"

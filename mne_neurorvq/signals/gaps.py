@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Runs = list[tuple[int, int]]
-# What MNE's filters leave out; other annotations that begin with BAD they filter across.
+# MNE's filters skip these annotations only; they filter across others that begin with BAD.
 _LEFT_OUT = "BAD_ACQ_SKIP"
 _HERE = f"{_LEFT_OUT} found by mne_neurorvq"
 
@@ -58,8 +58,8 @@ def around_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> Iterator[None]:
     In the end a recording in memory has its annotations and its gaps as they were.
     """
     gaps = find_gaps(raw, picks)
-    # All channels stop where one that is good does: what annotations mark is not used anyway.
-    # A channel marked bad does not interrupt the others.
+    # A gap in a good channel interrupts all channels, since Epochs leave it out anyway; one in a
+    # channel marked bad does not.
     bad = {pick: runs for pick, runs in gaps.items() if raw.ch_names[pick] in raw.info["bads"]}
     shared = sorted({run for pick, runs in gaps.items() if pick not in bad for run in runs})
     kept = {pick: raw[pick][0] for pick in bad}
@@ -110,7 +110,7 @@ def _runs(mask: NDArray[np.bool_]) -> Runs:
 
 
 def _marked(raw: mne.io.BaseRaw, kind: str, ch_name: str | None = None) -> NDArray[np.bool_]:
-    """Which samples lie in annotations of a kind, of one channel or of any, (n_times,)."""
+    """Mark samples (n_times,) in annotations that begin with ``kind``, of a channel or any."""
     marked = np.zeros(raw.n_times, bool)
     notes = raw.annotations
     for onset, duration, text, ch_names in zip(
@@ -118,7 +118,7 @@ def _marked(raw: mne.io.BaseRaw, kind: str, ch_name: str | None = None) -> NDArr
     ):
         of_others = ch_name is not None and ch_names and ch_name not in ch_names
         if text.upper().startswith(kind) and not of_others:
-            # A little leeway: annotations are written with so many decimals.
+            # A little leeway, since annotations are saved with few decimals.
             first, last = np.array([onset, onset + duration]) * raw.info["sfreq"] + 1e-3
             marked[max(0, floor(first)) : max(0, floor(last) + 1)] = True
     return marked

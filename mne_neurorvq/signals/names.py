@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 # What readers and amplifiers put before the name of a channel, besides the modality.
 _PREFIXES = ("eeg", "raw", "pol")
 # References that all channels of a recording have in common: their names add nothing. A single
-# ear or mastoid is no such name: C3-A2 is a derivation.
+# ear or mastoid is not among them: C3-A2 is a derivation.
 _REFERENCES = (
     r"ref\d*|reference|common|[cv]ref|cms|g\d+|0v|le|re|ler|cle|cre|lre|lm|"
     r"linked(?: ?ears| ?mastoids)?|avg|ave?|average|mean|car|ar|a1 ?\+? ?a2|a12|m1 ?\+? ?m2|m12"
@@ -53,8 +53,8 @@ def name_key(name: str, modality: str = "eeg") -> str:
 
 def is_derivation(key: str) -> bool:
     """Whether a key names the difference of two electrodes."""
-    # What MNE appends to the second channel of a name, "-1", is no electrode, nor is the number of
-    # an amplifier's box, "1-A1".
+    # Neither the "-1" that MNE appends to a second channel of the same name nor the number of an
+    # amplifier's box, "1-A1", is an electrode.
     return re.fullmatch(r"[^-]*[a-z][^-]*-[^-]*[a-z][^-]*", key) is not None
 
 

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Geodesic sensor nets, whose maker says which electrode stands for which 10-10 site."""
+"""Geodesic sensor nets, and the table in which their maker equates electrodes and 10-10 sites."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sites import fit_sphere, montage_positions, on_sphere
 
 # E1 as MNE and EGI write it, "EEG 001" as older versions do.
 _ELECTRODE = re.compile(r"e?0*([1-9]\d*)")
-# Another net's electrodes of the same numbers lie farther away on average, digitised ones nearer.
+# Electrodes of another net with the same numbers lie farther away on average, digitised ones less.
 _SAME_NET_MM = 20.0
 _FEWEST = 8
 
@@ -68,7 +68,7 @@ NETS = (
 
 
 def published_sites(keys: Sequence[str], positions: NDArray[np.floating]) -> dict[int, str] | None:
-    """Sites that the maker of a net gives to its electrodes; None if this is no net known."""
+    """Sites by channel in the table of a net's maker; None if this is not a known net."""
     numbers = {
         int(found[1]): i for i, key in enumerate(keys) if (found := _ELECTRODE.fullmatch(key))
     }
@@ -80,7 +80,7 @@ def published_sites(keys: Sequence[str], positions: NDArray[np.floating]) -> dic
         if not all(f"e{n}" in known for n in located):
             continue
         theirs = np.array([known[f"e{n}"] for n in located])
-        # Of the electrodes that are there: a part of a net has another sphere than the whole.
+        # Through the electrodes at hand only: part of a net has another sphere than the whole net.
         ours = on_sphere(np.array([positions[i] for i in located.values()]), fit_sphere(theirs))
         if ours is None:
             return None

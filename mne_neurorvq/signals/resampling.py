@@ -1,9 +1,9 @@
 # License: BSD-3-Clause
 """Changing the sampling rate of windows, there and back.
 
-A polyphase filter is used rather than a Fourier transform: every channel of every trial is
-computed alone and in the same order of operations, so a trial gives the same bits in any batch,
-and samples keep their times even if a window is no whole number of new samples long.
+A polyphase filter, unlike a Fourier transform, computes each channel of each trial alone and in the
+same order of operations, so that a trial gives the same bits in any batch, and samples keep their
+times even if the window is not a whole number of new samples long.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .._rates import same_rate
 _DENOMINATORS = (10, 100, 1_000, 10_000)
 _SIMPLE = 1e-8
 _PHASES = 8192
-# Weights that are held at a time.
+# Weights in memory at a time.
 _WEIGHTS = 2**21
 # Zero crossings on each side of the sinc kernel and its Kaiser parameter: 60 dB, with a transition
 # that starts 9 % below the lower Nyquist frequency (44.5 Hz survive in recordings at 100 Hz).
@@ -62,13 +62,13 @@ def resample(
     target_sfreq : float
         The new sampling rate in Hz.
     n_times : int | None
-        Samples wanted. By default :func:`resampled_length`. To undo a resampling pass the number
-        of samples that there were.
+        Samples wanted, by default the nearest whole number. To undo a resampling, pass the original
+        number of samples.
 
     Returns
     -------
     data : array, shape (..., n_times)
-        Windows at ``target_sfreq``, float64; the very array given if nothing has to be done to it.
+        Windows at ``target_sfreq``, float64; ``data`` itself if it needs no change.
 
     Raises
     ------
@@ -170,8 +170,8 @@ def _kernel(up: int, widest: int) -> NDArray[np.float64]:
     taps = 2 * _ZERO_CROSSINGS * widest + 1
     kernel: NDArray[np.float64] = firwin(taps, 1 / widest, window=("kaiser", _KAISER_BETA))
     for phase in range(up):
-        # Every output sample gets the offset of a DC-coupled recording unchanged. Otherwise the
-        # stop-band ripple, small as it is, would turn an offset of 50 mV into waves of 10 uV.
+        # An offset passes unchanged in every phase: the stop-band ripple would otherwise turn the
+        # 50 mV of a DC-coupled amplifier into waves of 10 uV.
         kernel[phase::up] /= kernel[phase::up].sum()
     kernel.flags.writeable = False
     return kernel
@@ -180,7 +180,7 @@ def _kernel(up: int, widest: int) -> NDArray[np.float64]:
 def _reflect(data: NDArray[np.float64], before: int, after: int) -> NDArray[np.float64]:
     """Continue both edges by one odd reflection, then by the value reached.
 
-    Reflecting again and again would let the ends of very short windows run away.
+    Repeated reflection would let the ends of very short windows run away.
     """
     widths = [(0, 0)] * (data.ndim - 1)
     most = data.shape[-1] - 1

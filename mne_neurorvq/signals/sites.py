@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Positions of 10-05 sites, and how electrodes of unknown name lie among them."""
+"""Positions of 10-05 sites, and of electrodes with other names among them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-#: Electrodes farther than this from every free site are left out; neighbours lie 20-40 mm apart.
+#: Electrodes farther than this from every free site are left out; neighbours are 20-40 mm apart.
 MAX_DISTANCE_MM = 30.0
 
 # Both are 10-05 positions, on two different heads; a recording is compared with both.
@@ -25,7 +25,7 @@ _OTHER_NAMES = {f"cfc{i}": f"fcc{i}" for i in range(1, 7)}
 _MORE_NAMES = "t1 t2 sp1 sp2 cb1 cb2 ccp7 ccp8 cfc7 cfc8 o9 o10 m1 m2 a1 a2 t3 t4 t5 t6"
 # 10-05 sites between those of the 10-10 system.
 _BETWEEN = re.compile(r"[a-z]{3}\d+h?|[a-z]+\d+h|[a-z]{3}z")
-# A sphere through fewer electrodes, or of a size that no head has, says nothing about the head.
+# A sphere through fewer electrodes, or of a size that heads do not have, is not used.
 _MIN_ON_SPHERE = 8
 _HEAD_RADIUS = (0.06, 0.14)
 # The lowest row of the 10-10 system. Electrodes that lie lower are on the face or neck; caps that
@@ -142,7 +142,7 @@ def template_positions() -> tuple[Positions, ...]:
 def montage_positions(montage_name: str) -> Positions:
     """Positions of a montage in MNE's head frame, by lower-case names."""
     montage = mne.channels.make_standard_montage(montage_name)
-    # Only an Info brings a montage into the head frame, in which recordings store positions.
+    # Only an Info transforms a montage to the head frame, in which recordings store positions.
     info = mne.create_info(montage.ch_names, 1.0, "eeg", verbose="error")
     info.set_montage(montage, verbose="error")
     sites = {ch["ch_name"].lower(): np.array(ch["loc"][:3], float) for ch in info["chs"]}
@@ -201,7 +201,7 @@ def _similarity(
 def _alignments(
     positions: NDArray[np.floating], template: NDArray[np.float64]
 ) -> list[NDArray[np.float64]]:
-    """Give the positions as they are and, if a sphere fits them, on the template's sphere."""
+    """Give the positions unchanged and, if a sphere fits them, moved to the template's sphere."""
     unchanged = np.array(positions, dtype=np.float64)
     moved = on_sphere(unchanged, fit_sphere(template))
     return [unchanged] if moved is None else [unchanged, moved]
@@ -223,6 +223,7 @@ def _assign(
     possible = min(distances.shape)
     if not possible:
         return np.inf, []
-    # Not more: a part of a cap is better placed where it belongs than where it finds more sites.
+    # No more than ``reach`` for a missing pair: part of a cap belongs where it lies, not where it
+    # would find more sites.
     total = sum(distance for *_, distance in pairs) + reach * (possible - len(pairs))
     return total / possible, pairs

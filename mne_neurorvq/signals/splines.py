@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Sites that are computed from the electrodes around them, by MNE's spherical splines."""
+"""Sites computed from the electrodes around them, by MNE's spherical splines."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _DENSE = [
 ]
 # Splines through fewer electrodes say little about the places between them.
 FEWEST_ELECTRODES = 8
-# No site is computed farther than this from every electrode, nor from the area that they cover.
-# Neighbours of a cap of 32 lie up to 56 mm apart, those of the 10-20 system 75 mm.
+# Sites farther than this from every electrode, or from the area covered, are not computed.
+# Neighbours are up to 56 mm apart in a cap of 32, 75 mm in the 10-20 system.
 _FARTHEST_MM = 60.0
 _BEYOND_MM = 20.0
 
@@ -96,7 +96,7 @@ def spline_weights(located: Sequence[int], sites: Sequence[str], placement: Plac
     there = {site: placement.template[site] - centre for site in sites}
     info = mne.create_info(list(here), 1.0, "eeg", verbose="error")
     info.set_montage(mne.channels.make_dig_montage(here, coord_frame="head"), verbose="error")
-    # What becomes of a unit impulse at each electrode is the matrix.
+    # The matrix is what becomes of a unit impulse at each electrode.
     impulses = mne.EvokedArray(np.eye(len(here)), info, verbose="error")
     montage = mne.channels.make_dig_montage(there, coord_frame="head")
     # The head is centred: before MNE 1.13 only the electrodes were moved by the origin.
@@ -116,7 +116,7 @@ def with_sites(trials: Trials, splines: Splines | None) -> Trials:
         places = dict(zip(splines.sites, splines.positions, strict=True))
         montage = mne.channels.make_dig_montage(places, coord_frame="head")
         sites.set_montage(montage, on_missing="ignore", verbose="error")
-        # A label or a bad channel may have the name of a site.
+        # A label, or a channel marked bad, may have the name of a site.
         kept = [i for i, name in enumerate(info["ch_names"]) if name not in splines.sites]
         info = mne.pick_info(info, kept)
         with info._unlock():
@@ -140,7 +140,7 @@ def _read(
     computed = [i for i in wanted if i >= n_recorded]
     sources = set(splines.sources) if computed else set()
     needed = sorted(sources | {i for i in wanted if i < n_recorded})
-    # Read by the trials, which name the channel that is not finite.
+    # Trials.read names a channel that is not finite.
     recorded = trials.read(start, stop, needed)
     place = {i: k for k, i in enumerate(needed)}
     data = np.empty((stop - start, len(wanted), recorded.shape[-1]))
@@ -171,7 +171,7 @@ def _within(
 
 
 def _flattened(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map a head, seen from above, to the plane: distances from the vertex stay as they are."""
+    """Map a head, seen from above, to the plane, keeping distances from the vertex."""
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
     angle = np.arccos(np.clip(unit[:, 2], -1, 1))
     across = np.hypot(unit[:, 0], unit[:, 1])

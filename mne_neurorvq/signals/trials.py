@@ -247,7 +247,7 @@ def trials_of_recording(
         events=events,
         event_id=event_id,
         metadata=metadata,
-        # braindecode makes "misc" of the channels of an array, whose filters nobody knows.
+        # braindecode calls the channels of an array "misc": their filters are unknown.
         bands=() if set(ch_types) == {"misc"} else (band,),
         n_trials=len(events),
         reader=reader,

@@ -9,8 +9,8 @@ import numpy as np
 VOLTS_PER_UNIT = {"V": 1.0, "mV": 1e-3, "100uV": 1e-4, "uV": 1e-6}
 UNITLESS = "au"
 
-#: Models square and sum in single precision: beyond this many microvolts, or arbitrary units, their
-#: codes and features are nonsense.
+#: Models square and sum in single precision: codes and features of larger values, in microvolts or
+#: arbitrary units, are meaningless.
 LARGEST_UV = 1e15
 
 
@@ -49,7 +49,7 @@ def unit_factor(from_unit: str, to_unit: str) -> float:
             f"unit {from_unit!r} cannot be converted to {to_unit!r}: arbitrary units have no "
             f"volts. Bring the signal to {to_unit!r} yourself and pass unit={to_unit!r}."
         )
-    # A quotient of powers of ten is exact this way round: 1 / 1e-6 is not 1e6 * (1 + eps).
+    # Exact, unlike the quotient of the two.
     exponent = round(np.log10(VOLTS_PER_UNIT[from_unit]) - np.log10(VOLTS_PER_UNIT[to_unit]))
     return float(f"1e{exponent}")
 

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Windows of braindecode's datasets, and of torch's parts of them, as trials."""
+"""Trials of braindecode's datasets of windows, and of torch's subsets of them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def trials_of_dataset(dataset: Any) -> list[Trials]:
 
 
 def _from_subset(subset: Any) -> list[Trials]:
-    """Windows that torch's Subset or random_split chose, in their order."""
+    """Trials of the windows that torch's Subset or random_split chose, in their order."""
     items = trials_of_dataset(subset.dataset)
     starts = np.cumsum([0, *map(len, items)])
     if starts[-1] != len(subset.dataset):
@@ -120,7 +120,7 @@ def _from_windowed_raw(dataset: Any) -> Trials:
 
 
 def _codes(dataset: Any) -> tuple[NDArray[np.integer], dict[str, int]]:
-    """Event codes of windows: integer targets as they are, others counted in sorted order."""
+    """Event codes of windows: integer targets unchanged, others numbered in sorted order."""
     if dataset.targets_from != "metadata":
         return np.ones(len(dataset), int), {"window": 1}
     targets = list(dataset.y)

@@ -8,8 +8,8 @@ Layout, version 1::
     /codes       unsigned bytes: codes in C order, most significant bit first, no gap between them
     /side        float32
 
-All three lie in the file as they are (contiguous, no filters), and nothing lies beside them:
-nothing unpacks to more than the file holds, but for the header, which is bounded.
+All three are stored contiguously and without filters, and the file holds nothing else: nothing
+unpacks to more than the file holds, except the header, which is bounded.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ VERSION = 1
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # with which every HDF5 file of ours begins
 
-# A header may unpack to so many bytes, and to so many for each byte of codes and side information:
-# names and metadata of trials repeat themselves, but every trial has codes of its own. Not more:
-# what JSON makes of a byte takes twenty.
+# Bytes to which a header may unpack: so many, and so many for each byte of codes and side
+# information. Names and metadata repeat themselves, but every trial has codes of its own; parsed
+# JSON takes twenty times its bytes.
 _HEADER, _HEADER_PER_BYTE = 2**20, 2
 _DATASETS = {"header", "side", "codes"}
-# Another ending would promise another format.
 _ENDINGS = (".h5", ".hdf5")
 
 # A multiple of 8, so that every block of codes ends on a byte; bounds the memory of packing.
 _BLOCK = 2**18
-# What h5py, zlib, JSON and NumPy raise when bytes are not what they should be.
+# What h5py, zlib, JSON and NumPy raise for damaged files.
 _DAMAGE = (OSError, RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError,
            OverflowError, MemoryError, zlib.error)  # fmt: skip
 
@@ -104,14 +103,13 @@ def write(
             file.create_dataset("side", data=side)
             digest = hashlib.sha256(packed_header.tobytes() + side.tobytes())
             _write_codes(file, codes.reshape(-1), bit_width(header["n_codes"]), digest)
-            # Of fixed length: for texts of any length HDF5 sets 4 KiB aside.
+            # Of fixed length, since HDF5 reserves 4 KiB for others.
             texts = {"format": FORMAT, "sha256": digest.hexdigest()}
             file.attrs.update({name: np.bytes_(text) for name, text in texts.items()})
             file.attrs["version"] = VERSION
-    # What HDF5 says of a full disk, if it finds out when it closes the file.
-    except RuntimeError as error:
+    except RuntimeError as error:  # how HDF5 reports a full disk when it closes the file
         raise OSError(
-            f"{path} could not be written, is the disk full? What was there before is as it was. "
+            f"{path} could not be written, is the disk full? An existing file is unchanged. "
             f"({str(error).splitlines()[0]})"
         ) from error
 
@@ -161,7 +159,7 @@ def read(path: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Let whatever a damaged or impossible file raises name the file."""
+    """Name the file in whatever error a damaged or impossible file causes."""
     try:
         yield
     except _DAMAGE as error:
@@ -182,13 +180,13 @@ def _attribute(file: h5py.File, name: str) -> Any:
 
 
 def _dataset(file: h5py.File, name: str, dtype: type, file_size: int) -> h5py.Dataset:
-    """Find data that lie in this file as they are: not packed, linked, or in other files."""
+    """Find a data set that is stored plainly in this file: not packed, linked, or external."""
     import h5py
 
     link = file.get(name, getlink=True)
     dataset = file[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(dataset, h5py.Dataset):
-        raise ValueError(f"{name!r} is no data set of this file")
+        raise ValueError(f"{name!r} is not a data set of this file")
     if dataset.dtype != dtype:
         raise ValueError(f"{name!r} is of type {dataset.dtype}")
     facts = dataset.id.get_create_plist()

@@ -22,7 +22,7 @@ _REMEDY = "convert it to text or numbers first, for example with .astype(str)"
 
 
 def is_frame(metadata: object) -> bool:
-    """Whether metadata is a DataFrame (found out without importing pandas)."""
+    """Whether metadata is a DataFrame, without importing pandas."""
     return hasattr(metadata, "iloc") and hasattr(metadata, "columns")
 
 
@@ -91,7 +91,7 @@ def decode_metadata(encoded: Any, n_trials: int) -> Metadata | None:
             for name, value in row.items():
                 _check_plain(name, number, value)
         return rows
-    # Nothing is made of so many rows before it is known that there are as many trials.
+    # Checked before anything of that size is built.
     columns = {column["name"]: column for column in encoded["columns"]}
     lengths = {encoded["n_rows"], *(len(column["values"]) for column in columns.values())}
     if lengths != {n_trials} or len(columns) < len(encoded["columns"]):
@@ -148,7 +148,7 @@ def _decode_column(column: dict[str, Any]) -> pd.Series:
     if column["dtype"] in ("str", "string"):
         values = pd.Series(column["values"], dtype=object)
         dtype = pd.api.types.pandas_dtype(column["dtype"])
-        # Before pandas 3 "str" is no string type of its own: such a column was an object column.
+        # Before pandas 3 "str" means object.
         return values.astype(dtype) if isinstance(dtype, pd.StringDtype) else values
     return pd.Series(column["values"], dtype=column["dtype"])
 

@@ -185,7 +185,7 @@ def test_few_of_many_single_trials_are_read():
 @pytest.mark.parametrize(
     ("unit", "factor"), [("V", 1e-6), ("mV", 1e-3), ("uV", 1.0), ("100uV", 0.01)]
 )
-def test_an_array_far_from_zero_is_told_in_every_unit(unit, factor):
+def test_an_array_far_from_zero_warns_in_every_unit(unit, factor):
     X = factor * (microvolts(1.0) + np.array([62000.0, -17000.0, -2400.0, 49000.0])[:, None])
     with pytest.warns(UserWarning, match=rf"lie .* {unit} from zero, \d+ times") as caught:
         assert check(X, **ARRAY, unit=unit) == {"offset"}
@@ -193,7 +193,7 @@ def test_an_array_far_from_zero_is_told_in_every_unit(unit, factor):
     assert check(X, **ARRAY, unit="au") == frozenset()
 
 
-def test_an_offset_of_one_recording_of_four_is_told():
+def test_an_offset_of_one_recording_of_four_warns():
     items = [make(seed=i) for i in range(4)]
     items[2].apply_function(lambda x: x + 1e-2)
     with pytest.warns(UserWarning, match="from zero"):
@@ -213,7 +213,7 @@ def test_a_loud_and_a_flat_channel_are_named_in_one_warning(unit):
     assert found == {"loud Cz", "flat Pz"}
 
 
-def test_what_was_told_is_not_told_again():
+def test_no_warning_is_repeated():
     X = microvolts(1.0)
     X[:, 1] *= 60
     trials = as_trials(X, **ARRAY)

@@ -406,7 +406,7 @@ def test_one_item_of_a_list_is_enough_be_it_narrow_or_wide(
         assert len(caught) == 1
 
 
-def test_narrow_and_wide_items_are_told_in_one_warning() -> None:
+def test_narrow_and_wide_items_share_one_warning() -> None:
     items = [epochs_filtered(None, None), epochs_filtered(8.0, 12.0)]
     with pytest.warns(UserWarning, match="filtered to 8-12 Hz.*hold 0-125 Hz") as caught:
         check_band(as_trials(items), NEURORVQ_EEG_PREPROCESSING)

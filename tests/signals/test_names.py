@@ -52,7 +52,7 @@ def test_spellings_of_amplifiers_and_readers_are_known(kind, config):
         ["EEG-0", "EEG-1"],
     ],
 )
-def test_names_that_only_count_are_told_with_advice(names):
+def test_names_that_only_count_come_with_advice(names):
     for mode in ("nearest", "interpolate"):
         with pytest.warns(UserWarning, match=r"rename it .* a position \(set_montage\)\)\.$"):
             match_channels([*names, "Cz"], NEURORVQ_EEG.channels, mode=mode)

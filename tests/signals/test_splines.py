@@ -136,7 +136,7 @@ def test_what_electrodes_do_not_cover_is_not_computed():
     assert not {"Pz", "O1", "Oz", "Cz", "P3"} & set(splines.sites)
 
 
-def test_too_few_electrodes_or_none_with_positions_are_told():
+def test_too_few_electrodes_or_none_with_positions_are_reported():
     info = cap("biosemi128")
     few = mne.pick_info(info, range(0, 128, 20))
     assert len(few.ch_names) == 7
