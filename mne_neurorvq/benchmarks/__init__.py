@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Scores on new subjects beside baselines, as tables."""
+"""Scores on new subjects, compared with baselines."""
 
 import lazy_loader as _lazy
 

@@ -87,7 +87,7 @@ def compare_classifiers(
     n_splits : int
         Number of folds, at most the number of subjects.
     seeds : sequence of int
-        Each assigns the subjects to folds anew.
+        Seeds of the assignment of subjects to folds.
     cache : path-like | None
         Folder for finished folds. A fold of a classifier with the same parameters on the same
         trials is not computed again.

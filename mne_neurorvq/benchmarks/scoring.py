@@ -85,7 +85,7 @@ def cross_subject_scores(
     n_splits : int
         Number of folds, at most the number of subjects.
     seeds : sequence of int
-        Each assigns the subjects to folds anew.
+        Seeds of the assignment of subjects to folds.
     classifier : scikit-learn classifier | None
         Fitted on the features in every fold. None is the linear probe described in the notes.
     n_jobs : int | None
