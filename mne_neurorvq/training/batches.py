@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ..signals import robust_scale
 from ..weights.systems import Config
 from .corpus.dataset import CorpusDataset
-from .crops import CropSettings, average_referenced, crop
+from .crops import CropSettings, crop
 from .patch_targets import PatchTargets
 from .planning import PlannedBatch, plan_batches, share_of_rank
 
@@ -203,11 +203,8 @@ class CorpusBatches(IterableDataset[Batch]):
             )
             crops.append((part.data, part.rows))
             if self.targets is not None:
-                data = average_referenced(window.data) if part.referenced else window.data
                 place = part.picks, part.start, batch.n_patches
-                targets.append(
-                    self.targets.of(number, data, window.rows, *place, referenced=part.referenced)
-                )
+                targets.append(self.targets.of(number, window, *place, referenced=part.referenced))
         return _stacked(crops, [window.id for window in windows], targets)
 
 
@@ -246,7 +243,7 @@ def watched_batches(
             picks = np.linspace(0, len(window.rows) - 1, n_channels).astype(int)
             crops.append((window.data[picks, :n_times], window.rows[picks]))
             if measured is not None:
-                wanted.append(measured.of(i, window.data, window.rows, picks, 0, n_patches))
+                wanted.append(measured.of(i, window, picks, 0, n_patches))
         batches.append((subject, _stacked(crops, [window.id for window in found], wanted)))
     return batches
 

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
+import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from ..models import BIOCODEC_EEG, BIOCODEC_LOSS_WEIGHTS, BioCodecConfig, QuantizerConfig
-from ..weights.systems import SYSTEMS
+from ..models import BIOCODEC_EEG, BIOCODEC_LOSS_WEIGHTS, BioCodec, BioCodecConfig, QuantizerConfig
+from ..weights.systems import SYSTEMS, Model
 from .crops import CropSettings
-from .settings import PretrainConfig, StageSettings
+from .optimisation import start_projections
+from .settings import CardText, ModelSettings, PretrainConfig, StageSettings
 
 
 @dataclass(frozen=True)
-class BioCodecSettings:
+class BioCodecSettings(ModelSettings):
     """Structure of a BioCodec; the rest follows from the modality.
 
     Parameters
@@ -49,13 +51,6 @@ class BioCodecSettings:
             )
 
     def config(self) -> BioCodecConfig:
-        """Build the configuration of the model.
-
-        Returns
-        -------
-        BioCodecConfig
-            Configuration.
-        """
         preset = cast(BioCodecConfig, SYSTEMS["biocodec"].presets[self.modality])
         return replace(preset, n_filters=self.n_filters, quantizer=self.quantizer)
 
@@ -88,21 +83,13 @@ class BioCodecPretrainConfig(PretrainConfig):
 
     Parameters
     ----------
-    system : "biocodec"
-        Whose architecture.
-    seed : int
-        Seed of weights and crops.
-    model : BioCodecSettings
-        Structure.
-    crops : CropSettings
-        Batches. Its patches are those of the corpus, one second each: by default, four channels
-        of each window, 5 s long, and noise.
-    losses : BioCodecLossWeights
-        Objective.
-    tokenizer : StageSettings
-        Budget of the codec.
-    hardware : Hardware
-        What to train on.
+    system, seed, model, crops, losses, tokenizer, hardware
+        See :class:`PretrainConfig`.
+
+    Notes
+    -----
+    Patches of ``crops`` are those of the corpus, one second each: by default, four channels of each
+    window, 5 s long, and noise.
 
     Examples
     --------
@@ -110,6 +97,14 @@ class BioCodecPretrainConfig(PretrainConfig):
     >>> BioCodecPretrainConfig().crops.n_patches
     (5,)
     """
+
+    card: ClassVar = CardText(
+        windows="Windows of up to 5 s, at most 8 channels of each, scaled by median and "
+        "interquartile range before the codec and scaled back after it.",
+        published="The paper reports `r` 0.89, `si_sdr` 9.81 dB, all codes used and a normalised "
+        "entropy above 0.92, on clinical EEG of its own: other signals, so this is no comparison "
+        "of models.\n",
+    )
 
     system: Literal["biocodec"] = "biocodec"
     model: BioCodecSettings = field(default_factory=BioCodecSettings)
@@ -122,3 +117,8 @@ class BioCodecPretrainConfig(PretrainConfig):
             n_steps=7000, lr=3e-3, matrix_lr=6e-3, betas=(0.5, 0.9), lr_warmup_steps=300
         )
     )
+
+    @staticmethod
+    def start(model: Model, generator: torch.Generator) -> None:
+        assert isinstance(model, BioCodec)
+        start_projections(model.quantizer, generator)

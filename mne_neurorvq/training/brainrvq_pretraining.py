@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -12,10 +12,10 @@ from ..models import BRAINRVQ_EEG, BrainRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
 from .crops import CropSettings
 from .masked_prediction import GuidedMasking
-from .settings import FoundationSettings, PretrainConfig, StageSettings
+from .settings import CardText, FoundationSettings, ModelSettings, PretrainConfig, StageSettings
 
 _BOTH = BRAINRVQ_EEG.domains
-# What the preset of the modality does not settle, and the domains do not either.
+# What neither the preset of the modality nor the domains decide.
 _MODEL_KEYS = (
     "depth",
     "decoder_depth",
@@ -30,7 +30,7 @@ _MODEL_KEYS = (
 
 
 @dataclass(frozen=True)
-class BrainRVQSettings:
+class BrainRVQSettings(ModelSettings):
     """Structure of a BrainRVQ; the rest follows from the modality.
 
     Parameters
@@ -85,13 +85,6 @@ class BrainRVQSettings:
             )
 
     def config(self) -> BrainRVQConfig:
-        """Build the configuration of the model.
-
-        Returns
-        -------
-        BrainRVQConfig
-            Configuration.
-        """
         preset = cast(BrainRVQConfig, SYSTEMS["brainrvq"].presets[self.modality])
         domains = _BOTH if self.domains == "both" else (self.domains,)
         return replace(
@@ -130,24 +123,12 @@ class BrainRVQPretrainConfig(PretrainConfig):
 
     Parameters
     ----------
-    system : "brainrvq"
-        Whose architecture.
-    seed : int
-        Seed of weights, crops and masks.
-    model : BrainRVQSettings
-        Structure.
-    crops : CropSettings
-        Batches.
-    losses : BrainRVQLossWeights
-        Objective of the tokenizer.
-    tokenizer : StageSettings
-        Budget of the tokenizer.
+    system, seed, model, crops, losses, tokenizer, hardware
+        See :class:`PretrainConfig`.
     foundation : FoundationSettings
         What the foundation model learns, and its budget.
     masking : GuidedMasking
         Which patches the foundation stage hides, and the weights of its levels.
-    hardware : Hardware
-        What to train on.
 
     Examples
     --------
@@ -155,6 +136,11 @@ class BrainRVQPretrainConfig(PretrainConfig):
     >>> max(BrainRVQPretrainConfig().crops.n_patches)
     30
     """
+
+    card: ClassVar = CardText(
+        windows="Windows of up to 4 s, all channels, decoded from the codes and the mean and "
+        "standard deviation of each second."
+    )
 
     system: Literal["brainrvq"] = "brainrvq"
     model: BrainRVQSettings = field(default_factory=BrainRVQSettings)

@@ -65,12 +65,12 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -
         raise ValueError(
             f"{path} holds more than tensors, numbers and texts, or is damaged. It is not loaded: "
             "Python objects of others could run any code. Take another folder, or remove the file "
-            "to begin anew."
+            "to begin again."
         ) from None
     except (RuntimeError, EOFError, IsADirectoryError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged, or no checkpoint of a run ({error!r}): take another copy, or "
-            "remove it to begin anew."
+            f"{path} is damaged, or not a checkpoint of a run ({error!r}): take another copy, or "
+            "remove it to begin again."
         ) from error
     return checkpoint
 
@@ -129,7 +129,7 @@ def begin(run_dir: Path, done: int, inputs: Mapping[str, str]) -> None:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{file} is lost or damaged ({error!r}): take another copy, or remove {CHECKPOINT} "
-            "beside it to begin anew."
+            "beside it to begin again."
         ) from error
     for name, (before, digest) in compared.items():
         if before != digest:

@@ -76,7 +76,7 @@ def _official(
         if digest is not None and metadata.get(HEADS_OF, digest) != digest:
             raise ValueError(
                 f"{heads} is not of the foundation model in {model.path}: repeat the 'mne-neurorvq "
-                "pretrain foundation' command that was interrupted, or copy the whole run anew."
+                "pretrain foundation' command that was interrupted, or copy the whole run again."
             )
         fill(loaded.foundation.masked_tokens, tensors, str(heads))
     models = {"tokenizer": loaded.tokenizer, "foundation": loaded.foundation}

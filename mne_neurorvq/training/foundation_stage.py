@@ -75,6 +75,7 @@ class FoundationStage(Stage):
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.masking = EvenMasking() if masking is None else masking
         self.weights = settings.learned_targets
+        self.targets = tuple(self.weights)
         if self.weights:
             sizes = {name: len(TARGETS[name].columns) for name in self.weights}
             foundation.target_head = TargetHead(sizes, foundation.config)
@@ -153,9 +154,9 @@ class FoundationStage(Stage):
         head = self.foundation.target_head
         assert head is not None
         assert batch.targets is not None
-        told = self.foundation.predict_targets(batch.windows, mask, batch.channel_ids).flatten(1, 2)
+        predicted = self.foundation.predict_targets(batch.windows, mask, batch.channel_ids)
         wanted = batch.targets.flatten(1, 2)
-        found = [head.errors(told, wanted, some) for some in chosen]
+        found = [head.errors(predicted.flatten(1, 2), wanted, some) for some in chosen]
         return [dict(zip(self.weights, errors, strict=True)) for errors in found]
 
     def on_validation_epoch_end(self) -> None:

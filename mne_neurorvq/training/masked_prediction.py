@@ -37,7 +37,7 @@ class Masking(Protocol):
 class EvenMasking:
     """NeuroRVQ's: any patches, and every code counts the same."""
 
-    ratio: float = 0.5
+    ratio: float = 0.5  # share that the first pass hides; the second hides the others
 
     def draw(
         self, windows: Tensor, config: Config, progress: float, generator: torch.Generator
@@ -138,16 +138,20 @@ class GuidedMasking:
 class Guesses(NamedTuple):
     """What a model made of hidden codes."""
 
-    cross_entropy: Tensor
-    accuracy: Tensor
+    cross_entropy: Tensor  # (2, n_codebooks, n_levels), means over the hidden patches, in nats
+    accuracy: Tensor  # (n_codebooks, n_levels), share of both passes that is right
 
 
 def guess_codes(
-    foundation: Foundation, batch: Batch, codes: Tensor, mask: Tensor, *, told: bool = True
+    foundation: Foundation, batch: Batch, codes: Tensor, mask: Tensor, *, true_levels: bool = True
 ) -> Guesses:
-    """Hide patches, then the others, and guess their codes."""
+    """Hide patches, then the others, and guess their codes.
+
+    ``codes`` are ``(n_windows, n_channels, n_patches, n_codebooks, n_levels)``. Heads that guess a
+    level from the levels before it get the true ones, or with ``true_levels=False`` their own.
+    """
     logits = foundation.masked_token_logits(
-        batch.windows, mask, batch.channel_ids, codes if told else None
+        batch.windows, mask, batch.channel_ids, codes if true_levels else None
     )
     labels, hits = codes.flatten(1, 2), []
     for guesses, hidden in zip(logits, (mask, ~mask), strict=True):

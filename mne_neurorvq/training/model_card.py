@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What a trained model does on recordings it has not seen, as figures and as a model card."""
+"""What a trained model does on recordings it has not seen: figures, and the model card."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
@@ -18,28 +19,14 @@ from .batches import model_input, watched_batches
 from .corpus.dataset import CorpusDataset
 from .masked_prediction import guess_codes, random_mask
 from .patch_targets import TARGETS
+from .run_config import config_of_system
+from .settings import CardText
 
 # Windows of each subject, and the share of their patches that is hidden first.
 _MEASURED_WINDOWS, _MASK_RATIO = 64, 0.5
 
-# How the card puts what systems differ in, and what the authors of some report.
-_WINDOWS = {
-    "neurorvq": "Windows of up to 4 patches, all channels.",
-    "brainrvq": "Windows of up to 4 s, all channels, decoded from the codes and the mean and "
-    "standard deviation of each second.",
-    "biocodec": "Windows of up to 5 s, at most 8 channels of each, scaled by median and "
-    "interquartile range before the codec and scaled back after it.",
-}
-_OF_SCALES = {"neurorvq": (" (least of 4 scales)", " (mean)")}
-# Of whose codebooks the accuracies are means.
-_MEAN_OF = {"neurorvq": ", mean of the scales"}
-_PUBLISHED = {
-    "biocodec": "The paper reports `r` 0.89, `si_sdr` 9.81 dB, all codes used and a normalised "
-    "entropy above 0.92, on clinical EEG of its own: other signals, so this is no comparison of "
-    "models.\n",
-}
-
 _DOMAIN_LOSSES = ("waveform", "amplitude", "phase")
+_IN_BANDS = ("r", "nmse")
 _CURVE_COLUMNS = (
     "valid_r",
     "valid_signal",
@@ -81,8 +68,9 @@ def measure(
             labels = quantized.codes.movedim(0, 1).unflatten(0, (*rebuilt.shape[:2], -1))
             generator = torch.Generator().manual_seed(len(norms) - 1)
             mask = random_mask(labels.flatten(1, 2).shape[:2], _MASK_RATIO, generator)
-            for told, found_right in hits.items():
-                found_right.append(guess_codes(foundation, batch, labels, mask, told=told).accuracy)
+            for given, accuracies in hits.items():
+                guesses = guess_codes(foundation, batch, labels, mask, true_levels=given)
+                accuracies.append(guesses.accuracy)
     every, sizes = np.concatenate(codes), [len(part) for part in codes]
     usage = code_usage(every[:, None, None], config.quantizer.n_codes)
     commonest = usage.counts.max(-1) / usage.counts.sum(-1)
@@ -138,49 +126,53 @@ def read_curves(run_dir: Path) -> list[dict[str, float]]:
 def card_text(
     record: dict[str, Any], measures: dict[str, Any], curves: dict[str, list[dict[str, float]]]
 ) -> str:
-    """Write a model card as Markdown."""
+    """Write a model card as Markdown, of what :func:`measure` and :func:`read_curves` gave."""
+    text = config_of_system(measures["system"]).card
     names = ("z_mse", "r", "si_sdr", "gain", "nmse")
     bands = ("delta", "theta", "alpha", "beta", "gamma")
     quality = measures["subjects"]
-    rows = [[source, *(q[n] for n in names)] for source, q in quality.items()]
-    rows.append(["mean", *(float(np.mean([q[n] for q in quality.values()])) for n in names)])
-    band_rows = [
-        [name, *(float(np.mean([q[f"{name}_{b}"] for q in quality.values()])) for b in bands)]
-        for name in ("r", "nmse")
-    ]
+
+    def mean(name: str) -> float:
+        return float(np.mean([of_subject[name] for of_subject in quality.values()]))
+
     parts = [
         _data_section(record),
         "## Reconstruction of people it never saw\n",
-        f"{_WINDOWS[measures['system']]} `z_mse`: error of window-wise z-scored signals; `r`: "
+        f"{text.windows} `z_mse`: error of window-wise z-scored signals; `r`: "
         "Pearson per channel; `si_sdr` in dB; `gain`: standard deviation over that of the "
         "original, in volts; `nmse`: squared error in volts over the variance.\n",
-        _table(["subject", *names], rows),
-        _table(["band", *bands], band_rows),
+        _table(
+            ["subject", *names],
+            [
+                *([subject, *(found[n] for n in names)] for subject, found in quality.items()),
+                ["mean", *map(mean, names)],
+            ],
+        ),
+        _table(
+            ["band", *bands], [[name, *(mean(f"{name}_{b}") for b in bands)] for name in _IN_BANDS]
+        ),
         *_domain_section(measures),
         "## Codes\n",
-        _table(*_level_rows(measures)),
-        _PUBLISHED.get(measures["system"], ""),
-        *_masked_section(measures),
+        _usage_table(measures, text),
+        text.published,
+        *_masked_section(measures, text),
     ]
-    for stage, rows_ in curves.items():
-        if rows_:
-            columns = list(rows_[-1])
+    for stage, rows in curves.items():
+        if rows:
+            columns = list(rows[-1])
             parts += [
                 f"## Curve of the {stage} on those people\n",
-                _table(columns, [[str(r["step"]), *(r[c] for c in columns[1:])] for r in rows_]),
+                _table(columns, [[str(r["step"]), *(r[c] for c in columns[1:])] for r in rows]),
             ]
     return "\n".join(parts)
 
 
 def _data_section(record: dict[str, Any]) -> str:
     seen = record["subjects"]
-    whom = (
-        "It is not known whom its tokenizer had seen."
-        if seen is None
-        else "Subjects it has seen, without any label: "
-        + "; ".join(f"{data_set}: {', '.join(people)}" for data_set, people in seen.items())
-        + "."
-    )
+    whom = "It is not known whom its tokenizer had seen."
+    if seen is not None:
+        people = (f"{data_set}: {', '.join(names)}" for data_set, names in seen.items())
+        whom = f"Subjects it has seen, without any label: {'; '.join(people)}."
     steps = ", ".join(f"{stage} {n}" for stage, n in record["steps"].items())
     return (
         "## What it has seen\n\n"
@@ -191,63 +183,64 @@ def _data_section(record: dict[str, Any]) -> str:
 
 
 def _domain_section(measures: dict[str, Any]) -> list[str]:
-    """Say how well each domain is predicted, where there are domains."""
-    losses = [(name, measures["losses"].get(name)) for name in _DOMAIN_LOSSES]
-    rows = [[name, loss] for name, loss in losses if loss is not None]
+    """How well each domain is predicted, where there are domains."""
     if not measures["codebooks"]:
         return []
+    losses = measures["losses"]
     return [
         "Errors of what the decoders predict, 1 where they know nothing: `waveform` of the samples "
         "standardised in each second, `amplitude` of the spectrum, `phase` of all its bins, faint "
         "ones too.\n",
-        _table(["", "error"], rows),
+        _table(["", "error"], [[name, losses[name]] for name in _DOMAIN_LOSSES if name in losses]),
     ]
 
 
-def _level_rows(measures: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+def _usage_table(measures: dict[str, Any], text: CardText) -> str:
     """Use of the codes by level, and by codebook where these have names."""
     used, entropy = np.array(measures["used"]), np.array(measures["entropy"])
     norms = np.array(measures["residual_norms"])
+    figures = np.stack([used, entropy, norms[:, 1:]])
     if measures["codebooks"]:
-        named = [
-            [name, str(level), used[book, level], entropy[book, level], norms[book, level + 1]]
-            for book, name in enumerate(measures["codebooks"])
-            for level in range(used.shape[1])
-        ]
-        return ["codebook", "level", "used", "normalised entropy", "residual norm"], named
-    least, mean = _OF_SCALES.get(measures["system"], ("", ""))
-    header = ["level", f"used{least}", f"normalised entropy{mean}", "residual norm"]
-    rows: list[list[Any]] = [["before", "", "", norms[:, 0].mean()]]
-    for level in range(used.shape[1]):
-        figures = used[:, level].min(), entropy[:, level].mean(), norms[:, level + 1].mean()
-        rows.append([str(level), *figures])
-    return header, rows
+        header = ["codebook", "level", "used", "normalised entropy", "residual norm"]
+        return _table(header, _by_codebook(measures["codebooks"], figures))
+    least, mean = text.of_codebooks
+    joined = zip(used.min(0), entropy.mean(0), norms[:, 1:].mean(0), strict=True)
+    return _table(
+        ["level", f"used{least}", f"normalised entropy{mean}", "residual norm"],
+        [
+            ["before", "", "", norms[:, 0].mean()],
+            *([str(level), *of_level] for level, of_level in enumerate(joined)),
+        ],
+    )
 
 
-def _masked_section(measures: dict[str, Any]) -> list[str]:
+def _masked_section(measures: dict[str, Any], text: CardText) -> list[str]:
     """Accuracy of guessing hidden codes, beside that of knowing nothing."""
     if not measures["masked_accuracy"]:
         return []
+    named, chance = measures["codebooks"], 1 / measures["n_codes"]
     keys = ["masked_accuracy", "commonest_code"]
     header = ["level", "accuracy", "always the commonest code", "uniform chance"]
-    chance, named = 1 / measures["n_codes"], measures["codebooks"]
     if named:
         keys.insert(1, "fed_back_accuracy")
         header = ["codebook", "level", "accuracy", "of guessed levels before", *header[2:]]
-    found = np.array([measures[key] for key in keys])
+    figures = np.array([measures[key] for key in keys])
     if named:
-        rows = [
-            [name, str(level), *found[:, book, level], chance]
-            for book, name in enumerate(named)
-            for level in range(found.shape[-1])
-        ]
+        rows = _by_codebook(named, figures)
     else:
-        means = found.mean(axis=1)
-        rows = [[str(level), *figures, chance] for level, figures in enumerate(means.T)]
-    mean_of = _MEAN_OF.get(measures["system"], "")
+        rows = [[str(level), *found] for level, found in enumerate(figures.mean(axis=1).T)]
     return [
-        f"## Masked-token accuracy (half of the patches hidden{mean_of})\n",
-        _table(header, rows, digits=4),
+        f"## Masked-token accuracy (half of the patches hidden{text.accuracy_of})\n",
+        _table(header, [[*row, chance] for row in rows], digits=4),
+    ]
+
+
+def _by_codebook(names: Sequence[str], figures: NDArray[np.floating]) -> list[list[Any]]:
+    """Rows of a table, of ``(n_figures, n_codebooks, n_levels)``."""
+    return [
+        [name, str(level), *figures[:, book, level]]
+        for book, name in enumerate(names)
+        for level in range(figures.shape[-1])
     ]
 
 

@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
+import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from ..models import NeuroRVQConfig, QuantizerConfig
-from ..weights.systems import SYSTEMS
+from ..models import NeuroRVQ, NeuroRVQConfig, NeuroRVQTokenizer, QuantizerConfig
+from ..weights.systems import SYSTEMS, Model, Tokenizer
+from .calibration import calibrate_amplitude
+from .corpus.dataset import CorpusDataset
 from .crops import CropSettings
 from .masked_prediction import EvenMasking
+from .optimisation import start_filter_bank
 from .patch_targets import TARGETS
-from .settings import FoundationSettings, PretrainConfig, StageSettings
+from .settings import CardText, FoundationSettings, ModelSettings, PretrainConfig, StageSettings
 
-# What the preset of the modality does not settle: all but signal and vocabulary.
+# What the preset of the modality does not decide: all but signal and vocabulary.
 _MODEL_KEYS = ("depth", "decoder_depth", "mlp_ratio", "foundation_layer_scale", "quantizer")
 
 
 @dataclass(frozen=True)
-class NeuroRVQSettings:
+class NeuroRVQSettings(ModelSettings):
     """Structure of a NeuroRVQ; the rest follows from the modality.
 
     Parameters
@@ -54,13 +58,6 @@ class NeuroRVQSettings:
     )
 
     def config(self) -> NeuroRVQConfig:
-        """Build the configuration of the model.
-
-        Returns
-        -------
-        NeuroRVQConfig
-            Configuration.
-        """
         preset = cast(NeuroRVQConfig, SYSTEMS["neurorvq"].presets[self.modality])
         return replace(preset, **{key: getattr(self, key) for key in _MODEL_KEYS})
 
@@ -99,24 +96,12 @@ class NeuroRVQPretrainConfig(PretrainConfig):
 
     Parameters
     ----------
-    system : "neurorvq"
-        Whose architecture.
-    seed : int
-        Seed of weights, crops and masks.
-    model : NeuroRVQSettings
-        Structure.
-    crops : CropSettings
-        Batches.
-    losses : NeuroRVQLossWeights
-        Objective of the tokenizer.
-    tokenizer : StageSettings
-        Budget of the tokenizer.
+    system, seed, model, crops, losses, tokenizer, hardware
+        See :class:`PretrainConfig`.
     foundation : FoundationSettings
         What the foundation model learns, and its budget.
     mask_ratio : float
         Share of the patches that the first of the two passes of the foundation stage hides.
-    hardware : Hardware
-        What to train on.
 
     Examples
     --------
@@ -124,6 +109,12 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     >>> NeuroRVQPretrainConfig().foundation.lr
     0.003
     """
+
+    card: ClassVar = CardText(
+        windows="Windows of up to 4 patches, all channels.",
+        of_codebooks=(" (least of 4 scales)", " (mean)"),
+        accuracy_of=", mean of the scales",
+    )
 
     system: Literal["neurorvq"] = "neurorvq"
     model: NeuroRVQSettings = field(default_factory=NeuroRVQSettings)
@@ -149,3 +140,14 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     def masking(self) -> EvenMasking:
         """How patches are chosen that are hidden."""
         return EvenMasking(self.mask_ratio)
+
+    @staticmethod
+    def start(model: Model, generator: torch.Generator) -> None:
+        assert isinstance(model, NeuroRVQTokenizer | NeuroRVQ)
+        if model.config.modality == "eeg":
+            start_filter_bank(model.encoder, model.config.sfreq, generator)
+
+    @staticmethod
+    def finish(tokenizer: Tokenizer, corpus: CorpusDataset) -> dict[str, float]:
+        assert isinstance(tokenizer, NeuroRVQTokenizer)
+        return {"log_amplitude_raised_by": calibrate_amplitude(tokenizer, corpus)}

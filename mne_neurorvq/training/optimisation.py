@@ -12,39 +12,15 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from ..models import (
-    BioCodec,
-    BrainRVQTokenizer,
-    NeuroRVQConfig,
-    NeuroRVQTokenizer,
-    ResidualVQ,
-)
+from ..models import ResidualVQ
 from ..models.quantizer import LevelProjections
 from ..models.trunk import Encoder, PatchEmbedding
-from ..weights.systems import Foundation, Tokenizer
 
 # Centre frequencies in Hz of the four GroupNorm pairs of each scale, longest kernel first.
 _FILTER_BANK_HZ = ((2, 9, 19, 33), (5, 12, 22, 36), (7, 15, 26, 40), (10, 20, 30, 42))
 
 # Length of a level's codes over that of the level before it.
 _SHRINKING = 0.7
-
-
-def start_weights(tokenizer: Tokenizer, generator: torch.Generator) -> None:
-    """Start an untrained tokenizer where training gets on faster than from random weights."""
-    if isinstance(tokenizer, BioCodec):
-        start_projections(tokenizer.quantizer, generator)
-    else:
-        start_encoder(tokenizer, generator)
-
-
-def start_encoder(
-    model: NeuroRVQTokenizer | BrainRVQTokenizer | Foundation, generator: torch.Generator
-) -> None:
-    """Start the encoder of an untrained model: that of NeuroRVQ for EEG as a bank of filters."""
-    config = model.config
-    if isinstance(config, NeuroRVQConfig) and config.modality == "eeg":
-        start_filter_bank(model.encoder, config.sfreq, generator)
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
 # License: BSD-3-Clause
-"""Physiological numbers of patches that a foundation model learns to tell, without any label.
+"""Physiological numbers of patches that a foundation model learns to predict, without any label.
 
 Each is one entry of ``TARGETS``: the names of its numbers, and how they are computed from a stretch
-of a window. They are standardised within a recording, over all its channels and patches.
+of a window; another target is another entry. Values are standardised within a recording, over all
+its channels and patches.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy.fft import dct, idct
 
 from ..signals import laplacian_matrix
 from ..weights.systems import Config
-from .corpus.dataset import CorpusDataset
+from .corpus.dataset import CorpusDataset, Window
 from .crops import average_referenced
 
 _BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30), (30, 44))
@@ -35,12 +36,12 @@ _Array = NDArray[np.float32]
 class Stretch:
     """Successive patches within a longer signal."""
 
-    signal: _Array
-    start: int
+    signal: _Array  # (n_channels, n_times), all of the window: filters do not end with the patches
+    start: int  # first sample
     n_patches: int
     patch_size: int
     sfreq: float
-    floor: float
+    floor: float  # power that is too little to be told from rounding
 
     def patches(self, signal: _Array) -> _Array:
         """Cut ``(n_channels, n_patches, patch_size)``."""
@@ -74,10 +75,10 @@ def _binned(stretch: Stretch, limit: float, n_bins: int) -> _Array:
 class Target:
     """Numbers of a patch."""
 
-    columns: tuple[str, ...]
-    measure: Callable[[Stretch], _Array]
-    of_laplacian: bool = False
-    modality: str = "eeg"
+    columns: tuple[str, ...]  # names of the numbers
+    measure: Callable[[Stretch], _Array]  # (n_channels, n_patches, n_columns)
+    of_laplacian: bool = False  # of the surface Laplacian instead of the signals
+    modality: str = "eeg"  # kind of signal that has them
 
 
 def _twice(
@@ -106,7 +107,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 class PatchTargets:
-    """Targets of the windows of a corpus."""
+    """Targets of the windows of a corpus; ``columns`` names all numbers, target after target."""
 
     def __init__(self, corpus: CorpusDataset, config: Config, names: Sequence[str]) -> None:
         self.corpus = corpus
@@ -118,31 +119,30 @@ class PatchTargets:
     def of(
         self,
         number: int,
-        data: _Array,
-        rows: NDArray[np.int64],
+        window: Window,
         picks: NDArray[np.int_],
         start: int,
         n_patches: int,
         *,
         referenced: bool = False,
     ) -> _Array:
-        """Measure patches of a window."""
+        """Measure patches of a window of the corpus, ``(n_picked, n_patches, n_columns)``.
+
+        Values are standardised within the recording under that reference, which is the average or
+        the recorded one; NaN where they cannot be had.
+        """
         recording = int(self.corpus.recordings[number])
         mean, spread = self._statistics(recording, referenced)
-        found = self._measure(data, rows, picks, start, n_patches)
+        found = self._measure(window, picks, start, n_patches, referenced)
         return np.clip((found - mean) / spread, -_LARGEST, _LARGEST)
 
     def _measure(
-        self,
-        data: _Array,
-        rows: NDArray[np.int64],
-        picks: NDArray[np.int_],
-        start: int,
-        n_patches: int,
+        self, window: Window, picks: NDArray[np.int_], start: int, n_patches: int, referenced: bool
     ) -> _Array:
+        data = average_referenced(window.data) if referenced else window.data
         signals = {False: data[picks]}
         if any(target.of_laplacian for target in self.targets):
-            signals[True] = self._laplacian(rows)[picks] @ data
+            signals[True] = self._laplacian(window.rows)[picks] @ data
         floor = float(self.corpus.index["step"]) ** 2
         size, sfreq = self.corpus.patch_size, self.config.sfreq
         stretches = {
@@ -167,17 +167,16 @@ class PatchTargets:
             numbers = np.linspace(first, last - 1, n).astype(int).tolist()
             parts = []
             for window in self.corpus.read(numbers):
-                data = average_referenced(window.data) if referenced else window.data
-                n_patches = data.shape[1] // self.corpus.patch_size
-                every = np.arange(len(data))
-                parts.append(self._measure(data, window.rows, every, 0, n_patches))
+                n_patches = window.data.shape[1] // self.corpus.patch_size
+                every = np.arange(len(window.rows))
+                parts.append(self._measure(window, every, 0, n_patches, referenced))
             values = np.concatenate(parts, axis=1).reshape(-1, len(self.columns))
             known = self._known[recording, referenced] = _mean_and_spread(values)
         return known
 
 
 def _mean_and_spread(values: _Array) -> tuple[_Array, _Array]:
-    """Of the values of each column that are no NaN; 0 and 1 where there are none, or all equal."""
+    """Mean and spread of each column but for NaN; the spread is 1 where all values are equal."""
     there = ~np.isnan(values)
     count = np.maximum(there.sum(axis=0), 1)
     mean = np.where(there, values, 0).sum(axis=0, dtype=float) / count

@@ -14,14 +14,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .._writing import json_text, write_text
-from ..models import NeuroRVQTokenizer
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
 from ..weights.provenance import MEASURES_FILE, TRAINING_FILE, pretraining_subjects
 from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
-from .calibration import calibrate_amplitude
 from .checkpoints import is_first, steps_done
 from .corpus.dataset import CorpusDataset
 from .model_card import card_text, measure, read_curves
@@ -33,7 +31,7 @@ _CONFIG = "config.yaml"
 # Readers of a run that was killed hold its lock for some seconds more.
 _LOCK_SECONDS = 15.0
 _STAGES = ("tokenizer", "foundation")
-# Ablations that the tokenizer alone decides.
+# Ablations that are those of the tokenizer alone.
 _OF_TOKENIZERS = ("domains", "phase")
 # In the folder of a run: the model, and what only its further training needs.
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
@@ -92,8 +90,7 @@ def _train_tokenizer(
     tokenizer = pretrain_tokenizer(*sides, config, run_dir / "tokenizer")
     if is_first():
         record = _record(run_dir, corpus, config, None)
-        if isinstance(tokenizer, NeuroRVQTokenizer):
-            record["log_amplitude_raised_by"] = calibrate_amplitude(tokenizer, corpus["train"])
+        record |= config.finish(tokenizer, corpus["train"])
         write_model(run_dir, tokenizer, None, corpus, record)
 
 
@@ -119,14 +116,14 @@ def _train_foundation(
 
 
 def _check_ablation(tokenizer: Any, config: FoundationPretrainConfig, source: str | Path) -> None:
-    """Refuse switches that only another tokenizer could obey; defaults are no wish."""
+    """Refuse choices that only another tokenizer could meet; defaults are not choices."""
     wanted, usual = config.model.config(), type(config.model)().config()
     for name in _OF_TOKENIZERS:
         value = getattr(wanted, name, None)
         if value not in (getattr(usual, name, None), getattr(tokenizer, name, None)):
             raise ValueError(
                 f"{source} has {name}={getattr(tokenizer, name)!r}, but the configuration asks for "
-                f"{value!r}: that is settled by 'pretrain tokenizer', in a run of its own."
+                f"{value!r}: that is decided by 'pretrain tokenizer', in a run of its own."
             )
 
 
@@ -255,7 +252,7 @@ def _record(
 
 
 def _subjects(corpus: CorpusDataset, tokenizer: str | Path | None) -> dict[str, list[str]] | None:
-    """Whose recordings a model has seen; None if that is not known of its tokenizer."""
+    """Name the subjects that a model has seen; None if those of its tokenizer are not known."""
     seen: dict[str, set[str]] = {}
     for name in set(corpus.subjects):
         data_set, slash, person = name.partition("/")

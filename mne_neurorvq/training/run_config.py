@@ -6,23 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from .biocodec_pretraining import BioCodecPretrainConfig
+from ..weights.systems import SYSTEMS
 from .brainrvq_pretraining import BrainRVQPretrainConfig
 from .neurorvq_pretraining import NeuroRVQPretrainConfig
 from .settings import PretrainConfig
 
-_Config = NeuroRVQPretrainConfig | BioCodecPretrainConfig | BrainRVQPretrainConfig
 FoundationPretrainConfig = NeuroRVQPretrainConfig | BrainRVQPretrainConfig
-_CONFIGS: Mapping[str, type[_Config]] = {
-    "neurorvq": NeuroRVQPretrainConfig,
-    "biocodec": BioCodecPretrainConfig,
-    "brainrvq": BrainRVQPretrainConfig,
-}
 # Of a file or a change that names none, as all were before there were several.
 _DEFAULT = "neurorvq"
 
@@ -66,15 +61,15 @@ def read_config(
     try:
         given = [_content(path), *map(_nested, changes)]
         named = [part["system"] for part in given if "system" in part]
-        kind = _kind(named[-1] if named else system)
+        kind: Any = config_of_system(named[-1] if named else system)
         values = asdict(kind())
         for part in given:
             values = _merged(values, part)
-        return TypeAdapter[_Config](kind).validate_python(values)
+        return TypeAdapter[PretrainConfig](kind).validate_python(values)
     except yaml.YAMLError as error:
         raise ValueError(f"the configuration is not YAML: {error}") from error
     except ValidationError as error:
-        problems = [_told(detail) for detail in error.errors()]
+        problems = [_problem(detail) for detail in error.errors()]
         raise ValueError("\n  ".join(["the configuration cannot be used:", *problems])) from error
 
 
@@ -85,13 +80,15 @@ def _content(path: str | Path | None) -> dict[str, Any]:
     return content
 
 
-def _kind(system: Any) -> type[_Config]:
-    if not isinstance(system, str) or system not in _CONFIGS:
-        raise ValueError(f"system={system!r} is none of {', '.join(_CONFIGS)}.")
-    return _CONFIGS[system]
+def config_of_system(system: Any) -> type[PretrainConfig]:
+    """Look up the class of the configurations of a system."""
+    if not isinstance(system, str) or system not in SYSTEMS:
+        raise ValueError(f"system={system!r} is none of {', '.join(SYSTEMS)}.")
+    found: type[PretrainConfig] = resolve_name(SYSTEMS[system].pretraining)
+    return found
 
 
-def _told(detail: Mapping[str, Any]) -> str:
+def _problem(detail: Mapping[str, Any]) -> str:
     place = ".".join(map(str, detail["loc"]))
     if detail["type"] == "value_error":  # a check of ours, which names what it found
         return f"{place}: {detail['ctx']['error']}" if place else str(detail["ctx"]["error"])

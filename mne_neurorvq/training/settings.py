@@ -1,15 +1,20 @@
 # License: BSD-3-Clause
-"""What the configurations of all systems have: crops, budget of a stage, hardware."""
+"""What the configurations of all systems have: budgets, objectives, hardware, and their hooks.
+
+What differs by system in pretraining is in ``*_pretraining.py``, which fill these in.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from ..weights.systems import Config
+from ..weights.systems import Config, Model, Tokenizer
+from .corpus.dataset import CorpusDataset
 from .crops import CropSettings
 from .patch_targets import TARGETS
 
@@ -59,10 +64,6 @@ class StageSettings:
     save_every: PositiveInt = 250
 
 
-def _no_targets() -> dict[str, float]:
-    return dict.fromkeys(TARGETS, 0.0)
-
-
 @dataclass(frozen=True)
 class FoundationSettings(StageSettings):
     """What a foundation model learns, with budget and optimisation.
@@ -99,7 +100,9 @@ class FoundationSettings(StageSettings):
 
     start: Literal["tokenizer", "random"] = "tokenizer"
     masked_tokens: NonNegativeFloat = 1.0
-    targets: Mapping[str, NonNegativeFloat] = field(default_factory=_no_targets)
+    targets: Mapping[str, NonNegativeFloat] = field(
+        default_factory=lambda: dict.fromkeys(TARGETS, 0.0)
+    )
     head_lr: PositiveFloat = 3e-3
 
     def __post_init__(self) -> None:
@@ -147,15 +150,29 @@ class Hardware:
     workers: NonNegativeInt = 0
 
 
-class ModelSettings(Protocol):
+class ModelSettings:
     """Structure of a model as a configuration of pretraining gives it."""
 
-    @property
-    def modality(self) -> str:
-        """Kind of signal."""
+    modality: str
 
     def config(self) -> Config:
-        """Build the configuration of the model."""
+        """Build the configuration of the model.
+
+        Returns
+        -------
+        NeuroRVQConfig | BioCodecConfig | BrainRVQConfig
+            Configuration.
+        """
+        raise NotImplementedError
+
+
+class CardText(NamedTuple):
+    """How the model card of a system puts what systems differ in."""
+
+    windows: str  # what was reconstructed
+    of_codebooks: tuple[str, str] = ("", "")  # how usage and entropy join the codebooks
+    accuracy_of: str = ""  # how the accuracies do
+    published: str = ""  # what the authors report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +187,11 @@ class PretrainConfig:
         Whose architecture.
     seed : int
         Seed of weights, crops and masks.
-    model : ModelSettings
+    model : NeuroRVQSettings | BioCodecSettings | BrainRVQSettings
         Structure.
     crops : CropSettings
         Batches.
-    losses : dataclass
+    losses : NeuroRVQLossWeights | BioCodecLossWeights | BrainRVQLossWeights
         Weights of the tokenizer's losses.
     tokenizer : StageSettings
         Budget of the tokenizer.
@@ -187,6 +204,8 @@ class PretrainConfig:
     >>> isinstance(BioCodecPretrainConfig(), PretrainConfig)
     True
     """
+
+    card: ClassVar[CardText]
 
     system: str
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -203,3 +222,33 @@ class PretrainConfig:
                 f"tokenizer.n_steps={self.tokenizer.n_steps} must be more than "
                 f"model.quantizer.warmup_steps={warmup}, after which the codebooks start."
             )
+
+    @staticmethod
+    def start(model: Model, generator: torch.Generator) -> None:
+        """Start an untrained model where training gets on faster than from random weights.
+
+        Parameters
+        ----------
+        model : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer | NeuroRVQ | BrainRVQ
+            Changed in place.
+        generator : torch.Generator
+            Source of what is random.
+        """
+
+    @staticmethod
+    def finish(tokenizer: Tokenizer, corpus: CorpusDataset) -> dict[str, float]:
+        """Correct a trained tokenizer.
+
+        Parameters
+        ----------
+        tokenizer : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer
+            Changed in place.
+        corpus : CorpusDataset
+            The windows it has learned from.
+
+        Returns
+        -------
+        dict
+            What was done, for the record of the run.
+        """
+        return {}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._writing import write_json
 from ..models.collectives import all_sum
-from ..weights.systems import Config
+from ..weights.systems import Config, Tokenizer
 from .batches import Batch
 from .optimisation import MuonWithAdamW, warmup_cosine
 from .settings import StageSettings
@@ -26,6 +26,10 @@ BAD_BATCH = "not_finite.json"
 
 class Stage(lightning.LightningModule):
     """A stage of pretraining: each gives the steps of training and validation, and ``model``."""
+
+    tokenizer: Tokenizer
+    # What a batch has to have besides the signals, see ``patch_targets``.
+    targets: tuple[str, ...] = ()
 
     def __init__(self, settings: StageSettings, seed: int) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ from mne_neurorvq.training.batches import model_input, watched_batches
 from mne_neurorvq.training.checkpoints import CHECKPOINT
 from mne_neurorvq.training.crops import crop
 from mne_neurorvq.training.model_card import read_curves
-from mne_neurorvq.training.optimisation import MuonWithAdamW, start_weights
+from mne_neurorvq.training.optimisation import MuonWithAdamW, start_projections
 from mne_neurorvq.weights.provenance import pretraining_subjects
 
 PROGRAM = Path(__file__).with_name("logged_run.py")
@@ -264,7 +264,7 @@ def test_what_is_watched_is_scaled_and_can_be_brought_back(sides, biocodec_confi
 
 def test_the_maps_of_the_levels_start_as_one_projection(biocodec_config):
     model = BioCodec(config=biocodec_config.model.config())
-    start_weights(model, torch.Generator().manual_seed(0))
+    start_projections(model.quantizer, torch.Generator().manual_seed(0))
     down, up = model.quantizer.to_code.weight[0], model.quantizer.from_code.weight[0]
     for level in range(3):
         torch.testing.assert_close(down[level] @ up[level], torch.eye(4))
@@ -301,7 +301,7 @@ def test_the_first_step_starts_the_codebooks_by_k_means_on_its_batch(biocodec_co
     # Codes that nothing chooses would be drawn anew from the batch.
     quantizer = replace(config.quantizer, dead_code_threshold=0.0)
     model = BioCodec(config=replace(config, quantizer=quantizer)).train()
-    start_weights(model, torch.Generator().manual_seed(0))
+    start_projections(model.quantizer, torch.Generator().manual_seed(0))
     wanted = deepcopy(model.quantizer)
     stage = TokenizerStage(model, biocodec_config.tokenizer, asdict(biocodec_config.losses))
     stage.log = stage.log_dict = lambda *_, **__: None

@@ -299,7 +299,7 @@ def test_levels_and_both_passes_are_weighted_and_told_the_codes(models, batches,
     guesses = guess_codes(foundation, batch, codes, mask)
     wanted = guesses.cross_entropy.sum((0, 1)) @ torch.tensor([1.0, 0.5, 0.5])
     assert stage.training_step(batch, 1).item() == pytest.approx(wanted.item(), rel=1e-5)
-    fed_back = guess_codes(foundation, batch, codes, mask, told=False)
+    fed_back = guess_codes(foundation, batch, codes, mask, true_levels=False)
     assert torch.equal(fed_back.cross_entropy[..., 0], guesses.cross_entropy[..., 0])
     assert not torch.equal(fed_back.cross_entropy[..., 1:], guesses.cross_entropy[..., 1:])
 
@@ -443,7 +443,7 @@ def test_a_switch_that_the_tokenizer_has_settled_otherwise_is_refused(
     assert pretrain("foundation", "--tokenizer", source, "--set", change) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert change.split("=")[1] in message
-    assert "settled by 'pretrain tokenizer'" in message
+    assert "decided by 'pretrain tokenizer'" in message
     assert not (tmp_path / "new" / "foundation").exists()
 
 
@@ -523,7 +523,7 @@ def test_every_hidden_code_counts_the_same_in_the_measured_accuracy(
     sizes = [batch.windows.numel() for batch in batches]
     assert len(set(sizes)) > 1
 
-    def guess(foundation, batch, codes, mask, *, told):
+    def guess(foundation, batch, codes, mask, *, true_levels):
         return SimpleNamespace(accuracy=torch.full((2, 3), float(batch.ids == batches[0].ids)))
 
     monkeypatch.setattr("mne_neurorvq.training.model_card.guess_codes", guess)

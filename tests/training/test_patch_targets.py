@@ -66,11 +66,13 @@ def test_targets_of_a_recording_are_standardised(train):
         values = []
         for number in windows:
             window = train[number]
+            every, n_patches = np.arange(len(window.rows)), window.data.shape[1] // PATCH
+            values.append(targets.of(number, window, every, 0, n_patches, referenced=referenced))
             data = window.data - window.data.mean(0) if referenced else window.data
-            every = np.arange(len(data))
-            n_patches = data.shape[1] // PATCH
-            values.append(
-                targets.of(number, data, window.rows, every, 0, n_patches, referenced=referenced)
+            mean, spread = targets._statistics(0, referenced)
+            wanted = targets._measure(replace(window, data=data), every, 0, n_patches, False)
+            np.testing.assert_allclose(
+                values[-1], np.clip((wanted - mean) / spread, -5, 5), atol=1e-5
             )
         flat = np.concatenate(values, axis=1).reshape(-1, len(targets.columns))
         assert abs(flat.mean(0)).max() < 0.1
@@ -95,7 +97,7 @@ def test_targets_of_a_batch_are_those_of_its_crops(train):
             for s in range(window.data.shape[1] - 399)
         ]
         start = int(np.argmax(longest))
-        wanted = targets.of(number, window.data, window.rows, picks, start, 2)
+        wanted = targets.of(number, window, picks, start, 2)
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
@@ -138,7 +140,7 @@ def test_the_laplacian_is_left_out_where_there_are_no_positions(train):
     )
     targets = PatchTargets(train, unknown, ALL)
     window = train[0]
-    found = targets.of(0, window.data, window.rows, np.arange(4), 0, 2)
+    found = targets.of(0, window, np.arange(4), 0, 2)
     of_laplacian = ["laplacian" in column for column in targets.columns]
     assert np.isnan(found[..., of_laplacian]).all()
     assert np.isfinite(found[..., ~np.array(of_laplacian)]).all()

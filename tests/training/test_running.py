@@ -37,8 +37,8 @@ from mne_neurorvq.training.batches import watched_batches
 from mne_neurorvq.training.checkpoints import CHECKPOINT, begin
 from mne_neurorvq.training.model_card import read_curves
 from mne_neurorvq.training.optimisation import MuonWithAdamW, start_filter_bank, warmup_cosine
-from mne_neurorvq.training.running import make_trainer
 from mne_neurorvq.training.stage import BAD_BATCH
+from mne_neurorvq.training.trainer import make_trainer
 from mne_neurorvq.weights import save_pretrained
 
 PROGRAM = Path(__file__).with_name("logged_run.py")

@@ -32,7 +32,7 @@ class Window:
     id : str
         Recording and first patch, such as ``"S001R04-1f0c:24"``: the same in every run.
     subject : str
-        Whose it is.
+        Name of the subject.
     data : ndarray of float32, shape (n_channels, n_times)
         Signal in the unit of the corpus and at the model's rate, a whole number of patches.
     rows : ndarray of int64, shape (n_channels,)
@@ -59,7 +59,7 @@ class CorpusDataset(Dataset[Window]):
         Folder that :func:`prepare_corpus` made, or its URL (``s3://``, ``gs://``, ``https://``,
         ...), for which fsspec needs the package of that protocol.
     split : "train" | "validation"
-        Whose windows.
+        Side of the split.
     storage_options : mapping | None
         What fsspec takes for the URL, such as keys and endpoints.
 
@@ -108,15 +108,15 @@ class CorpusDataset(Dataset[Window]):
         self.index = self._read_index()
         self._arrays: dict[int, zarr.Array[Any]] = {}
         try:
-            self._take_up()
+            self._read_recordings()
         except (LookupError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.corpus}/{INDEX} contradicts itself ({error}): {INDEX_REMEDY}"
             ) from error
         self._check_files()
 
-    def _take_up(self) -> None:
-        """Make of the index what is quick to look up."""
+    def _read_recordings(self) -> None:
+        """Turn the index into arrays."""
         sides, window = self.index["subjects"], self.index["window_patches"]
         self._montages = [np.array(rows, np.int64) for rows in self.index["montages"]]
         recordings = [Recording(*row) for row in self.index["recordings"]]
@@ -153,7 +153,7 @@ class CorpusDataset(Dataset[Window]):
             return what_is_lost(filesystem, f"{root}/{DATA}/{recording.id}", recording.files)
 
         with ThreadPoolExecutor(self._at_once(len(self._recordings))) as pool:
-            lost = [told for told in pool.map(look, self._recordings) if told]
+            lost = list(filter(None, pool.map(look, self._recordings)))
         if lost:
             raise FileNotFoundError(
                 f"{self.corpus}: {len(lost)} of {len(self._recordings)} recordings are lost or "
@@ -162,12 +162,12 @@ class CorpusDataset(Dataset[Window]):
             )
 
     def _at_once(self, n_things: int) -> int:
-        """Threads that ask for so many things: for those of a bucket side by side."""
+        """Threads to read so many things with: side by side only from a bucket."""
         return min(_AT_ONCE, n_things or 1) if "://" in self.corpus else 1
 
     @property
     def system(self) -> str:
-        """Whose models are to learn from it."""
+        """Name of the system whose models learn from it."""
         return str(self.index["system"])
 
     @property
@@ -177,7 +177,7 @@ class CorpusDataset(Dataset[Window]):
 
     @property
     def subjects(self) -> list[str]:
-        """Whose each window is."""
+        """Name of the subject of each window."""
         return [self._recordings[recording].subject for recording in self.recordings]
 
     @property
@@ -215,7 +215,7 @@ class CorpusDataset(Dataset[Window]):
         with ThreadPoolExecutor(self._at_once(len(numbers))) as pool:
             return list(pool.map(self.__getitem__, numbers))
 
-    #: What a DataLoader's workers ask for a batch.
+    #: What a DataLoader calls for a batch.
     __getitems__ = read
 
     def __getstate__(self) -> dict[str, Any]:

@@ -42,11 +42,11 @@ _BIDS_SUBJECT = re.compile(r"(?:^|[/_])(sub-[A-Za-z0-9]+)(?=[/_.])")
 class Found:
     """A recording that was found, or a folder in which there may be some."""
 
-    path: Path
+    path: Path  # absolute
     subject: str
-    rule: str
-    bids_root: Path | None = None
-    problem: str = ""
+    rule: str  # what said whose it is
+    bids_root: Path | None = None  # root of the BIDS data set that it belongs to
+    problem: str = ""  # why it is not a recording, but a folder that was not searched
 
     @property
     def stamp(self) -> str:
@@ -61,7 +61,12 @@ def find_recordings(
     modality: str = "eeg",
     subject_from: str | None = None,
 ) -> list[Found]:
-    """Find the recordings in files, folders, globs and BIDS roots."""
+    """Find each recording once, in the order of the sources, and folders that were not searched.
+
+    Files are taken whatever their ending; folders are searched with all their subfolders for the
+    endings that MNE reads; one with a ``dataset_description.json`` is read as BIDS. Folders that
+    cannot be read, or that links name, which are not followed, come with a problem.
+    """
     pattern = _compiled(subject_from)
     found: dict[Path, Found] = {}
     for source in [os.fspath(source) for source in sources]:
@@ -74,8 +79,8 @@ def find_recordings(
         for path, problem in problems.items():
             found.setdefault(path, Found(path, "", "", None, problem))
         if not count:
-            told = "".join(f" {path}: {problem}." for path, problem in problems.items())
-            raise ValueError(f"{source}: no recording is there ({', '.join(_ENDINGS)}).{told}")
+            others = "".join(f" {path}: {problem}." for path, problem in problems.items())
+            raise ValueError(f"{source}: no recording is there ({', '.join(_ENDINGS)}).{others}")
     return list(found.values())
 
 
@@ -84,7 +89,7 @@ def _compiled(subject_from: str | None) -> re.Pattern[str] | None:
         return None if subject_from is None else re.compile(subject_from)
     except re.error as error:
         raise ValueError(
-            f"subject_from={subject_from!r} is no regular expression: {error}."
+            f"subject_from={subject_from!r} is not a regular expression: {error}."
         ) from None
 
 

@@ -16,7 +16,7 @@ from ..._sealed import seal
 from ..._writing import write_json
 from .finding import Found, find_recordings
 from .format import INDEX, SUMMARY, Entry
-from .jobs import ordered_results
+from .jobs import LIMIT, ordered_results
 from .recording import prepare_recording
 from .rules import Rules
 from .storage import CorpusFolder
@@ -47,7 +47,7 @@ def prepare_corpus(
     reported and skipped. What is done is kept: the same call takes up a run that was stopped at
     any moment, and with more sources it adds to the corpus. A recording whose files in the corpus
     were lost is prepared again if it is among the sources, and reported if not. What the corpus
-    has of a recording is replaced only once that has been read anew.
+    has of a recording is replaced only once that has been read again.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def prepare_corpus(
     out : str or path-like
         Folder of the corpus; new, or one that was begun with the same settings.
     system : "neurorvq" | "biocodec" | "brainrvq"
-        Whose models are to learn from it: gives filters, rate and channels.
+        System whose models are to learn from it: gives filters, rate and channels.
     modality : str
         Kind of signal.
     window : float
@@ -152,7 +152,7 @@ def prepare_corpus(
             if entry.status == "failed" and before is not None and before.status == "done":
                 # It was not read: what there is of it may be all there is.
                 if entry.path in lost:
-                    reason = f"{lost[entry.path].reason}, and not prepared anew: {entry.reason}"
+                    reason = f"{lost[entry.path].reason}, and not prepared again: {entry.reason}"
                     lost[entry.path] = replace(lost[entry.path], reason=reason)
                 else:
                     not_searched[entry.path] = f"as it was before, now: {entry.reason}"
@@ -241,9 +241,9 @@ def _find_lost(
     results = ordered_results(check, done, n_jobs if verify else 1)
     shown = tqdm(results, "verified", len(done), disable=not (progress and verify))
     return [
-        Entry(entry.path, "", "failed", told, entry.subject, entry.rule)
-        for entry, told in ((e, "cannot be read" if t is None else t) for e, t in shown)
-        if told
+        _failed(entry, "cannot be read" if damage is None else damage)
+        for entry, damage in shown
+        if damage != ""
     ]
 
 
@@ -306,8 +306,17 @@ def _note(entry: Entry, entries: dict[str, Entry], files: dict[str, str]) -> Non
 
 
 def _died(found: Found) -> Entry:
-    reason = "the process that prepared it was killed (too large for the memory?)"
-    return Entry(str(found.path), "", "failed", reason, found.subject, found.rule)
+    hours = LIMIT / 3600
+    return _failed(
+        found,
+        f"the process that prepared it was killed (too large for the memory?), or took more than "
+        f"{hours:g} h",
+    )
+
+
+def _failed(recording: Found | Entry, reason: str) -> Entry:
+    path, subject, rule = str(recording.path), recording.subject, recording.rule
+    return Entry(path, "", "failed", reason, subject, rule)
 
 
 def _conclude(

@@ -48,14 +48,14 @@ class Unusable(ValueError):
 
 
 def prepare_recording(found: Found, rules: Rules, folder: CorpusFolder) -> Entry:
-    """Prepare one recording; whatever is wrong with it becomes a reason."""
+    """Prepare one recording, up to a temporary array; whatever is wrong with it is the reason."""
     stamp = ""
     try:
         if not found.path.exists():
             raise FileNotFoundError("there is no such file")
         if not (found.path.is_file() or found.path.is_dir()):
             # A reader would wait for a pipe forever.
-            raise ValueError("it is a pipe or a device, no file")
+            raise ValueError("it is a pipe or a device, not a file")
         stamp = found.stamp
         with warnings.catch_warnings(), mne.utils.use_log_level("error"):
             # Thousands of files have thousands of remarks on their headers.
@@ -208,9 +208,9 @@ def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:
 
 def _check_left(rows: NDArray[np.int_], dropped: Mapping[str, list[str]]) -> None:
     if not len(rows):
-        told = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(dropped.items()))
+        reasons = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(dropped.items()))
         hint = " (was the recording read whole?)" if set(dropped) == {"flat"} else ""
-        raise Unusable(f"no channel is left: {told}{hint}")
+        raise Unusable(f"no channel is left: {reasons}{hint}")
 
 
 def _bad_times(raw: mne.io.BaseRaw) -> list[tuple[float, float]]:

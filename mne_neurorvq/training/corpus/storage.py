@@ -73,12 +73,12 @@ class CorpusFolder:
             lock.release()
 
     def settings(self) -> dict[str, Any] | None:
-        """Read the settings that the corpus was begun with."""
+        """Read the settings that the corpus was begun with; None in a new folder."""
         for name in (SETTINGS, JOURNAL, INDEX, SUMMARY):
             if (self.path / name).exists() and not (self.path / name).is_file():
                 raise ValueError(
-                    f"{self.path / name} is no file: remove it, and take the file from a copy of "
-                    "the corpus."
+                    f"{self.path / name} is not a file: remove it, and take the file from a copy "
+                    "of the corpus."
                 )
         path = self.path / SETTINGS
         if path.exists():
@@ -87,8 +87,8 @@ class CorpusFolder:
         others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
         if others:
             raise ValueError(
-                f"{self.path} has files ({', '.join(others[:3])}) but no {SETTINGS}: it is no "
-                "corpus. Name a new folder."
+                f"{self.path} has files ({', '.join(others[:3])}) but no {SETTINGS}: it is not "
+                "a corpus. Name a new folder."
             )
         return None
 
@@ -101,14 +101,14 @@ class CorpusFolder:
         wanted = json.loads(json.dumps(settings))
         differing = [k for k in {**begun, **wanted} if begun.get(k) != wanted.get(k)]
         if differing:
-            told = "; ".join(f"{k}: {begun.get(k)!r}, now {wanted.get(k)!r}" for k in differing)
+            changes = "; ".join(f"{k}: {begun.get(k)!r}, now {wanted.get(k)!r}" for k in differing)
             raise ValueError(
-                f"{self.path} was begun with other settings ({told}): take the same, or another "
+                f"{self.path} was begun with other settings ({changes}): take the same, or another "
                 "folder."
             )
 
     def index(self) -> dict[str, Any] | None:
-        """Read the index."""
+        """Read the index; None before the first run has ended."""
         path = self.path / INDEX
         return unseal(path.read_bytes(), str(path), INDEX_REMEDY) if path.exists() else None
 
@@ -135,7 +135,7 @@ class CorpusFolder:
         return entries
 
     def indexed(self) -> set[str]:
-        """Name the recordings that training reads; none before the first run has ended."""
+        """Name the recordings that training reads."""
         return {row[0] for row in (self.index() or {"recordings": ()})["recordings"]}
 
     def _whole_lines(self) -> tuple[Path, bytes]:
@@ -145,26 +145,26 @@ class CorpusFolder:
         return path, text[: text.rfind(b"\n") + 1]
 
     def check_reachable(self, entries: Mapping[str, Entry]) -> None:
-        """Tell a disk that is away from arrays that are lost."""
+        """Raise if no array at all can be read: a disk that is not connected is not lost data."""
         data = self.path / DATA
         named = [entry.id for entry in entries.values() if entry.status == "done"]
         if os.path.lexists(data) and not data.is_dir():
-            told = "is no folder, or a link to one that is not there"
+            problem = "is not a folder, or a link to one that is not there"
         elif named and not any(self.array(one).exists() for one in named):
-            told = f"has none of the {len(named)} arrays that {JOURNAL} names"
+            problem = f"has none of the {len(named)} arrays that {JOURNAL} names"
         else:
             return
         raise ValueError(
-            f"{data} {told}: connect its disk. If they are lost, delete {DATA}, {JOURNAL} and "
+            f"{data} {problem}: connect its disk. If they are lost, delete {DATA}, {JOURNAL} and "
             f"{INDEX} in {self.path}, and the same command prepares everything again."
         )
 
     def damage(self, entry: Entry, patch_size: int, window: int, *, verify: bool) -> str:
-        """Say what is lost of a recording in the corpus."""
+        """Say what is lost of a recording (nothing: empty); ``verify`` reads all of its windows."""
         where = str(self.array(entry.id))
-        told = what_is_lost(fsspec.filesystem("file"), where, entry.files)
-        if told or not verify:
-            return told
+        lost = what_is_lost(fsspec.filesystem("file"), where, entry.files)
+        if lost or not verify:
+            return lost
         try:
             array = open_array(where, entry.rows, entry.n_patches * patch_size)
             starts = window_starts(entry.n_patches, window, entry.left_out)
@@ -190,9 +190,10 @@ class CorpusFolder:
             os.fsync(file.fileno())
 
     def clean(self, entries: dict[str, Entry]) -> list[Path]:
-        """Remove what is not named: the rests of a killed run, and files that have changed.
+        """Remove what is not named: the rest of a killed run, and recordings that have changed.
 
-        What the index names stays as well: training may be reading it.
+        What the index names stays as well: training may be reading it. So do files of others, which
+        are returned.
         """
         path, whole = self._whole_lines()
         if path.exists():

@@ -163,8 +163,8 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         "a window",
     ]
     for what in ("channels", "windows"):
-        told = ", ".join(f"{count} {reason}" for reason, count in rejected[what].items())
-        lines.append(f"{what} left out: {told or 'none'}")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected[what].items())
+        lines.append(f"{what} left out: {reasons or 'none'}")
     by_file = summary["subjects_by"].get("file name", 0)
     if by_file > 1:
         lines.append(

@@ -90,10 +90,10 @@ def open_array(
     except _DAMAGE as error:
         raise ValueError(f"{where} is damaged ({error}): {_REMEDY}.") from error
     if found != wanted:
-        told = "; ".join(
+        differences = "; ".join(
             f"{b} instead of {a}" for a, b in zip(wanted, found, strict=True) if a != b
         )
-        raise ValueError(f"{where} is not what the index says ({told}): {_REMEDY}.")
+        raise ValueError(f"{where} is not what the index says ({differences}): {_REMEDY}.")
     return array
 
 
@@ -105,6 +105,6 @@ def read_window(array: zarr.Array[Any], start: int, stop: int, expected: int) ->
     except _DAMAGE as error:
         raise ValueError(f"{where} damaged ({error}): {_REMEDY}.") from error
     if checksum(counts) != expected:
-        told = "lost" if (counts == NOTHING).any() else "damaged, or those of another recording"
-        raise ValueError(f"{where} {told}: {_REMEDY}.")
+        what = "lost" if (counts == NOTHING).any() else "damaged, or those of another recording"
+        raise ValueError(f"{where} {what}: {_REMEDY}.")
     return counts

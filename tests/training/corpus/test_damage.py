@@ -328,7 +328,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(out, again, name):
     (out / name).unlink()
     (out / name).mkdir()
     for call in (again, partial(verify_corpus, out)):
-        with pytest.raises(ValueError, match=f"{name} is no file: remove it"):
+        with pytest.raises(ValueError, match=f"{name} is not a file: remove it"):
             call()
     if name == "index.json":
         with pytest.raises(ValueError, match=r"index\.json is a folder"):
@@ -436,7 +436,7 @@ def test_a_pipe_is_reported_and_not_waited_for(make_raw, save, tmp_path):
     os.mkfifo(tmp_path / "x" / "b.edf")
     summary = prepare_corpus([tmp_path / "x"], tmp_path / "out")
     (one,) = summary["rejected"]["recordings"]
-    assert one["reason"] == "it is a pipe or a device, no file"
+    assert one["reason"] == "it is a pipe or a device, not a file"
 
 
 # From the shell
