@@ -136,7 +136,7 @@ def test_an_expression_says_who_it_is(tmp_path):
     assert find_recordings([tmp_path], subject_from="ward3")[0].subject == "ward3"
     with pytest.raises(ValueError, match=r"finds nothing in .*p1"):
         find_recordings([tmp_path], subject_from="q.")
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="not a regular expression"):
         find_recordings([tmp_path], subject_from="(")
 
 
