@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from pkgutil import resolve_name
 
 import mne
@@ -36,7 +34,7 @@ from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
 from .arguments import ROWS
 from .messages import Watch
-from .seen import seen_sentence, seen_subjects
+from .outputs import write_csv
 from .studies import Study, make_study
 
 _STRIP = tuple(
@@ -53,7 +51,7 @@ _PEERS = {
 _WARMUP_SHARE = 0.2
 
 
-def run_compare(args: argparse.Namespace) -> int:
+def run_compare(args: argparse.Namespace) -> None:
     """Compare classifiers."""
     start = time.perf_counter()
     classifiers = _classifiers(args)
@@ -77,7 +75,7 @@ def run_compare(args: argparse.Namespace) -> int:
     text = "\n\n".join(
         [
             f"# mne-neurorvq compare: {args.pretrained}",
-            _introduction(study, epochs, args.pretrained),
+            _introduction(study, epochs),
             _table(args, study, results, classifiers, reference, title),
             f"{(time.perf_counter() - start) / 60:.1f} minutes, without the folds that were there "
             f"already. Fits on {args.device if args.device != 'auto' else _device()}.",
@@ -85,12 +83,17 @@ def run_compare(args: argparse.Namespace) -> int:
     )
     print(text)
     write_text(args.out / "report.md", f"{text}\n")
-    _write_scores(args.out / "scores.csv", results)
+    rows = [
+        (name, result.seeds[seed], fold, f"{score:.6f}", f"{result.minutes[seed, fold]:.4f}")
+        for name, result in results.items()
+        for (seed, fold), score in np.ndenumerate(result.scores)
+    ]
+    head = ("classifier", "seed", "fold", "balanced_accuracy", "minutes")
+    write_csv(args.out / "scores.csv", head, rows)
     figure = viz.plot_scores(results, title=title, show=False)
     figure.supxlabel(study.description, fontsize=8, color="0.4")
     with replacing(args.out / "scores.png") as new:
         figure.savefig(new, dpi=120)
-    return 0
 
 
 def _classifiers(args: argparse.Namespace) -> dict[str, ClassifierMixin]:
@@ -182,13 +185,12 @@ def _say(fold: FoldResult) -> None:
     )
 
 
-def _introduction(study: Study, epochs: mne.BaseEpochs, pretrained: str) -> str:
+def _introduction(study: Study, epochs: mne.BaseEpochs) -> str:
     sfreq = epochs.info["sfreq"]
-    seen = seen_sentence(pretrained, study, seen_subjects(pretrained, study))
     return (
         f"{study.description}. Trials of {len(epochs.times) / sfreq:g} s at {sfreq:g} Hz, "
         f"{len(epochs.ch_names)} channels ({', '.join(epochs.ch_names)}), filtered as the model "
-        f"expects. {seen}"
+        f"expects. {study.seen_sentence()}"
     )
 
 
@@ -201,8 +203,7 @@ def _table(
     title: str,
 ) -> str:
     labels = {row: _label(row, args.pretrained) for row in classifiers}
-    seen = seen_subjects(args.pretrained, study) or set()
-    unseen = sorted(set(study.subjects.tolist()) - seen)
+    unseen = study.unseen
     compared = [
         f"- {comparison(results, labels[kind], labels[f'random-{kind}'])}"
         for kind in _KINDS
@@ -217,7 +218,7 @@ def _table(
             f"Epochs of training: {args.epochs}, in batches of {args.batch_size}, for every row "
             "that is trained by epochs, without early stopping: the last weights are tested."
         ),
-        apart={f"never seen ({name_ranges(unseen)})": unseen} if seen and unseen else None,
+        apart={f"never seen ({name_ranges(unseen)})": unseen} if study.seen and unseen else None,
         notes=["\n".join(lines) for lines in (compared, made) if lines],
     )
 
@@ -226,13 +227,3 @@ def _device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"the CPU (threads: {torch.get_num_threads()})"
-
-
-def _write_scores(path: Path, results: Mapping[str, ClassifierScores]) -> None:
-    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["classifier", "seed", "fold", "balanced_accuracy", "minutes"])
-        for name, result in results.items():
-            for (seed, fold), score in np.ndenumerate(result.scores):
-                minutes = f"{result.minutes[seed, fold]:.4f}"
-                writer.writerow([name, result.seeds[seed], fold, f"{score:.6f}", minutes])

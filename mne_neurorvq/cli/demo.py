@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -38,7 +38,7 @@ from ..tokens import Tokens
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
 from .messages import Watch
-from .seen import seen_sentence, seen_subjects
+from .outputs import write_csv
 from .studies import Study, Task, make_study
 
 # Quality needs no more trials than this; an hour of EEG would only take longer.
@@ -49,20 +49,26 @@ _FEWEST_UNSEEN = 3
 _TITLE = "# mne-neurorvq demo"
 
 
-def run_demo(args: argparse.Namespace) -> int:
+def run_demo(args: argparse.Namespace) -> None:
     """Run the demo."""
     start = time.perf_counter()
     with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
         study = make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)
         report = _Report(args.out, f"{args.pretrained} on {study.description}")
-        seen = seen_subjects(args.pretrained, study)
-        _introduce(report, args.pretrained, study, seen)
+        epochs = study.epochs
+        sfreq = epochs.info["sfreq"]
+        report.say(
+            f"{_TITLE}: {args.pretrained}",
+            f"{study.description}. {len(epochs)} trials of {len(epochs.times) / sfreq:g} s, "
+            f"{len(epochs.ch_names)} channels, {sfreq:g} Hz, filtered as the model expects. "
+            f"Subjects: {name_ranges(sorted(set(study.subjects.tolist())))}.",
+            study.seen_sentence(),
+        )
         watch.step = "tokens and reconstructions"
-        _show_tokens(report, args, study, seen)
-        _show_scores(report, args, study, seen, watch)
+        _show_tokens(report, args, study)
+        _show_scores(report, args, study, watch)
     report.say(f"{time.perf_counter() - start:.0f} s. Report and figures are in {args.out}.")
-    return 0
 
 
 class _Report:
@@ -95,47 +101,29 @@ class _Report:
         plt.close(figure)
 
 
-def _introduce(report: _Report, pretrained: str, study: Study, seen: set[str] | None) -> None:
-    epochs = study.epochs
-    subjects = sorted(set(study.subjects.tolist()))
-    report.say(
-        f"{_TITLE}: {pretrained}",
-        f"{study.description}. {len(epochs)} trials of {len(epochs.times) / epochs.info['sfreq']:g}"
-        f" s, {len(epochs.ch_names)} channels, {epochs.info['sfreq']:g} Hz, filtered as the model "
-        f"expects. Subjects: {name_ranges(subjects)}.",
-        seen_sentence(pretrained, study, seen),
-    )
-
-
-def _show_tokens(
-    report: _Report, args: argparse.Namespace, study: Study, seen: set[str] | None
-) -> None:
+def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> None:
     """Tokens and reconstructions of some trials, of subjects the model never saw if there are."""
-    unseen = ~np.isin(study.subjects, sorted(seen or ()))
+    unseen = np.isin(study.subjects, study.unseen)
     candidates = np.flatnonzero(unseen if unseen.any() else np.ones_like(unseen))
     n_taken = min(len(candidates), _QUALITY_TRIALS)
     taken = candidates[np.linspace(0, len(candidates) - 1, n_taken).round().astype(int)]
     epochs = study.epochs[taken]
     make = resolve_name(SYSTEMS[find_config(args.pretrained).system].transformer)
-    model = make(
-        args.pretrained, output="tokens", device=args.device, batch_size=args.batch_size
-    ).fit(epochs)
-    tokens = model.tokenize(epochs)
+    model = make(args.pretrained, output="tokens", device=args.device, batch_size=args.batch_size)
+    tokens = model.fit(epochs).tokenize(epochs)
     rebuilt = model.detokenize(tokens)
-    original = epochs.get_data(picks=list(tokens.ch_names), verbose="error")
     quality = reconstruction_quality(
-        original,
+        epochs.get_data(picks=list(tokens.ch_names), verbose="error"),
         rebuilt.get_data(copy=False),
         tokens.sfreq,
         bands={name: edges for name, edges in BANDS.items() if edges[0] < tokens.sfreq / 2},
     )
     usage = code_usage(tokens.codes, tokens.n_codes)
-    whose = ""
-    if seen:
-        whose = f", of subjects that the model {'never saw' if unseen.any() else 'was trained on'}"
     few = f"{n_taken} of {len(study.epochs)} trials, evenly spread"
-    some = "All trials" if n_taken == len(study.epochs) else few
-    report.say(f"## Tokens\n\n{some}{whose}.", _token_text(tokens, usage))
+    text = "All trials" if n_taken == len(study.epochs) else few
+    if study.seen:
+        text += f", of subjects that the model {'never saw' if unseen.any() else 'was trained on'}"
+    report.say(f"## Tokens\n\n{text}.", _token_text(tokens, usage))
     report.say("## Reconstruction", *_quality_text(quality))
     correlations = quality.per_trial()["r"]
     typical = int(np.argsort(correlations)[len(correlations) // 2])
@@ -183,13 +171,7 @@ def _quality_text(quality: ReconstructionQuality) -> list[str]:
     ]
 
 
-def _show_scores(
-    report: _Report,
-    args: argparse.Namespace,
-    study: Study,
-    seen: set[str] | None,
-    watch: Watch,
-) -> None:
+def _show_scores(report: _Report, args: argparse.Namespace, study: Study, watch: Watch) -> None:
     if not study.tasks:
         report.say(
             "## Scores",
@@ -201,35 +183,40 @@ def _show_scores(
         study.epochs, args.pretrained, device=args.device, batch_size=args.batch_size
     )
     report.say("## Scores on subjects that the classifier had not seen")
-    unseen = sorted(set(study.subjects.tolist()) - (seen or set()))
-    rows: list[list[object]] = []
-    for task in study.tasks:
+    groups = {"": np.ones(len(study.epochs), bool)}
+    if study.seen and len(study.unseen) >= _FEWEST_UNSEEN:
+        groups[", only subjects that the model never saw"] = np.isin(study.subjects, study.unseen)
+    rows: list[Sequence[object]] = []
+    for task, (where, part) in product(study.tasks, groups.items()):
         watch.step = f"scores, {task.title}"
-        everyone = np.ones(len(study.epochs), bool)
-        _show_task(report, args, study, task, features, everyone, "", rows)
-        if seen and len(unseen) >= _FEWEST_UNSEEN:
-            part = np.isin(study.subjects, unseen)
-            where = ", only subjects that the model never saw"
-            _show_task(report, args, study, task, features, part, where, rows)
-    _write_scores(report.folder / "scores.csv", rows)
+        title = f"{task.title[0].upper()}{task.title[1:]}{where}"
+        results = _score(args, study, task, part, features)
+        report.say(report_table(results, title=title, notes=[_comparisons(results)]))
+        report.save(
+            _file_name(f"scores {task.title}", "never-seen" if where else ""),
+            viz.plot_scores(results, title=title, show=False),
+        )
+        for name, result in results.items():
+            for (seed, fold), score in np.ndenumerate(result.scores):
+                c = f"{result.chosen_c[seed, fold]:g}"
+                rows.append((title, name, result.seeds[seed], fold, f"{score:.6f}", c))
+    head = ("task", "features", "seed", "fold", "balanced_accuracy", "C")
+    write_csv(report.folder / "scores.csv", head, rows)
 
 
-def _show_task(
-    report: _Report,
+def _score(
     args: argparse.Namespace,
     study: Study,
     task: Task,
-    features: dict[str, NDArray[np.floating]],
     part: NDArray[np.bool_],
-    where: str,
-    rows: list[list[object]],
-) -> None:
-    """Score a task on the trials of some subjects."""
+    features: dict[str, NDArray[np.floating]],
+) -> dict[str, CrossSubjectScores]:
+    """Score a task on a part of the trials."""
     trials = task.trials & part
     groups = study.subjects[trials]
     n_subjects = len(np.unique(groups))
     n_splits = min(_FOLDS, n_subjects)
-    results = compare_features(
+    return compare_features(
         {name: values[trials] for name, values in features.items()},
         task.y[part[task.trials]],
         groups,
@@ -238,20 +225,16 @@ def _show_task(
         seeds=_SEEDS[:1] if n_splits == n_subjects else _SEEDS,
         n_jobs=args.jobs,
     )
-    title = f"{task.title[0].upper()}{task.title[1:]}{where}"
-    best = max(results, key=lambda name: results[name].mean)
-    compared = [
-        comparison(results, "embedding, standardised", f"{other}, standardised")
-        for other in ("untrained twin", "band power", "band power per channel")
-        if other in features
+
+
+def _comparisons(results: dict[str, CrossSubjectScores]) -> str:
+    others = ("untrained twin", "band power", "band power per channel")
+    names = [f"{name}, standardised" for name in others]
+    lines = [
+        comparison(results, "embedding, standardised", name) for name in names if name in results
     ]
-    note = "\n".join(f"- {line}" for line in [*compared, f"Best row: {best}."])
-    report.say(report_table(results, title=title, notes=[note]))
-    report.save(
-        _file_name(f"scores {task.title}", "never-seen" if where else ""),
-        viz.plot_scores(results, title=title, show=False),
-    )
-    rows += _score_rows(title, results)
+    best = max(results, key=lambda name: results[name].mean)
+    return "\n".join(f"- {line}" for line in [*lines, f"Best row: {best}."])
 
 
 def _file_name(*parts: str) -> str:
@@ -261,17 +244,3 @@ def _file_name(*parts: str) -> str:
     'scores-Stimulus-S-1-against-rest-never-seen'
     """
     return "-".join(re.sub(r"\W+", "-", part)[:80].strip("-") for part in parts if part)
-
-
-def _score_rows(title: str, results: dict[str, CrossSubjectScores]) -> Iterable[list[object]]:
-    for name, result in results.items():
-        for (seed, fold), score in np.ndenumerate(result.scores):
-            chosen = result.chosen_c[seed, fold]
-            yield [title, name, result.seeds[seed], fold, f"{score:.6f}", f"{chosen:g}"]
-
-
-def _write_scores(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["task", "features", "seed", "fold", "balanced_accuracy", "C"])
-        writer.writerows(rows)

@@ -23,7 +23,7 @@ from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
 from .messages import PROGRAM, Watch, one_line
 from .outputs import complete, differences, outputs, settings_of
-from .reading import read_file
+from .recordings import read_file
 
 
 def run_files(args: argparse.Namespace) -> int:

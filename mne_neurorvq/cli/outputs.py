@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,9 @@ def _stem(path: Path) -> str:
 
 def _record(target: Path) -> Path:
     return target.with_suffix(".json")
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table of scores."""
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *rows])

@@ -7,12 +7,14 @@ import argparse
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from ..benchmarks.tables import name_ranges
 from ..datasets import (
     epochs_from_recordings,
     load_eegbci,
@@ -21,7 +23,8 @@ from ..datasets import (
 )
 from ..datasets.simulation import TEN_TWENTY
 from ..encoding import preprocess
-from .reading import read_file
+from ..weights.provenance import pretraining_subjects
+from .recordings import read_file
 
 _WINDOW = 4.0  # s
 _RUNS = [4, 8, 12]
@@ -36,7 +39,7 @@ _FEWEST_TRIALS = 5
 
 @dataclass(frozen=True)
 class Task:
-    """Conditions to tell apart."""
+    """Conditions to tell apart, by the trials that take part and the class of each of these."""
 
     title: str
     trials: NDArray[np.bool_]
@@ -45,13 +48,54 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """Recordings of several subjects, cut into trials."""
+    """Trials of several subjects, and what a model is to tell apart there.
+
+    ``data_set`` is the name that training records of models use; None if it is not known.
+    """
 
     description: str
+    pretrained: str
     epochs: mne.BaseEpochs
     subjects: NDArray[np.str_]
     tasks: tuple[Task, ...]
     data_set: str | None
+
+    @cached_property
+    def seen(self) -> set[str] | None:
+        """Subjects that the model was pretrained on; None if it is not known."""
+        if self.data_set == "simulated":
+            return set()
+        known = pretraining_subjects(self.pretrained)
+        if known is None or (known and self.data_set is None):
+            return None
+        return set(known.get(self.data_set or "", ())) & set(self.subjects.tolist())
+
+    @property
+    def unseen(self) -> list[str]:
+        """Subjects that the model was not pretrained on, as far as is known."""
+        return sorted(set(self.subjects.tolist()) - (self.seen or set()))
+
+    def seen_sentence(self) -> str:
+        """Say whom the model had seen, or that it is not known."""
+        if self.data_set == "simulated":
+            return "No model was trained on these recordings."
+        known = pretraining_subjects(self.pretrained)
+        if known is None:
+            return f"It is not known which subjects {self.pretrained} was trained on."
+        if not known:
+            return f"{self.pretrained} is untrained: it has seen no subject."
+        if self.seen is None:
+            whose = "; ".join(f"{name}: {name_ranges(people)}" for name, people in known.items())
+            return (
+                f"{self.pretrained} was trained, without labels, on recordings of {whose}. Whether "
+                "these files are theirs is not known."
+            )
+        unseen = self.unseen
+        never = f"it had never seen {name_ranges(unseen)}" if unseen else "that is all of them"
+        return (
+            f"In its training {self.pretrained} had seen recordings, without labels, of "
+            f"{name_ranges(sorted(self.seen)) or 'none of these subjects'}; {never}."
+        )
 
 
 def make_study(args: argparse.Namespace, subjects: Sequence[int] = range(1, 9)) -> Study:
@@ -81,6 +125,7 @@ def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:
     epochs = _cut(recordings, recordings[0].info["sfreq"], picks=TEN_TWENTY)
     return _study(
         f"SIMULATED recordings, no measurements, of {len(subjects)} people",
+        pretrained,
         epochs,
         "imagery",
         "simulated",
@@ -101,6 +146,7 @@ def eegbci_study(subjects: Sequence[int], runs: Sequence[int], pretrained: str) 
     ]
     return _study(
         f"PhysioNet EEG Motor Movement/Imagery, runs {', '.join(map(str, runs))}",
+        pretrained,
         # Some people were recorded at another rate than the others.
         _cut(recordings, _EEGBCI_RATE),
         " or ".join(present),
@@ -120,14 +166,16 @@ def file_study(files: Sequence[Path], pretrained: str) -> Study:
     names = {_subject_of(path) for path in files}
     kind = "subjects by their BIDS names" if _by_bids(files) else "each taken as another subject"
     description = f"{len(files)} files ({len(names)} subjects: {kind})"
-    return _study(description, epochs, "the others", None)
+    return _study(description, pretrained, epochs, "the others", None)
 
 
-def _study(description: str, epochs: mne.BaseEpochs, others: str, data_set: str | None) -> Study:
+def _study(
+    description: str, pretrained: str, epochs: mne.BaseEpochs, others: str, data_set: str | None
+) -> Study:
     subjects = trial_column(epochs, "subject")
     conditions = trial_column(epochs, "condition")
     tasks = _tasks(conditions, others) if len(np.unique(subjects)) > 1 else ()
-    return Study(description, epochs, subjects, tasks, data_set)
+    return Study(description, pretrained, epochs, subjects, tasks, data_set)
 
 
 def _tasks(conditions: NDArray[np.str_], others: str) -> tuple[Task, ...]:

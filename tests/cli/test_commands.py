@@ -28,7 +28,7 @@ from mne_neurorvq.cli import main, messages
 from mne_neurorvq.cli.commands import _parser
 from mne_neurorvq.cli.messages import Watch
 from mne_neurorvq.cli.outputs import complete, differences
-from mne_neurorvq.cli.reading import read_file
+from mne_neurorvq.cli.recordings import read_file
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.weights import save_pretrained
 
