@@ -1,63 +1,92 @@
 # License: BSD-3-Clause
-"""From tokens back to signals."""
+"""From codes to tokens, and from tokens back to signals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ..signals import Segmentation
 from ..signals.preparation import restore
 from ..tokens import Tokens
-from .passes import Passes, on_device
+from ..weights import LoadedModel
+from .matched_trials import MatchedTrials
+from .passes import Arrays, Passes
 from .progress import progress
 
 
-def decode_batches(
-    model: nn.Module,
-    forward: Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]],
-    tokens: Tokens,
-    *,
-    unit: str,
-    device: torch.device,
-    batch_size: int,
-    verbose: bool | None,
-) -> Iterator[NDArray[np.float64]]:
-    """Decode tokens, one batch of trials at a time.
+def make_tokens(values: Arrays, matched: MatchedTrials, model: str, loaded: LoadedModel) -> Tokens:
+    """Make tokens of codes and side information, with all that decoding needs."""
+    codes, side = values
+    trials, segmentation = matched.trials, matched.segmentation
+    return Tokens(
+        codes=codes,
+        side=side,
+        n_codes=loaded.config.quantizer.n_codes,
+        model=model,
+        revision=loaded.revision,
+        fingerprint=loaded.fingerprint,
+        ch_names=matched.ch_names,
+        channel_rows=tuple(matched.used[1]),
+        sfreq=trials.sfreq,
+        n_times=trials.n_times,
+        model_sfreq=matched.config.sfreq,
+        patch_size=segmentation.patch_size,
+        segments=segmentation.segments,
+        overlap=segmentation.overlap,
+        padding=segmentation.padding,
+        tmin=trials.tmin,
+        events=trials.events,
+        event_id=trials.event_id,
+        metadata=trials.metadata,
+        left_out=matched.left_out,
+    )
 
-    Parameters
-    ----------
-    model : nn.Module
-        The model that made the tokens.
-    forward : callable
-        From codes, side information and channel rows of a batch to its segments, each
-        ``(batch, n_channels, patches * patch_size)``.
-    tokens : Tokens
-        Codes and all that decoding needs.
-    unit : str
-        Unit of what ``forward`` gives.
-    device : torch.device
-        Where to compute.
-    batch_size : int
-        Trials per batch, or less, as in :func:`run_batches`.
-    verbose : bool | None
-        As in :func:`run_batches`.
 
-    Yields
-    ------
-    ndarray, shape (n_trials, n_channels, n_times)
-        Signals in volts, at the rate and of the length that the trials had.
+def as_tokens(tokens: object) -> Tokens:
+    """Raise TypeError unless these are tokens."""
+    if not isinstance(tokens, Tokens):
+        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
+    return tokens
 
-    Raises
-    ------
-    ValueError
-        If they are not finite: side information far from that of any signal does that.
-    """
+
+def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
+    """Raise unless tokens come from the model that was loaded under a name, and hold a trial."""
+    tokens = as_tokens(tokens)
+    revision, config = loaded.revision, loaded.config
+    if (tokens.model, tokens.revision) != (model, revision):
+        raise ValueError(
+            f"the tokens were made by pretrained={tokens.model!r}, revision={tokens.revision!r}, "
+            f"but this is pretrained={model!r}, revision={revision!r}: codes mean nothing to "
+            "another model. If it is the same model in another place, say so with "
+            "dataclasses.replace(tokens, model=..., revision=...)."
+        )
+    for name, ours in (
+        ("n_codes", config.quantizer.n_codes),
+        ("patch_size", config.patch_size),
+        ("model_sfreq", config.sfreq),
+    ):
+        if getattr(tokens, name) != ours:
+            raise ValueError(
+                f"the tokens have {name}={getattr(tokens, name)}, but {model!r} has {ours}: they "
+                "were made by another model."
+            )
+    if tokens.fingerprint not in (None, loaded.fingerprint):
+        raise ValueError(
+            f"the tokens were made by {model!r} with other weights than it has now: codes mean "
+            "nothing to another model. Get the version of the model that made them."
+        )
+    if not len(tokens):
+        raise ValueError("tokens hold no trial: there is nothing to decode.")
+
+
+def decode(
+    model: Any, tokens: Tokens, *, device: torch.device, trials_per_pass: int, verbose: bool | None
+) -> NDArray[np.float64]:
+    """Decode tokens to volts ``(n_trials, n_channels, n_times)``, at the rate the trials had."""
     covered = tokens.shape[2] * tokens.patch_size - tokens.overlap - tokens.padding
     segmentation = Segmentation(
         covered, tokens.patch_size, tokens.segments, tokens.overlap, tokens.padding
@@ -68,29 +97,34 @@ def decode_batches(
         codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
         side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
         with torch.inference_mode():
-            return [segment.cpu().numpy() for segment in forward(codes, side, rows)]
+            segments = model.decode_segments(codes, side, rows, tokens.segments)
+            return [segment.cpu().numpy() for segment in segments]
 
-    with on_device(model, device), progress(len(tokens), verbose) as bar:
-        for part, segments in Passes(batch_size).over(len(tokens), compute):
-            for segment in segments:
-                _check_finite(segment, tokens, part.start)
-            yield restore(
+    decoded = []
+    with progress(len(tokens), verbose) as bar:
+        for part, segments in Passes(trials_per_pass).over(len(tokens), compute):
+            _check_finite(segments, tokens, part.start)
+            volts = restore(
                 segments,
                 segmentation,
                 model_sfreq=tokens.model_sfreq,
-                model_unit=unit,
+                model_unit=model.config.signal_unit,
                 sfreq=tokens.sfreq,
                 n_times=tokens.n_times,
             )
-            bar.update(len(segments[0]))
+            decoded.append(volts)
+            bar.update(len(volts))
+    return np.concatenate(decoded)
 
 
-def _check_finite(segment: NDArray[np.floating], tokens: Tokens, first: int) -> None:
-    if not np.isfinite(segment).all():
-        trial, channel = np.argwhere(~np.isfinite(segment))[0][:2]
-        trial += first
-        raise ValueError(
-            f"trial {trial}, channel {tokens.ch_names[channel]!r}: what is decoded is not finite. "
-            f"Its side information reaches {np.abs(tokens.side[trial]).max():.3g}, which no signal "
-            "gives: the tokens were changed."
-        )
+def _check_finite(segments: list[NDArray[Any]], tokens: Tokens, first: int) -> None:
+    """Raise if signals are not finite: side information far from that of any signal does that."""
+    for segment in segments:
+        if not np.isfinite(segment).all():
+            trial, channel = np.argwhere(~np.isfinite(segment))[0][:2]
+            trial += first
+            raise ValueError(
+                f"trial {trial}, channel {tokens.ch_names[channel]!r}: what is decoded is not "
+                f"finite. Its side information reaches {np.abs(tokens.side[trial]).max():.3g}, "
+                "which no signal gives: the tokens were changed."
+            )

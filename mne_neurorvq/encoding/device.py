@@ -1,16 +1,15 @@
 # License: BSD-3-Clause
-"""Where a model computes, and on how much at a time."""
+"""Where a model computes, and on how many trials at a time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-# Tokens of one forward pass: on a CPU larger passes leave the cache and gain nothing.
-TOKENS_PER_PASS = {"cpu": 256, "cuda": 16384}
+from ..weights.systems import Config
 
 # Whether torch sees a device of a type.
 _ACCELERATORS: dict[str, Callable[[], bool]] = {
@@ -21,24 +20,10 @@ _ACCELERATORS: dict[str, Callable[[], bool]] = {
 
 
 def resolve_device(device: str) -> torch.device:
-    """Choose where to compute.
+    """Choose where to compute, or raise ValueError if it is not possible there.
 
-    Parameters
-    ----------
-    device : str
-        ``"auto"`` takes CUDA where it is there, otherwise the CPU; ``"accelerate"`` the GPU of
-        this one of several processes, otherwise the CPU; or a torch device, such as ``"mps"`` on
-        a Mac.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or the device is not there.
+    ``"auto"`` takes CUDA where it is there, otherwise the CPU; ``"accelerate"`` the GPU of this
+    one of several processes, otherwise the CPU; other names are those of torch.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -49,8 +34,8 @@ def resolve_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r} is not 'auto' or a torch device.") from error
-    there = _ACCELERATORS.get(chosen.type)
-    if there is not None and not there():
+    is_available = _ACCELERATORS.get(chosen.type)
+    if is_available is not None and not is_available():
         raise ValueError(
             f"device={device!r}, but torch sees no {chosen.type.upper()} device: use device='auto'."
         )
@@ -65,37 +50,12 @@ def resolve_device(device: str) -> torch.device:
     return chosen
 
 
-def resolve_batch_size(
-    batch_size: int | str,
-    per_trial: int,
-    device: torch.device,
-    budget: Mapping[str, int] = TOKENS_PER_PASS,
+def trials_per_pass(
+    batch_size: int | str, config: Config, n_channels: int, n_patches: int, device: torch.device
 ) -> int:
-    """Trials per forward pass.
-
-    Parameters
-    ----------
-    batch_size : int | "auto"
-        A number, or what suits the device.
-    per_trial : int
-        What a trial takes of the budget: channels times patches of the longest segment.
-    device : torch.device
-        Where to compute.
-    budget : mapping of str to int
-        Budget of a pass, by type of device.
-
-    Returns
-    -------
-    int
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        If it is neither "auto" nor a positive integer.
-    """
+    """Trials of a forward pass: a number, or with "auto" what suits model, trials and device."""
     if isinstance(batch_size, str) and batch_size == "auto":
-        return max(1, budget.get(device.type, budget["cpu"]) // per_trial)
+        return config.trials_per_pass(n_channels, n_patches, device.type)
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
         raise ValueError(f"batch_size={batch_size!r} must be 'auto' or a positive integer.")
     if batch_size < 1:

@@ -17,7 +17,6 @@ from ..signals.bands import widest_band
 from ..signals.names import order_by_name
 from ..signals.trials import Provenance
 from ..tokens import Tokens
-from ..weights import LoadedModel
 
 # What is true of sites that are computed as well as of the recording.
 _KEPT = (
@@ -26,81 +25,13 @@ _KEPT = (
 )
 
 
-def as_tokens(tokens: object) -> Tokens:
-    """Raise unless these are tokens."""
-    if not isinstance(tokens, Tokens):
-        raise TypeError(f"tokens is {type(tokens).__name__}: Tokens are needed (see tokenize).")
-    return tokens
-
-
-def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
-    """Raise unless tokens come from a certain model.
-
-    Parameters
-    ----------
-    tokens : object
-        What a user wants to decode.
-    model : str
-        Name or path of the model.
-    loaded : LoadedModel
-        What was loaded under this name.
-
-    Raises
-    ------
-    TypeError
-        If these are no tokens.
-    ValueError
-        If they come from another model, or hold no trial.
-    """
-    tokens = as_tokens(tokens)
-    revision, config = loaded.revision, loaded.config
-    if (tokens.model, tokens.revision) != (model, revision):
-        raise ValueError(
-            f"the tokens were made by pretrained={tokens.model!r}, revision={tokens.revision!r}, "
-            f"but this is pretrained={model!r}, revision={revision!r}: codes mean nothing to "
-            "another model. If it is the same model in another place, say so with "
-            "dataclasses.replace(tokens, model=..., revision=...)."
-        )
-    for name, ours in (
-        ("n_codes", config.quantizer.n_codes),
-        ("patch_size", config.patch_size),
-        ("model_sfreq", config.sfreq),
-    ):
-        if getattr(tokens, name) != ours:
-            raise ValueError(
-                f"the tokens have {name}={getattr(tokens, name)}, but {model!r} has {ours}: they "
-                "were made by another model."
-            )
-    if tokens.fingerprint not in (None, loaded.fingerprint):
-        raise ValueError(
-            f"the tokens were made by {model!r} with other weights than it has now: codes mean "
-            "nothing to another model. Get the version of the model that made them."
-        )
-    if not len(tokens):
-        raise ValueError("tokens hold no trial: there is nothing to decode.")
-
-
 def as_epochs(
     data: NDArray[np.floating], tokens: Tokens, *, ch_type: str, like: Trials | None = None
 ) -> mne.EpochsArray:
-    """Put decoded signals back into Epochs.
+    """Put decoded signals ``(n_trials, n_channels, n_times)``, in volts, back into Epochs.
 
-    Parameters
-    ----------
-    data : ndarray, shape (n_trials, n_channels, n_times)
-        Signals in volts.
-    tokens : Tokens
-        Names, times, events and metadata.
-    ch_type : str
-        MNE type of the channels where nothing says it.
-    like : Trials | None
-        The trials that the tokens were made of, with positions of the channels and what Epochs
-        remember.
-
-    Returns
-    -------
-    mne.EpochsArray
-        The signals.
+    ``like`` are the trials that the tokens were made of, with positions of the channels and what
+    Epochs remember; ``ch_type`` is the type of channels where they do not say it.
     """
     if tokens.left_out:
         logger.info(f"Left out by the model, and so not restored: {', '.join(tokens.left_out)}")

@@ -16,20 +16,7 @@ _IN_MEMORY = 2**31
 
 
 def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
-    """Put batches of trials into one array: in memory or, where that is large, in a scratch file.
-
-    Parameters
-    ----------
-    batches : iterable of ndarray, each of shape (n_batch, ...)
-        Successive trials.
-    n_trials : int
-        Trials in all.
-
-    Returns
-    -------
-    ndarray, shape (n_trials, ...)
-        Beyond 2 GiB it lies in a file without a name, which goes when the array does.
-    """
+    """Put successive batches ``(n_batch, ...)`` into one array ``(n_trials, ...)``."""
     gathered: NDArray[Any] | None = None
     start = 0
     for batch in batches:
@@ -42,20 +29,7 @@ def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
 
 
 def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Make an array without values: in memory or, where that is large, in a scratch file.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Its shape.
-    dtype : dtype
-        Its type.
-
-    Returns
-    -------
-    ndarray
-        Beyond 2 GiB it lies in a file without a name, which goes when the array does.
-    """
+    """Make an array without values; beyond 2 GiB in a nameless file, which goes when it does."""
     if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
         return np.empty(shape, dtype)
     with TemporaryFile() as scratch:  # the array keeps a handle of its own

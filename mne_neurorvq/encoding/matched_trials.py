@@ -1,69 +1,55 @@
 # License: BSD-3-Clause
-"""Trials matched to a model, read and prepared batch by batch."""
+"""Trials matched to a model: which channels it gets, how windows are cut, and reading them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
-from ..models import BrainRVQConfig, NeuroRVQConfig
-from ..signals import ChannelMatch, Segmentation, Trials, plan_segments
+from ..signals import ChannelMatch, Segmentation, Trials, plan_segments, unit_factor
 from ..signals.amplitude import warn_of_silence
 from ..signals.channel_report import used_channels
-from ..signals.channels import check_types_of_fit
-from ..signals.names import order_by_name, say_difference, shorten
-from ..signals.preparation import prepare
+from ..signals.preparation import prepare, read_signals
 from ..signals.resampling import resampled_length
-from ..signals.trials import reorder_channels
+from ..signals.robust_scaling import robust_statistics, scale_by
 from ..weights.systems import Config
+from .gathering import gather
 
 #: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
 Batch = list[NDArray[np.float32]]
+#: Centre and scale of each used channel.
+Scaling = tuple[NDArray[np.float64], NDArray[np.float64]]
+# Trials that are read at a time to learn their scale.
+_TRIALS_PER_READ = 64
 _Item = TypeVar("_Item")
 
 
-class Sieve(Protocol):
-    """Chooses, batch by batch, the trials that a model gets."""
-
-    def order(self, starts: Sequence[int]) -> Sequence[int]:
-        """Order in which batches are read, by their first trials."""
-
-    def sift(self, start: int, batch: Batch) -> Batch:
-        """Take a batch, from a certain trial on, and give those that pass."""
-
-    def halve(self) -> None:
-        """Learn that passes are smaller than planned from here on, and round otherwise."""
-
-
 @dataclass(frozen=True)
-class Inputs:
-    """Trials that have been matched to a model.
+class MatchedTrials:
+    """Trials whose channels are matched to a model, and how their windows are cut.
 
-    Attributes
-    ----------
-    trials : Trials
-        The trials.
-    matches : sequence of ChannelMatch
-        What happened to each channel.
-    segmentation : Segmentation
-        How windows are cut, at the model's rate.
-    config : Config
-        The model's unit and rate.
-    sieve : Sieve | None
-        Chooses the trials that the model gets; None lets all pass.
+    A model that takes scaled signals gets each channel by ``scaling``, which fit has learned, or
+    each trial by its own median and interquartile range where that is None.
     """
 
     trials: Trials
     matches: Sequence[ChannelMatch]
     segmentation: Segmentation
     config: Config
-    sieve: Sieve | None = None
+    scaling: Scaling | None = None
+
+    @cached_property
+    def used(self) -> tuple[list[int], list[int]]:
+        """Places of the used channels in the recording, and their rows of the vocabulary."""
+        return used_channels(self.matches)
 
     @property
     def ch_names(self) -> tuple[str, ...]:
@@ -72,70 +58,32 @@ class Inputs:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The user's names of the other channels."""
+        """The user's names of the channels that are left out."""
         return tuple(match.name for match in self.matches if match.left_out)
 
-    @property
-    def picks(self) -> list[int]:
-        """Indices of the used channels in the recording."""
-        return used_channels(self.matches)[0]
-
-    @property
-    def rows(self) -> list[int]:
-        """Vocabulary rows of the used channels."""
-        return used_channels(self.matches)[1]
-
-    def batches(self, n_trials: int) -> Iterator[Batch]:
-        """Prepare successive batches of trials for the model.
-
-        Parameters
-        ----------
-        n_trials : int
-            Trials per batch.
-
-        Yields
-        ------
-        list of ndarray
-            What :meth:`prepared` gives, of the trials that pass the sieve.
-
-        Warns
-        -----
-        UserWarning
-            At the end, if trials were constant in every channel.
-        """
-        starts: Sequence[int] = range(0, len(self.trials), n_trials)
-        if self.sieve is not None:
-            starts = self.sieve.order(starts)
-        last = len(self.trials)
-        read = ((start, self.prepared(start, min(start + n_trials, last))) for start in starts)
+    def batches(self, n_trials: int, *, shuffled: bool = False) -> Iterator[tuple[int, Batch]]:
+        """Prepare batches of trials, each with its first trial; warn of silent ones at the end."""
+        starts = list(range(0, len(self.trials), n_trials))
+        if shuffled:
+            starts = np.random.default_rng().permutation(starts).tolist()
+        reading: Iterator[tuple[int, Batch]] = (
+            (start, self.prepared(start, min(start + n_trials, len(self.trials))))
+            for start in starts
+        )
         silent: list[int] = []
-        for start, batch in read_ahead(read):
+        for start, batch in read_ahead(reading) if len(starts) > 1 else reading:
             silent += (start + np.flatnonzero(self._is_silent(batch))).tolist()
-            passed = batch if self.sieve is None else self.sieve.sift(start, batch)
-            if len(passed[0]):
-                yield passed
+            yield start, batch
         warn_of_silence(self.trials, silent)
 
-    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
-        """Which trials of a batch are constant in every channel."""
-        constant = [(part == part[..., :1]).all(axis=(1, 2)) for part in batch]
-        return np.logical_and.reduce(constant)
-
     def prepared(self, start: int, stop: int) -> Batch:
-        """Prepare some trials for the model.
+        """Prepare some trials: segments ``(n_trials, n_used, n_times)`` of the model's rate.
 
-        Parameters
-        ----------
-        start : int
-            The first.
-        stop : int
-            One past the last.
-
-        Returns
-        -------
-        list of ndarray, each of shape (n_trials, n_used, patches * patch_size)
-            One array per segment, in the model's unit and rate.
+        Where the model takes scaled signals: the one segment, and centre and scale of each channel
+        ``(n_trials, n_used, 2)``.
         """
+        if self.config.takes_scaled:
+            return self._scaled(self.signals(start, stop), start)
         return prepare(
             self.trials,
             self.matches,
@@ -146,20 +94,80 @@ class Inputs:
             stop=stop,
         )
 
+    def signals(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Signals of some trials ``(n_trials, n_used, n_times)``, before they are scaled."""
+        return read_signals(
+            self.trials,
+            self.matches,
+            sfreq=self.config.sfreq,
+            unit=self.config.signal_unit,
+            start=start,
+            stop=min(stop, len(self.trials)),
+        )
+
+    def _scaled(self, data: NDArray[np.float64], start: int) -> Batch:
+        if self.scaling is None:
+            centre, scale = robust_statistics(data)
+        else:
+            centre, scale = self.scaling
+            self._check_silent_channels(data, start, scale)
+            # A silent channel may rest elsewhere than in fit: it comes back as it is.
+            centre = np.where(scale == 0, np.median(data, axis=-1), centre)
+            scale = np.broadcast_to(scale, data.shape[:2])
+        # In double precision until here: codes do not depend on the unit of the trials.
+        scaled = scale_by(data, centre, scale).astype(np.float32)
+        return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
+
+    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
+        """Which trials of a batch are constant in every channel."""
+        if self.config.takes_scaled:
+            return np.asarray((batch[0] == 0).all(axis=(1, 2)))
+        constant = [(part == part[..., :1]).all(axis=(1, 2)) for part in batch]
+        return np.logical_and.reduce(constant)
+
+    def _check_silent_channels(
+        self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]
+    ) -> None:
+        silent = np.flatnonzero(scale == 0)
+        if not len(silent):
+            return
+        moving = robust_statistics(data[:, silent])[1] > 0
+        if moving.any():
+            trial, channel = np.argwhere(moving)[0]
+            raise ValueError(
+                f"Trial {start + trial}, channel {self.ch_names[silent[channel]]!r} moves, but was "
+                "constant in all that fit saw: scaling='fit' has no scale for it. Fit again, or "
+                "use scaling='trial'."
+            )
+
+
+def plan(
+    trials: Trials,
+    matches: Sequence[ChannelMatch],
+    config: Config,
+    known: Segmentation | None = None,
+) -> MatchedTrials:
+    """Plan the segments of matched trials; an earlier plan is taken if the length is the same."""
+    if config.takes_scaled:
+        unit_factor(trials.unit, config.signal_unit)  # raises where there are no volts
+    n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
+    if known is None or known.n_times != n_times:
+        known = _segments(n_times, len(used_channels(matches)[0]), config)
+    return MatchedTrials(trials, tuple(matches), known, config)
+
+
+def _segments(n_times: int, n_channels: int, config: Config) -> Segmentation:
+    size = config.patch_size
+    if config.takes_scaled:  # in one segment, whose last patch the model itself completes
+        n_patches = math.ceil(n_times / size)
+        return Segmentation(n_times, size, (n_patches,), padding=n_patches * size - n_times)
+    # Where not even one patch of all channels fits, the error names the whole budget.
+    budget = n_channels * config.patches_per_segment(n_channels) or config.max_tokens
+    return plan_segments(n_times, n_channels, patch_size=size, max_patches=budget)
+
 
 def read_ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
-    """Read each batch while the one before it is worked on.
-
-    Parameters
-    ----------
-    batches : iterator
-        Reads them; none of them is None.
-
-    Yields
-    ------
-    object
-        Each batch.
-    """
+    """Read each batch, none of which is None, while the one before it is worked on."""
     with ThreadPoolExecutor(1, "read-ahead") as thread:
         reading = thread.submit(next, batches, None)
         while (batch := reading.result()) is not None:
@@ -167,131 +175,26 @@ def read_ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
             yield batch
 
 
-def as_fitted(
-    trials: Trials,
-    seen: Sequence[str],
-    used: Sequence[str],
-    types: Sequence[str] | None = None,
-    modality: str = "eeg",
-) -> Trials:
-    """Bring trials to the channels of :meth:`fit`, by name, and warn of used ones that are bad.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials.
-    seen : sequence of str
-        All channels of the trials that fit saw.
-    used : sequence of str
-        Those of them that the model uses.
-    types : sequence of str | None
-        Types of all channels that fit saw; None if nothing was known.
-    modality : str
-        What the model was trained on.
-
-    Returns
-    -------
-    Trials
-        The trials with their channels in the order of fit.
-
-    Raises
-    ------
-    ValueError
-        If channels are missing or new, or used ones of another type.
-
-    Warns
-    -----
-    UserWarning
-        If a channel that the model uses is marked bad in these trials.
-    """
-    order, new = order_by_name(trials.ch_names, seen)
-    missing = [name for name, place in zip(seen, order, strict=True) if place is None]
-    if missing or new:
-        raise ValueError(
-            f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the channels "
-            "of fit, in any order, or fit again."
-        )
-    trials = reorder_channels(trials, [place for place in order if place is not None])
-    if trials.ch_types is not None:
-        picks = [i for i, name in enumerate(seen) if name in used]
-        check_types_of_fit(
-            [trials.ch_names[i] for i in picks],
-            [trials.ch_types[i] for i in picks],
-            None if types is None else [types[i] for i in picks],
-            modality,
-        )
-    bads = [
-        name
-        for name, seen_as in zip(trials.ch_names, seen, strict=True)
-        if seen_as in used and name in trials.bads
+def learn_scaling(
+    matched: MatchedTrials, weights: NDArray[np.floating] | None = None
+) -> MatchedTrials:
+    """Learn centre and scale of each channel from trials, by their weights ``(n_trials,)``."""
+    n_trials = len(matched.trials)
+    starts = range(0, n_trials, _TRIALS_PER_READ)
+    signals = gather(
+        (matched.signals(start, start + _TRIALS_PER_READ) for start in starts), n_trials
+    )
+    each = np.ones(n_trials) if weights is None else weights
+    of_samples = np.repeat(each, signals.shape[-1])
+    pairs = [
+        robust_statistics(signals[:, channel].ravel(), of_samples)
+        for channel in range(signals.shape[1])
     ]
-    if bads:
+    centre, scale = (np.array(values) for values in zip(*pairs, strict=True))
+    silent = [name for name, s in zip(matched.ch_names, scale, strict=True) if s == 0]
+    if silent:
         warn(
-            f"{shorten(bads, 6)} marked bad in X, but good in what fit saw: used nevertheless. "
-            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again."
+            f"{', '.join(silent)} constant in all trials: scaling='fit' has no scale for them, "
+            "and takes them for silent. Mark such channels as bad."
         )
-    return trials
-
-
-def warn_of_projectors(trials: Trials, used: Sequence[str], known: Sequence[str] = ()) -> None:
-    """Warn of projectors that are not applied to channels that the model uses.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials.
-    used : sequence of str
-        Channels that the model uses.
-    known : sequence of str
-        Projectors of which there was a warning already.
-
-    Warns
-    -----
-    UserWarning
-        Once, with their names.
-    """
-    waiting = [
-        name
-        for name, channels in trials.waiting.items()
-        if name not in known and not set(channels).isdisjoint(used)
-    ]
-    if waiting:
-        named = shorten([repr(name) for name in waiting], 6)
-        warn(
-            f"X has projectors that are not applied: {named}. "
-            "The model is given the signals as they are; call epochs.apply_proj() before, or "
-            "epochs.del_proj() if that is meant."
-        )
-
-
-def plan(
-    trials: Trials,
-    matches: Sequence[ChannelMatch],
-    config: NeuroRVQConfig | BrainRVQConfig,
-    known: Segmentation | None = None,
-) -> Inputs:
-    """Plan the segments of matched trials.
-
-    Parameters
-    ----------
-    trials : Trials
-        The trials.
-    matches : sequence of ChannelMatch
-        What happened to each channel.
-    config : NeuroRVQConfig | BrainRVQConfig
-        The model's rate, patch size and budget of patches.
-    known : Segmentation | None
-        An earlier plan for the same channels; it is taken if the length is the same.
-
-    Returns
-    -------
-    Inputs
-        Trials, matches and segments.
-    """
-    n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
-    if known is None or known.n_times != n_times:
-        n_channels = len(used_channels(matches)[0])
-        # Where not even one patch of all channels fits, the error names the whole budget.
-        budget = n_channels * config.patches_per_segment(n_channels) or config.max_patches
-        known = plan_segments(n_times, n_channels, patch_size=config.patch_size, max_patches=budget)
-    return Inputs(trials, tuple(matches), known, config)
+    return replace(matched, scaling=(centre, scale))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,42 +18,17 @@ POOL_NAMES: tuple[PoolName, ...] = get_args(PoolName)
 
 
 def find_pool(name: PoolName) -> Pool:
-    """Find the pooling of a name.
-
-    Parameters
-    ----------
-    name : "mean" | "channel" | "time" | "none" | "keep_channels"
-        What the user calls it.
-
-    Returns
-    -------
-    "mean" | "channel" | "time" | "none"
-        By what is averaged over.
-    """
+    """Name a pooling by what is averaged over, whatever the user calls it."""
     return "time" if name == "keep_channels" else name
 
 
 def pool_embedding(
     features: NDArray[np.floating], weights: NDArray[np.floating], pool: Pool
 ) -> NDArray[np.floating]:
-    """Average over channels, patches, both or neither, and flatten.
+    """Average ``(n_trials, n_channels, n_patches, n_features)`` and flatten what is left.
 
-    Parameters
-    ----------
-    features : ndarray, shape (n_trials, n_channels, n_patches, n_features)
-        Embedding of every patch.
-    weights : ndarray, shape (n_patches,)
-        What each patch adds to the window, see :class:`~mne_neurorvq.signals.Segmentation`.
-    pool : "mean" | "channel" | "time" | "none"
-        Average over channels and patches, over channels, over patches, or not at all.
+    ``weights`` ``(n_patches,)`` are what each patch adds to the window, see Segmentation.
 
-    Returns
-    -------
-    ndarray, shape (n_trials, n_columns)
-        The axes left, flattened in order.
-
-    Examples
-    --------
     >>> x = np.arange(12.0).reshape(1, 2, 3, 2)
     >>> pool_embedding(x, np.ones(3), "mean")
     array([[5., 6.]])
@@ -69,27 +46,11 @@ def pool_embedding(
 def pool_histogram(
     codes: NDArray[np.integer], n_codes: int, weights: NDArray[np.floating], pool: Pool
 ) -> NDArray[np.float32]:
-    """Count how often each code is used.
+    """Count the codes ``(n_trials, n_channels, n_patches, n_codebooks, n_levels)``.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n_trials, n_channels, n_patches, n_codebooks, n_levels)
-        Codes.
-    n_codes : int
-        Codes per codebook and level.
-    weights : ndarray, shape (n_patches,)
-        What each patch adds to the window.
-    pool : "mean" | "channel" | "time"
-        Count over channels and patches, over channels, or over patches.
+    Shares, of which those of one codebook and level sum to one, in columns in the order
+    (channel,) (patch,) codebook, level, code; ``weights`` as in :func:`pool_embedding`.
 
-    Returns
-    -------
-    ndarray of float32, shape (n_trials, n_columns)
-        Shares: those of one codebook and level sum to one. Columns in the order
-        (channel,) (patch,) codebook, level, code.
-
-    Examples
-    --------
     >>> codes = np.array([0, 2, 2]).reshape(1, 1, 3, 1, 1)
     >>> pool_histogram(codes, 4, np.ones(3), "mean").round(2)
     array([[0.33, 0.  , 0.67, 0.  ]], dtype=float32)
@@ -110,26 +71,23 @@ def pool_histogram(
 def column_names(
     pool: Pool, ch_names: tuple[str, ...], n_patches: int, ending: list[str]
 ) -> NDArray[np.object_]:
-    """Names of the columns that pooling leaves.
+    """Name the columns that pooling leaves, for example ``Cz_patch0_scale1_17``.
 
-    Parameters
-    ----------
-    pool : "mean" | "channel" | "time" | "none"
-        Pooling.
-    ch_names : tuple of str
-        Channels.
-    n_patches : int
-        Patches of a window.
-    ending : list of str
-        Names of the values of one patch.
-
-    Returns
-    -------
-    ndarray of object, shape (n_columns,)
-        For example ``Cz_patch0_scale1_17``.
+    ``ending`` are the names of the values of one patch.
     """
     channels = [f"{name}_" for name in ch_names] if pool in ("time", "none") else [""]
     patches = (
         [f"patch{patch}_" for patch in range(n_patches)] if pool in ("channel", "none") else [""]
     )
     return np.array([c + p + e for c in channels for p in patches for e in ending], dtype=object)
+
+
+def vectors_of(
+    codes: NDArray[np.integer], tables: Sequence[NDArray[np.float32]], *, summed: bool
+) -> NDArray[np.floating]:
+    """Look up the vectors of the levels of codes ``(n_trials, n_channels, n_patches, n_levels)``.
+
+    The vectors of several levels are summed, or stand one behind the other.
+    """
+    vectors = (table[codes[..., level]] for level, table in enumerate(tables))
+    return reduce(np.add, vectors) if summed else np.concatenate(list(vectors), axis=-1)

@@ -10,22 +10,7 @@ _PATIENCE = 3.0
 
 
 def progress(total: int, verbose: bool | None, unit: str = "trial") -> tqdm:
-    """Make a progress bar.
-
-    Parameters
-    ----------
-    total : int
-        How much there is to do.
-    verbose : bool | None
-        Whether to show it; None shows it in a terminal when the work takes long.
-    unit : str
-        What is counted.
-
-    Returns
-    -------
-    tqdm
-        A bar to enter and update.
-    """
+    """Make a bar to enter and update; None shows it in a terminal when the work takes long."""
     return tqdm(
         total=total,
         unit=unit,

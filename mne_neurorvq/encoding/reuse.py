@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -17,58 +15,81 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .gathering import allocate
-from .matched_trials import Batch, Inputs
-from .memory import Store, Values
+from .matched_trials import Batch, MatchedTrials
+from .memory import Store
+from .passes import Arrays, Forward, Passes, run
+from .progress import progress
 
+# Forward passes worth of trials that are read and resampled at a time.
+_PASSES_PER_READ = 16
+# Part of the cache of outputs: weights are not read anew for each call.
 _DIGESTS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
-def compute_once(
-    compute: Callable[[Inputs], Iterable[Values]],
-    inputs: Inputs,
-    store: Store | None,
-    determined_by: str,
-) -> Values:
-    """Compute outputs of trials, but for those that are kept already.
+def compute(
+    matched: MatchedTrials,
+    forward: Forward,
+    *,
+    device: torch.device,
+    trials_per_pass: int,
+    verbose: bool | None,
+    bf16: bool = False,
+    finish: Callable[[Arrays], Arrays] | None = None,
+    store: Store | None = None,
+    determined_by: str = "",
+) -> Arrays:
+    """Compute the outputs for all trials, but for those that a store has already.
 
-    Parameters
-    ----------
-    compute : callable
-        Gives the outputs of successive batches of trials, each ``(n_batch, ...)``. Those of a
-        trial must not depend on the trials that come with it.
-    inputs : Inputs
-        Trials matched to the model.
-    store : Store | None
-        Where outputs are kept; None computes all.
-    determined_by : str
-        All that determines the outputs besides the signals: see :func:`describe_model`.
-
-    Returns
-    -------
-    tuple of ndarray, each of shape (n_trials, ...)
-        The outputs, in the order of the trials.
+    Trials are prepared in batches; outputs for some are found in the store; the others pass the
+    model, then ``finish``, which must not mix trials, and are stored. ``determined_by`` is all that
+    determines them besides the prepared signals: see :func:`describe_model`.
     """
-    recall = _Recall(len(inputs.trials), store, determined_by)
-    for outputs in compute(replace(inputs, sieve=recall)):
-        recall.take(outputs)
-    return recall.results
+    outputs: list[NDArray[Any]] = []
+    n_trials = len(matched.trials)
+
+    def write(places: NDArray[np.intp] | int, values: Arrays, start: int) -> None:
+        if not outputs:
+            outputs.extend(allocate((n_trials, *v.shape[start:]), v.dtype) for v in values)
+        for output, value in zip(outputs, values, strict=True):
+            output[places] = value
+
+    rows = torch.tensor(matched.used[1], device=device)
+    passes, prefix = Passes(trials_per_pass), sha256(determined_by.encode())
+    # Processes that start together would compute the same trials at the same time.
+    shuffled = store is not None and store.shared
+    with progress(n_trials, verbose) as bar:
+        for first, batch in matched.batches(trials_per_pass * _PASSES_PER_READ, shuffled=shuffled):
+            missing = np.arange(len(batch[0]))
+            keys: list[str] = []
+            if store is not None:
+                keys = [_key(prefix, batch, i) for i in range(len(missing))]
+                kept = [store.get(key) for key in keys]
+                for i, values in enumerate(kept):
+                    if values is not None:
+                        write(first + i, values, 0)
+                missing = np.array([i for i in missing if kept[i] is None], dtype=np.intp)
+            if not len(missing):
+                continue
+            if len(missing) < len(batch[0]):
+                batch = [part[missing] for part in batch]
+            for values in run(forward, batch, rows, passes, bf16=bf16):
+                values = values if finish is None else finish(values)
+                done, missing = np.split(missing, [len(values[0])])
+                write(first + done, values, 1)
+                # The size of a pass is part of the key: others must not find what smaller ones
+                # gave.
+                if store is not None and passes.are_planned:
+                    for i, one in zip(done, zip(*values, strict=True), strict=True):
+                        store.put(keys[i], one)
+                bar.update(len(done))
+    return tuple(outputs)
 
 
 def describe_model(model: nn.Module, device: torch.device) -> str:
     """Say what a model computes, to the last bit.
 
-    Parameters
-    ----------
-    model : nn.Module
-        The model.
-    device : torch.device
-        Where it computes.
-
-    Returns
-    -------
-    str
-        Structure, weights, and all that rounding depends on: versions, processor, threads and
-        precision.
+    That is structure, weights, and all that rounding depends on: versions, processor, threads and
+    precision.
     """
     if device.type == "cuda":
         processor = torch.cuda.get_device_name(device)
@@ -88,73 +109,14 @@ def describe_model(model: nn.Module, device: torch.device) -> str:
     )
 
 
-class _Recall:
-    """Sieve of batches: outputs that are kept are taken up, and their trials do not pass."""
-
-    def __init__(self, n_trials: int, store: Store | None, determined_by: str) -> None:
-        self._n_trials = n_trials
-        self._store = store
-        self._prefix = sha256(determined_by.encode())
-        self._results: list[NDArray[np.generic]] = []
-        # Places and keys of the trials that have passed and whose outputs are awaited.
-        self._awaited: deque[tuple[int, str]] = deque()
-        self._is_halved = False
-
-    def order(self, starts: Sequence[int]) -> Sequence[int]:
-        """Order in which batches are read."""
-        if self._store is None or not self._store.shared:
-            return starts
-        # Processes that start together would compute the same trials at the same time.
-        order: list[int] = np.random.default_rng().permutation(starts).tolist()
-        return order
-
-    def sift(self, start: int, batch: Batch) -> Batch:
-        """Keep back the trials whose outputs are there."""
-        missing = []
-        for i in range(len(batch[0])):
-            key = "" if self._store is None else self._key(batch, i)
-            values = None if self._store is None else self._store.get(key)
-            if values is None:
-                missing.append(i)
-                self._awaited.append((start + i, key))
-            else:
-                self._write(start + i, values)
-        return batch if len(missing) == len(batch[0]) else [part[missing] for part in batch]
-
-    def take(self, outputs: Values) -> None:
-        """Take up the outputs of trials that have passed, in their order."""
-        for values in zip(*outputs, strict=True):
-            place, key = self._awaited.popleft()
-            self._write(place, values)
-            # The size of a pass is part of the key: others must not find what smaller ones gave.
-            if self._store is not None and not self._is_halved:
-                self._store.put(key, values)
-
-    def halve(self) -> None:
-        """Keep nothing more: memory did not suffice for passes of the size that was planned."""
-        self._is_halved = True
-
-    @property
-    def results(self) -> Values:
-        """Outputs of all trials."""
-        assert not self._awaited
-        return tuple(self._results)
-
-    def _key(self, batch: Batch, i: int) -> str:
-        digest = self._prefix.copy()
-        for part in batch:
-            trial = np.ascontiguousarray(part[i])
-            digest.update(f"{trial.dtype}{trial.shape}".encode())
-            digest.update(trial.data)
-        return digest.hexdigest()
-
-    def _write(self, place: int, values: Values) -> None:
-        if not self._results:
-            shapes = [(self._n_trials, *np.shape(value)) for value in values]
-            types = [value.dtype for value in values]
-            self._results = [allocate(*each) for each in zip(shapes, types, strict=True)]
-        for result, value in zip(self._results, values, strict=True):
-            result[place] = value
+def _key(prefix: Any, batch: Batch, i: int) -> str:
+    """Digest of what determines the outputs for a trial of a batch."""
+    digest = prefix.copy()
+    for part in batch:
+        trial = np.ascontiguousarray(part[i])
+        digest.update(f"{trial.dtype}{trial.shape}".encode())
+        digest.update(trial.data)
+    return str(digest.hexdigest())
 
 
 def _digest_of_weights(model: nn.Module) -> str:

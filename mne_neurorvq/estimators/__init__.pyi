@@ -1,10 +1,7 @@
-from .biocodec_classifier import BioCodecClassifier
-from .biocodec_transformer import BioCodecTransformer
-from .brainrvq_classifier import BrainRVQClassifier
-from .brainrvq_transformer import BrainRVQTransformer
-from .loading import load_estimator
-from .neurorvq_classifier import NeuroRVQClassifier, NeuroRVQRegressor
-from .neurorvq_transformer import NeuroRVQTransformer
+from .biocodec_estimators import BioCodecClassifier, BioCodecTransformer
+from .brainrvq_estimators import BrainRVQClassifier, BrainRVQTransformer
+from .neurorvq_estimators import NeuroRVQClassifier, NeuroRVQRegressor, NeuroRVQTransformer
+from .persistence import load_estimator
 from .scaling import GroupStandardScaler
 
 __all__ = [

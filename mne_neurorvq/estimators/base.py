@@ -1,12 +1,11 @@
 # License: BSD-3-Clause
-"""What the estimators share: from the user's trials to matched inputs of a model."""
+"""What all estimators share: from the user's trials to trials matched to a model."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,42 +13,35 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from sklearn.utils.validation import validate_data
+from torch import nn
 
-from ..encoding.device import resolve_batch_size, resolve_device
-from ..encoding.matched_trials import Inputs, as_fitted, plan, warn_of_projectors
-from ..encoding.passes import run_batches
+from ..encoding.device import resolve_device, trials_per_pass
+from ..encoding.fitted_channels import FittedChannels, as_in_fit, learn_channels
+from ..encoding.matched_trials import MatchedTrials, plan
+from ..encoding.passes import Arrays, Forward
 from ..encoding.preprocessing import preprocessing_of, registered
-from ..signals import ChannelReport, Segmentation, Trials, as_trials, check_amplitude
-from ..signals.channels import match_and_interpolate
+from ..encoding.reuse import compute
+from ..signals import Segmentation, Trials, as_trials
 from ..signals.conversion import is_recorded
-from ..signals.filtering import check_band
-from ..signals.splines import Splines, with_sites
-from ..weights.registry import Kind, SystemName
+from ..weights import LoadedModel
+from ..weights.registry import SystemName
+from ..weights.sharing import CPU, copy_to, on_device
 from ..weights.systems import SYSTEMS, Config
-from .persistence import save_estimator
+from .persistence import SavedEstimator
 
 _PRECISIONS = ("auto", "float32", "bf16")
 
 
-class SignalEstimator(BaseEstimator):
+class SignalEstimator(SavedEstimator):
     """An estimator that reads trials and has the parameters which say how.
 
-    Its subclasses have the parameters ``pretrained``, ``unit``, ``ch_names``, ``sfreq``,
-    ``device`` and ``verbose``, and ``channels`` where the model has a vocabulary.
+    Its subclasses have the parameters ``pretrained``, ``revision``, ``unit``, ``ch_names``,
+    ``sfreq``, ``device`` and ``verbose``, and ``channels`` where the model has a vocabulary.
     """
 
     #: Whose architecture the model must have.
     _system: ClassVar[SystemName]
-    #: Whether the model sees all channels together, so that a broken one spoils the others.
-    _joint: ClassVar[bool] = True
-    #: What fit has warned of: it is not said again of other trials.
-    _told: frozenset[str] = frozenset()
-    #: Types of the channels that fit saw; None if nothing was known.
-    _fitted_types: tuple[str, ...] | None = None
-    #: Weights of the sites that channels="interpolate" computes.
-    _splines: Splines | None = None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -57,141 +49,88 @@ class SignalEstimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _match(self, X: Any, config: Config) -> Inputs:
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the state with all models on the CPU: it loads on a machine without a GPU."""
+        return {name: _on_cpu(value) for name, value in super().__getstate__().items()}
+
+    def _match(self, X: Any, config: Config) -> MatchedTrials:
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
-        self.channel_report_, self._splines = self._choose_channels(trials, config)
-        self._told = self._judge(trials, config)
-        self._fitted_names, self._fitted_bands = trials.ch_names, trials.bands
-        self._fitted_types = trials.ch_types
-        trials = with_sites(trials, self._splines)
-        inputs = self._plan(trials, config)
-        self.config_ = config
-        self.ch_names_ = inputs.ch_names
-        self.segmentation_ = inputs.segmentation
-        self._fitted_waiting = tuple(trials.waiting)
-        warn_of_projectors(trials, inputs.ch_names)
-        return inputs
+        self._fitted, trials = learn_channels(trials, config, getattr(self, "channels", "match"))
+        matched = plan(trials, self._fitted.report, config)
+        self.channel_report_, self.ch_names_ = self._fitted.report, self._fitted.used
+        self.config_, self.segmentation_ = config, matched.segmentation
+        return matched
 
-    def _seen(self, X: Any) -> Inputs:
-        """Trials with the channels that fit saw."""
+    def _learn(
+        self, matched: MatchedTrials, weights: NDArray[np.floating] | None = None
+    ) -> MatchedTrials:
+        """Learn from trials, by their weights ``(n_trials,)``, how they are prepared."""
+        return matched
+
+    def _match_again(self, X: Any) -> MatchedTrials:
+        """Match trials to the model by what fit has learned."""
         trials = read_trials(self, X, self.config_, reset=False)
-        read = {i for i, match in enumerate(self.channel_report_) if match.used}
-        if self._splines is not None:
-            read.update(self._splines.sources)
-        names = [name for i, name in enumerate(self._fitted_names) if i in read]
-        trials = as_fitted(
-            trials, self._fitted_names, names, self._fitted_types, self.config_.modality
-        )
-        warn_of_projectors(trials, self.ch_names_, self._fitted_waiting)
-        self._judge(trials, self.config_, self._fitted_bands, self._told)
-        trials = with_sites(trials, self._splines)
-        return self._plan(trials, self.config_, self.segmentation_)
+        trials = as_in_fit(trials, self._fitted, self.config_)
+        return plan(trials, self._fitted.report, self.config_, self.segmentation_)
 
-    def _judge(
+    def _compute(
         self,
-        trials: Trials,
-        config: Config,
-        known: Sequence[tuple[float, float]] = (),
-        told: frozenset[str] = frozenset(),
-    ) -> frozenset[str]:
-        """Warn of filters and amplitudes of which fit did not; say of what there was to warn."""
-        if not set(trials.bands) <= set(known) and check_band(trials, preprocessing_of(config)):
-            # An offset is of the same cause as a wide band and has the same remedy.
-            told |= {"offset"}
-        return check_amplitude(trials, self.channel_report_, joint=self._joint, warned=told)
-
-    def _learn(self, inputs: Inputs, weights: NDArray[np.floating] | None = None) -> Inputs:
-        """Learn from trials, by their weights, how to prepare them."""
-        return inputs
-
-    def _choose_channels(self, trials: Trials, config: Any) -> tuple[ChannelReport, Splines | None]:
-        return match_and_interpolate(
-            trials.ch_names,
-            config.channels,
-            mode=self.channels,
-            positions=trials.positions,
-            ch_types=trials.ch_types,
-            bads=trials.bads,
-            modality=config.modality,
+        forward: Forward,
+        matched: MatchedTrials,
+        batch_size: int | str = "auto",
+        **options: Any,
+    ) -> Arrays:
+        """Apply a model to all trials, see :func:`compute`."""
+        device = resolve_device(self.device)
+        return compute(
+            matched,
+            forward,
+            device=device,
+            trials_per_pass=self._trials_per_pass(matched, batch_size, device),
+            verbose=self.verbose,
+            **options,
         )
-
-    def _plan(self, trials: Trials, config: Any, known: Segmentation | None = None) -> Inputs:
-        return plan(trials, self.channel_report_, config, known)
 
     def _trials_per_pass(
-        self, batch_size: int | str, n_channels: int, n_patches: int, device: torch.device
+        self, matched: MatchedTrials, batch_size: int | str, device: torch.device
     ) -> int:
-        """Trials of so many channels and patches, at most, that the model is given at a time."""
-        return resolve_batch_size(batch_size, n_channels * n_patches, device)
+        n_patches = max(matched.segmentation.segments)
+        n_channels = len(matched.used[0])
+        return trials_per_pass(batch_size, matched.config, n_channels, n_patches, device)
 
-    def _run(
-        self,
-        model: nn.Module,
-        forward: Callable[[list[Tensor], Tensor], tuple[Tensor, ...]],
-        inputs: Inputs,
-        batch_size: int | str = "auto",
-        *,
-        bf16: bool = False,
-    ) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Apply a model to all trials, see :func:`run_batches`."""
-        device = resolve_device(self.device)
-        size = self._trials_per_pass(
-            batch_size, len(inputs.picks), max(inputs.segmentation.segments), device
-        )
-        return run_batches(
-            model,
-            forward,
-            inputs,
-            device=device,
-            batch_size=size,
-            verbose=self.verbose,
-            bf16=bf16,
-        )
+    def _state(self) -> tuple[dict[str, Any], nn.Module]:
+        facts, weights = self._network_state()
+        return {
+            "learned": self._learned(),
+            **facts,
+            "config": self.config_.to_dict(),
+            "segmentation": asdict(self.segmentation_),
+            **self._fitted.to_dict(),
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": getattr(self, "feature_names_in_", np.array([])).tolist(),
+        }, weights
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the fitted estimator as a folder of safetensors and JSON.
+    def _set_state(self, record: dict[str, Any]) -> None:
+        segments = tuple(record["segmentation"]["segments"])
+        self.segmentation_ = Segmentation(**record["segmentation"] | {"segments": segments})
+        self._fitted = FittedChannels.from_dict(record)
+        self.channel_report_, self.ch_names_ = self._fitted.report, self._fitted.used
+        self.config_ = SYSTEMS[self._system].config.from_dict(record["config"])
+        self.n_features_in_ = record["n_features_in"]
+        if record["feature_names_in"]:
+            self.feature_names_in_ = np.array(record["feature_names_in"], dtype=object)
+        self._set_learned(record["learned"])
 
-        Parameters
-        ----------
-        path : str | path-like
-            Folder, made if absent; an estimator in it is replaced.
-
-        Returns
-        -------
-        Path
-            The folder, for :func:`~mne_neurorvq.load_estimator`. It holds the weights of the
-            models that the estimator has used.
-
-        Warns
-        -----
-        UserWarning
-            If there are callbacks, a RandomState or a ``joblib.Memory``, which are not saved.
-        """
-        check_is_fitted(self)
-        return save_estimator(self, path)
-
-    @abstractmethod
-    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Give what holds the weights of the fitted estimator, and how to make it again."""
-
-    @abstractmethod
-    def _parts(self, record: dict[str, Any]) -> dict[Kind, Config]:
-        """Give the configurations of the models that the record tells of."""
-
-    @abstractmethod
-    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
-        """Make the network again, with the weights that ``read`` puts into what holds them."""
-
-    @abstractmethod
-    def _hold(self, model: nn.Module, record: dict[str, Any]) -> None:
-        """Take up the network and what else the record tells of it."""
+    def _network_state(self) -> tuple[dict[str, Any], nn.Module]:
+        """Give how to make the network again, and what holds its weights."""
+        raise NotImplementedError
 
     def _learned(self) -> dict[str, Any]:
         """Give what was learned besides channels and weights, as plain data."""
         return {}
 
-    def _recall(self, learned: dict[str, Any]) -> None:
+    def _set_learned(self, learned: dict[str, Any]) -> None:
         """Take up what :meth:`_learned` gave."""
 
     def _check_signal_parameters(self) -> None:
@@ -218,47 +157,12 @@ class SignalEstimator(BaseEstimator):
         preprocessing_of(entry)
 
 
-def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Raise unless a parameter has one of the values allowed.
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter.
-    value : object
-        Its value.
-    allowed : sequence
-        Values allowed.
-
-    Raises
-    ------
-    ValueError
-        If it has another.
-    """
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} must be one of {tuple(allowed)}.")
-
-
 def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:
-    """Make trials of any input and keep scikit-learn's record of its width.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Has the parameters ``ch_names``, ``sfreq`` and ``unit``; gets ``n_features_in_``.
-    X : Epochs | list of Epochs | array | dataset
-        What the user gave.
-    config : Config
-        Gives the rate of an array of one unnamed channel.
-    reset : bool
-        Whether this is :meth:`fit`; otherwise the width must be the one seen then.
-
-    Returns
-    -------
-    Trials
-        The trials.
-    """
-    if _is_plain(X):
+    """Make trials of any input and keep, or check, scikit-learn's record of its width."""
+    items = X if isinstance(X, (list, tuple)) else [X]
+    # Arrays and nested lists of numbers, which scikit-learn can validate.
+    plain = not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)
+    if plain:
         if np.ma.isMaskedArray(X):
             # scikit-learn drops the mask, and what it hides would pass for signal.
             X = np.ma.filled(X.astype(np.float64), np.nan)
@@ -273,12 +177,28 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
         unit=estimator.unit,
         default_sfreq=config.sfreq,
     )
-    if reset and not _is_plain(X):
+    if reset and not plain:
         estimator.n_features_in_ = len(trials.ch_names)
     return trials
 
 
-def _is_plain(X: Any) -> bool:
-    """Whether X is an array or nested lists of numbers, which scikit-learn can validate."""
-    items = X if isinstance(X, (list, tuple)) else [X]
-    return not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)
+def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Raise unless a parameter has one of the values allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} must be one of {tuple(allowed)}.")
+
+
+def set_parameters(estimator: BaseEstimator, parameters: dict[str, Any]) -> None:
+    """Store the arguments of ``__init__``, its ``locals()``, untouched."""
+    vars(estimator).update((name, value) for name, value in parameters.items() if name != "self")
+
+
+def _on_cpu(value: Any) -> Any:
+    """Give a value with the models in it on the CPU."""
+    if isinstance(value, nn.Module):
+        return copy_to(value, CPU)
+    if isinstance(value, LoadedModel):
+        return on_device(value, CPU)
+    if isinstance(value, dict) and any(isinstance(item, LoadedModel) for item in value.values()):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return value

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..encoding.device import resolve_device
 from ..encoding.gathering import gather
-from ..encoding.matched_trials import Inputs
+from ..encoding.matched_trials import MatchedTrials
 from ..finetuning import Recipe, add_adapters, merge_adapters
 from ..models import WindowModel
 from ..signals.channel_report import used_channels
@@ -36,67 +36,16 @@ class FineTunedEstimator(TrainedEstimator):
 
     _kind = "foundation"
 
-    def __init__(
-        self,
-        pretrained: str = "neurorvq-eeg-small",
-        *,
-        revision: str | None = None,
-        finetune: Literal["full", "head", "lora"] = "full",
-        head: Literal["mean", "flatten"] = "mean",
-        max_epochs: int = 20,
-        batch_size: int = 32,
-        lr: float = 5e-4,
-        layer_decay: float = 0.975,
-        weight_decay: float = 1e-2,
-        warmup_epochs: float = 4,
-        lora_rank: int = 8,
-        validation_fraction: float | None = None,
-        validation_groups: Sequence[Any] | None = None,
-        early_stopping: bool | int = False,
-        callbacks: Sequence[Any] | None = None,
-        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
-        unit: str = "uV",
-        ch_names: Sequence[str] | None = None,
-        sfreq: float | None = None,
-        device: str = "auto",
-        precision: Literal["auto", "float32", "bf16"] = "auto",
-        random_state: int | np.random.RandomState | None = None,
-        verbose: bool | None = None,
-    ) -> None:
-        self.pretrained = pretrained
-        self.revision = revision
-        self.finetune = finetune
-        self.head = head
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.warmup_epochs = warmup_epochs
-        self.lora_rank = lora_rank
-        self.validation_fraction = validation_fraction
-        self.validation_groups = validation_groups
-        self.early_stopping = early_stopping
-        self.callbacks = callbacks
-        self.channels = channels
-        self.unit = unit
-        self.ch_names = ch_names
-        self.sfreq = sfreq
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
-        self.verbose = verbose
-
     def _build(
-        self, pretrained: Any, inputs: Inputs, n_outputs: int, generator: torch.Generator
+        self, pretrained: Any, matched: MatchedTrials, n_outputs: int, generator: torch.Generator
     ) -> WindowModel:
         pretrained.masked_tokens = pretrained.final_layer = None
         model = WindowModel(
             pretrained,
             n_outputs,
-            torch.tensor(inputs.rows),
-            inputs.segmentation.segments,
-            inputs.segmentation.weights.tolist(),
+            torch.tensor(matched.used[1]),
+            matched.segmentation.segments,
+            matched.segmentation.weights.tolist(),
             self.head,
             generator,
         )
@@ -116,14 +65,13 @@ class FineTunedEstimator(TrainedEstimator):
             )
         return training, watched
 
-    def _signals(self, model: nn.Module, inputs: Inputs) -> NDArray[Any]:
+    def _signals(self, model: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
         """Read windows or, where the model is frozen, the features that its head sees."""
         assert isinstance(model, WindowModel)
         if self.finetune == "head":
-            batches = self._apply(model.pooled, model, inputs)
-        else:
-            batches = (np.concatenate(parts, axis=-1) for parts in inputs.batches(_TRIALS_PER_READ))
-        return gather(batches, len(inputs.trials))
+            return self._apply(model.pooled, model, matched)
+        windows = (np.concatenate(parts, -1) for _, parts in matched.batches(_TRIALS_PER_READ))
+        return gather(windows, len(matched.trials))
 
     def _trained_part(self, model: nn.Module) -> nn.Module:
         if self.finetune == "head":
@@ -138,19 +86,19 @@ class FineTunedEstimator(TrainedEstimator):
             merge_adapters(model)
         return super()._finished(model)
 
-    def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
-        return self._apply(model, model, inputs)
+    def _predict(self, model: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
+        return self._apply(model, model, matched)
 
     def _apply(
-        self, forward: Callable[[Tensor], Tensor], model: nn.Module, inputs: Inputs
-    ) -> Iterator[NDArray[Any]]:
-        batches = self._run(
-            model,
-            lambda segments, rows: (forward(torch.cat(segments, dim=-1)),),
-            inputs,
-            bf16=self._in_bf16(resolve_device(self.device)),
-        )
-        return (outputs for (outputs,) in batches)
+        self, forward: Callable[[Tensor], Tensor], model: nn.Module, matched: MatchedTrials
+    ) -> NDArray[Any]:
+        device = resolve_device(self.device)
+        model.to(device)
+        return self._compute(
+            lambda segments, rows: forward(torch.cat(segments, dim=-1)),
+            matched,
+            bf16=self._in_bf16(device),
+        )[0]
 
     def _in_bf16(self, device: torch.device) -> bool:
         return self.precision == "bf16" or (self.precision == "auto" and device.type == "cuda")
@@ -182,19 +130,19 @@ class FineTunedEstimator(TrainedEstimator):
         if not isinstance(stop, np.bool_):
             check_scalar(stop, "early_stopping", Integral, min_val=0)
 
-    def _saved_net(self) -> tuple[nn.Module, dict[str, Any]]:
-        model: WindowModel = self.net_.module_
-        return model, {"n_outputs": model.n_outputs, "head": model.head}
+    def _network_state(self) -> tuple[dict[str, Any], nn.Module]:
+        facts, model = super()._network_state()
+        assert isinstance(model, WindowModel)
+        return facts | {"n_outputs": model.n_outputs, "head": model.head}, model
 
-    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
+    def _make_network(self, record: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
         foundation: Any = SYSTEMS[self._system].foundation
         model = WindowModel(
             foundation(config=self.config_),
             record["n_outputs"],
-            torch.tensor(used_channels(self.channel_report_)[1]),
+            torch.tensor(used_channels(self.channel_report_)[1], device="cpu"),
             self.segmentation_.segments,
             self.segmentation_.weights.tolist(),
             record["head"],
         )
-        read(model)
-        return model
+        return model, model

@@ -118,7 +118,7 @@ class ClassTargets(ClassifierMixin):
         classes = self.classes_.astype(str) if self.classes_.dtype.kind == "M" else self.classes_
         return {"classes": classes.tolist(), "dtype": self.classes_.dtype.str}
 
-    def _recall(self, learned: dict[str, Any]) -> None:
+    def _set_learned(self, learned: dict[str, Any]) -> None:
         self.classes_ = np.array(learned["classes"], dtype=learned["dtype"])
 
 
@@ -175,7 +175,7 @@ class NumberTargets(RegressorMixin):
     def _learned(self) -> dict[str, Any]:
         return {"mean": self._mean, "scale": self._scale}
 
-    def _recall(self, learned: dict[str, Any]) -> None:
+    def _set_learned(self, learned: dict[str, Any]) -> None:
         self._mean, self._scale = learned["mean"], learned["scale"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .._fitting import all_or_nothing
 from ..encoding.device import resolve_device
-from ..encoding.matched_trials import Inputs
+from ..encoding.matched_trials import MatchedTrials
 from ..encoding.progress import progress
 from ..finetuning import (
     FineTuningNet,
@@ -103,23 +103,23 @@ class TrainedEstimator(SignalEstimator):
         with own_randomness(device, self._draws):
             loaded: Any = load_pretrained(self.pretrained, self.revision, only=self._kind)
             pretrained = loaded.require(self._kind, self._system)
-            inputs = self._match(X, pretrained.config)
+            matched = self._match(X, pretrained.config)
             targets, n_outputs = self._check_targets(y)
-            check_consistent_length(inputs.trials, targets)
+            check_consistent_length(matched.trials, targets)
             labelled = label(targets, sample_weight, groups)
             seed = same_seed(draw_seed(self.random_state), processes)
             generator = torch.Generator().manual_seed(seed)
             if self._draws:
                 # The trials of every process are dropped by themselves.
                 seed_torch(seed + (processes.process_index if processes else 0), device)
-            model = self._build(pretrained, inputs, n_outputs, generator)
-            self._train(model, inputs, labelled, device, generator, processes)
+            model = self._build(pretrained, matched, n_outputs, generator)
+            self._train(model, matched, labelled, device, generator, processes)
         return self
 
     def _train(
         self,
         model: nn.Module,
-        inputs: Inputs,
+        matched: MatchedTrials,
         labelled: Labelled,
         device: torch.device,
         generator: torch.Generator,
@@ -128,8 +128,8 @@ class TrainedEstimator(SignalEstimator):
         training, watched = self._split(labelled, generator)
         learning = np.zeros(len(labelled.weights))
         learning[training] = labelled.weights[training]
-        inputs = self._learn(inputs, learning)
-        signals = self._signals(model, inputs)
+        matched = self._learn(matched, learning)
+        signals = self._signals(model, matched)
         digests = [hashlib.blake2b(signals[i].tobytes()).digest() for i in training]
         first, weights = merge_repeats(
             digests, labelled.targets[training], labelled.weights[training]
@@ -196,15 +196,14 @@ class TrainedEstimator(SignalEstimator):
         """Compute the outputs of the head, ``(n_trials, n_outputs)``."""
         check_is_fitted(self, "net_")
         self._check_parameters()
-        inputs = self._seen(X)
-        if inputs.segmentation != self.segmentation_:
+        matched = self._match_again(X)
+        if matched.segmentation != self.segmentation_:
             rate = self.config_.sfreq
             raise ValueError(
-                f"X has windows of {inputs.segmentation.n_times / rate:g} s, but fit saw "
+                f"X has windows of {matched.segmentation.n_times / rate:g} s, but fit saw "
                 f"{self.segmentation_.n_times / rate:g} s: crop them, or fit again."
             )
-        batches = self._predict(self.net_.module_, inputs)
-        return np.concatenate(list(batches)).astype(np.float64)
+        return self._predict(self.net_.module_, matched).astype(np.float64)
 
     def _check_training_parameters(
         self, integers: Sequence[str] = (), numbers: Sequence[str] = ()
@@ -242,7 +241,7 @@ class TrainedEstimator(SignalEstimator):
 
     @abstractmethod
     def _build(
-        self, pretrained: Any, inputs: Inputs, n_outputs: int, generator: torch.Generator
+        self, pretrained: Any, matched: MatchedTrials, n_outputs: int, generator: torch.Generator
     ) -> nn.Module:
         """Make the network that is trained, around or upon the pretrained model."""
 
@@ -256,31 +255,26 @@ class TrainedEstimator(SignalEstimator):
         return max(1, most_patches.get(device.type, most_patches["cpu"]) // n_patches)
 
     @abstractmethod
-    def _signals(self, model: nn.Module, inputs: Inputs) -> NDArray[Any]:
+    def _signals(self, model: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
         """Read what the trained part is shown."""
 
     @abstractmethod
-    def _predict(self, model: nn.Module, inputs: Inputs) -> Iterator[NDArray[Any]]:
-        """Compute the outputs of the network for batches of trials."""
+    def _predict(self, model: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
+        """Compute the outputs of the network, ``(n_trials, n_outputs)``."""
 
-    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
-        model, facts = self._saved_net()
-        return model, facts | {
+    def _network_state(self) -> tuple[dict[str, Any], nn.Module]:
+        return {
             "history": self.history_,
             "n_trainable_parameters": self.n_trainable_parameters_,
-        }
+        }, self.net_.module_
 
-    def _parts(self, record: dict[str, Any]) -> dict[Kind, Config]:
+    def _configs(self, record: dict[str, Any]) -> dict[Kind, Config]:
         return {self._kind: self.config_}
 
-    def _hold(self, model: nn.Module, record: dict[str, Any]) -> None:
+    def _set_network(self, network: nn.Module, record: dict[str, Any]) -> None:
         self.n_trainable_parameters_ = record["n_trainable_parameters"]
         self.history_ = record["history"]
-        self.net_ = make_trained_net(model, self._loss(), self.history_, classify=self._classify)
-
-    @abstractmethod
-    def _saved_net(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Give what holds the weights, and how to make it again."""
+        self.net_ = make_trained_net(network, self._loss(), self.history_, classify=self._classify)
 
     @abstractmethod
     def _loss(self) -> Callable[..., Tensor]:

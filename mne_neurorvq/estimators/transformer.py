@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, ClassVar, Literal, Self
+from operator import itemgetter
+from typing import Any, Self
 
 import mne
 import numpy as np
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_scalar
-from torch import Tensor, nn
+from torch import nn
 
 from .._fitting import all_or_nothing
-from ..encoding.decoding import decode_batches
-from ..encoding.device import resolve_device
-from ..encoding.epochs import as_epochs, as_tokens, check_origin
+from ..encoding.decoding import as_tokens, check_origin, decode, make_tokens
+from ..encoding.device import resolve_device, trials_per_pass
+from ..encoding.epochs import as_epochs
 from ..encoding.gathering import gather
-from ..encoding.matched_trials import Inputs
-from ..encoding.memory import Layout, Values, check_memory, find_store
+from ..encoding.matched_trials import MatchedTrials
+from ..encoding.memory import Layout, check_memory, find_store
+from ..encoding.passes import Arrays
 from ..encoding.pooling import (
     POOL_NAMES,
     Pool,
@@ -32,11 +33,11 @@ from ..encoding.pooling import (
     pool_embedding,
     pool_histogram,
 )
-from ..encoding.reuse import compute_once, describe_model
+from ..encoding.reuse import describe_model
 from ..tokens import Tokens
 from ..weights import LoadedModel
 from ..weights.registry import Kind
-from ..weights.sharing import shared_pretrained
+from ..weights.sharing import on_device, shared_pretrained
 from ..weights.systems import SYSTEMS, Config
 from .base import SignalEstimator, check_choice
 
@@ -51,13 +52,7 @@ _TRIALS = 64
 
 
 class TokenTransformer(TransformerMixin, SignalEstimator):
-    """Base of the transformers; see :class:`NeuroRVQTransformer` and its siblings.
-
-    A system says which of its models gives what, and how they are called.
-    """
-
-    #: Which model gives each output.
-    _kinds: ClassVar[Mapping[str, Kind]]
+    """Base of the transformers; see :class:`NeuroRVQTransformer` and its siblings."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -88,19 +83,11 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         TypeError
             If ``pretrained`` is neither a name nor a path.
         """
-        self._check_parameters()
-        device = resolve_device(self.device)
-        self._check_model_name()
-        self._models: dict[tuple[str, str | None, str], LoadedModel] = {}
-        inputs = self._match(X, self._model(self._kinds[self.output]).config)
-        n_patches = max(inputs.segmentation.segments)
-        self._trials_per_pass(self.batch_size, len(inputs.picks), n_patches, device)
-        self._learn(inputs)
-        self._fitted_model = self._model_name
+        self._fit(X)
         return self
 
     @all_or_nothing
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[Any]:
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[Any]:
         """Fit, and compute what ``output`` names; where either fails, nothing is fitted.
 
         Parameters
@@ -109,16 +96,23 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             Trials, as for :meth:`fit`.
         y : None
             Ignored.
-        **fit_params : dict
-            Further arguments of :meth:`fit`.
 
         Returns
         -------
         ndarray, shape (n_trials, n_columns)
             As from :meth:`transform`.
         """
-        transformed: NDArray[Any] = super().fit_transform(X, y, **fit_params)
-        return transformed
+        return self._transform(self._fit(X))
+
+    def _fit(self, X: Any) -> MatchedTrials:
+        self._check_parameters()
+        device = resolve_device(self.device)
+        self._check_model_name()
+        self._models: dict[tuple[str, str | None, Kind], LoadedModel] = {}
+        matched = self._match(X, self._model(self._kind(self.output)).config)
+        self._trials_per_pass(matched, self.batch_size, device)  # raises if it is not possible
+        self._fitted_model = self._model_name
+        return self._learn(matched)
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Compute what ``output`` names.
@@ -139,22 +133,25 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels, or the number of columns, are not those of :meth:`fit`.
         """
-        inputs = self._inputs(X)
+        return self._transform(self._matched(X))
+
+    def _transform(self, matched: MatchedTrials) -> NDArray[Any]:
+        segmentation = matched.segmentation
         patches_matter = self.output == "tokens" or find_pool(self.pool) in ("channel", "none")
-        if patches_matter and inputs.segmentation.n_patches != self.segmentation_.n_patches:
+        if patches_matter and segmentation.n_patches != self.segmentation_.n_patches:
             raise ValueError(
-                f"X has windows of {inputs.segmentation.n_patches} patches, but fit saw "
+                f"X has windows of {segmentation.n_patches} patches, but fit saw "
                 f"{self.segmentation_.n_patches}: the columns would differ. Use windows of one "
                 "length, or pool='mean' or 'keep_channels'."
             )
         if self.output == "embedding":
-            return self._computed("embedding", inputs)[0]
-        codes = self._computed("codes", inputs)[0]
+            return self._outputs("embedding", matched)[0]
+        codes: NDArray[Any] = self._outputs("tokens", matched)[0]
         codes = codes[..., self._levels(codes.shape[-1])]
         if self.output == "tokens":
             return codes.reshape(len(codes), -1).astype(np.int32)
         n_codes = self._model("tokenizer").config.quantizer.n_codes
-        weights, pool = inputs.segmentation.weights, find_pool(self.pool)
+        weights, pool = segmentation.weights, find_pool(self.pool)
         return gather(
             (
                 pool_histogram(codes[start : start + _TRIALS], n_codes, weights, pool)
@@ -162,50 +159,6 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             ),
             len(codes),
         )
-
-    def _computed(self, what: Literal["embedding", "codes"], inputs: Inputs) -> Values:
-        """Pooled embeddings, or codes and side information, of all trials; none computed twice."""
-        kind = self._kinds["embedding"] if what == "embedding" else "tokenizer"
-        compute = self._pooled if what == "embedding" else self._encode
-        store = find_store(self.memory, self._layout(what, inputs))
-        facts = "" if store is None else self._determined_by(what, self._model(kind), inputs)
-        return compute_once(compute, inputs, store, facts)
-
-    def _layout(self, what: str, inputs: Inputs) -> Layout:
-        """Shapes and types of the outputs for a trial."""
-        segmentation = inputs.segmentation
-        n_channels, n_patches = len(inputs.picks), segmentation.n_patches
-        float32 = np.dtype(np.float32)
-        if what == "embedding":
-            axes = (1, n_channels, n_patches, len(self._embedding_names()))
-            pooled = pool_embedding(
-                np.zeros(axes, float32), segmentation.weights, find_pool(self.pool)
-            )
-            return [(pooled.shape[1:], float32)]
-        books = self._model("tokenizer").config.quantizer
-        codes = (n_channels, n_patches, books.n_codebooks, books.n_levels)
-        side = (*self._axes_of_side(n_channels, segmentation.segments), 2)
-        return [(codes, self._type_of_codes(books.n_codes)), (side, float32)]
-
-    def _type_of_codes(self, n_codes: int) -> np.dtype[Any]:
-        """Type of codes as the model gives them."""
-        return np.dtype(np.int64)
-
-    def _pooled(self, inputs: Inputs) -> Iterator[Values]:
-        for features in self._embed(inputs):
-            yield (pool_embedding(features, inputs.segmentation.weights, find_pool(self.pool)),)
-
-    def _determined_by(self, what: str, model: nn.Module, inputs: Inputs) -> str:
-        """All that determines outputs besides the signals that the model is given."""
-        device = resolve_device(self.device)
-        segmentation = inputs.segmentation
-        trials_per_pass = self._trials_per_pass(
-            self.batch_size, len(inputs.picks), max(segmentation.segments), device
-        )
-        without = _IN_THE_INPUTS | (_OF_COLUMNS if what == "codes" else frozenset())
-        chosen = {k: v for k, v in sorted(self.get_params().items()) if k not in without}
-        facts = (type(self).__name__, what, chosen, inputs.rows, segmentation, trials_per_pass)
-        return f"{facts} {describe_model(model, device)}"
 
     def tokenize(self, X: Any) -> Tokens:
         """Turn trials into tokens.
@@ -226,33 +179,11 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        return self._tokens(self._inputs(X))
+        return self._tokenize(self._matched(X))
 
-    def _tokens(self, inputs: Inputs) -> Tokens:
-        codes, side = self._computed("codes", inputs)
-        trials, segmentation = inputs.trials, inputs.segmentation
-        return Tokens(
-            codes=codes,
-            side=side,
-            n_codes=self._model("tokenizer").config.quantizer.n_codes,
-            model=str(self.pretrained),
-            revision=self._loaded("tokenizer").revision,
-            fingerprint=self._loaded("tokenizer").fingerprint,
-            ch_names=inputs.ch_names,
-            channel_rows=tuple(inputs.rows),
-            sfreq=trials.sfreq,
-            n_times=trials.n_times,
-            model_sfreq=self.config_.sfreq,
-            patch_size=segmentation.patch_size,
-            segments=segmentation.segments,
-            overlap=segmentation.overlap,
-            padding=segmentation.padding,
-            tmin=trials.tmin,
-            events=trials.events,
-            event_id=trials.event_id,
-            metadata=trials.metadata,
-            left_out=inputs.left_out,
-        )
+    def _tokenize(self, matched: MatchedTrials) -> Tokens:
+        values = self._outputs("tokens", matched)
+        return make_tokens(values, matched, str(self.pretrained), self._loaded("tokenizer"))
 
     def detokenize(self, tokens: Tokens, levels: int | None = None) -> mne.EpochsArray:
         """Turn tokens back into signals; needs no :meth:`fit`.
@@ -310,10 +241,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        inputs = self._inputs(X)
-        tokens = self._tokens(inputs)
+        matched = self._matched(X)
+        tokens = self._tokenize(matched)
         return as_epochs(
-            self._decode(tokens), tokens, ch_type=self.config_.modality, like=inputs.trials
+            self._decode(tokens), tokens, ch_type=self.config_.modality, like=matched.trials
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -331,19 +262,139 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             them: ``Cz_patch0_scale1_17``.
         """
         check_is_fitted(self)
-        quantizer = self._model(self._kinds[self.output]).config.quantizer
-        levels = self._levels(quantizer.n_levels)
-        codes = [f"codebook{b}_level{k}" for b in range(quantizer.n_codebooks) for k in levels]
+        config = self._model(self._kind(self.output)).config
+        levels = self._levels(config.quantizer.n_levels)
+        codes = [
+            f"codebook{b}_level{k}" for b in range(config.quantizer.n_codebooks) for k in levels
+        ]
         if self.output == "embedding":
-            ending = self._embedding_names()
+            ending = self._feature_names(config)
         elif self.output == "tokens":
             ending = codes
         else:
-            ending = [f"{code}_code{i}" for code in codes for i in range(quantizer.n_codes)]
+            ending = [f"{code}_code{i}" for code in codes for i in range(config.quantizer.n_codes)]
         pool: Pool = "none" if self.output == "tokens" else find_pool(self.pool)
         return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
 
-    def _saved(self) -> tuple[nn.Module, dict[str, Any]]:
+    def _matched(self, X: Any) -> MatchedTrials:
+        """Trials of X, with the channels that fit saw."""
+        check_is_fitted(self)
+        self._check_parameters()
+        self._check_fitted_model()
+        return self._match_again(X)
+
+    def _outputs(self, what: str, matched: MatchedTrials) -> Arrays:
+        """Pooled embeddings, or codes and side information, of all trials; none computed twice."""
+        kind = self._kind(what)
+        model = self._model(kind)
+        forward = model.embed_segments if kind == "foundation" else model.encode_segments
+        options: dict[str, Any] = {}
+        if what == "embedding":
+            features, pool = self._features(), find_pool(self.pool)
+            weights = matched.segmentation.weights
+            options["finish"] = lambda values: (pool_embedding(features(values), weights, pool),)
+            options["bf16"] = getattr(self, "precision", "auto") == "bf16"
+        store = find_store(self.memory, self._layout(what, matched))
+        if store is not None:
+            options["determined_by"] = self._determined_by(what, model, matched)
+        return self._compute(forward, matched, self.batch_size, store=store, **options)
+
+    def _features(self) -> Callable[[Arrays], NDArray[np.floating]]:
+        """How to get features ``(n_trials, n_channels, n_patches, n_features)`` of outputs."""
+        return itemgetter(0)
+
+    def _feature_names(self, config: Any) -> list[str]:
+        """Name the features of a patch."""
+        names: list[str] = config.feature_names()
+        return names
+
+    def _layout(self, what: str, matched: MatchedTrials) -> Layout:
+        """Shapes and types of the outputs for a trial."""
+        config: Any = self._model(self._kind(what)).config
+        segmentation = matched.segmentation
+        n_channels, n_patches = len(matched.used[0]), segmentation.n_patches
+        float32 = np.dtype(np.float32)
+        if what == "embedding":
+            features = np.zeros((1, n_channels, n_patches, len(self._feature_names(config))), "f4")
+            pooled = pool_embedding(features, segmentation.weights, find_pool(self.pool))
+            return [(pooled.shape[1:], float32)]
+        books = config.quantizer
+        codes = (n_channels, n_patches, books.n_codebooks, books.n_levels)
+        side = config.side_shape(n_channels, segmentation.segments)
+        return [(codes, np.dtype(config.code_dtype)), (side, float32)]
+
+    def _determined_by(self, what: str, model: nn.Module, matched: MatchedTrials) -> str:
+        """All that determines outputs besides the signals that the model is given."""
+        device = resolve_device(self.device)
+        size = self._trials_per_pass(matched, self.batch_size, device)
+        without = _IN_THE_INPUTS | (_OF_COLUMNS if what == "tokens" else frozenset())
+        chosen = {k: v for k, v in sorted(self.get_params().items()) if k not in without}
+        rows = matched.used[1]
+        facts = (type(self).__name__, what, chosen, rows, matched.segmentation, size)
+        return f"{facts} {describe_model(model, device)}"
+
+    def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
+        """Signals in volts, ``(n_trials, n_channels, n_times)``."""
+        model, device = self._model("tokenizer"), resolve_device(self.device)
+        check_origin(tokens, str(self.pretrained), self._loaded("tokenizer"))
+        n_channels, n_patches = tokens.shape[1], max(tokens.segments)
+        return decode(
+            model,
+            tokens,
+            device=device,
+            trials_per_pass=trials_per_pass(
+                self.batch_size, model.config, n_channels, n_patches, device
+            ),
+            verbose=self.verbose,
+        )
+
+    def _levels(self, n_levels: int) -> list[int]:
+        """Levels of the codes, of so many, that :meth:`transform` shows."""
+        return list(range(n_levels))
+
+    def _kind(self, output: str) -> Kind:
+        """Which model gives an output."""
+        has_foundation = SYSTEMS[self._system].foundation is not None
+        return "foundation" if output == "embedding" and has_foundation else "tokenizer"
+
+    @property
+    def _model_name(self) -> tuple[str, str | None]:
+        return str(self.pretrained), self.revision
+
+    def _loaded(self, kind: Kind) -> LoadedModel:
+        """Load a model; the one that ``output`` does not need is loaded when asked for."""
+        models = self.__dict__.setdefault("_models", {})
+        key, device = (*self._model_name, kind), resolve_device(self.device)
+        if key not in models:
+            models[key] = shared_pretrained(
+                self.pretrained, self.revision, only=kind, device=device
+            )
+        models[key] = on_device(models[key], device)
+        return models[key]
+
+    def _model(self, kind: Kind) -> Any:
+        loaded: Any = self._loaded(kind)
+        return loaded.require(kind, self._system)
+
+    def _check_parameters(self) -> None:
+        self._check_signal_parameters()
+        check_choice("output", self.output, ("embedding", "tokens", "histogram"))
+        check_choice("pool", self.pool, POOL_NAMES)
+        check_memory(self.memory)
+        if self.output == "histogram" and self.pool == "none":
+            raise ValueError(
+                "pool='none' leaves no histogram, only each single code: use output='tokens'."
+            )
+
+    def _check_fitted_model(self) -> None:
+        if self._model_name != self._fitted_model:
+            raise ValueError(
+                f"fit was called with pretrained={self._fitted_model[0]!r}, "
+                f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
+                f"{self._model_name[1]!r}: fit again."
+            )
+
+    def _network_state(self) -> tuple[dict[str, Any], nn.Module]:
         self._check_fitted_model()
         modules: dict[str, Any] = {}
         facts = {}
@@ -355,121 +406,31 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             plain = model if kind == "tokenizer" else type(model)(pretrained=model)
             modules[kind] = plain
             facts[kind] = {"config": model.config.to_dict(), "revision": loaded.revision}
-        return nn.ModuleDict(modules), {"models": facts}
+        return {"models": facts}, nn.ModuleDict(modules)
 
-    def _parts(self, record: dict[str, Any]) -> dict[Kind, Config]:
+    def _configs(self, record: dict[str, Any]) -> dict[Kind, Config]:
         make = SYSTEMS[self._system].config.from_dict
         return {kind: make(facts["config"]) for kind, facts in record["models"].items()}
 
-    def _restored(self, record: dict[str, Any], read: Callable[[nn.Module], None]) -> nn.Module:
-        system = SYSTEMS[self._system]
-        modules: dict[str, Any] = {}
-        for kind, config in self._parts(record).items():
-            make: Any = {"tokenizer": system.tokenizer, "foundation": system.foundation}[kind]
-            modules[kind] = make(config=config)
-        model = nn.ModuleDict(modules)
-        read(model)
-        return model
+    def _make_network(self, record: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+        system: Any = SYSTEMS[self._system]
+        network = nn.ModuleDict(
+            {
+                kind: getattr(system, kind)(config=config)
+                for kind, config in self._configs(record).items()
+            }
+        )
+        return network, network
 
-    def _hold(self, model: nn.Module, record: dict[str, Any]) -> None:
+    def _set_network(self, network: nn.Module, record: dict[str, Any]) -> None:
         self._fitted_model = self._model_name
-        parts: Any = model.children()
+        models: Any = dict(network.named_children())
         self._models = {
             (*self._model_name, kind): LoadedModel(
-                self._model_name[0], part.config, revision=facts["revision"], **{kind: part}
+                name=str(self.pretrained),
+                config=model.config,
+                revision=record["models"][kind]["revision"],
+                **{kind: model},
             )
-            for (kind, facts), part in zip(record["models"].items(), parts, strict=True)
+            for kind, model in models.items()
         }
-
-    def _inputs(self, X: Any) -> Inputs:
-        """Trials of X, with the channels that fit saw."""
-        check_is_fitted(self)
-        self._check_parameters()
-        self._check_fitted_model()
-        return self._seen(X)
-
-    def _check_fitted_model(self) -> None:
-        if self._model_name != self._fitted_model:
-            raise ValueError(
-                f"fit was called with pretrained={self._fitted_model[0]!r}, "
-                f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
-                f"{self._model_name[1]!r}: fit again."
-            )
-
-    @property
-    def _model_name(self) -> tuple[str, str | None]:
-        return str(self.pretrained), self.revision
-
-    def _loaded(self, kind: Kind) -> LoadedModel:
-        """Load a model; the one that ``output`` does not need is loaded when asked for."""
-        models = self.__dict__.setdefault("_models", {})
-        key = (*self._model_name, kind)
-        if key not in models:
-            models[key] = shared_pretrained(self.pretrained, self.revision, only=kind)
-        return models[key]
-
-    def _model(self, kind: Kind) -> Any:
-        loaded: Any = self._loaded(kind)
-        return loaded.require(kind, self._system)
-
-    def _check_parameters(self) -> None:
-        self._check_signal_parameters()
-        check_choice("output", self.output, tuple(self._kinds))
-        check_choice("pool", self.pool, POOL_NAMES)
-        check_memory(self.memory)
-        if self.output == "histogram" and self.pool == "none":
-            raise ValueError(
-                "pool='none' leaves no histogram, only each single code: use output='tokens'."
-            )
-
-    def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
-        """Signals in volts, ``(n_trials, n_channels, n_times)``."""
-        model = self._model("tokenizer")
-        check_origin(tokens, str(self.pretrained), self._loaded("tokenizer"))
-        device = resolve_device(self.device)
-
-        def forward(codes: Tensor, side: Tensor, rows: Tensor) -> Sequence[Tensor]:
-            return self._decode_segments(model, codes, side, rows, tokens.segments)
-
-        batches = decode_batches(
-            model,
-            forward,
-            tokens,
-            unit=self._signal_unit(model.config),
-            device=device,
-            batch_size=self._trials_per_pass(
-                self.batch_size, tokens.shape[1], max(tokens.segments), device
-            ),
-            verbose=self.verbose,
-        )
-        return np.concatenate(list(batches))
-
-    def _levels(self, n_levels: int) -> list[int]:
-        """Levels of the codes, of so many, that :meth:`transform` shows."""
-        return list(range(n_levels))
-
-    def _signal_unit(self, config: Any) -> str:
-        """Name the unit of what the decoder gives."""
-        return config.unit
-
-    @abstractmethod
-    def _embed(self, inputs: Inputs) -> Iterator[NDArray[np.floating]]:
-        """Features of batches of trials, ``(n_trials, n_channels, n_patches, n_features)``."""
-
-    @abstractmethod
-    def _embedding_names(self) -> list[str]:
-        """Names of the features of one patch."""
-
-    @abstractmethod
-    def _encode(self, inputs: Inputs) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Codes and side information of batches of trials."""
-
-    @abstractmethod
-    def _axes_of_side(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        """Name the axes of a trial whose places have side information of their own."""
-
-    @abstractmethod
-    def _decode_segments(
-        self, model: Any, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]
-    ) -> Sequence[Tensor]:
-        """Signals of each segment of a batch, ``(n_trials, n_channels, patches * patch_size)``."""

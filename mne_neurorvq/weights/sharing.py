@@ -1,18 +1,30 @@
 # License: BSD-3-Clause
-"""One copy of a model in a process, however many estimators use it."""
+"""One copy of a model in a process and on a device, however many estimators use it.
+
+A shared model is never moved and never changed, so that nobody waits for anybody: who needs it on
+another device gets another copy.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from copy import deepcopy
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from threading import Lock
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
+
+import torch
+from torch import nn
 
 from .download import fetch
 from .loading import LoadedModel, load_pretrained
 from .registry import BUNDLED, Kind, find_pretrained, list_pretrained
 
+Module = TypeVar("Module", bound=nn.Module)
+CPU = torch.device("cpu")
 _SHARED: WeakValueDictionary[tuple[object, ...], LoadedModel] = WeakValueDictionary()
 # The folds of a cross-validation come one after the other: the next still finds what the last let
 # go, a tokenizer and a foundation model.
@@ -21,39 +33,50 @@ _LOCK = Lock()
 
 
 def shared_pretrained(
-    pretrained: str | PathLike[str], revision: str | None = None, *, only: Kind
+    pretrained: str | PathLike[str],
+    revision: str | None = None,
+    *,
+    only: Kind,
+    device: torch.device = CPU,
 ) -> LoadedModel:
-    """Load a pretrained model, or find the copy that this process has.
+    """Load a pretrained model, or find the copy that this process has on a device.
 
-    Parameters
-    ----------
-    pretrained : str | path-like
-        As in :func:`load_pretrained`.
-    revision : str | None
-        As in :func:`load_pretrained`.
-    only : "tokenizer" | "foundation"
-        Which model.
-
-    Returns
-    -------
-    LoadedModel
-        Not to be changed. Files that have been replaced are read anew; those who hold the old
-        model keep it.
-
-    Raises
-    ------
-    ValueError, OSError
-        As :func:`load_pretrained`.
+    It is not to be changed. Files that have been replaced are read anew; those who hold the old
+    model keep it.
     """
-    key = (str(pretrained), revision, only, *map(_state, _files(pretrained, revision, only)))
+    files = map(_state, _files(pretrained, revision, only))
+    key = (str(pretrained), revision, only, str(device), *files)
     # Two threads that load together would make two copies.
     with _LOCK:
         loaded = _SHARED.get(key)
         if loaded is None:
-            loaded = _SHARED[key] = load_pretrained(pretrained, revision, only=only)
+            loaded = load_pretrained(pretrained, revision, only=only)
+            for kind in loaded.kinds:
+                getattr(loaded, kind).to(device)
+            _SHARED[key] = loaded
         if not any(loaded is other for other in _RECENT):
             _RECENT.append(loaded)
         return loaded
+
+
+def is_on(model: nn.Module, device: torch.device) -> bool:
+    """Whether a model is on a device; of a device without a number, on any of its type."""
+    there = next((tensor.device for tensor in model.parameters()), device)
+    return there.type == device.type and device.index in (None, there.index)
+
+
+def copy_to(model: Module, device: torch.device) -> Module:
+    """Give a model that is on a device: itself or a copy, since others may be using it."""
+    return model if is_on(model, device) else deepcopy(model).to(device)
+
+
+def on_device(loaded: LoadedModel, device: torch.device) -> LoadedModel:
+    """Give loaded models on a device: themselves, or copies where they are elsewhere."""
+    elsewhere = [kind for kind in loaded.kinds if not is_on(getattr(loaded, kind), device)]
+    if not elsewhere:
+        return loaded
+    copies: dict[str, Any] = {kind: copy_to(getattr(loaded, kind), device) for kind in elsewhere}
+    return replace(loaded, **copies)
 
 
 def _files(pretrained: str | PathLike[str], revision: str | None, only: Kind) -> list[Path]:

@@ -368,7 +368,9 @@ def test_sites_are_computed_wherever_trials_are_read(labelled_cap):
     turned = labelled_cap.copy().reorder_channels(labelled_cap.ch_names[::-1])
     assert_allclose(fitted.transform(turned), features, atol=1e-5)
     # The same as computing the sites before.
-    by_hand = with_sites(as_trials(labelled_cap), fitted._splines).read(picks=range(128, 190))
+    by_hand = with_sites(as_trials(labelled_cap), fitted._fitted.splines).read(
+        picks=range(128, 190)
+    )
     as_named = array_transformer(ch_names=fitted.ch_names_, unit="V", pool="time")
     assert_allclose(as_named.fit_transform(by_hand), features, atol=1e-5)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from contextlib import contextmanager
 
@@ -15,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq.encoding.device import resolve_batch_size, resolve_device
-from mne_neurorvq.encoding.passes import on_device
+from mne_neurorvq.encoding.device import resolve_device, trials_per_pass
 from mne_neurorvq.estimators.randomness import own_randomness, seed_torch
+from mne_neurorvq.models import BIOCODEC_EEG, BRAINRVQ_EEG, NEURORVQ_EEG
+from mne_neurorvq.weights.sharing import copy_to, is_on
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "C4", "Pz"]
@@ -223,11 +223,12 @@ def test_a_device_that_torch_cannot_compute_on_is_an_error(device, problem):
         make(device=device).fit(X)
 
 
-@given(st.integers(1, 10**6))
-def test_the_automatic_batch_is_never_empty(tokens_per_segment):
+@given(st.integers(1, 10**3), st.integers(1, 10**3))
+def test_the_automatic_batch_is_never_empty(n_channels, n_patches):
     cpu = torch.device("cpu")
-    assert resolve_batch_size("auto", tokens_per_segment, cpu) >= 1
-    assert resolve_batch_size(np.int64(3), tokens_per_segment, cpu) == 3
+    for config in (NEURORVQ_EEG, BRAINRVQ_EEG, BIOCODEC_EEG):
+        assert trials_per_pass("auto", config, n_channels, n_patches, cpu) >= 1
+        assert trials_per_pass(np.int64(3), config, n_channels, n_patches, cpu) == 3
 
 
 @contextmanager
@@ -281,54 +282,9 @@ def test_a_trial_that_does_not_fit_into_memory_is_an_error():
         fitted.transform(X)
 
 
-class _Travelling(torch.nn.Module):
-    """Says where it is sent; there is but one device here."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def to(self, device):
-        self.seen.append(str(device))
-        return self
-
-
-def test_the_last_who_uses_a_model_brings_it_back():
-    model, gpu = _Travelling(), torch.device("cuda")
-    with on_device(model, gpu):
-        with on_device(model, gpu):
-            pass
-        assert "cpu" not in model.seen
-    assert model.seen[-1] == "cpu"
-
-
-def test_who_needs_a_model_elsewhere_waits_until_it_is_back():
-    model, order = _Travelling(), []
-
-    def elsewhere():
-        with on_device(model, torch.device("cuda", 1)):
-            order.append("second")
-
-    with on_device(model, torch.device("cuda", 0)):
-        other = threading.Thread(target=elsewhere)
-        other.start()
-        other.join(0.2)
-        order.append("first")
-    other.join()
-    assert order == ["first", "second"]
-    assert model.seen == ["cuda:0", "cpu", "cuda:1", "cpu"]
-
-
-def test_a_model_that_does_not_fit_is_brought_back():
-    class Heavy(_Travelling):
-        def to(self, device):
-            super().to(device)
-            if str(device) != "cpu":
-                raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    model = Heavy()
-    with pytest.raises(torch.OutOfMemoryError), on_device(model, torch.device("cuda")):
-        pass
-    assert model.seen == ["cuda", "cpu"]
-    with on_device(model, torch.device("cpu")):
-        pass
+def test_a_model_elsewhere_is_copied_and_one_that_is_there_is_not():
+    model = torch.nn.Linear(2, 2)
+    assert copy_to(model, torch.device("cpu")) is model
+    elsewhere = copy_to(model, torch.device("meta"))
+    assert (elsewhere.weight.device.type, model.weight.device.type) == ("meta", "cpu")
+    assert is_on(elsewhere, torch.device("meta"))

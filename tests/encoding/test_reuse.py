@@ -43,7 +43,7 @@ from mne_neurorvq.encoding.memory import (
     _unpack,
     find_store,
 )
-from mne_neurorvq.encoding.passes import full
+from mne_neurorvq.encoding.passes import fill_up
 from mne_neurorvq.encoding.reuse import describe_model
 from mne_neurorvq.weights import save_pretrained
 
@@ -191,11 +191,11 @@ def test_passes_halved_for_want_of_memory_leave_nothing_for_full_ones(monkeypatc
     def short_of_memory(segment, size):
         if size > 1:
             raise torch.OutOfMemoryError
-        return full(segment, size)
+        return fill_up(segment, size)
 
     transformer = fitted(NeuroRVQTransformer, batch_size=8)
     with monkeypatch.context() as patch:
-        patch.setattr(passes, "full", short_of_memory)
+        patch.setattr(passes, "fill_up", short_of_memory)
         with pytest.warns(UserWarning, match="do not fit"):
             transformer.transform(SIGNALS)
     assert len(IN_PROCESS) == 0

@@ -26,7 +26,7 @@ from mne_neurorvq import (
     load_estimator,
     load_pretrained,
 )
-from mne_neurorvq.estimators import biocodec_classifier as under_test
+from mne_neurorvq.estimators import biocodec_estimators as under_test
 
 TINY = "biocodec-eeg-tiny-random"
 N = 18
@@ -92,7 +92,9 @@ def test_the_head_sees_the_codes_of_the_transformer(X, y):
 def test_the_codec_is_frozen_and_run_once(X, y, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        under_test, "encode_series", lambda *a, e=under_test.encode_series: calls.append(1) or e(*a)
+        under_test.BioCodec,
+        "encode_segments",
+        lambda *a, e=under_test.BioCodec.encode_segments: calls.append(1) or e(*a),
     )
     fitted = make(max_epochs=4).fit(X, y)
     assert len(calls) == 1  # all trials fit into one pass

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mne_neurorvq import BioCodecTransformer
-from mne_neurorvq.estimators import codec as shared_part
+from mne_neurorvq.models import fast
 
 TINY = "biocodec-eeg-tiny-random"
 N_TRIALS = 9
@@ -85,13 +85,13 @@ def test_more_channels_than_a_pass_takes_are_coded_alike(monkeypatch):
     assert max(seen) == 64
     assert sum(seen) == 2 * 140
     restored = fitted.detokenize(tokens).get_data()
-    monkeypatch.setattr(shared_part, "_SERIES_PER_PASS", {"cpu": 7})
+    monkeypatch.setattr(fast, "_SERIES", {"cpu": 7})
     assert_allclose(fitted.detokenize(tokens).get_data(), restored, atol=1e-10)
 
 
 @pytest.mark.parametrize(("n_patches", "expected"), [(1, 64), (125, 64), (250, 32), (10**6, 1)])
 def test_long_windows_come_in_smaller_passes(n_patches, expected):
-    assert shared_part._series_per_pass(n_patches, torch.device("cpu")) == expected
+    assert fast.series_per_pass(n_patches, "cpu") == expected
 
 
 @pytest.fixture

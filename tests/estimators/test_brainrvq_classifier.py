@@ -16,7 +16,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from torch import nn
 
 from mne_neurorvq import BrainRVQClassifier, BrainRVQTransformer, load_estimator, load_pretrained
-from mne_neurorvq.estimators import brainrvq_classifier as own_part
+from mne_neurorvq.estimators import brainrvq_estimators as own_part
 from mne_neurorvq.models import BRAINRVQ_EEG, BrainRVQ, WindowModel
 from mne_neurorvq.weights import save_pretrained
 

@@ -135,7 +135,7 @@ def test_a_first_fit_that_fails_fits_nothing(estimator):
 
 @pytest.mark.parametrize("estimator", TRANSFORMERS[::2], ids=name_of)
 def test_an_interruption_anywhere_leaves_one_whole_state(estimator):
-    """Interrupt at each call of a function of the estimators, and each line of the wrapper."""
+    """Interrupt at each call of a function of the engine, and each line of the wrapper."""
     first, second = epochs(estimator), epochs(estimator, ("O1", "Oz"), seed=1)
     fitted = type(estimator)(**estimator.get_params()).fit(first)
     step = 0
@@ -159,8 +159,9 @@ def interrupted(work, n_calls):
     def interrupt(frame, event, argument):
         nonlocal left
         file = frame.f_code.co_filename
-        in_wrapper = file.endswith("mne_neurorvq/estimators/fitting.py")
-        own = "mne_neurorvq/estimators" in file and not frame.f_code.co_name.startswith("<")
+        in_wrapper = file.endswith("mne_neurorvq/_fitting.py")
+        estimator = "mne_neurorvq/estimators" in file or "mne_neurorvq/encoding" in file
+        own = (in_wrapper or estimator) and not frame.f_code.co_name.startswith("<")
         if own and event in ("call", "line"):
             if left == 0:
                 sys.settrace(None)

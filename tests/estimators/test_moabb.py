@@ -94,18 +94,18 @@ def seen(monkeypatch):
     """The trials that each fit was given."""
     trials = []
 
-    def note(kind):
-        fit = kind.fit
+    def note(kind, name):
+        fit = getattr(kind, name)
 
         @wraps(fit)
         def noted(self, X, *args, **kwargs):
             trials.append(X)
             return fit(self, X, *args, **kwargs)
 
-        monkeypatch.setattr(kind, "fit", noted)
+        monkeypatch.setattr(kind, name, noted)
 
-    note(NeuroRVQTransformer)
-    note(NeuroRVQClassifier)
+    note(NeuroRVQTransformer, "fit_transform")  # what a pipeline calls
+    note(NeuroRVQClassifier, "fit")
     return trials
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import warnings
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -75,9 +76,10 @@ def check_same(loaded, fitted, X):
     kept = {
         name: value
         for name, value in vars(fitted).items()
-        # Whoever loads it is warned of filters anew.
-        if name not in ("net_", "classes_", "feature_names_in_", "_fitted_bands")
+        if name not in ("net_", "classes_", "feature_names_in_", "_fitted")
     }
+    # Whoever loads it is warned of filters anew.
+    assert loaded._fitted == replace(fitted._fitted, bands=(), warned=frozenset(), projectors=())
     assert {name: getattr(loaded, name) for name in kept} == kept
     for name in ("classes_", "feature_names_in_"):
         assert hasattr(loaded, name) == hasattr(fitted, name)

@@ -39,7 +39,7 @@ from plain_loop import plain_encode
 from torch import Tensor
 from torch.nn import functional as F
 
-from mne_neurorvq.encoding.device import resolve_batch_size
+from mne_neurorvq.encoding.device import trials_per_pass
 from mne_neurorvq.models import (
     BRAINRVQ_EEG,
     NEURORVQ_EEG,
@@ -123,8 +123,8 @@ def _encode(model: Tokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
 
 
 def _encode_in_passes(model: Tokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
-    n_tokens = x.shape[1] * x.shape[2] // model.config.patch_size
-    size = resolve_batch_size("auto", n_tokens, x.device)
+    n_channels, n_patches = x.shape[1], x.shape[2] // model.config.patch_size
+    size = trials_per_pass("auto", model.config, n_channels, n_patches, x.device)
     return torch.cat([_encode(model, part, channel_ids) for part in x.split(size)])
 
 

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""BrainRVQ, fine-tuned, as a scikit-learn classifier."""
+"""BrainRVQ as a scikit-learn transformer and classifier."""
 
 from __future__ import annotations
 
@@ -10,13 +10,87 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ..encoding.memory import Memory
+from ..encoding.pooling import PoolName
 from ..finetuning import Recipe
-from .brainrvq_transformer import PRETRAINED
+from .base import set_parameters
 from .finetuned import FineTunedEstimator
 from .targets import ClassTargets
+from .transformer import TokenTransformer
 
 # Patches of a forward pass in training: at the published size 2^13 take 2 GB in float32.
 _PATCHES_PER_PASS = {"cpu": 2**13, "cuda": 2**15}
+
+
+class BrainRVQTransformer(TokenTransformer):
+    """Embeddings, tokens and reconstructions of trials from a pretrained BrainRVQ model.
+
+    Codebook 0 of the tokens is that of the waveform, codebook 1 that of the spectrum.
+
+    Parameters
+    ----------
+    pretrained : str
+        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
+    revision, output, pool, channels, unit, ch_names, sfreq
+        As in :class:`NeuroRVQTransformer`.
+    device, batch_size, precision, memory, verbose
+        As in :class:`NeuroRVQTransformer`.
+
+    Attributes
+    ----------
+    config_ : BrainRVQConfig
+        Structure of the model.
+    channel_report_, ch_names_, segmentation_, n_features_in_
+        As in :class:`NeuroRVQTransformer`.
+
+    See Also
+    --------
+    mne_neurorvq.BrainRVQClassifier : The foundation model, fine-tuned.
+
+    Notes
+    -----
+    A bipolar channel such as "FP1-F7" is a channel of its own, never the electrode "FP1". The
+    model takes 30 s of any number of channels at once; longer windows are cut into segments.
+
+    Signals are decoded from the codes of the waveform. The mean and the standard deviation of each
+    patch are side information of the tokens: they give the decoded signal its volts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq import BrainRVQTransformer
+    >>> X = 10 * np.random.default_rng(0).standard_normal((3, 2, 640))  # microvolts
+    >>> tok = BrainRVQTransformer("brainrvq-eeg-tiny-random", ch_names=["Cz", "FP1-F7"],
+    ...                           sfreq=160.0)
+    >>> tok.fit_transform(X).shape
+    (3, 200)
+    >>> tokens = tok.tokenize(X)
+    >>> tokens.codes.shape, tokens.side.shape  # trials, channels, patches, codebooks, levels
+    ((3, 2, 4, 2, 3), (3, 2, 4, 2))
+    >>> tok.detokenize(tokens).get_data().shape  # volts
+    (3, 2, 640)
+    """
+
+    _system = "brainrvq"
+
+    def __init__(
+        self,
+        pretrained: str = "brainrvq-eeg-small",
+        *,
+        revision: str | None = None,
+        output: Literal["embedding", "tokens", "histogram"] = "embedding",
+        pool: PoolName = "mean",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        unit: str = "uV",
+        ch_names: Sequence[str] | None = None,
+        sfreq: float | None = None,
+        device: str = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        precision: Literal["auto", "float32", "bf16"] = "auto",
+        memory: Memory = "auto",
+        verbose: bool | None = None,
+    ) -> None:
+        set_parameters(self, locals())
 
 
 class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
@@ -81,7 +155,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
 
     def __init__(
         self,
-        pretrained: str = PRETRAINED,
+        pretrained: str = "brainrvq-eeg-small",
         *,
         revision: str | None = None,
         finetune: Literal["full", "head", "lora"] = "full",
@@ -107,32 +181,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | None = None,
     ) -> None:
-        super().__init__(
-            pretrained,
-            revision=revision,
-            finetune=finetune,
-            head=head,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            layer_decay=layer_decay,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-            lora_rank=lora_rank,
-            validation_fraction=validation_fraction,
-            validation_groups=validation_groups,
-            early_stopping=early_stopping,
-            callbacks=callbacks,
-            channels=channels,
-            unit=unit,
-            ch_names=ch_names,
-            sfreq=sfreq,
-            device=device,
-            precision=precision,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+        set_parameters(self, locals())
 
     def _recipe(self, device: torch.device) -> Recipe:
         recipe = super()._recipe(device)

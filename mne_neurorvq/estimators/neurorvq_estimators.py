@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""NeuroRVQ, fine-tuned, as a scikit-learn classifier and regressor."""
+"""NeuroRVQ as a scikit-learn transformer, classifier and regressor."""
 
 from __future__ import annotations
 
@@ -8,8 +8,118 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..encoding.memory import Memory
+from ..encoding.pooling import PoolName
+from .base import set_parameters
 from .finetuned import FineTunedEstimator
 from .targets import ClassTargets, NumberTargets
+from .transformer import TokenTransformer
+
+
+class NeuroRVQTransformer(TokenTransformer):
+    """Embeddings, tokens and reconstructions of trials from a pretrained NeuroRVQ model.
+
+    Nothing is learned from the data: :meth:`fit` loads the model and matches the channels.
+
+    Parameters
+    ----------
+    pretrained : str
+        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
+    revision : str | None
+        Revision of a model that is downloaded; None takes the registered one.
+    output : "embedding" | "tokens" | "histogram"
+        What :meth:`transform` gives: features of the foundation model, codes of the tokenizer,
+        or how often each code is used.
+    pool : "mean" | "channel" | "time" | "none" | "keep_channels"
+        What embeddings and histograms are averaged over: channels and patches, channels, patches,
+        or nothing. ``"keep_channels"`` is another name of ``"time"``: every channel keeps columns
+        of its own. Tokens are not pooled.
+    channels : "match" | "strict" | "nearest" | "interpolate"
+        What to do with channels that the model does not know: leave them out with a warning,
+        raise, take each for the nearest free site, or compute free sites from all electrodes by
+        MNE's splines; see :doc:`/signals`.
+    unit : "uV" | "mV" | "V"
+        Unit of arrays. Epochs are in volts.
+    ch_names : list of str | None
+        Channels of arrays. An array of one channel, ``(n_trials, n_times)``, is taken to be "Cz"
+        if there is no name.
+    sfreq : float | None
+        Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
+        model's.
+    device : str
+        ``"auto"`` (CUDA where available, otherwise CPU) or a torch device.
+    batch_size : "auto" | int
+        Trials per forward pass. Every pass has this size (the last one is filled up), so that
+        the result for a trial is the same, bit for bit, whatever trials come with it.
+    precision : "auto" | "float32" | "bf16"
+        Precision of embeddings; ``"auto"`` is float32. Codes are always computed in float32.
+    memory : "auto" | None | str | joblib.Memory
+        Where outputs of the model are kept, so that cross-validation computes each trial once:
+        in this process (``"auto"``, the latest 512 MiB), in a folder that several processes may
+        share, or nowhere (None). The results are the same, bit for bit.
+    verbose : bool | None
+        Whether to show a progress bar; None shows it in a terminal when the work takes long.
+
+    Attributes
+    ----------
+    channel_report_ : ChannelReport
+        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
+    ch_names_ : tuple of str
+        Channels of those data that the model uses, and sites computed from them.
+    config_ : NeuroRVQConfig
+        Structure of the model.
+    segmentation_ : Segmentation
+        How their windows are cut.
+    n_features_in_ : int
+        Channels of those data (of a two-dimensional array: samples).
+
+    See Also
+    --------
+    mne_neurorvq.GroupStandardScaler : Standardise embeddings per subject, without labels.
+
+    Notes
+    -----
+    The embedding with ``pool="mean"`` is what the authors put their classification head on: the
+    outputs of the four temporal scales concatenated, averaged over channels and patches. Its
+    width does not depend on the montage. An average over channels says little about *where*
+    something happened: ``pool="keep_channels"`` did better in the trial that
+    :doc:`/getting_started` reports, at 64 times the columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mne_neurorvq import NeuroRVQTransformer
+    >>> X = 10 * np.random.default_rng(0).standard_normal((3, 2, 640))  # microvolts
+    >>> tok = NeuroRVQTransformer("neurorvq-eeg-tiny-random", ch_names=["C3", "C4"], sfreq=160.0)
+    >>> tok.fit_transform(X).shape
+    (3, 800)
+    >>> tokens = tok.tokenize(X)
+    >>> tokens.codes.shape  # trials, channels, patches, codebooks, levels
+    (3, 2, 4, 4, 2)
+    >>> tok.detokenize(tokens).get_data().shape  # volts
+    (3, 2, 640)
+    """
+
+    _system = "neurorvq"
+
+    def __init__(
+        self,
+        pretrained: str = "neurorvq-eeg-small",
+        *,
+        revision: str | None = None,
+        output: Literal["embedding", "tokens", "histogram"] = "embedding",
+        pool: PoolName = "mean",
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        unit: str = "uV",
+        ch_names: Sequence[str] | None = None,
+        sfreq: float | None = None,
+        device: str = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        precision: Literal["auto", "float32", "bf16"] = "auto",
+        memory: Memory = "auto",
+        verbose: bool | None = None,
+    ) -> None:
+        set_parameters(self, locals())
 
 
 class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
@@ -163,32 +273,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | None = None,
     ) -> None:
-        super().__init__(
-            pretrained,
-            revision=revision,
-            finetune=finetune,
-            head=head,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            layer_decay=layer_decay,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-            lora_rank=lora_rank,
-            validation_fraction=validation_fraction,
-            validation_groups=validation_groups,
-            early_stopping=early_stopping,
-            callbacks=callbacks,
-            channels=channels,
-            unit=unit,
-            ch_names=ch_names,
-            sfreq=sfreq,
-            device=device,
-            precision=precision,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+        set_parameters(self, locals())
 
 
 class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
@@ -234,3 +319,32 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
     """
 
     _system = "neurorvq"
+
+    def __init__(
+        self,
+        pretrained: str = "neurorvq-eeg-small",
+        *,
+        revision: str | None = None,
+        finetune: Literal["full", "head", "lora"] = "full",
+        head: Literal["mean", "flatten"] = "mean",
+        max_epochs: int = 20,
+        batch_size: int = 32,
+        lr: float = 5e-4,
+        layer_decay: float = 0.975,
+        weight_decay: float = 1e-2,
+        warmup_epochs: float = 4,
+        lora_rank: int = 8,
+        validation_fraction: float | None = None,
+        validation_groups: Sequence[Any] | None = None,
+        early_stopping: bool | int = False,
+        callbacks: Sequence[Any] | None = None,
+        channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        unit: str = "uV",
+        ch_names: Sequence[str] | None = None,
+        sfreq: float | None = None,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bf16"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | None = None,
+    ) -> None:
+        set_parameters(self, locals())
