@@ -44,13 +44,6 @@ class ClassifierScores(FoldScores):
         The classes.
     n_trials : int
         Number of trials.
-
-    Examples
-    --------
-    >>> ClassifierScores(
-    ...     np.array([[0.5, 0.7]]), np.array([[0.1, 0.1]]), np.array([[0.5, 0.7]]), None,
-    ...     (0,), ("a", "b"), ("x", "y"), 8)
-    <ClassifierScores | 0.600 ± 0.100 over 2 folds × 1 seeds | 2 subjects, 8 trials>
     """
 
     scores: NDArray[np.float64]

@@ -39,11 +39,6 @@ class FoldResult:
         The classifier's ``n_trainable_parameters_``.
     by_subject : dict of str to float
         Balanced accuracy on the trials of each test subject.
-
-    Examples
-    --------
-    >>> FoldResult("chance", 0, 1, 0.5, 0.0, None, {"S001": 0.5}).score
-    0.5
     """
 
     name: str

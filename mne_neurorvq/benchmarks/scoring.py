@@ -46,13 +46,6 @@ class CrossSubjectScores(FoldScores):
         The classes.
     n_trials, n_columns : int
         Shape of the features.
-
-    Examples
-    --------
-    >>> result = CrossSubjectScores(
-    ...     np.array([[0.5, 0.7]]), np.array([[0.01, 0.1]]), (0,), ("a", "b"), ("x", "y"), 8, 3)
-    >>> result
-    <CrossSubjectScores | 0.600 ± 0.100 over 2 folds × 1 seeds | 2 subjects, 8 trials>
     """
 
     scores: NDArray[np.float64]
