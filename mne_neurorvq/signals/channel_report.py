@@ -9,6 +9,7 @@ from typing import Literal
 
 from .._table import markdown_table
 from .._warnings import warn
+from .names import quote
 
 MARKED_BAD = "marked bad"
 COMPUTED_FROM = "one of the electrodes that sites are computed from"
@@ -157,10 +158,4 @@ def list_by_reason(left_out: Sequence[ChannelMatch]) -> str:
     names: dict[str, list[str]] = {}
     for match in left_out:
         names.setdefault(match.reason, []).append(match.name)
-    return "; ".join(f"{enumerate_names(group)} ({reason})" for reason, group in names.items())
-
-
-def enumerate_names(names: Sequence[str], most: int = 20) -> str:
-    """List names in quotes, but not too many."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    return "; ".join(f"{quote(group)} ({reason})" for reason, group in names.items())

@@ -13,12 +13,12 @@ from .assignment import TYPES, Assignment, excluded_channels
 from .channel_report import (
     ChannelMatch,
     ChannelReport,
-    enumerate_names,
     list_by_reason,
     remedy,
     warn_of_left_out,
     wrong_type,
 )
+from .names import quote
 from .splines import Splines
 
 ChannelMode = Literal["match", "strict", "nearest", "interpolate"]
@@ -255,7 +255,7 @@ def _check_types(ch_names: Sequence[str], ch_types: Sequence[str] | None, modali
 
 
 def _how_to_match(vocabulary: Sequence[str], mode: str, has_positions: bool) -> str:
-    known = f"The model knows {enumerate_names(vocabulary)}. Rename the channels to their sites"
+    known = f"The model knows {quote(vocabulary)}. Rename the channels to their sites"
     if mode in ("nearest", "interpolate"):
         advice = "check them" if has_positions else "set_montage gives them"
         return (

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from .units import unit_factor
 
+Runs = list[tuple[int, int]]
+
 # All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
 # for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
 # Amplifier noise lies below the first; no EEG, with or without filters, lies above the second in
@@ -160,19 +162,18 @@ def misfits(
         enough = len(group) > 1 and len(group) >= least_share * moving.sum()
         if enough and group.max() <= _OTHER_UNIT * group.min():
             return wrong & apart
-        for run in _runs(wrong & apart, least_run) if len(group) else ():
-            if levels[run].max() <= _OTHER_UNIT * levels[run].min():
-                found = np.zeros_like(moving)
-                found[run] = True
-                return found
+        for start, stop in find_runs(wrong & apart) if len(group) else ():
+            run = levels[start:stop]
+            if len(run) >= least_run and run.max() <= _OTHER_UNIT * run.min():
+                return wrong & (np.arange(len(levels)) >= start) & (np.arange(len(levels)) < stop)
     impossible = wrong & (levels > _IMPOSSIBLE)
     return impossible if recorded or impossible.sum() > 1 else np.zeros_like(moving)
 
 
-def _runs(mask: NDArray[np.bool_], least: int) -> list[slice]:
-    """Where at least so many true values follow each other."""
+def find_runs(mask: NDArray[np.bool_]) -> Runs:
+    """Find where (start, stop) true values follow each other."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
-    return [slice(start, stop) for start, stop in edges.tolist() if stop - start >= least]
+    return [(start, stop) for start, stop in edges.tolist()]
 
 
 def unit_error(

@@ -11,7 +11,8 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-Runs = list[tuple[int, int]]
+from .deviations import Runs, find_runs
+
 # MNE's filters skip these annotations only; they filter across others that begin with BAD.
 _LEFT_OUT = "BAD_ACQ_SKIP"
 _HERE = f"{_LEFT_OUT} found by mne_neurorvq"
@@ -34,12 +35,12 @@ def find_gaps(raw: mne.io.BaseRaw, picks: Sequence[int]) -> dict[int, Runs]:
         broken = ~np.isfinite(raw.get_data(picks=[pick], verbose="error")[0])
         if not broken.any():
             continue
-        gaps[int(pick)] = _runs(broken)
+        gaps[int(pick)] = find_runs(broken)
         if name in raw.info["bads"]:
             continue
         if broken.all():
             dead.append(name)
-        elif runs := _runs(broken & ~marked_bad(raw, name)):
+        elif runs := find_runs(broken & ~marked_bad(raw, name)):
             unmarked[name] = runs
     if dead:
         raise ValueError(
@@ -102,11 +103,6 @@ def resample_recording(raw: mne.io.BaseRaw, sfreq: float) -> mne.io.BaseRaw:
         for start, stop in runs:
             raw[pick, floor(start * ratio) : min(raw.n_times, ceil(stop * ratio))] = np.nan
     return raw
-
-
-def _runs(mask: NDArray[np.bool_]) -> Runs:
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _marked(raw: mne.io.BaseRaw, kind: str, ch_name: str | None = None) -> NDArray[np.bool_]:

@@ -124,3 +124,8 @@ def shorten(names: Sequence[str], most: int) -> str:
     """List names, but not too many."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def quote(names: Sequence[str], most: int = 20) -> str:
+    """List names in quotes, but not too many."""
+    return shorten([repr(name) for name in names], most)

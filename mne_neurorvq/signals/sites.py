@@ -44,6 +44,11 @@ class Placement:
     template: Positions
     positions: NDArray[np.float64]
 
+    @property
+    def sphere(self) -> _Sphere:
+        """Centre and radius of the template."""
+        return fit_sphere(np.array(list(self.template.values())))
+
     def distances(self, electrodes: Sequence[int], sites: Sequence[str]) -> NDArray[np.float64]:
         """Distances in mm, ``(n_electrodes, n_sites)``."""
         targets = np.array([self.template[site] for site in sites])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Delaunay, QhullError
 from scipy.spatial.distance import cdist
 
-from .sites import Placement, fit_sphere, nearest_sites
+from .sites import Placement, nearest_sites
 from .trials import Trials
 
 # The 19 electrodes of the 10-20 system with the ends of its midline, and those of the 10-10 system.
@@ -91,7 +91,7 @@ def covered_sites(
 
 def spline_weights(located: Sequence[int], sites: Sequence[str], placement: Placement) -> Splines:
     """Compute the weights of sites from located electrodes with MNE's ``interpolate_to``."""
-    centre, _ = fit_sphere(np.array(list(placement.template.values())))
+    centre, _ = placement.sphere
     here = {str(i): placement.positions[i] - centre for i in located}
     there = {site: placement.template[site] - centre for site in sites}
     info = mne.create_info(list(here), 1.0, "eeg", verbose="error")
@@ -158,7 +158,7 @@ def _within(
     placement: Placement, located: Sequence[int], sites: Sequence[str]
 ) -> NDArray[np.bool_]:
     """Whether sites lie in the area that electrodes cover, or just beyond its edge."""
-    centre, radius = fit_sphere(np.array(list(placement.template.values())))
+    centre, radius = placement.sphere
     here = _flattened(placement.positions[list(located)] - centre)
     there = _flattened(np.array([placement.template[site] for site in sites]) - centre)
     beyond = _BEYOND_MM / (1e3 * radius)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -150,19 +151,23 @@ class Tokens:
             values = [checks.integer(name, v, lowest) for v in getattr(self, name)]
             self._set(name, tuple(values))
         self._set("codes", checks.codes(self.codes, self.n_codes, self.axes))
-        self._check_segments()
+        if sum(self.segments) != self.shape[2]:
+            raise ValueError(
+                f"segments {self.segments} have {sum(self.segments)} patches, but codes have "
+                f"{self.shape[2]}"
+            )
         self._set("side", checks.side(self.side, len(self), len(self.segments), *self.shape[1:3]))
         self._set("events", checks.events(self.events, len(self)))
         self._set("event_id", checks.event_id(self.event_id))
         self._set("metadata", check_metadata(self.metadata, len(self)))
-        self._check_channels()
-        self._check_times()
+        self._check_agreement()
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _check_channels(self) -> None:
-        n_channels = self.codes.shape[1]
+    def _check_agreement(self) -> None:
+        """Raise unless channels, segments and times are those of the codes."""
+        n_channels, n_patches = self.shape[1:3]
         for name in ("ch_names", "channel_rows"):
             values = getattr(self, name)
             if len(values) != n_channels:
@@ -171,22 +176,13 @@ class Tokens:
                 )
             if len(set(values)) != n_channels:
                 raise ValueError(f"{name} must differ from each other, got {values}")
-
-    def _check_segments(self) -> None:
-        n_patches = sum(self.segments)
-        if n_patches != self.shape[2]:
-            raise ValueError(
-                f"segments {self.segments} have {n_patches} patches, but codes have {self.shape[2]}"
-            )
-
-    def _check_times(self) -> None:
         for name in ("overlap", "padding"):
             if getattr(self, name) >= self.patch_size:
                 raise ValueError(
                     f"{name} must be smaller than patch_size={self.patch_size}, got "
                     f"{getattr(self, name)}"
                 )
-        covered = self.codes.shape[2] * self.patch_size - self.overlap - self.padding
+        covered = n_patches * self.patch_size - self.overlap - self.padding
         expected = self.n_times / self.sfreq * self.model_sfreq
         if abs(covered - expected) > 1 + RATE_TOLERANCE * expected:
             raise ValueError(
@@ -240,17 +236,9 @@ class Tokens:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tokens):
             return NotImplemented
-        for field in fields(self):
-            a, b = getattr(self, field.name), getattr(other, field.name)
-            if field.name == "metadata":
-                same = same_metadata(a, b)
-            elif field.name in _ARRAYS:
-                same = a is b if a is None or b is None else np.array_equal(a, b)
-            else:
-                same = a == b
-            if not same:
-                return False
-        return True
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        same = {"metadata": same_metadata, **dict.fromkeys(_ARRAYS, _same_array)}
+        return all(same.get(name, operator.eq)(*pair) for name, pair in pairs.items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -357,3 +345,7 @@ class Tokens:
             del header["shape"]
             header["metadata"] = decode_metadata(header["metadata"], len(codes))
             return cls(codes=codes, side=side, **header)
+
+
+def _same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return a is b if a is None or b is None else np.array_equal(a, b)
