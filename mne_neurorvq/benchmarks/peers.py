@@ -22,7 +22,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from .._fitting import all_or_nothing
 from .._optional import optional
 from ..encoding.device import resolve_device
-from ..finetuning.net import settle
+from ..finetuning.net import finish_training
 from ..signals import Trials, resample
 from .peer_inputs import microvolts, read_epochs
 
@@ -148,7 +148,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         with _own_random_numbers(seed):
             self.net_ = self._net(weights).fit(self._standardised(signals), targets)
-        settle(self.net_)
+        finish_training(self.net_)
         _fix_constraints(self.net_.module_)
         self._n_times = signals.shape[-1]
         self.n_trainable_parameters_ = sum(

@@ -54,13 +54,7 @@ class Store(Protocol):
 
 
 class ProcessStore:
-    """Outputs in the memory of this process; those that were not used for longest go first.
-
-    Parameters
-    ----------
-    most_bytes : int
-        Bytes that are kept at most.
-    """
+    """Outputs in the memory of this process; those that were not used for longest go first."""
 
     shared: ClassVar[bool] = False
 
@@ -105,15 +99,8 @@ class ProcessStore:
 class FolderStore:
     """Outputs in a folder, which processes share: a file of NumPy arrays for each trial.
 
-    A file that is not what was written under its key is not believed: its trial is computed
-    again. A folder that cannot be written keeps nothing, and stops nobody.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-    layout : Layout | None
-        What the outputs for a trial must be; None takes whatever was kept.
+    An entry that is not what was written under its key, or not of the layout, is computed again. A
+    folder that cannot be written keeps nothing, and stops nobody.
     """
 
     shared: ClassVar[bool] = True
@@ -231,25 +218,7 @@ IN_PROCESS = ProcessStore(2**29)
 
 
 def find_store(memory: Any, layout: Layout | None = None) -> Store | None:
-    """Find the store that a parameter names.
-
-    Parameters
-    ----------
-    memory : "auto" | None | str | path-like | joblib.Memory
-        That of this process, none, a folder, or that of a ``joblib.Memory``.
-    layout : Layout | None
-        What the outputs for a trial must be; None takes whatever was kept.
-
-    Returns
-    -------
-    Store | None
-        The store.
-
-    Raises
-    ------
-    TypeError
-        If it names none.
-    """
+    """Find the store that the parameter ``memory`` names; it takes entries of a layout only."""
     if memory is None:
         return None
     if isinstance(memory, str) and memory == "auto":
@@ -260,18 +229,7 @@ def find_store(memory: Any, layout: Layout | None = None) -> Store | None:
 
 
 def check_memory(memory: Any) -> None:
-    """Raise unless a parameter names a store.
-
-    Parameters
-    ----------
-    memory : object
-        The parameter.
-
-    Raises
-    ------
-    TypeError
-        If it names none.
-    """
+    """Raise TypeError unless the parameter ``memory`` names a store."""
     if not isinstance(memory, (str, PathLike, joblib.Memory, type(None))) or memory == "":
         raise TypeError(f"memory={memory!r} must be 'auto', None, a folder or a joblib.Memory.")
     if isinstance(memory, joblib.Memory) and memory.backend != "local":

@@ -20,46 +20,12 @@ _FILTERS = {
 
 
 def preprocessing_of(model: Config | Pretrained) -> signals.Preprocessing:
-    """Look up how the recordings were filtered that a model was trained on.
-
-    Parameters
-    ----------
-    model : NeuroRVQConfig | BioCodecConfig | BrainRVQConfig | Pretrained
-        Configuration of the model, or its entry in the registry.
-
-    Returns
-    -------
-    Preprocessing
-        Band, notches and clipping.
-
-    Raises
-    ------
-    NotImplementedError
-        If there is none yet for its kind of signal.
-    """
+    """Look up how the recordings were filtered that a model was trained on."""
     return find_preprocessing(model.system, model.modality)
 
 
 def find_preprocessing(system: str, modality: str) -> signals.Preprocessing:
-    """Look up the filters of a system for a kind of signal.
-
-    Parameters
-    ----------
-    system : "neurorvq" | "biocodec" | "brainrvq"
-        Whose architecture.
-    modality : str
-        Kind of signal.
-
-    Returns
-    -------
-    Preprocessing
-        Band, notches and clipping.
-
-    Raises
-    ------
-    NotImplementedError
-        If there is none yet.
-    """
+    """Look up the filters of a system for a kind of signal, or raise NotImplementedError."""
     try:
         return _FILTERS[system, modality]
     except KeyError:

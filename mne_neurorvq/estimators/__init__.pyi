@@ -1,8 +1,8 @@
 from .biocodec_estimators import BioCodecClassifier, BioCodecTransformer
 from .brainrvq_estimators import BrainRVQClassifier, BrainRVQTransformer
+from .group_scaling import GroupStandardScaler
 from .neurorvq_estimators import NeuroRVQClassifier, NeuroRVQRegressor, NeuroRVQTransformer
 from .persistence import load_estimator
-from .scaling import GroupStandardScaler
 
 __all__ = [
     "BioCodecClassifier",

@@ -22,7 +22,7 @@ from ..models import WindowModel
 from ..signals.channel_report import used_channels
 from ..weights.systems import SYSTEMS
 from .base import check_choice
-from .labelled import Labelled
+from .targets import TrialTargets
 from .trained import TrainedEstimator
 
 # Trials that are read and resampled at a time.
@@ -54,9 +54,9 @@ class FineTunedEstimator(TrainedEstimator):
         return model
 
     def _split(
-        self, labelled: Labelled, generator: torch.Generator
+        self, given: TrialTargets, generator: torch.Generator
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        training, watched = super()._split(labelled, generator)
+        training, watched = super()._split(given, generator)
         if self.early_stopping and not len(watched):
             raise ValueError(
                 f"early_stopping={self.early_stopping} needs trials to watch: give "

@@ -17,20 +17,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @contextmanager
 def own_randomness(device: torch.device, draws: bool) -> Iterator[None]:
-    """Give torch's own generators back as they were.
+    """Restore torch's own generators afterwards.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where is trained.
-    draws : bool
-        Whether training draws from those generators. All threads share them: such fits then wait
-        for one another.
-
-    Yields
-    ------
-    None
-        Nothing.
+    All threads share them: fits that draw from them (``draws``) wait for one another.
     """
     alone = _ONE_AT_A_TIME if draws else nullcontext()
     with alone, torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -44,33 +33,14 @@ def own_randomness(device: torch.device, draws: bool) -> Iterator[None]:
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
-    """Draw the seed of a fit.
-
-    Parameters
-    ----------
-    random_state : int | RandomState | None
-        The parameter of an estimator.
-
-    Returns
-    -------
-    int
-        Without a random_state a new one, so that no global generator is touched.
-    """
+    """Draw the seed of a fit; without a random_state a new one, from no global generator."""
     if random_state is None:
         return secrets.randbelow(2**31)
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed torch's own generators of the CPU and of one GPU.
-
-    Parameters
-    ----------
-    seed : int
-        Seed.
-    device : torch.device
-        The generators of no other device are seeded.
-    """
+    """Seed torch's own generators of the CPU and of one GPU."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):

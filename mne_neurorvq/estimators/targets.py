@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array
@@ -187,3 +188,45 @@ def _as_column(y: Any, estimator: object, dtype: Any = None) -> NDArray[Any]:
         )
     y = check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
     return column_or_1d(y, warn=True)
+
+
+@dataclass(frozen=True)
+class TrialTargets:
+    """Targets of trials (classes or values) with their weights and groups, ``(n_trials,)``."""
+
+    targets: NDArray[Any]
+    weights: NDArray[np.float64]
+    groups: NDArray[Any] | None
+
+
+def check_trial_targets(
+    targets: NDArray[Any], sample_weight: ArrayLike | None, groups: ArrayLike | None
+) -> TrialTargets:
+    """Check weights and groups of trials whose targets are checked already."""
+    n_trials = len(targets)
+    return TrialTargets(targets, _weights(sample_weight, n_trials), _groups(groups, n_trials))
+
+
+def _weights(sample_weight: ArrayLike | None, n_trials: int) -> NDArray[np.float64]:
+    if sample_weight is None:
+        return np.ones(n_trials)
+    weights = np.atleast_1d(np.asarray(sample_weight))  # one number: the error is below
+    weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (n_trials,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, but there are {n_trials} trials."
+        )
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight of trial {int(weights.argmin())} is negative.")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every trial: none is left to train on.")
+    return weights
+
+
+def _groups(groups: ArrayLike | None, n_trials: int) -> NDArray[Any] | None:
+    if groups is None:
+        return None
+    groups = np.asarray(groups)
+    if groups.shape != (n_trials,):
+        raise ValueError(f"groups has shape {groups.shape}, but there are {n_trials} trials.")
+    return groups

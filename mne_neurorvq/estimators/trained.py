@@ -27,20 +27,20 @@ from ..finetuning import (
     SharedNet,
     WeightedTrials,
     connect,
+    finish_training,
     history_of,
     make_net,
     make_trained_net,
     merge_repeats,
     same_seed,
-    settle,
     split_validation,
 )
 from ..weights import load_pretrained
 from ..weights.registry import Kind
 from ..weights.systems import Config
 from .base import SignalEstimator
-from .labelled import Labelled, label
 from .randomness import draw_seed, own_randomness, seed_torch
+from .targets import TrialTargets, check_trial_targets
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -106,39 +106,37 @@ class TrainedEstimator(SignalEstimator):
             matched = self._match(X, pretrained.config)
             targets, n_outputs = self._check_targets(y)
             check_consistent_length(matched.trials, targets)
-            labelled = label(targets, sample_weight, groups)
+            given = check_trial_targets(targets, sample_weight, groups)
             seed = same_seed(draw_seed(self.random_state), processes)
             generator = torch.Generator().manual_seed(seed)
             if self._draws:
                 # The trials of every process are dropped by themselves.
                 seed_torch(seed + (processes.process_index if processes else 0), device)
             model = self._build(pretrained, matched, n_outputs, generator)
-            self._train(model, matched, labelled, device, generator, processes)
+            self._train(model, matched, given, device, generator, processes)
         return self
 
     def _train(
         self,
         model: nn.Module,
         matched: MatchedTrials,
-        labelled: Labelled,
+        given: TrialTargets,
         device: torch.device,
         generator: torch.Generator,
         processes: Accelerator | None,
     ) -> None:
-        training, watched = self._split(labelled, generator)
-        learning = np.zeros(len(labelled.weights))
-        learning[training] = labelled.weights[training]
+        training, watched = self._split(given, generator)
+        learning = np.zeros(len(given.weights))
+        learning[training] = given.weights[training]
         matched = self._learn(matched, learning)
         signals = self._signals(model, matched)
         digests = [hashlib.blake2b(signals[i].tobytes()).digest() for i in training]
-        first, weights = merge_repeats(
-            digests, labelled.targets[training], labelled.weights[training]
-        )
+        first, weights = merge_repeats(digests, given.targets[training], given.weights[training])
         training = training[first]
-        targets, factors = self._prepare_targets(labelled.targets, training, weights)
+        targets, factors = self._prepare_targets(given.targets, training, weights)
         validation = None
         if len(watched):
-            watched_weights = (factors * labelled.weights)[watched]
+            watched_weights = (factors * given.weights)[watched]
             watched_weights /= watched_weights.mean()
             validation = WeightedTrials(signals, targets, watched_weights, watched)
         module = self._trained_part(model)
@@ -149,9 +147,9 @@ class TrainedEstimator(SignalEstimator):
         # Only their ratios count; very small ones would vanish in single precision.
         weights /= weights.mean()
         recipe = self._recipe(device)
-        speaks = processes is None or processes.is_main_process
+        is_main = processes is None or processes.is_main_process
         # Where every epoch has a line and a bar of its own, there is none over all of them.
-        shown = None if self.verbose is None and speaks else False
+        shown = None if self.verbose is None and is_main else False
         with progress(recipe.n_steps(len(training)), shown, "step") as bar:
             net = make_net(
                 module,
@@ -163,34 +161,34 @@ class TrainedEstimator(SignalEstimator):
                 callbacks=self.callbacks or (),
                 device=device,
                 generator=generator,
-                verbose=bool(self.verbose) and speaks,
-                tell=bar.update,
+                verbose=bool(self.verbose) and is_main,
+                on_step=bar.update,
                 kind=partial(SharedNet, accelerator=processes) if processes else FineTuningNet,
             )
             net.fit(WeightedTrials(signals, targets, weights, training), None)
         if isinstance(net, SharedNet):
-            net = net.leave()
-        settle(net)
+            net = net.disconnected()
+        finish_training(net)
         net.module = net.module_ = self._finished(model)
         self.history_ = history_of(net)
         check_convergence(self.history_, model, self.lr)
         self.net_ = net
 
     def _split(
-        self, labelled: Labelled, generator: torch.Generator
+        self, given: TrialTargets, generator: torch.Generator
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Trials to train on and trials to watch, those of weight 0 left out."""
         training, watched = split_validation(
-            len(labelled.targets),
-            labelled.groups,
-            labelled.targets if self._classify else None,
+            len(given.targets),
+            given.groups,
+            given.targets if self._classify else None,
             fraction=self.validation_fraction,
             names=self.validation_groups,
             seed=generator.initial_seed(),
         )
-        if not labelled.weights[training].any():
+        if not given.weights[training].any():
             raise ValueError("every trial that is not in validation has sample_weight 0.")
-        return training, watched[labelled.weights[watched] > 0]
+        return training, watched[given.weights[watched] > 0]
 
     def _outputs(self, X: Any) -> NDArray[np.float64]:
         """Compute the outputs of the head, ``(n_trials, n_outputs)``."""
@@ -292,22 +290,7 @@ class TrainedEstimator(SignalEstimator):
 
 
 def check_convergence(history: Sequence[dict[str, float]], model: nn.Module, lr: float) -> None:
-    """Raise if the loss or a weight became infinite or undefined.
-
-    Parameters
-    ----------
-    history : sequence of dict
-        Epochs, see :func:`~mne_neurorvq.finetuning.history_of`.
-    model : nn.Module
-        What was trained.
-    lr : float
-        Learning rate, to name it.
-
-    Raises
-    ------
-    ValueError
-        If training diverged.
-    """
+    """Raise if the loss or a weight became infinite or undefined."""
     found = [
         f"the loss of epoch {row['epoch']:.0f} is {row['train_loss']}"
         for row in history

@@ -3,10 +3,10 @@ from .net import (
     FineTuningNet,
     WeightedLoss,
     WeightedTrials,
+    finish_training,
     history_of,
     make_net,
     make_trained_net,
-    settle,
 )
 from .processes import SharedNet, connect, same_seed
 from .recipe import (
@@ -25,6 +25,7 @@ __all__ = [
     "WeightedTrials",
     "add_adapters",
     "connect",
+    "finish_training",
     "history_of",
     "learning_rates",
     "make_net",
@@ -33,6 +34,5 @@ __all__ = [
     "merge_repeats",
     "same_seed",
     "schedule_factor",
-    "settle",
     "split_validation",
 ]

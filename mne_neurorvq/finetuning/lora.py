@@ -19,23 +19,7 @@ _ADAPTED = re.compile(r"\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])$")
 def add_adapters(model: WindowModel, rank: int, generator: torch.Generator) -> None:
     """Freeze the foundation model and put a low-rank adapter beside each of its projections.
 
-    Parameters
-    ----------
-    model : WindowModel
-        Changed in place; its head stays trainable.
-    rank : int
-        Rank of the adapters; their output is scaled by 2.
-    generator : torch.Generator
-        Source of their first weights.
-
-    Raises
-    ------
-    ImportError
-        If peft is not installed, or does not load with the other libraries.
-
-    Notes
-    -----
-    ``W + 2 B A`` in place of ``W``, with ``B`` starting at zero [1]_.
+    ``W + 2 B A`` in place of ``W``, with ``B`` starting at zero [1]_; the head stays trainable.
 
     References
     ----------
@@ -52,12 +36,6 @@ def add_adapters(model: WindowModel, rank: int, generator: torch.Generator) -> N
 
 
 def merge_adapters(model: WindowModel) -> None:
-    """Add the adapters to the weights they stand beside, and take them away.
-
-    Parameters
-    ----------
-    model : WindowModel
-        Changed in place.
-    """
+    """Add the adapters to the weights that they stand beside, and remove them."""
     model.foundation = model.foundation.merge_and_unload()  # type: ignore[operator]
     model.requires_grad_(True)

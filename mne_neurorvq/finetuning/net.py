@@ -40,16 +40,8 @@ Sample = tuple[Tensor, tuple[Tensor, Tensor]]
 class WeightedTrials(Dataset[Sample]):
     """Trials with targets and weights, as a net reads them.
 
-    Parameters
-    ----------
-    signals : ndarray of float32, shape (n_trials, ...)
-        What the network reads.
-    targets : ndarray, shape (n_trials,) or (n_trials, n_outputs)
-        Classes or values.
-    weights : ndarray, shape (n_trials,)
-        Weights in the loss.
-    picks : ndarray of int | None
-        Which trials, in which order; None takes all.
+    ``signals`` are (n_trials, ...), ``targets`` (n_trials,) or (n_trials, n_outputs), and ``picks``
+    says which trials are given, in which order; ``weights`` are those of the picked trials.
     """
 
     def __init__(
@@ -75,15 +67,10 @@ class WeightedTrials(Dataset[Sample]):
 
 
 class WeightedLoss(nn.Module):
-    """Mean of a loss over the trials of a batch, by their weights.
+    """Mean of a loss, taken with ``reduction="none"``, over the trials of a batch by their weights.
 
     In evaluation mode the weights are taken as they are: where they are one in the mean of all
     trials, the mean over batches is that over all trials, however they are batched.
-
-    Parameters
-    ----------
-    loss : callable
-        From outputs and targets, with ``reduction="none"``, to the loss of each trial.
     """
 
     def __init__(self, loss: Callable[..., Tensor]) -> None:
@@ -101,24 +88,10 @@ class WeightedLoss(nn.Module):
 class FineTuningNet(NeuralNet):
     """A skorch net for :class:`WeightedTrials`.
 
-    Callbacks see the targets of a batch without the weights, so that scores of scikit-learn can be
-    watched.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Network.
-    criterion : nn.Module
-        Loss.
-    bf16 : bool
-        Whether to compute under bfloat16 autocast; the loss is always computed in float32.
-    classify : bool
-        Whether outputs are logits of classes.
-    trials_per_pass : int | None
-        Most trials in a forward pass: a larger batch is trained on in several, which give the
-        gradient of all.
-    **settings : dict
-        As for :class:`skorch.NeuralNet`.
+    Callbacks see the targets of a batch without the weights, so that scores of scikit-learn can
+    be watched. The loss is computed in float32, also under bfloat16 autocast (``bf16``). A batch
+    of more than ``trials_per_pass`` trials takes several forward passes, which give the gradient
+    of all. With ``classify`` the outputs are logits of classes.
     """
 
     def __init__(
@@ -172,7 +145,13 @@ class FineTuningNet(NeuralNet):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
+        # A net that predicts on a GPU is pickled for a machine without one.
+        on_cpu = object.__new__(type(self))
+        on_cpu.__dict__.update(vars(self))
+        module = vars(self).get("module_")
+        if module is not None and any(p.device.type != "cpu" for p in module.parameters()):
+            on_cpu.__dict__["module_"] = copy.deepcopy(module).to("cpu")
+        state: dict[str, Any] = NeuralNet.__getstate__(on_cpu)
         if self.module is self.__dict__.get("module_"):
             del state["module"]  # skorch would write the weights twice
         return state
@@ -216,42 +195,13 @@ def make_net(
     device: torch.device,
     generator: torch.Generator,
     verbose: bool,
-    tell: Callable[[], object] | None = None,
+    on_step: Callable[[], object] | None = None,
     kind: Callable[..., FineTuningNet] = FineTuningNet,
 ) -> FineTuningNet:
-    """Put a recipe into a skorch net.
+    """Put a recipe into a skorch net, ready to ``fit`` on :class:`WeightedTrials`.
 
-    Parameters
-    ----------
-    module : nn.Module
-        Network, trained in place; parameters without a gradient stay as they are.
-    loss : callable
-        As in :class:`WeightedLoss`.
-    recipe : Recipe
-        How to train.
-    n_trials : int
-        Trials of an epoch.
-    validation : WeightedTrials | None
-        Trials to watch.
-    classify : bool
-        Whether outputs are logits of classes, so that balanced accuracy is watched as well.
-    callbacks : sequence of skorch callbacks, or of (name, callback)
-        Further callbacks; copies of them are used.
-    device : torch.device
-        Where to train.
-    generator : torch.Generator
-        Source of the order of the trials.
-    verbose : bool
-        Whether to print a line for each epoch, and a progress bar.
-    tell : callable | None
-        Called after each step of training.
-    kind : callable
-        Builds the net: :class:`FineTuningNet`, or one that several processes train.
-
-    Returns
-    -------
-    FineTuningNet
-        Ready to ``fit`` on :class:`WeightedTrials`.
+    Parameters without a gradient stay as they are; ``callbacks`` are copied; ``on_step`` is called
+    after each step of training; ``kind`` builds the net, such as :class:`SharedNet`.
     """
     names = [name for name, p in module.named_parameters() if p.requires_grad]
     rates = learning_rates(names, recipe.lr, recipe.layer_decay)
@@ -274,8 +224,8 @@ def make_net(
         ours.append(("early_stopping", stop))
     if verbose:
         ours.append(("progress", ProgressBar(detect_notebook=False)))
-    if tell is not None:
-        ours.append(("telling", _Telling(tell)))
+    if on_step is not None:
+        ours.append(("on_step", _CallOnStep(on_step)))
     return kind(
         module,
         WeightedLoss(loss),
@@ -312,24 +262,7 @@ def make_trained_net(
     *,
     classify: bool,
 ) -> FineTuningNet:
-    """Put a network that was trained elsewhere into a net.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Network.
-    loss : callable
-        As in :class:`WeightedLoss`.
-    history : sequence of dict
-        Record of its training.
-    classify : bool
-        Whether outputs are logits of classes.
-
-    Returns
-    -------
-    FineTuningNet
-        Initialised, on the CPU.
-    """
+    """Put a network that was trained elsewhere into a net on the CPU, with its history."""
     net = FineTuningNet(
         module, WeightedLoss(loss), classify=classify, train_split=None, callbacks="disable"
     )
@@ -342,18 +275,7 @@ def make_trained_net(
 
 
 def history_of(net: NeuralNet) -> list[dict[str, float]]:
-    """Plain record of the epochs of a net.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Net that has been trained.
-
-    Returns
-    -------
-    list of dict
-        For each epoch its number, losses, scores and seconds.
-    """
+    """Plain record of the epochs of a net: number, losses, scores and seconds of each."""
     kept = []
     for row in net.history:
         plain = {
@@ -365,14 +287,8 @@ def history_of(net: NeuralNet) -> list[dict[str, float]]:
     return kept
 
 
-def settle(net: NeuralNet) -> None:
-    """Bring a trained net to the CPU and let go of what only training needed.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Changed in place.
-    """
+def finish_training(net: NeuralNet) -> None:
+    """Bring a trained net to the CPU and delete what only training needed."""
     net.train_split = None
     net.module_.to("cpu").eval()
     net.device = "cpu"
@@ -384,18 +300,18 @@ def settle(net: NeuralNet) -> None:
     net.optimizer_.state.clear()
 
 
-class _Telling(Callback):
-    """Tells somebody of every step; of a net that is trained it holds nobody any more."""
+class _CallOnStep(Callback):
+    """Calls a function after every step of training, and drops it at the end."""
 
-    def __init__(self, tell: Callable[[], object] | None) -> None:
-        self.tell = tell
+    def __init__(self, on_step: Callable[[], object] | None) -> None:
+        self.on_step = on_step
 
     def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        if training and self.tell is not None:
-            self.tell()
+        if training and self.on_step is not None:
+            self.on_step()
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        self.tell = None
+        self.on_step = None
 
 
 def _watch_accuracy() -> EpochScoring:

@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 
 class PartOfBatches(BatchSampler):
-    """The part of every batch that one of several processes computes.
-
-    Parameters
-    ----------
-    batches : BatchSampler
-        Whole batches; the same in every process.
-    process, n_processes : int
-        Number of this process, and how many there are.
-    """
+    """The part of every batch, the same in all processes, that one of them computes."""
 
     def __init__(self, batches: BatchSampler, process: int, n_processes: int) -> None:
         self.batches = batches
@@ -48,15 +40,6 @@ class SharedNet(AccelerateMixin, FineTuningNet):
 
     Each computes a part of every batch; gradients and losses are those of the whole batch, and
     every process ends with the same weights. Watched trials are evaluated by each, in full.
-
-    Parameters
-    ----------
-    *args : tuple
-        As for :class:`FineTuningNet`.
-    accelerator : accelerate.Accelerator
-        The connection.
-    **settings : dict
-        As for :class:`FineTuningNet`.
     """
 
     _criteria: list[str]
@@ -65,7 +48,7 @@ class SharedNet(AccelerateMixin, FineTuningNet):
         super().__init__(
             *args,
             accelerator=accelerator,
-            # EarlyStopping takes the best weights after training has ended: leave() unwraps later.
+            # EarlyStopping takes the best weights after training: disconnected() unwraps later.
             unwrap_after_train=False,
             **settings,
         )
@@ -127,14 +110,8 @@ class SharedNet(AccelerateMixin, FineTuningNet):
     def _same_loss(self, step: dict[str, Any]) -> dict[str, Any]:
         return step | {"loss": self.accelerator.reduce(step["loss"].detach(), "mean")}
 
-    def leave(self) -> FineTuningNet:
-        """Give the trained net without what connects it, which could not be pickled.
-
-        Returns
-        -------
-        FineTuningNet
-            It shares the module of this net.
-        """
+    def disconnected(self) -> FineTuningNet:
+        """Give the trained net without the connection, which could not be pickled."""
         self.accelerator.wait_for_everyone()
         self._unwrap_accelerator()
         net = FineTuningNet.__new__(FineTuningNet)
@@ -148,23 +125,7 @@ class SharedNet(AccelerateMixin, FineTuningNet):
 
 
 def connect(device: torch.device) -> Accelerator:
-    """Connect this process with the others that torchrun started; one alone is fine, too.
-
-    Parameters
-    ----------
-    device : torch.device
-        What this process computes on.
-
-    Returns
-    -------
-    accelerate.Accelerator
-        The connection.
-
-    Raises
-    ------
-    ImportError
-        If accelerate is not installed, or does not load with the other libraries.
-    """
+    """Connect this process with the others that torchrun started, if there are any."""
     with optional("device='accelerate'", "accelerate", "use device='auto'"):
         from accelerate import Accelerator
     # The net moves data to the device and has a precision of its own.
@@ -172,20 +133,7 @@ def connect(device: torch.device) -> Accelerator:
 
 
 def same_seed(seed: int, processes: Accelerator | None) -> int:
-    """Give every process the seed of the first, so that all split and order trials alike.
-
-    Parameters
-    ----------
-    seed : int
-        What this process has drawn.
-    processes : accelerate.Accelerator | None
-        The connection; None if there is no other process.
-
-    Returns
-    -------
-    int
-        What the first has drawn.
-    """
+    """Give every process the seed of the first, so that all split and order trials alike."""
     if processes is None:
         return seed
     from accelerate.utils import broadcast_object_list

@@ -19,31 +19,11 @@ HEAD = "final_layer."
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is fine-tuned.
+    """How a network is fine-tuned; see :func:`learning_rates` and :func:`schedule_factor`.
 
-    Parameters
-    ----------
-    max_epochs, batch_size : int
-        Epochs, and trials per step; the last batch of an epoch may be smaller.
-    lr : float
-        Highest learning rate of the head.
-    layer_decay : float
-        Factor of the learning rate per tensor below the head, see :func:`learning_rates`.
-    weight_decay : float
-        Decoupled decay of every tensor (AdamW).
-    warmup_epochs : float
-        Epochs of the rise, see :func:`schedule_factor`.
-    patience : int | None
-        Epochs without a better validation after which training stops; the best weights are
-        taken. None trains to the end and takes the last.
-    bf16 : bool
-        Whether forward passes run under bfloat16 autocast.
-    best : "loss" | "balanced_accuracy"
-        What of the validation trials tells which epoch is the best.
-    max_norm : float | None
-        Norm to which longer gradients are shortened.
-    trials_per_pass : int | None
-        Most trials in a forward pass: a step of more adds up the gradients of several.
+    After ``patience`` epochs without a better validation, by ``best``, training stops and the best
+    weights are taken; None trains to the end and takes the last. Longer gradients are shortened
+    to ``max_norm``. A step of more than ``trials_per_pass`` trials adds up those of several passes.
     """
 
     max_epochs: int
@@ -70,27 +50,11 @@ class Recipe:
 
 
 def learning_rates(names: Sequence[str], lr: float, layer_decay: float) -> dict[str, float]:
-    """Learning rate of every parameter tensor: the deeper, the higher.
+    """Learning rate of every parameter tensor, from the input to the head: the deeper, the higher.
 
     Tensor ``i`` of ``n``, in the order of the network, gets ``lr * layer_decay ** (n - i)``;
     those of the head get ``lr``.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of the tensors that are trained, from the input to the head.
-    lr : float
-        Learning rate of the head.
-    layer_decay : float
-        Factor per tensor; 1 gives all the same.
-
-    Returns
-    -------
-    dict of str to float
-        Learning rate by name.
-
-    Examples
-    --------
     >>> learning_rates(["encoder.a", "encoder.b", "final_layer.linear.weight"], 1.0, 0.5)
     {'encoder.a': 0.125, 'encoder.b': 0.25, 'final_layer.linear.weight': 1.0}
     """
@@ -104,22 +68,6 @@ def learning_rates(names: Sequence[str], lr: float, layer_decay: float) -> dict[
 def schedule_factor(step: int, n_warmup: int, n_steps: int) -> float:
     """Share of the learning rate at a step: a linear rise from 0.1 to 1, a linear fall to 0.1.
 
-    Parameters
-    ----------
-    step : int
-        Steps done.
-    n_warmup : int
-        Steps of the rise; with ``n_steps`` or more there is no fall.
-    n_steps : int
-        Steps in all.
-
-    Returns
-    -------
-    float
-        Factor from 0.1 to 1.
-
-    Examples
-    --------
     >>> [round(schedule_factor(step, 2, 4), 2) for step in range(5)]
     [0.1, 0.55, 1.0, 0.55, 0.1]
     """
@@ -132,29 +80,12 @@ def schedule_factor(step: int, n_warmup: int, n_steps: int) -> float:
 def merge_repeats(
     digests: Sequence[bytes], targets: NDArray[np.generic], weights: NDArray[np.floating]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Bring trials into an order of their own, a repeated trial becoming one of twice the weight.
+    """Sort trials by their digests and targets; repeats become one trial of the summed weight.
 
-    A batch is drawn from different trials then, and training depends neither on the order of the
-    trials nor on whether one is repeated or weighted. Trials of weight 0 take no part.
+    Batches are drawn from different trials then, and training depends neither on the order of the
+    trials nor on whether one is repeated or weighted. Trials of weight 0 take no part. Gives the
+    place of each distinct trial, and its weight.
 
-    Parameters
-    ----------
-    digests : sequence of bytes
-        Hash of the signal of each trial.
-    targets : ndarray, shape (n_trials,) or (n_trials, n_outputs)
-        Their targets: the same signal with another target is another trial.
-    weights : ndarray, shape (n_trials,)
-        Their weights.
-
-    Returns
-    -------
-    first : ndarray of int, shape (n_distinct,)
-        Where each distinct trial is found.
-    summed : ndarray of float, shape (n_distinct,)
-        The weights of its repeats, summed.
-
-    Examples
-    --------
     >>> weights = np.array([1.0, 1.0, 1.0, 0.0])
     >>> first, summed = merge_repeats([b"b", b"a", b"b", b"c"], np.zeros(4), weights)
     >>> first, summed
@@ -179,36 +110,11 @@ def split_validation(
     names: Sequence[object] | None,
     seed: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Choose trials to watch while training: whole groups where groups are known.
+    """Choose trials to watch while training: a share, of whole groups if there are any, or by name.
 
-    Parameters
-    ----------
-    n_trials : int
-        Number of trials.
-    groups : ndarray, shape (n_trials,) | None
-        Group of each trial, such as the subject.
-    classes : ndarray of int, shape (n_trials,) | None
-        Class of each trial, to be represented in both parts where trials are split singly.
-    fraction : float | None
-        Share of the groups, or of the trials, to watch.
-    names : sequence | None
-        The groups to watch, by name.
-    seed : int
-        Seed of the choice.
+    Single trials are split so that both parts have every class. Gives the indices of the trials to
+    train on and of those to watch.
 
-    Returns
-    -------
-    training, validation : ndarray of int
-        Indices of trials; ``validation`` is empty if neither ``fraction`` nor ``names`` is given.
-
-    Raises
-    ------
-    ValueError
-        If both or an impossible one is given, groups are needed and absent, or nothing remains to
-        train on.
-
-    Examples
-    --------
     >>> subjects = np.repeat(["a", "b", "c"], 2)
     >>> split_validation(6, subjects, None, fraction=None, names=["b"], seed=0)
     (array([0, 1, 4, 5]), array([2, 3]))

@@ -19,9 +19,9 @@ from mne_neurorvq.finetuning import (
     Recipe,
     WeightedLoss,
     WeightedTrials,
+    finish_training,
     history_of,
     make_net,
-    settle,
 )
 
 
@@ -227,13 +227,13 @@ def test_the_history_is_plain_and_has_no_batches(trials):
         assert {type(value) for value in row.values()} <= {int, float}
 
 
-def test_a_settled_net_holds_neither_trials_nor_the_moments_of_its_optimiser():
+def test_a_trained_net_holds_neither_trials_nor_the_moments_of_its_optimiser():
     rng = np.random.default_rng(0)
     signals = rng.standard_normal((2000, 3)).astype(np.float32)
     trials = signals, np.arange(2000) % 2, np.ones(2000)
     net = fit(trials, WeightedTrials(*trials), patience=2, max_epochs=1)
     size = len(pickle.dumps(net))
-    settle(net)
+    finish_training(net)
     assert len(pickle.dumps(net)) < signals.nbytes < size
     assert not net.optimizer_.state
     again = pickle.loads(pickle.dumps(net))
@@ -241,10 +241,10 @@ def test_a_settled_net_holds_neither_trials_nor_the_moments_of_its_optimiser():
     assert again.module is again.module_
 
 
-def test_a_settled_net_writes_its_weights_once(trials):
+def test_a_trained_net_writes_its_weights_once(trials):
     net = fit(trials)
     net.module = net.module_ = nn.Linear(100, 100)
-    settle(net)
+    finish_training(net)
     assert len(pickle.dumps(net)) < 2 * 4 * 100 * 101
 
 
