@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Libraries that only some jobs need: what is said where one is absent or broken."""
+"""Messages for optional libraries that are missing or broken."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def optional(purpose: str, extra: str, otherwise: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except Warning:  # made an error by whoever runs this, not by what is broken
+    except Warning:  # which the user has made an error; the library is not broken
         raise
     # What does not fit together breaks in any way: a symbol that a binary lacks is an OSError, an
     # operator that is registered twice a RuntimeError, a name that has moved an AttributeError.

@@ -35,7 +35,7 @@ def swap(part: Path, target: Path, *, durable: bool = True) -> None:
 
 
 class Saver:
-    """Whoever saves a file, or files that belong together, while all others wait.
+    """A process that saves a file, or files that belong together, while all others wait.
 
     ``alone`` says whether the others do wait, which takes a file system with locks.
     """
@@ -66,7 +66,7 @@ class Saver:
 
     def clean(self) -> None:
         """Remove what was not put in place, by this saver or by one that was killed."""
-        # Where others may be at work, their parts are theirs.
+        # Without locks, other processes may still need their parts.
         for part in self.folder.glob(f".{self._key}.*.part") if self.alone else self._made:
             remove(part)
 
@@ -168,7 +168,7 @@ def _locked(lock: Path, target: Path) -> Iterator[bool]:
         while (handle := _take(lock)) is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"{target} has been in the hands of another process for {_LOCK_SECONDS:.0f} s: "
+                    f"{target} has been locked by another process for {_LOCK_SECONDS:.0f} s: "
                     "see whether it hangs, and try again."
                 )
             time.sleep(_POLL_SECONDS)
@@ -205,7 +205,7 @@ def _take(lock: Path) -> int | None:
             return None
         raise
     try:
-        # Who had it before may have removed the file that is locked now.
+        # Its last owner may have removed the file that is locked now.
         taken = _try_lock(handle) and is_at(handle, lock)
     except BaseException:
         os.close(handle)

@@ -59,7 +59,7 @@ def test_a_killed_save_leaves_the_old_file_and_the_next_removes_its_rests(other,
 def test_what_a_living_saver_writes_is_left_alone(other, tmp_path, monkeypatch):
     monkeypatch.setattr(_writing, "_LOCK_SECONDS", 0.2)
     before = _names(tmp_path)
-    with pytest.raises(TimeoutError, match=r"file has been in the hands of another process"):
+    with pytest.raises(TimeoutError, match=r"file has been locked by another process"):
         write_text(tmp_path / "file", "new")
     assert _names(tmp_path) == before
     write_text(tmp_path / "another", "is free")

@@ -210,7 +210,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _count("--batch-size", 32, "trials in a step of training"),
         _arg(
             "--seeds N",
-            "each assigns the subjects to folds anew (default: 0)",
+            "each assigns the subjects to folds differently (default: 0)",
             nargs="+",
             type=int,
             default=[0],

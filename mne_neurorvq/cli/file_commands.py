@@ -147,7 +147,7 @@ def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
         notes.append(f"{n_windows - len(epochs)} windows overlap a BAD annotation")
     rest = duration - n_windows * args.window
     if rest >= 1 / raw.info["sfreq"]:
-        notes.append(f"the last {rest:.3g} s are no whole window")
+        notes.append(f"the last {rest:.3g} s do not fill a window")
     return _Windows(epochs, raw.first_samp, tuple(notes))
 
 

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What ``demo`` and ``compare`` run on: trials, whose they are, and what to tell apart."""
+"""What ``demo`` and ``compare`` run on: trials, their subjects and the tasks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """Trials of several subjects, and what a model is to tell apart there.
+    """Trials of several subjects, and the tasks for a model there.
 
     ``data_set`` is the name that training records of models use; None if it is not known.
     """

@@ -18,7 +18,7 @@ from ..signals.names import order_by_name, shorten
 
 
 def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:
-    """Whose each recording is."""
+    """Return the subject of each recording."""
     subjects = []
     for number, raw in enumerate(recordings):
         subject = (raw.info["subject_info"] or {}).get("his_id")

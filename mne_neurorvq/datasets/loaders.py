@@ -83,7 +83,7 @@ def simulate_recordings(
     ]
     logger.info(
         f"SIMULATED {n_subjects} EEG recordings of {recordings[0].times[-1]:.0f} s "
-        f"(random_state={random_state}): these are no measurements"
+        f"(random_state={random_state}): these are not measurements"
     )
     return recordings
 

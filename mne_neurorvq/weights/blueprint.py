@@ -14,7 +14,7 @@ from .registry import Kind
 from .systems import SYSTEMS, Config, Foundation, Model, make_tokenizer
 from .tensors import Shapes
 
-# How names of tensors of ours end that have rows for every codebook and level.
+# How the names of our tensors end that have rows for every codebook and level.
 _BY_LEVEL = ("quantizer.codebook", "masked_tokens.weight")
 
 
@@ -41,7 +41,7 @@ class Blueprint:
             ).eval()
 
     def build_for(self, shapes: Shapes, source: str) -> Model:
-        """Make the model, without memory, if it can be that of a file."""
+        """Make the model on the meta device, if it can be that of a file."""
         check_parts(self.config, shapes, source, quantizer=self.has_quantizer)
         try:
             return self.build()
@@ -70,7 +70,7 @@ def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool 
     if quantizer:
         levels = config.quantizer.n_codebooks * config.quantizer.n_levels
         parts["n_codebooks * n_levels"] = levels
-        # The authors have tensors for every level; in ours, one has all of them.
+        # The authors have tensors for every level, we have one for all of them.
         stored = [
             math.prod(shape[:2]) for name, shape in shapes.items() if name.endswith(_BY_LEVEL)
         ]

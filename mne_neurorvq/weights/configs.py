@@ -42,7 +42,9 @@ def config_from_json(text: str | bytes, source: str) -> Config:
     # What a value that cannot be leads to, before or while it is checked.
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
             RecursionError) as error:  # fmt: skip
-        raise CheckpointError(f"{source} is no configuration of this package: {error}.") from error
+        raise CheckpointError(
+            f"{source} is not a configuration of this package: {error}."
+        ) from error
 
 
 def read_config(path: Path) -> Config:

@@ -15,8 +15,8 @@ from .registry import Pretrained, WeightsFile, list_pretrained
 _CHUNK = 1 << 20
 # Seconds for the first answer of the Hub; its client would try again and again for half a minute.
 _PATIENCE = 2.0
-# Names whose licence this process has already pointed out.
-_told: set[str] = set()
+# Models whose licence this process has already pointed out.
+_warned: set[str] = set()
 
 
 def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
@@ -43,8 +43,8 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
     path = _download(entry, file, revision)
     if file.sha256 is not None and revision == entry.revision:
         _check_hash(path, file)
-    if not entry.commercial and entry.name not in _told:
-        _told.add(entry.name)
+    if not entry.commercial and entry.name not in _warned:
+        _warned.add(entry.name)
         warn(
             f"The weights of {entry.name!r} are licensed {entry.licence}: not for commercial use. "
             f"They are the work of {entry.citation}; see {entry.url}."
@@ -53,7 +53,7 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
 
 
 def availability(entry: Pretrained) -> str:
-    """Say how a model can be had on this machine."""
+    """Say how to get a model on this machine: ready, download, by hand or not yet."""
     if not all(file.published for file in entry.files):
         return "not yet"
     if not all(file.on_hub for file in entry.files):
@@ -118,7 +118,7 @@ def _download(entry: Pretrained, file: WeightsFile, revision: str | None) -> Pat
 
 
 def _silence(file: WeightsFile, revision: str | None) -> Exception | None:
-    """Ask the Hub for a file, once and not for long; give the reason if there is no answer."""
+    """Ask the Hub for a file, once and briefly; return why if it does not answer."""
     from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_url
 
     own = "HF_HUB_ETAG_TIMEOUT" in os.environ
@@ -140,7 +140,7 @@ def _silence(file: WeightsFile, revision: str | None) -> Exception | None:
         return TimeoutError(
             f"no answer within {patience:g} s; HF_HUB_ETAG_TIMEOUT sets how long to wait"
         )
-    # An answer, if not the wanted one: what it means is told where the file is downloaded.
+    # An answer, if not the wanted one: the download itself says what it means.
     return None if isinstance(found[0], errors.HfHubHTTPError) else found[0]
 
 

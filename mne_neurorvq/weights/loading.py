@@ -143,7 +143,7 @@ def load_pretrained(
     pretrained : str | path-like
         A name of :func:`list_pretrained`; a folder with ``tokenizer`` and ``foundation`` files,
         ``config.json`` and ``README.md``, as :func:`save_pretrained` writes it; or one file of
-        ours or of the authors', whose configuration is inferred from its tensors.
+        this package or of the authors, whose configuration is inferred from its tensors.
     revision : str | None
         Branch, tag or commit of the repository, for names that are downloaded. None takes the
         registered one.
@@ -331,7 +331,7 @@ def find_file(folder: Folder, kind: Kind) -> str | None:
 
 
 def _make_models(contents: dict[Kind, _Named], config: Config | None) -> dict[Kind, Model]:
-    """Make the models of a pair, the tokenizer first: it settles what the other does not show."""
+    """Make the models of a pair, the tokenizer first: it shows what the other does not."""
     models: dict[Kind, Model] = {}
     for kind in (kind for kind in KINDS if kind in contents):
         like = models["tokenizer"].config if "tokenizer" in models else None

@@ -2,9 +2,9 @@
 """Files of a folder that belong together: replaced together, and checked when they are read.
 
 The list of the files with their digests, the manifest, is the last to be written and takes its
-place in one step. New files wait beside it under hidden names until then, and take their own names
-afterwards. Whoever reads in between, or after the writer was killed, finds those that the manifest
-means under one name or the other.
+place in one step. New files wait beside it under hidden names until then, and get their own names
+afterwards. A reader in between, or after the writer was killed, finds the files that the manifest
+names under one name or the other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 class OutdatedError(CheckpointError):
-    """A file is not, or no more, the one that the manifest names."""
+    """A file is not, or no longer, the one that the manifest names."""
 
 
 _MAY_PASS = (OutdatedError, FileNotFoundError)
@@ -72,7 +72,7 @@ class Folder:
             return reader(path, None)
         # It may be moved from the one to the other in just this moment.
         for candidate in (path, _waiting(self.path, name, digest), path):
-            if not candidate.is_file():  # whoever reads from a pipe waits without end
+            if not candidate.is_file():  # reading from a pipe could wait forever
                 continue
             try:
                 return reader(candidate, digest)
@@ -88,12 +88,12 @@ class Folder:
 
 
 def read_together(path: Path, reader: Callable[[Folder], Result]) -> Result:
-    """Read files of a folder that may be replaced at the same time, all from one moment."""
+    """Read files of a folder as they were at one moment, even while they are replaced."""
     return read_unchanged(path / MANIFEST_FILE, lambda content: reader(Folder(path, content)))
 
 
 def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Result:
-    """Read what a file tells of, anew if it has been replaced in the meantime."""
+    """Read the files that a file names, and start over if it was replaced meanwhile."""
     patience = _PATIENCE
     for _ in range(_ATTEMPTS):
         content = _bytes(file)
@@ -139,7 +139,7 @@ def read_checked(path: Path, digest: str | None) -> bytes:
 
 @contextmanager
 def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
-    """Open a file; what was opened by its path in the meantime is the same file."""
+    """Open a file, and see in the end that its path still leads to it."""
     with path.open("rb") as file:
         if digest is not None and file_digest(file, "sha256").hexdigest() != digest:
             raise OutdatedError(f"{path} has another digest.")
@@ -147,7 +147,7 @@ def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
         try:
             yield file
         except Exception as error:
-            if not is_at(file.fileno(), path):  # no fault of the file
+            if not is_at(file.fileno(), path):  # the file is not to blame
                 raise OutdatedError(f"{path} has been replaced.") from error
             raise
         if not is_at(file.fileno(), path):
@@ -156,7 +156,7 @@ def opened(path: Path, digest: str | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def saving_together(path: Path) -> Iterator[Together]:
-    """Save files of a folder together: all are replaced when the block ends, or none is."""
+    """Save files of a folder together: when the block ends, all are replaced or none."""
     path.mkdir(parents=True, exist_ok=True)
     with saving(path, MANIFEST_FILE) as saver:
         together = Together(saver)
@@ -171,7 +171,7 @@ def saving_together(path: Path) -> Iterator[Together]:
 
 
 class Together:
-    """What is about to be saved together."""
+    """Files that are about to be saved together."""
 
     def __init__(self, saver: Saver) -> None:
         self._saver = saver
@@ -181,7 +181,7 @@ class Together:
             self.before = Folder.now(saver.folder)
         except CheckpointError:  # a damaged manifest is no reason not to write a new one
             self.before = Folder(saver.folder, None)
-        # What a killed saver has left: it had come so far that its files count, or not.
+        # What a killed process has left: its files count already, or they do not.
         _move(saver.folder, self.before.digests)
         saver.clean()
 
@@ -201,7 +201,7 @@ class Together:
         self._new[name] = digest
 
     def keep(self, names: Iterable[str]) -> None:
-        """Take in files that are in the folder; what was bound before is not believed anew."""
+        """Take in files that are in the folder; those of the old manifest keep their digests."""
         for name in names:
             file = self._saver.folder / name
             if name not in self._new and file.is_file():
@@ -252,7 +252,9 @@ def _mark(name: str, digest: str) -> str:
 def _bytes(path: Path) -> bytes | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError(f"{path} is no file but a folder, a pipe or a device: remove it.")
+            raise CheckpointError(
+                f"{path} is not a file but a folder, a pipe or a device: remove it."
+            )
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -268,12 +270,12 @@ def _parse(manifest: bytes, folder: Path) -> dict[str, str]:
         for name, digest in digests.items():
             inside = PurePosixPath(name)
             if inside.is_absolute() or ".." in inside.parts or set("\\:\0") & set(name) or not name:
-                raise ValueError(f"{name!r} is no name of a file in the folder")
+                raise ValueError(f"{name!r} is not the name of a file in the folder")
             if len(digest) != 64 or not set(digest) <= _DIGITS:
-                raise ValueError(f"{digest!r} is no digest")
+                raise ValueError(f"{digest!r} is not a digest")
         return dict(digests)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{folder / MANIFEST_FILE} is no list of the files of this folder ({error}): copy or "
-            "save the folder anew, or delete it if you trust the files."
+            f"{folder / MANIFEST_FILE} is not a list of the files of this folder ({error}): copy "
+            "or save the folder again, or delete it if you trust the files."
         ) from error

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The layout of the authors' checkpoints: names, shapes and the way there and back."""
+"""State dicts from the authors' checkpoints, and back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BRAINRVQ_HEADS_FIXED = {
 
 
 class Part(NamedTuple):
-    """Where a tensor of the authors' lies in ours."""
+    """Where a tensor of the authors lies in one of ours."""
 
     ours: str
     at: tuple[int, ...]
@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
 
 def official_layout(ours: Shapes) -> dict[str, Part]:
-    """Names and shapes of the authors' tensors for a model of ours."""
+    """Find the authors' tensors, and where each lies in ours, from the shapes of our tensors."""
     naming = naming_of(ours)
     layout: dict[str, Part] = {}
     for name, shape in ours.items():
@@ -138,7 +138,7 @@ def _check_expressible(model: Model) -> None:
 def from_official_state_dict(
     official: Mapping[str, Tensor], model: Model, source: str
 ) -> dict[str, Tensor]:
-    """State dict of a model of ours from the authors' tensors."""
+    """Convert the authors' tensors to the state dict of a model (possibly of meta tensors)."""
     wanted = model.state_dict()
     layout = official_layout(shapes_of(wanted))
     ignored = re.compile(naming_of(wanted).ignored)
@@ -153,7 +153,7 @@ def from_official_state_dict(
     flags = [name for name, part in layout.items() if part.ours == _STARTED]
     # Numbers in their files.
     check_types(types | dict.fromkeys(flags, torch.float32), official, source)
-    # What no computation reads, too: it would tell of a spoilt file.
+    # Tensors that no computation reads, too: they would show that the file is damaged.
     check_finite({name: official[name] for name in layout}, source)
     ours = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in wanted.items()}
     for name, part in layout.items():

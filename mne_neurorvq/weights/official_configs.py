@@ -53,7 +53,7 @@ def infer_blueprint(shapes: Shapes, source: str, like: Config | None = None) -> 
     except (KeyError, IndexError) as error:
         raise CheckpointError(
             f"{source} is only a part of a {SYSTEMS[system].title} {kind}: {error} is missing, "
-            "without which its configuration cannot be told."
+            "without which its configuration cannot be inferred."
         ) from error
 
 
@@ -98,7 +98,7 @@ def _biocodec(shapes: Shapes, prefix: str, like: Config | None, source: str) -> 
         known = ", ".join(f"{p.strides} ({p.modality})" for p in _BY_STRIDES.values())
         raise CheckpointError(
             f"{source} is a BioCodec with the strides {strides}; the published ones are {known}. "
-            "Its sampling rate cannot be told."
+            "Its sampling rate cannot be inferred."
         )
     quantizer = replace(
         preset.quantizer,
@@ -117,7 +117,7 @@ def _neurorvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> 
         known = ", ".join(f"{len(p.channels)} ({p.modality})" for p in _BY_ROWS.values())
         raise CheckpointError(
             f"{source} has a table of {rows - 1} channels; the published vocabularies have "
-            f"{known}. Its channel names, rate and unit cannot be told."
+            f"{known}. Its channel names, rate and unit cannot be inferred."
         )
     n_scales = _count(shapes, rf"{prefix}patch_embed.conv1_", start=1)
     scales = range(1, n_scales + 1)
@@ -161,7 +161,7 @@ def _brainrvq(shapes: Shapes, prefix: str, like: Config | None, source: str) -> 
     if len(preset.channels) != rows - 1:
         raise CheckpointError(
             f"{source} has a table of {rows - 1} channels; the published vocabulary of BrainRVQ "
-            f"has {len(preset.channels)}. Its channel names cannot be told."
+            f"has {len(preset.channels)}. Its channel names cannot be inferred."
         )
     settings = _trunk_settings(shapes, prefix, width) | {
         "n_filters": shapes[f"{prefix}patch_embed.conv1.weight"][0],
@@ -221,7 +221,7 @@ def _brainrvq_heads(shapes: Shapes, like: BrainRVQConfig | None, source: str) ->
     if len(books) == 1:
         if like is None or len(like.domains) > 1:
             raise CheckpointError(
-                f"{source} has pretraining heads of one domain; which it is cannot be told "
+                f"{source} has pretraining heads of one domain; which one cannot be inferred "
                 "without a config.json beside it."
             )
         domains = like.domains

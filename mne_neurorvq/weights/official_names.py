@@ -1,8 +1,5 @@
 # License: BSD-3-Clause
-"""How the authors name what ours have: one table for each of their models.
-
-Both directions and the inference of a configuration from tensors rest on these facts.
-"""
+"""How the authors name the tensors of their models: one table for each model."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-# Ours -> theirs. A "#" before a group means one more: they count scales from 1.
+# Our names -> theirs. A "#" before a group adds one: they count scales from 1.
 _SHARED_NAMES = (
     (r"^encoder\.scales\.(\d+)\.(conv1|norm1|conv2|norm2)\.", r"encoder.patch_embed.\2_#\1."),
     (r"^encoder\.trunk\.", "encoder."),
@@ -57,7 +54,7 @@ _BIOCODEC_NAMES = (
     (r"\.(conv|convtr)\.direction$", r".\1.\1.parametrizations.weight.original1"),
     (r"\.(conv|convtr)\.bias$", r".\1.\1.bias"),
 )
-# Under every model a tensor that the others do not have: ours are told apart by it.
+# Tensors that only models of one system have.
 _BIOCODEC_MARK = "encoder.0.conv.direction"
 _BRAINRVQ_MARK = "encoder.scales.0.conv3.weight"
 _HEADS = ("masked_tokens.weight", "masked_tokens.bias")
@@ -99,7 +96,7 @@ class Naming(NamedTuple):
 
 
 def naming_of(ours: Collection[str]) -> Naming:
-    """Choose the table for a model of ours."""
+    """Choose the table for a model by the names of its tensors."""
     if _BIOCODEC_MARK in ours:
         return _BIOCODEC
     tokenizer = "quantizer.codebook" in ours

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Whose recordings a model was trained on: the one place where this is read."""
+"""The subjects whose recordings a model was trained on."""
 
 from __future__ import annotations
 

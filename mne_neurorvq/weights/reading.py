@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""From one checkpoint file to one model, whoever wrote it."""
+"""From a checkpoint file to a model, ours or the authors'."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ from .official_configs import infer_blueprint
 from .systems import Config, Model
 from .tensors import check_finite, check_tensors, check_types, shapes_of
 
-# Keys of the metadata of a safetensors file of ours.
+# Keys of the metadata of our safetensors files.
 METADATA_CONFIG = "mne_neurorvq.config"
 METADATA_KIND = "mne_neurorvq.kind"
 
 # Tensors and metadata of a file.
 Content = tuple[Mapping[str, Tensor], Mapping[str, str]]
 
-# How tensors of ours begin, and none of the authors'.
+# How some of our tensors begin, and none of the authors'.
 _OURS = ("encoder.trunk.", "encoder.scales.", "quantizer.codebook")
 
 
 def make_model(
     content: Content, source: str, config: Config | None = None, like: Config | None = None
 ) -> Model:
-    """Make a model of the tensors of a file of ours or of the authors'."""
+    """Make a model of the tensors of a file, ours or the authors'.
+
+    ``config`` is what the folder says that the file holds; ``like``, the configuration of the
+    tokenizer beside a foundation model, stands in for what the latter's tensors do not show.
+    """
     tensors, metadata = content
     if any(name.startswith(_OURS) for name in tensors):
         blueprint = _our_blueprint(tensors, metadata, config, like, source)
@@ -92,7 +96,7 @@ def _our_blueprint(
 def _inferred_blueprint(
     tensors: Mapping[str, Tensor], like: Config | None, source: str
 ) -> Blueprint:
-    """Blueprint of a plain state dict of ours, through the authors' names."""
+    """Infer the blueprint of a plain state dict of ours, by way of the authors' names."""
     try:
         layout = official_layout(shapes_of(tensors))
     except (KeyError, IndexError) as error:

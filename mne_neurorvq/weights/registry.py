@@ -37,7 +37,7 @@ class WeightsFile:
     sha256 : str | None
         Hash of its content at the registered revision, where known.
     host : str
-        Where the repository is. Only files of the Hub are downloaded; others are fetched by hand.
+        Where the repository is. Only files of the Hub are downloaded; get others by hand.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class Pretrained:
     notes : str
         What else to know.
     system : "neurorvq" | "biocodec" | "brainrvq"
-        Whose architecture it has.
+        Its architecture.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def _biocodec(modality: str) -> Pretrained:
         revision="575bf6ea7ae14a34754b217d9b940597a16951bd",
         notes=(
             "Not downloaded: give the path of the authors' file. Those of EEG and EMG have one "
-            "layout; which it is is told from the strides."
+            "layout; their strides tell which is which."
         ),
         system="biocodec",
     )

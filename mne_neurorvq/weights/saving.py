@@ -48,7 +48,7 @@ def save_pretrained(
         Text of the model card.
     dtype : "float16" | "float32"
         Precision of matrices and codebooks on disk. Vectors, tables of counts and flags keep
-        theirs: they take no room and half precision would lose them.
+        theirs: they are small, and half precision would not hold them.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def save_pretrained(
 
     Notes
     -----
-    At every moment, also if the process is killed, :func:`load_pretrained` finds the models that
-    were there or the new ones, never one of each. Of several processes that save in one folder,
-    one after the other has its turn. See :doc:`/promises`.
+    At any moment, even if the process is killed, :func:`load_pretrained` finds the old models or
+    the new ones, never one of each. Processes that save in the same folder take turns. See
+    :doc:`/promises`.
 
     Examples
     --------

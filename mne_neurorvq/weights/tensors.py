@@ -48,7 +48,7 @@ def read_tensors(path: Path, digest: str | None = None) -> tuple[dict[str, Tenso
         start = file.read(9)
         if not start:
             raise TruncatedError(
-                f"{path} is empty: the download or copy was interrupted. Get it anew."
+                f"{path} is empty: the download or copy was interrupted. Get it again."
             )
         metadata: dict[str, str] = {}
         if start.startswith((_ZIP, _PICKLE)):
@@ -120,7 +120,7 @@ def _check_safetensors_length(path: Path) -> None:
 def _truncated(path: Path) -> TruncatedError:
     return TruncatedError(
         f"{path} is truncated: it ends after {path.stat().st_size} bytes, before its tensors do. "
-        "Get it anew."
+        "Get it again."
     )
 
 
@@ -134,7 +134,9 @@ def _plain_names(content: Any, path: Path) -> dict[str, Tensor]:
         raise NotACheckpointError(f"{path} holds no tensors but {type(content).__name__}.")
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
-        raise NotACheckpointError(f"{path} is no state dict: {first_few(others)} are not tensors.")
+        raise NotACheckpointError(
+            f"{path} is not a state dict: {first_few(others)} are not tensors."
+        )
     names = {name: name for name in content}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in names):

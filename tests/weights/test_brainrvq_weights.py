@@ -272,7 +272,7 @@ def test_the_domain_of_a_single_one_is_inferred(domains):
     assert found.config == config
     heads = _official_shapes(Blueprint("foundation", config, masked_token_heads=True))
     assert infer_blueprint(heads, "file", config).config == config
-    with pytest.raises(CheckpointError, match="heads of one domain; which it is cannot be told"):
+    with pytest.raises(CheckpointError, match="heads of one domain; which one cannot be inferred"):
         infer_blueprint(heads, "file")
 
 

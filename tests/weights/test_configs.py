@@ -24,7 +24,7 @@ def test_the_configuration_of_every_model_survives_json(entry):
     ["", "[]", "{}", '{"system": "neurorvq"}', '{"system": "neurorvq", "config": 3}'],
 )
 def test_what_is_no_configuration_is_refused_with_its_place(text):
-    with pytest.raises(CheckpointError, match="there is no configuration of this package"):
+    with pytest.raises(CheckpointError, match="there is not a configuration of this package"):
         config_from_json(text, "there")
 
 

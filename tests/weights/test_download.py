@@ -127,7 +127,7 @@ def entry(hub, monkeypatch, tiny, tmp_path):
         revision=COMMIT,
     )
     _register(monkeypatch, made)
-    monkeypatch.setattr(download, "_told", {NAME})
+    monkeypatch.setattr(download, "_warned", {NAME})
     return made
 
 
@@ -246,11 +246,11 @@ def test_a_file_of_unknown_hash_that_ends_early_is_called_truncated(hub, entry, 
 def test_a_licence_that_forbids_commercial_use_is_named_once_at_the_first_download(
     hub, entry, monkeypatch
 ):
-    monkeypatch.setattr(download, "_told", set())
+    monkeypatch.setattr(download, "_warned", set())
     with pytest.warns(UserWarning, match=r"CC BY-NC 4\.0: not for commercial use") as caught:
         load_pretrained(NAME)
     assert len(caught) == 1
-    monkeypatch.setattr(download, "_told", set())
+    monkeypatch.setattr(download, "_warned", set())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_pretrained(NAME)

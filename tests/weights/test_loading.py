@@ -183,10 +183,10 @@ def test_a_configuration_file_that_contradicts_the_weights_is_refused(loose, tin
     with pytest.raises(CheckpointError, match=r"quantizer\.rule is unit in the file and gain in"):
         load_pretrained(loose)
     path.write_text(text.replace('"neurorvq"', '"something else"'))
-    with pytest.raises(CheckpointError, match=r"config\.json is no configuration"):
+    with pytest.raises(CheckpointError, match=r"config\.json is not a configuration"):
         load_pretrained(loose)
     path.write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json is no configuration"):
+    with pytest.raises(CheckpointError, match=r"config\.json is not a configuration"):
         load_pretrained(loose)
     path.write_text(text.replace('"depth"', '"height"'))
     with pytest.raises(CheckpointError, match="height"):

@@ -326,7 +326,7 @@ def test_a_card_that_was_changed_is_told_and_one_that_is_no_text_blocks_nothing(
 def test_a_damaged_manifest_is_named_and_replaced(tiny, tmp_path, text):
     save_pretrained(tmp_path, tiny.tokenizer)
     (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(CheckpointError, match=r"manifest\.json is no list of the files"):
+    with pytest.raises(CheckpointError, match=r"manifest\.json is not a list of the files"):
         load_pretrained(tmp_path)
     save_pretrained(tmp_path, tiny.tokenizer)
     assert load_pretrained(tmp_path).kinds == ("tokenizer",)

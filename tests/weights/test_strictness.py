@@ -192,7 +192,7 @@ def test_a_configuration_that_cannot_be_is_refused_with_the_name_of_its_file(spo
 def test_a_configuration_that_is_no_json_of_ours_is_refused(spoil, text):
     folder = spoil({})
     (folder / "config.json").write_bytes(text)
-    with pytest.raises(CheckpointError, match=r"config\.json is no configuration"):
+    with pytest.raises(CheckpointError, match=r"config\.json is not a configuration"):
         load_pretrained(folder)
 
 
@@ -204,7 +204,7 @@ def test_every_number_of_a_configuration_is_checked(config):
             continue
         for wrong in (None, {}, [[]], -1, "x" if not isinstance(value, str) else 3):
             spoilt = {"system": data["system"], "config": data["config"] | {name: wrong}}
-            with pytest.raises(CheckpointError, match="the file is no configuration"):
+            with pytest.raises(CheckpointError, match="the file is not a configuration"):
                 config_from_json(json.dumps(spoilt), "the file")
 
 

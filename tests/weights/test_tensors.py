@@ -68,7 +68,7 @@ def test_metadata_of_safetensors_are_returned(tmp_path):
 def test_a_file_that_ends_early_is_called_truncated(checkpoint, share):
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(TruncatedError, match=r"model\.anything is truncated.*Get it anew"):
+    with pytest.raises(TruncatedError, match=r"model\.anything is truncated.*Get it again"):
         read_tensors(checkpoint)
 
 
