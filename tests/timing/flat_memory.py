@@ -59,7 +59,7 @@ def measure(pretrained: str, folder: Path, ahead: bool) -> dict[str, float]:
     if not ahead:
         matched_trials.read_ahead = iter
     parts = windows(folder)
-    transformer = NeuroRVQTransformer(pretrained, verbose=False).fit(parts)
+    transformer = NeuroRVQTransformer(pretrained, memory=None, verbose=False).fit(parts)
     transformer.transform(as_array_like(parts[0])[:512])
     taken = {}
 
