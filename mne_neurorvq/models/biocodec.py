@@ -234,18 +234,10 @@ class BioCodec(Tokenizer):
 
     Parameters
     ----------
-    n_outputs : None
-        Not used; part of braindecode's common signature.
-    n_chans : None
-        Not used: each channel is coded by itself, whatever the montage.
-    chs_info : None
-        Not used, as ``n_chans``.
-    n_times : int | None
-        Samples of a window; any number.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz; must be the model's.
+    n_outputs, n_chans, chs_info : None
+        Part of braindecode's common signature, but not used: each channel is coded by itself.
+    n_times, input_window_seconds, sfreq
+        As in :class:`NeuroRVQTokenizer`; a window may have any number of samples.
     config : BioCodecConfig
         Structure.
 
@@ -385,7 +377,7 @@ class BioCodec(Tokenizer):
             Centre and scale of each channel: the signal is multiplied by the scale, then the
             centre added.
         channel_ids : Tensor | None
-            Not used; part of the signature that tokenizers share.
+            Not used.
         n_times : int | None
             Samples of the windows, which end in the last patch; None gives it to its end.
 
@@ -393,11 +385,6 @@ class BioCodec(Tokenizer):
         -------
         Tensor, shape (batch, n_chans, n_times)
             Windows.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit the model or a code is not in the codebook.
         """
         check_codes(self.config.quantizer, codes)
         if side.shape != (*codes.shape[:2], 2):
@@ -426,10 +413,8 @@ class BioCodec(Tokenizer):
 
         Parameters
         ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Scaled windows at the model's rate, of any length.
-        channel_ids : Tensor | None
-            Not used; part of the signature that tokenizers share.
+        x, channel_ids
+            As in :meth:`encode`.
 
         Returns
         -------

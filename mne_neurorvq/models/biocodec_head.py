@@ -130,11 +130,6 @@ class BioCodecHead(nn.Module):
         -------
         Tensor, shape (batch, n_chans, n_patches, dim)
             Embeddings of the levels, summed or one after the other.
-
-        Raises
-        ------
-        ValueError
-            If the codes are not those of the codec or of another number of channels.
         """
         check_codes(self.config.quantizer, codes)
         if codes.shape[1] != self.n_chans:

@@ -43,24 +43,11 @@ class BrainRVQConfig(TransformerConfig):
     channels : tuple of str
         Channel vocabulary in lower case; channel ``i`` has row ``i + 1`` of the embedding, row 0
         is the class token's. Bipolar derivations are channels of their own.
-    sfreq : float
-        Sampling rate in Hz.
-    patch_size : int
-        Samples per patch.
     max_patches : int
         Most patches of a channel, and rows of the time embedding.
-    unit : str
-        Unit of the samples.
-    n_filters, n_groups : int
-        Channels of the convolutions and groups of their GroupNorm.
-    n_heads : int
-        Attention heads.
-    depth, decoder_depth : int
-        Transformer blocks of the encoder (tokenizer and foundation model) and of each decoder.
-    mlp_ratio : float
-        Hidden width of the MLP of a block over the embedding width.
-    foundation_layer_scale : float
-        Initial LayerScale of the foundation model's blocks. The tokenizer has none.
+    sfreq, patch_size, unit, n_filters, n_groups, n_heads, depth, decoder_depth, mlp_ratio, \
+foundation_layer_scale
+        As in :class:`NeuroRVQConfig`.
     quantizer : QuantizerConfig
         The residual quantizer, with one codebook for each domain.
     foundation_qkv_bias : bool
@@ -68,7 +55,7 @@ class BrainRVQConfig(TransformerConfig):
     foundation_drop_path : float
         In training, the share of windows that the last block of the foundation model skips.
     domains : tuple of "time" | "frequency"
-        What is quantized and decoded, in the order of the codebooks. One alone is an ablation.
+        What is quantized and decoded, in the order of the codebooks; one alone is an ablation.
     phase : "circular" | "angle"
         What the spectral decoder predicts: cosine and sine of the phase, or, as the released code
         does, the angle, which jumps at ±π.
@@ -79,11 +66,6 @@ class BrainRVQConfig(TransformerConfig):
         Which place the class token has in pretraining. The released code gives it that of the
         first channel there, but its own in fine-tuning. Only weights that were pretrained by
         that code should have the second.
-
-    Raises
-    ------
-    ValueError
-        If a value is impossible or two contradict each other.
 
     Examples
     --------
@@ -195,7 +177,6 @@ BRAINRVQ_EEG = BrainRVQConfig(
     modality="eeg", channels=_EEG_CHANNELS, sfreq=200.0, patch_size=200, max_patches=30
 )
 
-
 # Added to the standard deviation of a patch, as the released code does.
 _EPS = 1e-6
 
@@ -219,9 +200,8 @@ class DualView(NamedTuple):
     --------
     >>> import torch
     >>> from mne_neurorvq.models import BRAINRVQ_EEG, analyse_dual
-    >>> view = analyse_dual(torch.randn(2, 3, 4, 200), BRAINRVQ_EEG)
-    >>> view.waveform.shape, view.phase.shape, view.side.shape
-    (torch.Size([2, 3, 4, 200]), torch.Size([2, 3, 4, 200, 2]), torch.Size([2, 3, 4, 2]))
+    >>> analyse_dual(torch.randn(2, 3, 4, 200), BRAINRVQ_EEG).phase.shape
+    torch.Size([2, 3, 4, 200, 2])
     """
 
     waveform: Tensor | None
@@ -278,17 +258,13 @@ def synthesise_dual(view: DualView) -> Tensor:
     Parameters
     ----------
     view : DualView
-        Possibly predicted: the spectrum need not be Hermitian; the real part is taken.
+        Possibly predicted: the spectrum need not be Hermitian; the real part is taken. Without a
+        waveform it needs a circular phase.
 
     Returns
     -------
     Tensor, shape (batch, n_chans, n_patches, patch_size)
         Samples.
-
-    Raises
-    ------
-    ValueError
-        If there is neither a waveform nor a circular phase.
 
     Examples
     --------
@@ -314,7 +290,7 @@ def dual_losses(target: DualView, predicted: DualView) -> dict[str, Tensor]:
     Parameters
     ----------
     target, predicted : DualView
-        View of the input and what the decoders say.
+        Views of the input and of its reconstruction.
 
     Returns
     -------
@@ -368,18 +344,8 @@ class BrainRVQTokenizer(PatchTokenizer[DualView]):
 
     Parameters
     ----------
-    n_outputs : None
-        Not used; part of braindecode's common signature.
-    n_chans : int | None
-        Number of channels.
-    chs_info : sequence of mapping | None
-        MNE's ``info["chs"]``: the channel names, resolved here so that ``model(x)`` is enough.
-    n_times : int | None
-        Samples of a window, a multiple of the patch size.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz; must be the model's.
+    n_outputs, n_chans, chs_info, n_times, input_window_seconds, sfreq
+        As in :class:`NeuroRVQTokenizer`.
     config : BrainRVQConfig | None
         Structure; None takes the published one.
 
@@ -471,43 +437,21 @@ class BrainRVQ(FoundationModel):
     ----------
     n_outputs : int | None
         Size of the classification head ``final_layer``; None leaves it out.
-    n_chans : int | None
-        Number of channels.
-    chs_info : sequence of mapping | None
-        MNE's ``info["chs"]``: the channel names, resolved here so that ``model(x)`` is enough.
-    n_times : int | None
-        Samples of a window, a multiple of the patch size.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz; must be the model's.
+    n_chans, chs_info, n_times, input_window_seconds, sfreq
+        As in :class:`NeuroRVQTokenizer`.
     config : BrainRVQConfig | None
         Structure; None takes that of ``pretrained``, or the published one.
     masked_token_heads : bool
-        Whether to have the heads of the pretraining task.
+        As in :class:`NeuroRVQ`.
     head : "mean" | "flatten" | "cls"
         Whether ``final_layer`` sees the mean over channels and patches, all of them in a row, or
         the class token.
     pretrained : BrainRVQ | None
-        A loaded model, ``load_pretrained(name).foundation``, to start from. Its structure and the
-        weights of its encoder are copied; its heads, channels and window are not. It is neither
-        changed nor shared.
-
-    Raises
-    ------
-    TypeError
-        If ``pretrained`` is no BrainRVQ, for example a name.
-    ValueError
-        If ``config`` is not that of ``pretrained``, if a channel is not in the vocabulary, or if
-        the rate, the lengths or the numbers of channels contradict the model or each other.
+        A loaded model to start from, as in :class:`NeuroRVQ`.
 
     Notes
     -----
     The parameters of the trunk start with ``encoder.``, those of the head with ``final_layer.``.
-
-    References
-    ----------
-    BrainRVQ, https://github.com/keqicmz/BrainRVQ. This is an independent implementation.
 
     Examples
     --------

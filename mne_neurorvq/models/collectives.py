@@ -12,13 +12,7 @@ from torch import distributed as dist
 
 
 def n_processes() -> int:
-    """Count the processes of the default group; 1 without one.
-
-    Returns
-    -------
-    int
-        World size.
-    """
+    """Count the processes of the default group; 1 without one."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -27,23 +21,9 @@ def _rank() -> int:
 
 
 def all_sum(*tensors: Tensor) -> list[Tensor]:
-    """Sum tensors over all processes, in one message.
+    """Sum tensors of one dtype and device over all processes, in one message.
 
-    Parameters
-    ----------
-    *tensors : Tensor
-        Of one dtype and device; of the same shapes in every process.
-
-    Returns
-    -------
-    list of Tensor
-        The sums, bit-equal in all processes; without a process group the tensors themselves.
-
-    Examples
-    --------
-    >>> import torch
-    >>> all_sum(torch.ones(2), torch.zeros(1))
-    [tensor([1., 1.]), tensor([0.])]
+    The sums are bit-equal in all processes; without a process group they are the tensors.
     """
     if n_processes() == 1:
         return list(tensors)
@@ -54,17 +34,9 @@ def all_sum(*tensors: Tensor) -> list[Tensor]:
 
 
 def shared_generator(device: torch.device) -> torch.Generator:
-    """Make a generator that draws the same in all processes.
+    """Make a generator, on the CPU, that draws the same in all processes.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where messages travel; the generator itself is on the CPU.
-
-    Returns
-    -------
-    torch.Generator
-        Seeded from the global random state of the first process.
+    It is seeded from the global random state of the first one; messages travel on ``device``.
     """
     seed = torch.randint(2**62, ())
     if _rank() > 0:
@@ -74,41 +46,18 @@ def shared_generator(device: torch.device) -> torch.Generator:
 
 
 class Share(NamedTuple):
-    """The rows of this process among those of all processes.
+    """The rows of this process in the sequence that all processes hold together."""
 
-    Parameters
-    ----------
-    places : Tensor of int64, shape (n_rows,)
-        Ascending numbers of the own rows in the joined sequence.
-    n_total : int
-        Length of the joined sequence.
-    """
-
+    # Ascending numbers of the own rows, (n_rows,), and the length of the whole sequence.
     places: Tensor
     n_total: int
 
     def own_rows(self, x: Tensor, wanted: Tensor, *leading: Tensor) -> Tensor:
-        """Look up rows of the joined sequence; those of other processes are zero.
+        """Look up rows ``wanted`` of the whole sequence in the own rows ``(..., n_rows, dim)``.
 
-        The sum over all processes has every row, without rounding.
+        Rows of other processes are zero: the sum over all has every row, without rounding.
+        ``leading`` index the axes before the rows.
 
-        Parameters
-        ----------
-        x : Tensor, shape (..., n_rows, dim)
-            The own rows.
-        wanted : Tensor of int64, shape (n_wanted,)
-            Numbers in the joined sequence.
-        *leading : Tensor of int64, shape (n_wanted,)
-            Index into each of the axes before the rows.
-
-        Returns
-        -------
-        Tensor, shape (n_wanted, dim)
-            Rows, or zeros.
-
-        Examples
-        --------
-        >>> import torch
         >>> share = Share(torch.tensor([2, 3]), 5)
         >>> share.own_rows(torch.tensor([[7.0], [9.0]]), torch.tensor([3, 4]))
         tensor([[9.],
@@ -122,26 +71,7 @@ class Share(NamedTuple):
 
 
 def share_of(n_rows: int, device: torch.device) -> Share:
-    """Find the place of the own rows among those of all processes, in the order of their ranks.
-
-    Parameters
-    ----------
-    n_rows : int
-        Rows of this process.
-    device : torch.device
-        Where messages travel.
-
-    Returns
-    -------
-    Share
-        Numbers of the own rows, and how many there are in all.
-
-    Examples
-    --------
-    >>> import torch
-    >>> share_of(3, torch.device("cpu"))
-    Share(places=tensor([0, 1, 2]), n_total=3)
-    """
+    """Place the own rows among those of all processes, in the order of their ranks."""
     own = torch.arange(n_rows, device=device)
     if n_processes() == 1:
         return Share(own, n_rows)
@@ -152,21 +82,8 @@ def share_of(n_rows: int, device: torch.device) -> Share:
 
 
 def one_after_another(shares: Sequence[Share]) -> Share:
-    """Join the shares of several steps, one joined sequence after the other.
+    """Join the shares of several steps, one sequence after the other.
 
-    Parameters
-    ----------
-    shares : sequence of Share
-        One of each step.
-
-    Returns
-    -------
-    Share
-        Numbers of the own rows of all steps.
-
-    Examples
-    --------
-    >>> import torch
     >>> one_after_another([Share(torch.tensor([1]), 2), Share(torch.tensor([0, 1]), 3)])
     Share(places=tensor([1, 2, 3]), n_total=5)
     """

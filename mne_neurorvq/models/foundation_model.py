@@ -78,12 +78,7 @@ class FoundationModel(nn.Module):
         Parameters
         ----------
         n_outputs : int
-            Number of outputs.
-
-        Raises
-        ------
-        ValueError
-            If ``head="flatten"`` and the number of channels or samples is unknown.
+            Number of outputs. With ``head="flatten"`` channels and samples must be known.
         """
         width = self.config.feature_dim
         if self.head == "flatten":
@@ -113,11 +108,6 @@ class FoundationModel(nn.Module):
         Tensor, shape (batch, n_outputs) | dict
             Logits; or ``"features"``, shape ``(batch, n_chans, n_patches, feature_dim)``, and
             ``"cls_token"``, shape ``(batch, feature_dim)``, or None where the system has none.
-
-        Raises
-        ------
-        ValueError
-            If the input does not fit, or logits are asked for without a head.
         """
         if not return_features and self.final_layer is None:
             raise ValueError("no classification head: give n_outputs or call reset_head.")
@@ -177,15 +167,13 @@ class FoundationModel(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
+        x, channel_ids
+            As when the model is called.
         mask : Tensor of bool, shape (batch, n_chans * n_patches) or (batch, n_chans, n_patches)
             True where the patch is hidden, in all scales.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
         codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels) | None
-            True codes, for heads that predict a level from the levels before it; None lets these
-            heads go on from their own guesses. Other heads do not look at them.
+            True codes, for heads that predict a level from the levels before it; without them
+            these heads continue from their own predictions. Other heads ignore them.
 
         Returns
         -------
@@ -193,11 +181,6 @@ class FoundationModel(nn.Module):
             Logits at the masked patches, in row-major order of the mask.
         symmetric : Tensor, shape (n_codebooks, n_levels, n_unmasked, n_codes)
             Logits at the other patches when those are hidden instead.
-
-        Raises
-        ------
-        ValueError
-            If the model has no masked-token heads, or the mask or the codes do not fit.
         """
         if self.masked_tokens is None:
             raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")

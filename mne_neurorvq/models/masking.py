@@ -32,11 +32,6 @@ def information_scores(x: Tensor, *, patch_size: int, sfreq: float) -> Tensor:
     Tensor, shape (batch, n_chans, n_patches)
         From 0 to 1, comparable within a window.
 
-    Raises
-    ------
-    ValueError
-        If the window is no whole number of patches.
-
     Notes
     -----
     The score is 0.30 of the power from 4 to 30 Hz over all power, 0.25 of one minus the power
@@ -94,11 +89,6 @@ def information_weight(progress: float, *, first: float = 0.2, last: float = 0.7
     -------
     float
         Weight.
-
-    Raises
-    ------
-    ValueError
-        If ``progress`` is not from 0 to 1.
 
     Examples
     --------
@@ -158,11 +148,6 @@ def draw_mask(
     -------
     Tensor of bool, shape (batch, n_chans, n_patches)
         True where hidden, on the device of ``x``.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of its range, or none of the patches would be hidden.
 
     References
     ----------

@@ -371,16 +371,8 @@ class NeuroRVQ(FoundationModel):
     ----------
     n_outputs : int | None
         Size of the classification head ``final_layer``; None leaves it out.
-    n_chans : int | None
-        Number of channels.
-    chs_info : sequence of mapping | None
-        MNE's ``info["chs"]``: the channel names, resolved here so that ``model(x)`` is enough.
-    n_times : int | None
-        Samples of a window, a multiple of the patch size.
-    input_window_seconds : float | None
-        Duration of a window.
-    sfreq : float | None
-        Sampling rate in Hz; must be the model's.
+    n_chans, chs_info, n_times, input_window_seconds, sfreq
+        As in :class:`NeuroRVQTokenizer`.
     config : NeuroRVQConfig | None
         Structure; None takes that of ``pretrained``, or the published one for EEG.
     masked_token_heads : bool
@@ -395,10 +387,10 @@ class NeuroRVQ(FoundationModel):
     Raises
     ------
     TypeError
-        If ``pretrained`` is no NeuroRVQ, for example a name.
+        If ``pretrained`` is not a NeuroRVQ, for example a name.
     ValueError
-        If ``config`` is not that of ``pretrained``, if a channel is not in the vocabulary, or if
-        the rate, the lengths or the numbers of channels contradict the model or each other.
+        If ``config`` is not that of ``pretrained``, a channel is not in the vocabulary, or rate,
+        lengths or numbers of channels contradict the model or each other.
 
     Notes
     -----

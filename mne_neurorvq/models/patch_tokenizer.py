@@ -90,7 +90,7 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
             Side information.
         channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
-            Vocabulary rows, of all windows or of each.
+            Vocabulary rows.
 
         Returns
         -------
@@ -171,10 +171,8 @@ class PatchTokenizer(Tokenizer, Generic[V]):
 
         Parameters
         ----------
-        x : Tensor, shape (batch, n_chans, n_times)
-            Windows in the model's unit and rate.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+        x, channel_ids
+            As in :meth:`encode`.
 
         Returns
         -------

@@ -247,7 +247,7 @@ class ResidualVQ(nn.Module):
         Parameters
         ----------
         z : Tensor, shape (n_codebooks, n_tokens, input_dim)
-            Vectors of each codebook's branch.
+            Vectors, as in :meth:`encode`.
 
         Returns
         -------

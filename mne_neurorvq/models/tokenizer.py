@@ -35,11 +35,6 @@ class Tokenizer(nn.Module):
             amplitude of a window, for BrainRVQ those of each patch, for BioCodec centre and scale
             of each channel: 0 and, without normalisation, 1. A caller who has scaled the windows
             puts in its own.
-
-        Raises
-        ------
-        ValueError
-            If the length, the number of channels or the token budget do not fit.
         """
         raise NotImplementedError
 
@@ -54,18 +49,13 @@ class Tokenizer(nn.Module):
             Codes; fewer levels than the model has give a coarser signal.
         side : Tensor
             Side information, as :meth:`encode` gives it.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
+        channel_ids : Tensor of int64 | None
+            As in :meth:`encode`.
 
         Returns
         -------
         Tensor, shape (batch, n_chans, n_times)
             Windows in the model's unit and rate.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit the model or a code is not in the codebook.
         """
         raise NotImplementedError
 
@@ -119,10 +109,8 @@ n_levels)
 
         Parameters
         ----------
-        x : Tensor, shape (batch, n_chans, n_times)
+        x, channel_ids
             As in :meth:`encode`.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
         return_features : bool
             Whether to return features instead of a reconstruction.
 
@@ -143,10 +131,8 @@ n_levels)
 
         Parameters
         ----------
-        x : Tensor, shape (batch, n_chans, n_times)
+        x, channel_ids
             As in :meth:`encode`.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------
@@ -170,10 +156,8 @@ n_levels)
 
         Parameters
         ----------
-        x : Tensor, shape (batch, n_chans, n_times)
+        x, channel_ids
             As in :meth:`encode`.
-        channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans) | None
-            Vocabulary rows, of all windows or of each; None takes those of ``chs_info``.
 
         Returns
         -------

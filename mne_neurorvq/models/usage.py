@@ -24,11 +24,6 @@ def count_codes(codes: Tensor, n_codes: int) -> Tensor:
     Tensor of int64, shape (n_codebooks, n_levels, n_codes)
         Counts.
 
-    Raises
-    ------
-    ValueError
-        If there are not three axes or a code is not in the codebook.
-
     Examples
     --------
     >>> import torch

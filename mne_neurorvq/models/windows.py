@@ -36,11 +36,6 @@ class WindowModel(nn.Module):
     generator : torch.Generator | None
         Source of the head's first weights.
 
-    Raises
-    ------
-    ValueError
-        If ``head`` is another word.
-
     Notes
     -----
     The parameters of the trunk start with ``foundation.encoder.``, those of the head with
