@@ -185,5 +185,5 @@ def test_the_bits_of_the_small_brainrvq_are_quoted_with_their_side_information()
     model = BrainRVQTransformer(BRAIN, ch_names=["Cz"], sfreq=200.0, verbose=False)
     bits = model.fit(x).tokenize(x).bits_per_second
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    assert f"`{BRAIN}` has {bits:.0f} bits per second" in readme
+    assert f"`{BRAIN}` uses {bits:.0f} bits per second" in readme
     assert f"| rate | {bits:.0f} bits per second" in load_pretrained(BRAIN).card
