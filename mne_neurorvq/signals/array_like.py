@@ -17,25 +17,13 @@ class EpochsView:
     Attributes
     ----------
     shape : tuple of int
-        Trials, channels and samples.
-    ndim : int
-        Always 3.
+        Trials, channels and samples; ``ndim`` is 3.
     info : mne.Info
         Channels, rate and filter settings.
     tmin : float
         Time of the first sample in seconds.
-    events : ndarray, shape (n_trials, 3)
-        MNE events.
-    event_id : dict
-        Names of the event codes.
-    metadata : DataFrame | None
-        One row per trial.
-    selection : ndarray of int, shape (n_trials,)
-        Number of each trial among all events, dropped ones included.
-    drop_log : tuple of tuple of str
-        Why trials were dropped, for each event.
-    baseline : tuple | None
-        Start and end in seconds of the interval of baseline correction.
+    events, event_id, metadata, selection, drop_log, baseline : object
+        As in :class:`mne.Epochs`, of the trials chosen.
     """
 
     ndim = 3
@@ -141,16 +129,15 @@ def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
     Parameters
     ----------
     epochs : mne.BaseEpochs
-        Epochs of any kind. If they are not loaded, neither is the view: it reads what is asked
-        for. Bad epochs that are not dropped yet are dropped from a copy, which reads them all
-        once.
+        Epochs of any kind. If they are not loaded, the view reads on demand. Bad epochs are
+        dropped, from a copy, which may read all of them once.
 
     Returns
     -------
     EpochsView
-        View with the ``shape`` (n_trials, n_channels, n_times). An integer gives the signals
-        (n_channels, n_times) of a trial in volts; a slice, integers or booleans give another
-        view, with channels, events and metadata. It shares the signals of the Epochs, and pickles.
+        View of shape (n_trials, n_channels, n_times). An integer gives the signals (n_channels,
+        n_times) of a trial in volts; a slice, integers or booleans give another view, with
+        channels, events and metadata. It shares the signals of the Epochs, and pickles.
 
     Raises
     ------
@@ -162,12 +149,9 @@ def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
     >>> from sklearn.model_selection import train_test_split
     >>> from mne_neurorvq import as_array_like
     >>> from mne_neurorvq.datasets import simulate_epochs
-    >>> epochs = simulate_epochs(n_subjects=4, n_trials=4, verbose=False)
-    >>> X = as_array_like(epochs)
+    >>> X = as_array_like(simulate_epochs(n_subjects=4, n_trials=4, verbose=False))
     >>> X.shape
     (16, 19, 800)
-    >>> X[[3, 1]].events.tolist() == epochs[[3, 1]].events.tolist()
-    True
     >>> train, test = train_test_split(X, test_size=4, random_state=0)
     >>> train
     <EpochsView | 12 trials, 19 channels, 800 samples at 200 Hz>

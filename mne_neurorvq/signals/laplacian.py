@@ -37,25 +37,25 @@ def _matrix(names: tuple[str, ...]) -> NDArray[np.float64]:
 
 
 def laplacian_matrix(names: Sequence[str]) -> NDArray[np.float64]:
-    """Find the matrix that turns signals into their surface Laplacian.
+    """Compute the matrix that turns signals into their surface Laplacian.
 
     Parameters
     ----------
     names : sequence of str
-        Lower-case 10-05 names of the channels; each stands where the template head has it.
+        Lower-case 10-05 names of the channels, which get the positions of the template head.
 
     Returns
     -------
     matrix : array, shape (n_channels, n_channels)
-        Of :func:`mne.preprocessing.compute_current_source_density`. Channels without a position
-        have rows of NaN and say nothing about the others; with fewer than 16 positions all rows
-        are NaN.
+        That of :func:`mne.preprocessing.compute_current_source_density`. Channels without a
+        position have rows of NaN and columns of zeros; with fewer than 16 positions all rows are
+        NaN.
 
     Examples
     --------
     >>> names = ("fp1 fp2 f7 f3 fz f4 f8 t7 c3 cz c4 t8 p7 p3 pz p4 p8 o1 o2 ecg").split()
     >>> matrix = laplacian_matrix(names)
-    >>> bool(np.allclose(matrix[:19] @ np.ones(20), 0))  # what all channels share is taken out
+    >>> bool(np.allclose(matrix[:19] @ np.ones(20), 0))  # what all channels share is removed
     True
     >>> bool(np.isnan(matrix[19]).all())
     True

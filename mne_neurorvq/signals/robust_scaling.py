@@ -17,8 +17,8 @@ def robust_scale(
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64], NDArray[np.float64]]:
     """Subtract the median of each signal and divide by its interquartile range.
 
-    That is what BioCodec was trained on. Another gain or offset of the signals changes nothing
-    of the result.
+    This is how BioCodec was trained (arXiv 2510.09095). Gain and offset of the signals do not
+    change the result.
 
     Parameters
     ----------
@@ -33,18 +33,13 @@ def robust_scale(
         Median of each signal.
     scale : array, shape (...)
         Interquartile range of each signal; the standard deviation where that is zero, 0 where the
-        signal is constant. ``scaled * scale + centre`` are the signals again.
-
-    References
-    ----------
-    BioCodec (2025, arXiv 2510.09095), whose code scales each channel of a recording so.
+        signal is constant. ``scaled * scale + centre`` restores the signals.
 
     Examples
     --------
     >>> import numpy as np
     >>> from mne_neurorvq.signals import robust_scale
-    >>> scaled, centre, scale = robust_scale(np.array([[2.0, 4.0, 6.0, 8.0, 100.0]]))
-    >>> scaled, centre, scale
+    >>> robust_scale(np.array([[2.0, 4.0, 6.0, 8.0, 100.0]]))
     (array([[-1. , -0.5,  0. ,  0.5, 23.5]]), array([6.]), array([4.]))
     """
     centre, scale = robust_statistics(data)

@@ -32,9 +32,9 @@ _LEAST_SECONDS = 20.0
 def check_scale(data: NDArray[np.floating], unit: str) -> None:
     """Raise if the amplitude of signals only makes sense in another unit.
 
-    The amplitude judged is the standard deviation of each signal, of which the median over trials
-    and channels is taken: neither the offset of a DC-coupled amplifier, nor a broken channel, nor
-    an artifact decides. Constant signals pass.
+    What is judged is the median over trials and channels of the standard deviation of each signal,
+    so that neither the offset of a DC-coupled amplifier nor a broken channel nor an artifact
+    decides. Constant signals pass.
 
     Parameters
     ----------
@@ -46,15 +46,14 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     Raises
     ------
     ValueError
-        If that is less than 0.1 uV or more than 2 mV, with the unit that would be right or the
-        factor that is missing. Of signals of less than 50 samples only a level below 1 nV raises.
+        If that is below 0.1 uV or above 2 mV (of fewer than 50 samples, only below 1 nV), with the
+        unit that would be right or the missing factor.
 
     Examples
     --------
     >>> import numpy as np
     >>> from mne_neurorvq.signals import check_scale
-    >>> rng = np.random.default_rng(0)
-    >>> microvolts = 20 * rng.standard_normal((2, 3, 200))
+    >>> microvolts = 20 * np.random.default_rng(0).standard_normal((2, 3, 200))
     >>> check_scale(microvolts, "uV")
     >>> check_scale(1e-6 * microvolts, "uV")
     Traceback (most recent call last):
@@ -86,8 +85,8 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     Raises
     ------
     ValueError
-        If the amplitude of the whole, of a part as of another recording that was appended, or of
-        some channels is not that of signals in volts; with the factor that is missing.
+        If the whole, a part (as of another recording that was appended) or some channels do not
+        have the amplitude of signals in volts; with the missing factor.
 
     Examples
     --------

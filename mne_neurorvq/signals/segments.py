@@ -17,16 +17,14 @@ from .._warnings import warn
 class Segmentation:
     """How a window is cut into patches and segments.
 
-    Patches follow one another from the first sample. If the window does not end with a whole
-    patch, the last patch ends with the window and overlaps its neighbour. Successive patches
-    form a segment, the unit that a model sees at once.
+    Patches follow one another from the first sample. If the window does not end with a whole patch,
+    the last patch ends with the window and overlaps its neighbour. Successive patches form a
+    segment, the unit that a model sees at once.
 
     Parameters
     ----------
-    n_times : int
-        Samples of the window, at the model's rate.
-    patch_size : int
-        Samples of a patch.
+    n_times, patch_size : int
+        Samples of the window, and of a patch, at the model's rate.
     segments : tuple of int
         Patches in each segment; they differ by one patch at most.
     overlap : int
@@ -38,12 +36,8 @@ class Segmentation:
     --------
     >>> from mne_neurorvq.signals import Segmentation
     >>> plan = Segmentation(n_times=500, patch_size=200, segments=(2, 1), overlap=100, padding=0)
-    >>> plan.n_patches
-    3
-    >>> plan.starts
-    array([  0, 200, 300])
-    >>> plan.weights
-    array([1. , 1. , 0.5])
+    >>> plan.n_patches, plan.starts, plan.weights
+    (3, array([  0, 200, 300]), array([1. , 1. , 0.5]))
     """
 
     n_times: int
@@ -88,10 +82,8 @@ def plan_segments(
 
     Parameters
     ----------
-    n_times : int
-        Samples of a window at the model's rate.
-    n_channels : int
-        Channels that the model will see.
+    n_times, n_channels : int
+        Samples of a window at the model's rate, and channels that the model will see.
     patch_size : int
         Samples of a patch.
     max_patches : int
@@ -100,7 +92,7 @@ def plan_segments(
     Returns
     -------
     segmentation : Segmentation
-        The plan, with as few segments as the budget allows, of equal length but for one patch.
+        As few segments as the budget allows, of equal length but for one patch.
 
     Raises
     ------
@@ -115,10 +107,9 @@ def plan_segments(
     Examples
     --------
     >>> from mne_neurorvq.signals import plan_segments
-    >>> plan_segments(1700, 64, patch_size=200, max_patches=256).segments
-    (3, 3, 3)
-    >>> plan_segments(1700, 64, patch_size=200, max_patches=256).overlap
-    100
+    >>> plan = plan_segments(1700, 64, patch_size=200, max_patches=256)
+    >>> plan.segments, plan.overlap
+    ((3, 3, 3), 100)
     """
     for name, value in (
         ("n_times", n_times),

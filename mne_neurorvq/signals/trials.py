@@ -31,9 +31,7 @@ class Provenance(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Signals of equal length cut around events, read on demand.
-
-    Made by :func:`as_trials`.
+    """Signals of equal length cut around events, read on demand; :func:`as_trials` makes them.
 
     Parameters
     ----------
@@ -45,29 +43,20 @@ class Trials:
         Electrode positions in metres in MNE's head frame, NaN where unknown; None for arrays.
     bads : tuple of str
         Channels marked bad.
-    sfreq : float
-        Sampling rate in Hz.
-    n_times : int
-        Samples of a trial.
-    tmin : float
-        Time of the first sample in seconds.
+    sfreq, n_times, tmin : float, int, float
+        Sampling rate in Hz, samples of a trial, and time of the first sample in seconds.
     unit : str
         Unit of what :meth:`read` returns: "V" for MNE and braindecode objects.
-    events : array, shape (n_trials, 3) | None
-        MNE events; None for arrays.
-    event_id : dict | None
-        Names of the event codes.
-    metadata : DataFrame | None
-        One row per trial.
+    events, event_id, metadata : array of shape (n_trials, 3), dict, DataFrame | None
+        As in :class:`mne.Epochs`; None for arrays.
     bands : tuple of (float, float)
-        High-pass and low-pass in Hz that the recordings state, each pair once: one, or several of
-        a list whose items were filtered differently; empty for arrays.
+        High-pass and low-pass in Hz that the recordings state, each pair once; empty for arrays.
     n_trials : int
         Number of trials.
     reader : callable
         ``reader(start, stop, picks)``, used by :meth:`read`.
     starts : tuple of int
-        The first trial of each item, where X was a list of Epochs or a dataset of several.
+        The first trial of each item, if X was a list of Epochs or a dataset of several.
     info : mne.Info | None
         Measurement information, that of the first of several; None for arrays.
     provenance : Provenance
@@ -82,8 +71,6 @@ class Trials:
     >>> trials = as_trials(np.ones((5, 2, 400)), ch_names=["C3", "C4"], sfreq=200.0, unit="uV")
     >>> len(trials), trials.ch_names, trials.unit
     (5, ('C3', 'C4'), 'uV')
-    >>> trials.read(start=3).shape
-    (2, 2, 400)
     """
 
     ch_names: tuple[str, ...]
@@ -125,10 +112,8 @@ class Trials:
 
         Parameters
         ----------
-        start : int
-            The first trial.
-        stop : int | None
-            One past the last trial; by default to the end.
+        start, stop : int | None
+            The first trial, and one past the last (None for the end).
         picks : sequence of int | None
             Indices of the channels to read, and to check; by default all.
 

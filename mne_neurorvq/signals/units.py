@@ -35,10 +35,8 @@ def unit_factor(from_unit: str, to_unit: str) -> float:
     Examples
     --------
     >>> from mne_neurorvq.signals import unit_factor
-    >>> unit_factor("V", "uV")
-    1000000.0
-    >>> unit_factor("uV", "100uV")
-    0.01
+    >>> unit_factor("V", "uV"), unit_factor("uV", "100uV")
+    (1000000.0, 0.01)
     """
     for unit in (from_unit, to_unit):
         check_unit(unit)

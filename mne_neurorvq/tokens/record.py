@@ -250,13 +250,13 @@ class Tokens:
         return f"<Tokens | {self.model} | {sizes} | {self.n_codes} codes>"
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row for each trial, channel and patch, in this order.
+        """Make a table with one row for each trial, channel and patch, in this order.
 
         Returns
         -------
         table : pandas.DataFrame
-            Columns ``trial``, ``event`` (its name in ``event_id``, else its number; absent
-            without events), ``ch_name``, ``patch``, ``time`` (start of the patch in s) and
+            Columns ``trial``, ``event`` (its name in ``event_id``, else its number; absent without
+            events), ``ch_name``, ``patch``, ``time`` (start of the patch in s) and
             ``codebook0_level0``, ``codebook0_level1``, ... with the codes.
 
         Raises
@@ -287,8 +287,8 @@ class Tokens:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the tokens as HDF5, the codes packed at their bit width.
 
-        The file is written beside its place and moved there when it is complete: a save that is
-        killed leaves an existing file as it was.
+        The file is written elsewhere and moved into place when it is complete: a save that is
+        killed leaves an existing file unchanged.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class Tokens:
         ValueError
             If the file has another ending.
         TypeError
-            If metadata hold something else than text, integers, floats and booleans; nothing is
+            If metadata hold something other than text, integers, floats and booleans; nothing is
             written then.
         """
         header = {
@@ -336,8 +336,8 @@ class Tokens:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the file is damaged, incomplete, of a later version or no file of tokens: links to
-            other files, packed data and parts that contradict each other are none either.
+            If the file is damaged, incomplete, of a later version or not a file of tokens, which
+            may not hold links to other files, packed data or parts that contradict each other.
         """
         path = Path(path)
         header, codes, side = file.read(path)
