@@ -3,7 +3,8 @@ from .biocodec_pretraining import BioCodecLossWeights, BioCodecPretrainConfig, B
 from .brainrvq_pretraining import BrainRVQLossWeights, BrainRVQPretrainConfig, BrainRVQSettings
 from .calibration import calibrate_amplitude
 from .corpus.dataset import CorpusDataset, Window
-from .corpus.prepare import prepare_corpus, verify_corpus
+from .corpus.prepare import prepare_corpus
+from .corpus.verify import verify_corpus
 from .crops import CropSettings
 from .foundation_stage import FoundationStage
 from .masked_prediction import GuidedMasking

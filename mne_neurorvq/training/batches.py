@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ class Batch(NamedTuple):
     targets: Tensor | None = None
 
 
+@dataclass(eq=False)
 class CorpusBatches(IterableDataset[Batch]):
     """Batches of random crops; every window is in one batch of each epoch.
 
@@ -94,52 +96,31 @@ class CorpusBatches(IterableDataset[Batch]):
     [8, 8]
     """
 
-    def __init__(
-        self,
-        corpus: CorpusDataset,
-        config: Config,
-        settings: CropSettings,
-        *,
-        seed: int,
-        n_batches: int,
-        first: int = 0,
-        rank: int = 0,
-        n_ranks: int = 1,
-        targets: Sequence[str] = (),
-    ) -> None:
-        self.corpus = corpus
-        self.config = config
-        self.settings = settings
-        self.seed = seed
-        self.n_batches = n_batches
-        self.first = first
-        self.rank = rank
-        self.n_ranks = n_ranks
-        self.targets = PatchTargets(corpus, config, targets) if targets else None
+    corpus: CorpusDataset
+    config: Config
+    settings: CropSettings
+    _: KW_ONLY
+    seed: int
+    n_batches: int
+    first: int = 0
+    rank: int = 0
+    n_ranks: int = 1
+    targets: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        wanted = self.targets
+        self._targets = PatchTargets(self.corpus, self.config, wanted) if wanted else None
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         number, n_workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         wanted = range(self.first + number, self.n_batches, n_workers)
-        for epoch, batch in self.planned(wanted):
-            yield self.read(epoch, batch)
+        for epoch, batch in self._planned(wanted):
+            yield self._read(epoch, batch)
 
-    def planned(self, numbers: range) -> Iterator[tuple[int, PlannedBatch]]:
-        """Plan batches without reading anything.
-
-        Parameters
-        ----------
-        numbers : range
-            Numbers of the batches.
-
-        Yields
-        ------
-        epoch : int
-            Number of the epoch.
-        batch : PlannedBatch
-            Which windows, and the size of their crops.
-        """
-        parts, before = self.parts(), 0
+    def _planned(self, numbers: range) -> Iterator[tuple[int, PlannedBatch]]:
+        """Plan batches without reading anything, each with the number of its epoch."""
+        parts, before = self._parts(), 0
         epoch, plan = next(parts)
         for number in numbers:
             while number >= before + len(plan):
@@ -147,16 +128,8 @@ class CorpusBatches(IterableDataset[Batch]):
                 epoch, plan = next(parts)
             yield epoch, plan[number - before]
 
-    def parts(self) -> Iterator[tuple[int, Sequence[PlannedBatch]]]:
-        """Plan what this process sees, a part of an epoch after the other, without end.
-
-        Yields
-        ------
-        epoch : int
-            Number of the epoch.
-        plan : sequence of PlannedBatch
-            Its next batches.
-        """
+    def _parts(self) -> Iterator[tuple[int, Sequence[PlannedBatch]]]:
+        """Plan what this process sees: epoch and batches, a part after the other, without end."""
         for epoch in count():
             rng = np.random.default_rng((self.seed, epoch))
             order = rng.permutation(len(self.corpus))
@@ -173,21 +146,8 @@ class CorpusBatches(IterableDataset[Batch]):
                 )
                 yield epoch, share_of_rank(plan, self.rank, self.n_ranks)
 
-    def read(self, epoch: int, batch: PlannedBatch) -> Batch:
-        """Read the windows of a batch and crop them.
-
-        Parameters
-        ----------
-        epoch : int
-            Number of the epoch, for the crops.
-        batch : PlannedBatch
-            Which windows.
-
-        Returns
-        -------
-        Batch
-            Signals, channels and targets.
-        """
+    def _read(self, epoch: int, batch: PlannedBatch) -> Batch:
+        """Read the windows of a batch and crop them."""
         numbers, size = batch.windows.tolist(), (batch.n_channels, batch.n_patches)
         windows = self.corpus.read(numbers)
         crops, targets = [], []
@@ -202,9 +162,9 @@ class CorpusBatches(IterableDataset[Batch]):
                 scaled=self.config.takes_scaled,
             )
             crops.append((part.data, part.rows))
-            if self.targets is not None:
+            if self._targets is not None:
                 place = part.picks, part.start, batch.n_patches
-                targets.append(self.targets.of(number, window, *place, referenced=part.referenced))
+                targets.append(self._targets.of(number, window, *place, referenced=part.referenced))
         return _stacked(crops, [window.id for window in windows], targets)
 
 

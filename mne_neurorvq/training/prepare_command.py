@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 
 from .corpus.format import SUMMARY
-from .corpus.prepare import prepare_corpus, verify_corpus
+from .corpus.prepare import prepare_corpus
 from .corpus.summary import summary_text
+from .corpus.verify import verify_corpus
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,12 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from .._writing import json_text, write_text
 from ..weights import load_pretrained, save_pretrained
@@ -22,6 +19,7 @@ from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from .checkpoints import is_first, steps_done
 from .corpus.dataset import CorpusDataset
+from .locks import only_writer
 from .model_card import card_text, measure, read_curves
 from .run_config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .running import pretrain_foundation, pretrain_tokenizer
@@ -53,31 +51,14 @@ def run(args: argparse.Namespace) -> None:
     config = _config(args, corpus["train"].system)
     _check_corpus(corpus, config, args.corpus)
     _check_stage(args, config)
-    with _locked(args.out):
+    lock = only_writer(args.out, "training in this folder", seconds=_LOCK_SECONDS)
+    with lock if is_first() else nullcontext():
         _keep_config(args.out, config)
         if args.stage == "tokenizer":
             _train_tokenizer(args.out, corpus, config)
         else:
             assert isinstance(config, FoundationPretrainConfig)
             _train_foundation(args.out, corpus, config, args.tokenizer)
-
-
-@contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
-    """Let one command at a time write to a run; the lock ends with the process."""
-    if not is_first():
-        yield
-        return
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / ".lock")
-    try:
-        lock.acquire(timeout=_LOCK_SECONDS)
-    except Timeout:
-        raise ValueError(f"{run_dir}: another process is training in this folder.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _train_tokenizer(

@@ -157,7 +157,7 @@ def measure(
 def crops(corpus: CorpusDataset, config: NeuroRVQPretrainConfig) -> dict[str, float]:
     """Mean size of a crop in the first epoch, or in the first part of a large one."""
     model = config.model.config()
-    _, plan = next(CorpusBatches(corpus, model, config.crops, seed=0, n_batches=1).parts())
+    _, plan = next(CorpusBatches(corpus, model, config.crops, seed=0, n_batches=1)._parts())
     n = sum(len(batch.windows) for batch in plan)
     patches = sum(len(batch.windows) * batch.n_patches for batch in plan)
     tokens = sum(len(batch.windows) * batch.n_patches * batch.n_channels for batch in plan)

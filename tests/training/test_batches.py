@@ -79,10 +79,10 @@ def test_another_seed_makes_other_batches(batches):
 def test_an_epoch_has_every_window_once_and_the_next_one_in_another_order(batches, train):
     per_epoch = {0: [], 1: []}
     reader = batches()
-    for epoch, plan in reader.planned(range(100)):
+    for epoch, plan in reader._planned(range(100)):
         if epoch > 1:
             break
-        per_epoch[epoch].append(reader.read(epoch, plan))
+        per_epoch[epoch].append(reader._read(epoch, plan))
     everything = sorted(train[i].id for i in range(len(train)))
     for read in per_epoch.values():
         assert sorted(i for batch in read for i in batch.ids) == everything
@@ -92,8 +92,8 @@ def test_an_epoch_has_every_window_once_and_the_next_one_in_another_order(batche
 
 def test_a_window_is_cropped_anew_in_every_epoch(batches):
     reader = batches()
-    (_, plan), *_ = reader.planned(range(1))
-    first, second = (reader.read(epoch, plan) for epoch in range(2))
+    (_, plan), *_ = reader._planned(range(1))
+    first, second = (reader._read(epoch, plan) for epoch in range(2))
     assert first.ids == second.ids
     for one, other in zip(first.windows, second.windows, strict=True):
         assert not torch.allclose(one / one.std(), other / other.std())
@@ -103,7 +103,7 @@ def test_a_window_is_cropped_anew_in_every_epoch(batches):
 def test_processes_share_every_epoch(n_ranks, n_windows, seed):
     seen = {0: Counter(), 1: Counter()}
     for rank in range(n_ranks):
-        for epoch, plan in _sizes_only(n_windows, seed=seed, rank=rank, n_ranks=n_ranks).parts():
+        for epoch, plan in _sizes_only(n_windows, seed=seed, rank=rank, n_ranks=n_ranks)._parts():
             if epoch > 1:
                 break
             seen[epoch].update(i for batch in plan for i in batch.windows.tolist())
@@ -113,7 +113,7 @@ def test_processes_share_every_epoch(n_ranks, n_windows, seed):
 def test_a_large_corpus_is_planned_in_parts_that_have_every_window_once(monkeypatch):
     monkeypatch.setattr(batches_module, "_PLANNED_AT_ONCE", 64)
     seen, n_parts = Counter(), 0
-    for epoch, plan in _sizes_only(1000, seed=0, rank=0, n_ranks=1).parts():
+    for epoch, plan in _sizes_only(1000, seed=0, rank=0, n_ranks=1)._parts():
         if epoch:
             break
         n_parts += 1
@@ -125,8 +125,8 @@ def test_a_large_corpus_is_planned_in_parts_that_have_every_window_once(monkeypa
     assert n_parts == 16
     assert seen == Counter(range(1000))
     whole = _sizes_only(1000, seed=0)
-    some = [plan.windows.tolist() for _, plan in whole.planned(range(40, 60))]
-    every = [plan.windows.tolist() for _, plan in whole.planned(range(60))]
+    some = [plan.windows.tolist() for _, plan in whole._planned(range(40, 60))]
+    every = [plan.windows.tolist() for _, plan in whole._planned(range(60))]
     assert some == every[40:]
 
 

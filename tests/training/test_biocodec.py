@@ -219,7 +219,7 @@ def test_artifacts_are_limited_after_the_gain():
 def test_the_batches_of_an_epoch_have_every_window_once(sides, biocodec_config):
     model, train = biocodec_config.model.config(), sides["train"]
     reader = CorpusBatches(train, model, biocodec_config.crops, seed=0, n_batches=10**6)
-    epoch, plan = next(reader.parts())
+    epoch, plan = next(reader._parts())
     read = [reader.read(epoch, planned) for planned in plan]
     assert sorted(i for b in read for i in b.ids) == sorted(w.id for w in train)
     # Of some windows two channels, of others four, of 2 or 3 s.

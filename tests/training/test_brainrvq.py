@@ -167,7 +167,7 @@ def test_the_number_of_patches_is_limited_in_each_channel_only(sides, brainrvq_c
     assert config.patches_per_segment(1) == 30
     corpus = _Sizes(n_channels=np.full(40, 64), n_patches=np.full(40, 60))
     crops = CropSettings(4096, n_channels=(8, 64), n_patches=(20, 60))
-    _, plan = next(CorpusBatches(corpus, config, crops, seed=0, n_batches=1).parts())
+    _, plan = next(CorpusBatches(corpus, config, crops, seed=0, n_batches=1)._parts())
     sizes = {(batch.n_channels, batch.n_patches) for batch in plan}
     assert sizes == {(8, 20), (8, 30), (64, 20), (64, 30)}
 

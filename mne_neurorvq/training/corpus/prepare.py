@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..._sealed import seal
 from ..._writing import write_json
+from ..locks import only_writer
 from .finding import Found, find_recordings
 from .format import INDEX, SUMMARY, Entry
 from .jobs import LIMIT, ordered_results
@@ -21,6 +22,7 @@ from .recording import prepare_recording
 from .rules import Rules
 from .storage import CorpusFolder
 from .summary import make_index, split_subjects, summarise
+from .verify import failed, find_lost
 
 
 def prepare_corpus(
@@ -71,7 +73,8 @@ def prepare_corpus(
         None takes the first that there is of the BIDS entity (with the name of the data set), a
         file name of a known data set, the folder below the source, the name of the file.
     n_jobs : int
-        Processes, each with one recording in memory.
+        Processes, each with one recording in memory. With more than one, a recording that takes two
+        hours, as one that a reader hangs on, is reported and skipped.
     seed : int
         Seed of the split.
     verify : bool
@@ -126,7 +129,7 @@ def prepare_corpus(
     found = [one for one in everything if not one.problem]
     not_searched = {str(one.path): one.problem for one in everything if one.problem}
     folder = CorpusFolder(Path(out))
-    with folder.locked():
+    with only_writer(folder.path, "preparing this corpus"):
         # First: another version's journal is read in another way.
         folder.settings()
         entries = folder.journal()
@@ -137,7 +140,7 @@ def prepare_corpus(
         folder.clean(entries)
         lost = {
             entry.path: entry
-            for entry in _find_lost(folder, entries, settings, n_jobs, verify, progress)
+            for entry in find_lost(folder, entries, settings, n_jobs, verify, progress)
         }
         # The file of each signal: a copy on the other side of the split would be a leak.
         files = {
@@ -171,84 +174,6 @@ def prepare_corpus(
         # Once more: what only the index before this one named.
         folder.clean(entries)
         return summary
-
-
-def verify_corpus(
-    corpus: str | os.PathLike[str], *, n_jobs: int = 1, progress: bool = False
-) -> dict[str, str]:
-    """Read all signals of a corpus and compare them with their checksums; change nothing.
-
-    Parameters
-    ----------
-    corpus : str or path-like
-        Folder that :func:`prepare_corpus` made.
-    n_jobs : int
-        Processes.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    dict of str to str
-        What is wrong with recordings, by their files; empty if nothing is.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no corpus.
-    ValueError
-        If its settings, journal or index are damaged, or its arrays cannot be reached.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from mne_neurorvq.datasets import simulate_recordings
-    >>> from mne_neurorvq.training import prepare_corpus, verify_corpus
-    >>> folder = tempfile.mkdtemp()
-    >>> for raw in simulate_recordings(n_subjects=2, n_trials=2, verbose=False):
-    ...     name = raw.info["subject_info"]["his_id"]
-    ...     _ = raw.save(f"{folder}/{name}_raw.fif", verbose=False)
-    >>> _ = prepare_corpus([folder], f"{folder}/corpus", window=6)
-    >>> verify_corpus(f"{folder}/corpus")
-    {}
-    """
-    folder = CorpusFolder(Path(corpus))
-    if not folder.path.is_dir():
-        raise FileNotFoundError(f"{folder.path}: there is no such folder.")
-    settings = folder.settings()
-    if settings is None:
-        raise FileNotFoundError(f"{folder.path} is empty: there is no corpus to verify.")
-    entries = folder.journal()
-    folder.check_reachable(entries)
-    lost = _find_lost(folder, entries, settings, n_jobs, True, progress)
-    return {entry.path: entry.reason for entry in lost}
-
-
-def _find_lost(
-    folder: CorpusFolder,
-    entries: Mapping[str, Entry],
-    settings: Mapping[str, Any],
-    n_jobs: int,
-    verify: bool,
-    progress: bool,
-) -> list[Entry]:
-    """Look for recordings that are not whole in the corpus any more: they have failed."""
-    done = [entry for entry in entries.values() if entry.status == "done"]
-    sizes = settings["patch_size"], settings["window_patches"]
-    # What was found damaged before, or written by a run that was killed, is not in the index.
-    trusted = set() if verify else folder.indexed() or {entry.id for entry in done}
-    check = partial(_damage, folder=folder, sizes=sizes, trusted=trusted)
-    results = ordered_results(check, done, n_jobs if verify else 1)
-    shown = tqdm(results, "verified", len(done), disable=not (progress and verify))
-    return [
-        _failed(entry, "cannot be read" if damage is None else damage)
-        for entry, damage in shown
-        if damage != ""
-    ]
-
-
-def _damage(entry: Entry, folder: CorpusFolder, sizes: tuple[int, int], trusted: set[str]) -> str:
-    return folder.damage(entry, *sizes, verify=entry.id not in trusted)
 
 
 def _check_split(fraction: float, named: Sequence[str] | None, n_jobs: int) -> None:
@@ -307,16 +232,11 @@ def _note(entry: Entry, entries: dict[str, Entry], files: dict[str, str]) -> Non
 
 def _died(found: Found) -> Entry:
     hours = LIMIT / 3600
-    return _failed(
+    return failed(
         found,
         f"the process that prepared it was killed (too large for the memory?), or took more than "
         f"{hours:g} h",
     )
-
-
-def _failed(recording: Found | Entry, reason: str) -> Entry:
-    path, subject, rule = str(recording.path), recording.subject, recording.rule
-    return Entry(path, "", "failed", reason, subject, rule)
 
 
 def _conclude(

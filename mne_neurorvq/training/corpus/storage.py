@@ -11,15 +11,13 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import fsspec
-from filelock import FileLock, Timeout
 
 from ..._sealed import seal
 from ..._writing import remove, write_json
@@ -36,7 +34,7 @@ from .format import (
 )
 from .zarr_arrays import from_text, open_array, read_window, what_is_lost
 
-_TEMPORARY, _LOCK = "tmp", ".lock"
+_TEMPORARY = "tmp"
 # What a run leaves in the folder of arrays: names that end with a digest.
 _OURS = re.compile(r".*-[0-9a-f]{16}")
 
@@ -57,20 +55,6 @@ class CorpusFolder:
         """Folder to write the array of a file to before it counts."""
         name = blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         return self.path / _TEMPORARY / self._run / name
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep others from writing; the lock ends with the process, however it ends."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(f"{self.path}: another process is preparing this corpus.") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def settings(self) -> dict[str, Any] | None:
         """Read the settings that the corpus was begun with; None in a new folder."""

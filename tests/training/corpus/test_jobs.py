@@ -61,3 +61,15 @@ def test_no_item_is_lost_when_a_process_dies_between_two_results(work):
     time.sleep(1.5)
     found += results
     assert found == [(i, None if i < 0 else 10 * i) for i in items]
+
+
+def test_an_item_that_hangs_costs_only_itself(tmp_path, monkeypatch):
+    code = "import time\ndef work(number):\n    time.sleep(600 if number == 2 else 0)\n    return number"
+    (tmp_path / "hanging_work_of_a_test.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    work = importlib.import_module("hanging_work_of_a_test").work
+    start = time.monotonic()
+    found = list(ordered_results(work, range(5), 2, limit=2.0))
+    assert found == [(i, None if i == 2 else i) for i in range(5)]
+    assert time.monotonic() - start < 120

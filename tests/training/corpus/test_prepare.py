@@ -367,11 +367,11 @@ def test_a_run_that_was_killed_between_any_two_writes_is_completed(folder, corpu
 
 
 def test_two_runs_do_not_write_at_once(folder, corpus, tmp_path):
-    from mne_neurorvq.training.corpus.storage import CorpusFolder
+    from mne_neurorvq.training.locks import only_writer
 
     out = shutil.copytree(corpus, tmp_path / "out")
     with (
-        CorpusFolder(out).locked(),
+        only_writer(out, "preparing this corpus"),
         pytest.raises(ValueError, match="another process is preparing"),
     ):
         prepare_corpus([folder], out, window=6, validation_subjects=["person2"])
