@@ -1,7 +1,8 @@
 # License: BSD-3-Clause
-"""What the configurations of all systems have: budgets, objectives, hardware, and their hooks.
+"""What the configurations of all systems share: budgets, objectives, hardware.
 
-What differs by system in pretraining is in ``*_pretraining.py``, which fill these in.
+What differs by system is in ``*_pretraining.py``, one module for each, which derive from these. The
+table of systems (:mod:`mne_neurorvq.weights.systems`) names their configurations.
 """
 
 from __future__ import annotations
@@ -115,8 +116,7 @@ class FoundationSettings(StageSettings):
     @property
     def learned_targets(self) -> dict[str, float]:
         """Targets with a weight, in the order that their columns have."""
-        weights = {name: self.targets.get(name, 0.0) for name in TARGETS}
-        return {name: weight for name, weight in weights.items() if weight}
+        return {name: self.targets[name] for name in TARGETS if self.targets.get(name)}
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class PretrainConfig:
     Parameters
     ----------
     system : str
-        Whose architecture.
+        Name of the system.
     seed : int
         Seed of weights, crops and masks.
     model : NeuroRVQSettings | BioCodecSettings | BrainRVQSettings

@@ -64,8 +64,14 @@ def test_no_item_is_lost_when_a_process_dies_between_two_results(work):
 
 
 def test_an_item_that_hangs_costs_only_itself(tmp_path, monkeypatch):
-    code = "import time\ndef work(number):\n    time.sleep(600 if number == 2 else 0)\n    return number"
-    (tmp_path / "hanging_work_of_a_test.py").write_text(code)
+    code = """
+        import time
+
+        def work(number):
+            time.sleep(600 if number == 2 else 0)
+            return number
+        """
+    (tmp_path / "hanging_work_of_a_test.py").write_text(textwrap.dedent(code))
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     work = importlib.import_module("hanging_work_of_a_test").work
