@@ -3,6 +3,6 @@
 
 ``finding`` looks for recordings and says whose they are. ``recording`` makes windows of one of them
 by ``rules`` and ``artefacts``, in a process of ``jobs``. ``prepare`` does that for all, and
-keeps what is done in a folder (``storage``, ``format``, ``zarr_arrays``). ``verify`` looks for damage,
+keeps what is done (``storage``, ``format``, ``zarr_arrays``). ``verify`` looks for damage,
 ``dataset`` reads windows, ``summary`` counts them.
 """
