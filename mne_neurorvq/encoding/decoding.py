@@ -13,6 +13,7 @@ from ..signals import Segmentation
 from ..signals.preparation import restore
 from ..tokens import Tokens
 from ..weights import LoadedModel
+from .device import trials_per_pass
 from .matched_trials import MatchedTrials
 from .passes import Arrays, Passes
 from .progress import progress
@@ -84,7 +85,7 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
 
 
 def decode(
-    model: Any, tokens: Tokens, *, device: torch.device, trials_per_pass: int, verbose: bool | None
+    model: Any, tokens: Tokens, *, device: torch.device, batch_size: int | str, verbose: bool | None
 ) -> NDArray[np.float64]:
     """Decode tokens to volts ``(n_trials, n_channels, n_times)``, at the rate the trials had."""
     covered = tokens.shape[2] * tokens.patch_size - tokens.overlap - tokens.padding
@@ -93,16 +94,18 @@ def decode(
     )
     rows = torch.tensor(tokens.channel_rows, device=device)
 
-    def compute(part: slice, size: int) -> list[NDArray[Any]]:
+    def compute(part: slice, _: int) -> list[NDArray[Any]]:
         codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
         side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
         with torch.inference_mode():
             segments = model.decode_segments(codes, side, rows, tokens.segments)
             return [segment.cpu().numpy() for segment in segments]
 
+    n_channels, n_patches = tokens.shape[1], max(tokens.segments)
+    size = trials_per_pass(batch_size, model.config, n_channels, n_patches, device)
     decoded = []
     with progress(len(tokens), verbose) as bar:
-        for part, segments in Passes(trials_per_pass).over(len(tokens), compute):
+        for part, segments in Passes(size).over(len(tokens), compute):
             _check_finite(segments, tokens, part.start)
             volts = restore(
                 segments,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -18,17 +19,11 @@ Arrays = tuple[NDArray[Any], ...]
 Forward = Callable[[list[Tensor], Tensor], Tensor | Sequence[Tensor]]
 
 
+@dataclass
 class Passes:
     """Parts of batches of ``size`` trials or, where memory does not suffice, of fewer."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._planned = size
-
-    @property
-    def are_planned(self) -> bool:
-        """Whether they have the size that was planned."""
-        return self.size == self._planned
+    size: int
 
     def over(self, n_trials: int, compute: Callable[[slice, int], T]) -> Iterator[tuple[slice, T]]:
         """Compute successive parts of a batch, and what does not fit into memory in halves.
@@ -66,7 +61,10 @@ def run(
     device, n_trials = rows.device, len(batch[0])
 
     def compute(part: slice, size: int) -> Arrays:
-        segments = [_send(fill_up(array[part], size), device) for array in batch]
+        segments = [fill_up(array[part], size) for array in batch]
+        if device.type == "cuda":  # from pinned memory they go beside other work
+            segments = [one.pin_memory().to(device, non_blocking=True) for one in segments]
+        segments = [one.to(device) for one in segments]
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
             found = forward(segments, rows)
         outputs = (found,) if isinstance(found, Tensor) else found
@@ -89,10 +87,3 @@ def fill_up(segment: NDArray[Any], size: int) -> Tensor:
     window = torch.from_numpy(segment)
     missing = size - len(window)
     return torch.cat((window, window[-1:].expand(missing, -1, -1))) if missing else window
-
-
-def _send(window: Tensor, device: torch.device) -> Tensor:
-    """Send a batch to a device; to a GPU from pinned memory, beside other work."""
-    if device.type != "cuda":
-        return window.to(device)
-    return window.pin_memory().to(device, non_blocking=True)

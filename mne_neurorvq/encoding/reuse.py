@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from .device import trials_per_pass
 from .gathering import allocate
 from .matched_trials import Batch, MatchedTrials
 from .memory import Store
@@ -31,7 +32,7 @@ def compute(
     forward: Forward,
     *,
     device: torch.device,
-    trials_per_pass: int,
+    batch_size: int | str,
     verbose: bool | None,
     bf16: bool = False,
     finish: Callable[[Arrays], Arrays] | None = None,
@@ -41,8 +42,8 @@ def compute(
     """Compute the outputs for all trials, but for those that a store has already.
 
     Trials are prepared in batches; outputs for some are found in the store; the others pass the
-    model, then ``finish``, which must not mix trials, and are stored. ``determined_by`` is all that
-    determines them besides the prepared signals: see :func:`describe_model`.
+    model, then ``finish``, which must not mix trials, and are stored. ``determined_by`` is what
+    determines them besides what the model is given: see :func:`describe_model`.
     """
     outputs: list[NDArray[Any]] = []
     n_trials = len(matched.trials)
@@ -53,12 +54,17 @@ def compute(
         for output, value in zip(outputs, values, strict=True):
             output[places] = value
 
-    rows = torch.tensor(matched.used[1], device=device)
-    passes, prefix = Passes(trials_per_pass), sha256(determined_by.encode())
+    picks, channels = matched.used
+    rows = torch.tensor(channels, device=device)
+    n_patches = max(matched.segmentation.segments)
+    size = trials_per_pass(batch_size, matched.config, len(picks), n_patches, device)
+    # What comes of passes of another size, or of other inputs that the model has, rounds otherwise.
+    prefix = sha256(f"{determined_by} {size} {channels} {matched.segmentation}".encode())
+    passes = Passes(size)
     # Processes that start together would compute the same trials at the same time.
     shuffled = store is not None and store.shared
     with progress(n_trials, verbose) as bar:
-        for first, batch in matched.batches(trials_per_pass * _PASSES_PER_READ, shuffled=shuffled):
+        for first, batch in matched.batches(size * _PASSES_PER_READ, shuffled=shuffled):
             missing = np.arange(len(batch[0]))
             keys: list[str] = []
             if store is not None:
@@ -76,9 +82,8 @@ def compute(
                 values = values if finish is None else finish(values)
                 done, missing = np.split(missing, [len(values[0])])
                 write(first + done, values, 1)
-                # The size of a pass is part of the key: others must not find what smaller ones
-                # gave.
-                if store is not None and passes.are_planned:
+                # Nobody must find under this key what passes of another size gave.
+                if store is not None and passes.size == size:
                     for i, one in zip(done, zip(*values, strict=True), strict=True):
                         store.put(keys[i], one)
                 bar.update(len(done))

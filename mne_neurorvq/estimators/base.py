@@ -9,14 +9,13 @@ from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 from torch import nn
 
-from ..encoding.device import resolve_device, trials_per_pass
+from ..encoding.device import resolve_device
 from ..encoding.fitted_channels import FittedChannels, as_in_fit, learn_channels
 from ..encoding.matched_trials import MatchedTrials, plan
 from ..encoding.passes import Arrays, Forward
@@ -82,22 +81,14 @@ class SignalEstimator(SavedEstimator):
         **options: Any,
     ) -> Arrays:
         """Apply a model to all trials, see :func:`compute`."""
-        device = resolve_device(self.device)
         return compute(
             matched,
             forward,
-            device=device,
-            trials_per_pass=self._trials_per_pass(matched, batch_size, device),
+            device=resolve_device(self.device),
+            batch_size=batch_size,
             verbose=self.verbose,
             **options,
         )
-
-    def _trials_per_pass(
-        self, matched: MatchedTrials, batch_size: int | str, device: torch.device
-    ) -> int:
-        n_patches = max(matched.segmentation.segments)
-        n_channels = len(matched.used[0])
-        return trials_per_pass(batch_size, matched.config, n_channels, n_patches, device)
 
     def _state(self) -> tuple[dict[str, Any], nn.Module]:
         facts, weights = self._network_state()

@@ -104,10 +104,8 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
 
     Parameters
     ----------
-    pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
-    revision : str | None
-        Revision of a model that is downloaded; None takes the registered one.
+    pretrained, revision
+        As in :class:`NeuroRVQTransformer`.
     output : "embedding" | "tokens" | "histogram"
         What :meth:`transform` gives: the vectors that the codes stand for, the codes, or how often
         each code is used.
@@ -117,47 +115,22 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
     combine : "sum" | "concatenate"
         What becomes of the vectors of several levels in an embedding. The sum of all is what the
         decoder gets.
-    pool : "mean" | "channel" | "time" | "none" | "keep_channels"
-        What embeddings and histograms are averaged over: channels and patches, channels, patches,
-        or nothing. ``"keep_channels"`` is another name of ``"time"``: every channel keeps columns
-        of its own. Tokens are not pooled.
     scaling : "trial" | "fit"
         Whether channels are scaled by median and interquartile range of each trial, or by those
         of all trials given to :meth:`fit`, which is right if these are of one recording.
-    unit : "uV" | "mV" | "V"
-        Unit of arrays. Epochs are in volts.
-    ch_names : list of str | None
-        Channels of arrays. An array of one channel, ``(n_trials, n_times)``, is taken to be "Cz"
-        if there is no name.
-    sfreq : float | None
-        Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
-        model's.
-    device : str
-        ``"auto"`` (CUDA where available, otherwise CPU) or a torch device.
-    batch_size : "auto" | int
-        Trials per batch. Every batch has this size (the last one is filled up), so that the
-        result for a trial is the same, bit for bit, whatever trials come with it.
-    memory : "auto" | None | str | joblib.Memory
-        Where outputs of the model are kept, so that cross-validation computes each trial once:
-        in this process (``"auto"``, the latest 512 MiB), in a folder that several processes may
-        share, or nowhere (None). The results are the same, bit for bit.
-    verbose : bool | None
-        Whether to show a progress bar; None shows it in a terminal when the work takes long.
+    pool, unit, ch_names, sfreq, device, batch_size, memory, verbose
+        As in :class:`NeuroRVQTransformer`.
 
     Attributes
     ----------
-    channel_report_ : ChannelReport
-        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
-    ch_names_ : tuple of str
-        Channels of those data that are used.
+    channel_report_, ch_names_, n_features_in_
+        As in :class:`NeuroRVQTransformer`.
     config_ : BioCodecConfig
         Structure of the model.
     segmentation_ : Segmentation
         How their windows are cut: one segment, whose last patch the codec completes.
     centre_, scale_ : ndarray, shape (n_channels,)
         With ``scaling="fit"``, median and interquartile range of each used channel in microvolts.
-    n_features_in_ : int
-        Channels of those data (of a two-dimensional array: samples).
 
     See Also
     --------
@@ -242,80 +215,41 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
 
     Parameters
     ----------
-    pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
-    revision : str | None
-        Revision of a model that is downloaded; None takes the registered one.
+    pretrained, revision, max_epochs, batch_size, weight_decay, warmup_epochs, class_weight
+        As in :class:`NeuroRVQClassifier`.
     levels : list of int | None
         Levels of the codes, from 0, that the head sees; None takes all.
     combine : "concatenate" | "sum"
         What becomes of the embeddings of the levels.
-    max_epochs : int
-        Passes over the trials.
-    batch_size : int
-        Trials per step; the last batch of an epoch may be smaller.
     lr : float
         Highest learning rate.
-    weight_decay : float
-        Decoupled weight decay (AdamW) of every tensor.
-    warmup_epochs : float
-        Epochs in which the learning rate rises from a tenth; over the others it falls back.
     label_smoothing : float
         Share of the probability that the targets give to all classes alike.
-    class_weight : "balanced" | dict | None
-        Weights of the classes in the loss: inversely proportional to how often they occur among
-        the training trials, given by label, or equal.
     validation_fraction : float | None
         Share of the groups (of the trials of each class, if :meth:`fit` gets no groups) that is
         watched and not trained on: the epoch with their highest balanced accuracy is taken,
         otherwise the last.
-    validation_groups : list | None
-        The groups to watch, by name, instead of a share of them.
-    callbacks : list of skorch callbacks | None
-        Further callbacks of the net; copies of them are used.
     scaling : "trial" | "fit"
         Whether channels are scaled by median and interquartile range of each trial, or by those
         of all training trials, which is right if these are of one recording.
-    unit : "uV" | "mV" | "V"
-        Unit of arrays. Epochs are in volts.
-    ch_names : list of str | None
-        Channels of arrays. An array of one channel, ``(n_trials, n_times)``, is taken to be "Cz"
-        if there is no name.
-    sfreq : float | None
-        Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
-        model's.
-    device : str
-        ``"auto"`` (CUDA where available, otherwise CPU) or a torch device.
+    validation_groups, callbacks, unit, ch_names, sfreq, device, verbose
+        As in :class:`NeuroRVQClassifier`; only the head is trained, in one process.
     random_state : int | RandomState | None
         Seed of the head, of dropout and of the order of trials: with the same seed, a fit on a CPU
         gives the same bits. None draws a new one.
-    verbose : bool | None
-        Whether to print a line for each epoch and a progress bar; None shows one bar for the
-        training in a terminal when it takes long.
 
     Attributes
     ----------
-    classes_ : ndarray, shape (n_classes,)
-        The labels.
+    classes_, history_, n_trainable_parameters_, channel_report_, ch_names_, n_features_in_
+        As in :class:`NeuroRVQClassifier`.
     net_ : skorch.NeuralNet
         The trained net; its ``module_`` is a :class:`~mne_neurorvq.models.BioCodecHead`.
-    history_ : list of dict
-        For each epoch its number, ``train_loss``, ``seconds`` and, with validation,
-        ``valid_loss`` and ``valid_balanced_accuracy``.
-    n_trainable_parameters_ : int
-        Numbers that were trained.
-    channel_report_ : ChannelReport
-        What happened to each channel of the data given to :meth:`fit`; it prints as a table.
-    ch_names_ : tuple of str
-        Channels of those data that are used.
     config_ : BioCodecConfig
         Structure of the model.
     segmentation_ : Segmentation
         How the windows of those data are cut: one segment, whose last patch the codec completes.
     centre_, scale_ : ndarray, shape (n_channels,)
         With ``scaling="fit"``, median and interquartile range of each used channel in microvolts.
-    n_features_in_ : int
-        Channels of those data (of a two-dimensional array: samples).
 
     See Also
     --------

@@ -37,7 +37,7 @@ from ..encoding.reuse import describe_model
 from ..tokens import Tokens
 from ..weights import LoadedModel
 from ..weights.registry import Kind
-from ..weights.sharing import on_device, shared_pretrained
+from ..weights.sharing import is_on, on_device, shared_pretrained
 from ..weights.systems import SYSTEMS, Config
 from .base import SignalEstimator, check_choice
 
@@ -110,7 +110,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         self._check_model_name()
         self._models: dict[tuple[str, str | None, Kind], LoadedModel] = {}
         matched = self._match(X, self._model(self._kind(self.output)).config)
-        self._trials_per_pass(matched, self.batch_size, device)  # raises if it is not possible
+        n_channels, n_patches = len(matched.used[0]), max(matched.segmentation.segments)
+        # Raises if the parameter is impossible.
+        trials_per_pass(self.batch_size, self.config_, n_channels, n_patches, device)
         self._fitted_model = self._model_name
         return self._learn(matched)
 
@@ -294,10 +296,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             weights = matched.segmentation.weights
             options["finish"] = lambda values: (pool_embedding(features(values), weights, pool),)
             options["bf16"] = getattr(self, "precision", "auto") == "bf16"
-        store = find_store(self.memory, self._layout(what, matched))
-        if store is not None:
-            options["determined_by"] = self._determined_by(what, model, matched)
-        return self._compute(forward, matched, self.batch_size, store=store, **options)
+        if self.memory is not None:
+            options["store"] = find_store(self.memory, self._layout(what, matched))
+            options["determined_by"] = self._determined_by(what, model)
+        return self._compute(forward, matched, self.batch_size, **options)
 
     def _features(self) -> Callable[[Arrays], NDArray[np.floating]]:
         """How to get features ``(n_trials, n_channels, n_patches, n_features)`` of outputs."""
@@ -323,28 +325,22 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         side = config.side_shape(n_channels, segmentation.segments)
         return [(codes, np.dtype(config.code_dtype)), (side, float32)]
 
-    def _determined_by(self, what: str, model: nn.Module, matched: MatchedTrials) -> str:
-        """All that determines outputs besides the signals that the model is given."""
-        device = resolve_device(self.device)
-        size = self._trials_per_pass(matched, self.batch_size, device)
+    def _determined_by(self, what: str, model: nn.Module) -> str:
+        """Say what determines outputs besides the model's inputs and the size of passes."""
         without = _IN_THE_INPUTS | (_OF_COLUMNS if what == "tokens" else frozenset())
         chosen = {k: v for k, v in sorted(self.get_params().items()) if k not in without}
-        rows = matched.used[1]
-        facts = (type(self).__name__, what, chosen, rows, matched.segmentation, size)
-        return f"{facts} {describe_model(model, device)}"
+        device = resolve_device(self.device)
+        return f"{type(self).__name__} {what} {chosen} {describe_model(model, device)}"
 
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
         """Signals in volts, ``(n_trials, n_channels, n_times)``."""
-        model, device = self._model("tokenizer"), resolve_device(self.device)
+        model = self._model("tokenizer")
         check_origin(tokens, str(self.pretrained), self._loaded("tokenizer"))
-        n_channels, n_patches = tokens.shape[1], max(tokens.segments)
         return decode(
             model,
             tokens,
-            device=device,
-            trials_per_pass=trials_per_pass(
-                self.batch_size, model.config, n_channels, n_patches, device
-            ),
+            device=resolve_device(self.device),
+            batch_size=self.batch_size,
             verbose=self.verbose,
         )
 
@@ -369,8 +365,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             models[key] = shared_pretrained(
                 self.pretrained, self.revision, only=kind, device=device
             )
-        models[key] = on_device(models[key], device)
-        return models[key]
+        loaded: LoadedModel = models[key]
+        if not is_on(getattr(loaded, kind), device):  # it was loaded from elsewhere
+            loaded = models[key] = on_device(loaded, device)
+        return loaded
 
     def _model(self, kind: Kind) -> Any:
         loaded: Any = self._loaded(kind)

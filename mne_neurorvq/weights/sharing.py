@@ -59,9 +59,9 @@ def shared_pretrained(
         return loaded
 
 
-def is_on(model: nn.Module, device: torch.device) -> bool:
+def is_on(model: nn.Module | None, device: torch.device) -> bool:
     """Whether a model is on a device; of a device without a number, on any of its type."""
-    there = next((tensor.device for tensor in model.parameters()), device)
+    there = device if model is None else next(model.parameters()).device
     return there.type == device.type and device.index in (None, there.index)
 
 
