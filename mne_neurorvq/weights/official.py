@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from ..models import BrainRVQ, BrainRVQTokenizer
 from .official_names import Naming, naming_of
 from .systems import SYSTEMS, Model, Tokenizer
-from .tensors import Shapes, check_finite, check_tensors, check_types, shapes_of
+from .tensors import Shapes, check_finite, check_tensors, shapes_of
 
 _STARTED = "quantizer.started"
 # Structure that the authors' code fixes and their tensors do not show, or not unmistakably.
@@ -141,18 +140,11 @@ def from_official_state_dict(
     """Convert the authors' tensors to the state dict of a model (possibly of meta tensors)."""
     wanted = model.state_dict()
     layout = official_layout(shapes_of(wanted))
-    ignored = re.compile(naming_of(wanted).ignored)
-    unknown = [name for name in official if name not in layout and not ignored.search(name)]
-    check_tensors(
-        {name: part.shape for name, part in layout.items()},
-        {name: tuple(tensor.shape) for name, tensor in official.items() if name in layout},
-        unknown,
-        source,
-    )
-    types = {name: wanted[part.ours].dtype for name, part in layout.items()}
     flags = [name for name, part in layout.items() if part.ours == _STARTED]
-    # Numbers in their files.
-    check_types(types | dict.fromkeys(flags, torch.float32), official, source)
+    facts = {name: (part.shape, wanted[part.ours].dtype) for name, part in layout.items()}
+    # Flags are numbers in their files.
+    facts |= {name: (layout[name].shape, torch.float32) for name in flags}
+    check_tensors(facts, official, source, naming_of(wanted).ignored)
     # Tensors that no computation reads, too: they would show that the file is damaged.
     check_finite({name: official[name] for name in layout}, source)
     ours = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in wanted.items()}

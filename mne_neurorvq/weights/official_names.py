@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from .tensors import NOTHING
+
 # Our names -> theirs. A "#" before a group adds one: they count scales from 1.
 _SHARED_NAMES = (
     (r"^encoder\.scales\.(\d+)\.(conv1|norm1|conv2|norm2)\.", r"encoder.patch_embed.\2_#\1."),
@@ -58,7 +60,6 @@ _BIOCODEC_NAMES = (
 _BIOCODEC_MARK = "encoder.0.conv.direction"
 _BRAINRVQ_MARK = "encoder.scales.0.conv3.weight"
 _HEADS = ("masked_tokens.weight", "masked_tokens.bias")
-_NOTHING = "(?!)"
 
 
 class Naming(NamedTuple):
@@ -68,9 +69,9 @@ class Naming(NamedTuple):
     by_level: Mapping[str, tuple[str, ...]] = {}
     books: Sequence[str] = ()
     ours_only: tuple[str, ...] = ()
-    ignored: str = _NOTHING
-    leading: str = _NOTHING
-    trailing: str = _NOTHING
+    ignored: str = NOTHING
+    leading: str = NOTHING
+    trailing: str = NOTHING
 
     def rename(self, name: str) -> str:
         """Give the authors' name of a tensor that they do not store by level."""

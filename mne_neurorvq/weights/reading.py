@@ -17,7 +17,7 @@ from .errors import CheckpointError
 from .official import from_official_state_dict, official_layout
 from .official_configs import infer_blueprint
 from .systems import Config, Model
-from .tensors import check_finite, check_tensors, check_types, shapes_of
+from .tensors import check_finite, check_tensors, shapes_of
 
 # Keys of the metadata of our safetensors files.
 METADATA_CONFIG = "mne_neurorvq.config"
@@ -130,11 +130,9 @@ def _residual_rule(tensors: Mapping[str, Tensor], published: ResidualRule) -> Re
 
 def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Refuse the tensors of a file that are not those of a module, but for their values."""
-    wanted = module.state_dict()
-    unknown = [name for name in tensors if name not in wanted]
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name in wanted}
-    check_tensors(shapes_of(wanted), found, unknown, source)
-    check_types({name: value.dtype for name, value in wanted.items()}, tensors, source)
+    state = module.state_dict()
+    facts = {name: (tuple(value.shape), value.dtype) for name, value in state.items()}
+    check_tensors(facts, tensors, source)
 
 
 def _our_state(tensors: Mapping[str, Tensor], model: nn.Module, source: str) -> dict[str, Tensor]:

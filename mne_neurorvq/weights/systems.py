@@ -1,10 +1,10 @@
 # License: BSD-3-Clause
 """The table of systems: everything in the package that depends on which system a model is of.
 
-To add a system, write its models (one file in ``models``), the names of its tensors in the
-authors' files (``authors_names``, and ``authors_configs`` to infer its configuration), its
-estimators and the configuration of its pretraining, and enter them here and its models in
-``registry``. What behaves differently by system is a method of its configuration or its models.
+To add a system, write its models (one file in ``models``), its estimators and the configuration
+of its pretraining, and enter them here and its checkpoints in ``registry``. To read the authors'
+files, name their tensors in ``official_names`` and infer the configuration in
+``official_configs``. Whatever else differs is a method of its configuration or its models.
 
 To add a modality, give it a preset here, a channel type in ``signals`` and a model in ``registry``.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from .errors import (
 from .manifest import opened
 
 Shapes = Mapping[str, tuple[int, ...]]
+#: A regular expression that finds nothing.
+NOTHING = "(?!)"
 
 # A training loop may have stored the state dict beside its optimizer's, and a wrapper may have
 # prefixed every name. BrainRVQ's pretraining calls its encoder so; alone it needs no prefix.
@@ -162,19 +165,6 @@ def _check_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
         )
 
 
-def check_types(
-    wanted: Mapping[str, torch.dtype], found: Mapping[str, Tensor], source: str
-) -> None:
-    """Refuse tensors of another kind of number than those of a model."""
-    wrong = [
-        f"{name} ({str(found[name].dtype).removeprefix('torch.')} instead of {kind})"
-        for name, dtype in wanted.items()
-        if found[name].dtype not in _KINDS[kind := _kind(dtype)]
-    ]
-    if wrong:
-        raise MismatchError(source, wrong_type=wrong)
-
-
 def _kind(dtype: torch.dtype) -> str:
     return next(kind for kind, dtypes in _KINDS.items() if dtype in dtypes)
 
@@ -201,13 +191,26 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def check_tensors(wanted: Shapes, found: Shapes, unknown: list[str], source: str) -> None:
-    """Compare the tensors of a file with those of a model."""
+def check_tensors(
+    wanted: Mapping[str, tuple[tuple[int, ...], torch.dtype]],
+    found: Mapping[str, Tensor],
+    source: str,
+    ignored: str = NOTHING,
+) -> None:
+    """Refuse the tensors of a file unless they are those of a model, by name, shape and kind.
+
+    Unknown tensors pass if the regular expression ``ignored`` finds something in their names.
+    """
     missing = [name for name in wanted if name not in found]
-    wrong = [
-        f"{name} {found[name]} instead of {shape}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    if missing or unknown or wrong:
-        raise MismatchError(source, missing, unknown, wrong)
+    unknown = [name for name in found if name not in wanted and not re.search(ignored, name)]
+    wrong_shape, wrong_type = [], []
+    for name, (shape, dtype) in wanted.items():
+        if (tensor := found.get(name)) is None:
+            continue
+        if tensor.shape != shape:
+            wrong_shape.append(f"{name} {tuple(tensor.shape)} instead of {shape}")
+        if tensor.dtype not in _KINDS[kind := _kind(dtype)]:
+            dtype_name = str(tensor.dtype).removeprefix("torch.")
+            wrong_type.append(f"{name} ({dtype_name} instead of {kind})")
+    if missing or unknown or wrong_shape or wrong_type:
+        raise MismatchError(source, missing, unknown, wrong_shape, wrong_type)
