@@ -115,7 +115,6 @@ foundation_layer_scale
 
     @property
     def hierarchical_heads(self) -> bool:
-        """Whether pretraining predicts a level of the codes from the levels before it."""
         return self.token_heads == "hierarchical"
 
     @property
@@ -130,12 +129,10 @@ foundation_layer_scale
 
     @property
     def tokenizer_style(self) -> TrunkStyle:
-        """Style of the tokenizer's trunks."""
         return TrunkStyle(qk_norm=False, norm_eps=1e-6, class_row=True, time_from_start=True)
 
     @property
     def foundation_style(self) -> TrunkStyle:
-        """Style of the foundation model's trunk."""
         return TrunkStyle(
             qkv_bias=self.foundation_qkv_bias,
             norm_eps=1e-6,
@@ -147,7 +144,6 @@ foundation_layer_scale
 
     @property
     def codebook_names(self) -> tuple[str, ...]:
-        """Names of the codebooks: the domains."""
         return self.domains
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:

@@ -306,7 +306,6 @@ class TransformerConfig(ModelConfig):
 
     @property
     def signal_unit(self) -> str:
-        """Unit of decoded signals."""
         return self.unit
 
     @property

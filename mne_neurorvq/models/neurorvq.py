@@ -90,17 +90,14 @@ class NeuroRVQConfig(TransformerConfig):
 
     @property
     def tokenizer_style(self) -> TrunkStyle:
-        """Style of the tokenizer's trunks."""
         return TrunkStyle()
 
     @property
     def foundation_style(self) -> TrunkStyle:
-        """Style of the foundation model's trunk."""
         return TrunkStyle(layer_scale=self.foundation_layer_scale)
 
     @property
     def max_tokens(self) -> int:
-        """Most channels times patches of a segment."""
         return self.max_patches
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .collectives import Share, all_sum, one_after_another, share_of, shared_generator
 from .config import QuantizerConfig
-from .rules import RULES
+from .rules import RULES, Averages, Batch
 from .search import kmeans, nearest_codes, sums_and_counts
 
 
@@ -331,8 +331,9 @@ class ResidualVQ(nn.Module):
             for book in range(self.config.n_codebooks):
                 here = (book, level)
                 codes, size = self.codebook[here], self.cluster_size[here]
-                moving_sum = self.moving_sum[here] if self.rule.keeps_sums else codes
-                moved = self.rule.move(codes, size, moving_sum, sums[book], counts[book], keep)
+                moving_sum = self.moving_sum[here] if self.rule.keeps_sums else None
+                old = Averages(codes, size, moving_sum, keep)
+                moved = self.rule.move(old, Batch(sums[book], counts[book]))
                 codes.copy_(torch.where(counts[book, :, None] > 0, moved, codes))
                 size.mul_(keep).add_(counts[book], alpha=1 - keep)
         if self.config.dead_code_threshold:
