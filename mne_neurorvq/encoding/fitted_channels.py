@@ -100,7 +100,7 @@ def as_in_fit(trials: Trials, fitted: FittedChannels, config: Config) -> Trials:
     trials = as_fitted(trials, fitted.names, names, fitted.types, config.modality)
     _warn_of_projectors(trials, fitted.used, fitted.projectors)
     _judge(trials, fitted.report, config, fitted.bands, fitted.warned)
-    return with_sites(trials, fitted.splines)
+    return trials if fitted.splines is None else with_sites(trials, fitted.splines)
 
 
 def as_fitted(
@@ -114,16 +114,17 @@ def as_fitted(
 
     ``types`` are those of all channels that fit saw, None if nothing was known.
     """
-    order, new = order_by_name(trials.ch_names, seen)
-    missing = [name for name, place in zip(seen, order, strict=True) if place is None]
-    if missing or new:
-        raise ValueError(
-            f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the channels "
-            "of fit, in any order, or fit again."
-        )
-    trials = reorder_channels(trials, [place for place in order if place is not None])
+    if trials.ch_names != tuple(seen):
+        order, new = order_by_name(trials.ch_names, seen)
+        missing = [name for name, place in zip(seen, order, strict=True) if place is None]
+        if missing or new:
+            raise ValueError(
+                f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the "
+                "channels of fit, in any order, or fit again."
+            )
+        trials = reorder_channels(trials, [place for place in order if place is not None])
     picks = [i for i, name in enumerate(seen) if name in used]
-    if trials.ch_types is not None:
+    if trials.ch_types is not None and trials.ch_types != types:
         check_types_of_fit(
             [trials.ch_names[i] for i in picks],
             [trials.ch_types[i] for i in picks],

@@ -74,7 +74,8 @@ class MatchedTrials:
         for start, batch in read_ahead(reading) if len(starts) > 1 else reading:
             silent += (start + np.flatnonzero(self._is_silent(batch))).tolist()
             yield start, batch
-        warn_of_silence(self.trials, silent)
+        if silent:
+            warn_of_silence(self.trials, silent)
 
     def prepared(self, start: int, stop: int) -> Batch:
         """Prepare some trials: segments ``(n_trials, n_used, n_times)`` of the model's rate.

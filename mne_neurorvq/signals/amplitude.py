@@ -280,7 +280,7 @@ def _name_trials(numbers: NDArray[np.intp]) -> str:
 
 def warn_of_silence(trials: Trials, silent: Sequence[int]) -> None:
     """Warn of the trials, by number, that are constant in every channel that a model gets."""
-    if not silent or trials.n_times < FEWEST_SAMPLES:
+    if trials.n_times < FEWEST_SAMPLES:
         return
     if len(silent) < len(trials):
         named = _name_trials(np.sort(silent)).capitalize()
