@@ -138,42 +138,80 @@ def prepare_corpus(
         folder.check_settings(settings)
         folder.check_reachable(entries)
         folder.clean(entries)
-        lost = {
-            entry.path: entry
-            for entry in find_lost(folder, entries, settings, n_jobs, verify, progress)
-        }
-        # The file of each signal: a copy on the other side of the split would be a leak.
-        files = {
-            e.signals: e.path for e in entries.values() if e.status == "done" and e.path not in lost
-        }
-        todo = [o for o in found if str(o.path) in lost or not _is_done(o, entries, files)]
+        lost = find_lost(folder, entries, settings, n_jobs, verify, progress)
+        ledger = _Ledger(folder, entries, {entry.path: entry for entry in lost})
+        todo = [one for one in found if not ledger.is_done(one)]
         prepare = partial(prepare_recording, rules=rules, folder=folder)
         results = ordered_results(prepare, todo, n_jobs)
-        for one, result in tqdm(results, "recordings", len(todo), disable=not progress):
-            entry = _unless_copy(result or _died(one), files)
-            before = entries.get(entry.path)
-            if entry.status == "failed" and before is not None and before.status == "done":
-                # It was not read: what there is of it may be all there is.
-                if entry.path in lost:
-                    reason = f"{lost[entry.path].reason}, and not prepared again: {entry.reason}"
-                    lost[entry.path] = replace(lost[entry.path], reason=reason)
-                else:
-                    not_searched[entry.path] = f"as it was before, now: {entry.reason}"
-                continue
-            lost.pop(entry.path, None)
-            for other in [o for o in lost if entries[o].signals == entry.signals]:
-                # These signals are there again, of a copy.
-                folder.commit(lost[other])
-                entries[other] = lost.pop(other)
-            folder.commit(entry)
-            _note(entry, entries, files)
-        foreign = folder.clean(entries)
-        not_searched |= {str(path): "lies in the corpus, and is not of it" for path in foreign}
-        present = [lost.get(entry.path, entry) for entry in entries.values()]
-        summary = _conclude(folder, present, settings, not_searched)
+        for one, entry in tqdm(results, "recordings", len(todo), disable=not progress):
+            ledger.add(entry or _died(one))
+        foreign = folder.clean(ledger.entries)
+        not_used = {str(path): "lies in the corpus, and is not of it" for path in foreign}
+        summary = _conclude(
+            folder, ledger.present(), settings, not_searched | ledger.not_read | not_used
+        )
         # Once more: what only the index before this one named.
-        folder.clean(entries)
+        folder.clean(ledger.entries)
         return summary
+
+
+class _Ledger:
+    """What became of all recordings, and what the corpus has lost, while more are prepared."""
+
+    def __init__(
+        self, folder: CorpusFolder, entries: dict[str, Entry], lost: dict[str, Entry]
+    ) -> None:
+        self.folder, self.entries, self.lost = folder, entries, lost
+        # The file of each signal: a copy on the other side of the split would be a leak.
+        self.files = {
+            e.signals: e.path for e in entries.values() if e.status == "done" and e.path not in lost
+        }
+        # Why a recording that the corpus has could not be read again.
+        self.not_read: dict[str, str] = {}
+
+    def is_done(self, found: Found) -> bool:
+        """Whether nothing is left to do; files that could not be read are tried again."""
+        entry = self.entries.get(str(found.path))
+        if entry is None or entry.path in self.lost or entry.status == "failed":
+            return False
+        try:
+            changed = entry.stamp != found.stamp
+        except OSError:
+            changed = entry.stamp != ""
+        # A copy is of use once the other file has changed.
+        known = entry.status == "done" or not entry.id or entry.signals in self.files
+        return known and not changed
+
+    def add(self, entry: Entry) -> None:
+        """Make a recording part of the corpus, if it can be used and is not a copy."""
+        before = self.entries.get(entry.path)
+        if entry.status == "failed" and before is not None and before.status == "done":
+            # It was not read: what there is of it may be all there is.
+            if entry.path in self.lost:
+                lost = self.lost[entry.path]
+                reason = f"{lost.reason}, and not prepared again: {entry.reason}"
+                self.lost[entry.path] = replace(lost, reason=reason)
+            else:
+                self.not_read[entry.path] = f"as it was before, now: {entry.reason}"
+            return
+        copied = self.files.get(entry.signals, entry.path)
+        if entry.status == "done" and copied != entry.path:
+            entry = replace(entry, status="rejected", reason=f"the same signals as {copied}")
+        self.lost.pop(entry.path, None)
+        for other in [o for o in self.lost if self.entries[o].signals == entry.signals]:
+            # These signals are there again, of a copy.
+            self.folder.commit(self.lost[other])
+            self.entries[other] = self.lost.pop(other)
+        self.folder.commit(entry)
+        if before is not None and self.files.get(before.signals) == before.path:
+            del self.files[before.signals]
+        if entry.status == "done":
+            self.files[entry.signals] = entry.path
+        self.entries[entry.path] = entry
+
+    def present(self) -> list[Entry]:
+        """List what became of every recording; what is lost has failed."""
+        return [self.lost.get(entry.path, entry) for entry in self.entries.values()]
 
 
 def _check_split(fraction: float, named: Sequence[str] | None, n_jobs: int) -> None:
@@ -196,38 +234,6 @@ def _check_named(
             f"validation_subjects has {absent[0]!r}, who has no recording; there are "
             f"{', '.join(some[:10])}{' ...' if len(some) > 10 else ''}."
         )
-
-
-def _is_done(found: Found, entries: Mapping[str, Entry], files: Mapping[str, str]) -> bool:
-    """Whether nothing is left to do; files that could not be read are tried again."""
-    entry = entries.get(str(found.path))
-    if entry is None or entry.status == "failed" or entry.stamp != _stamp(found):
-        return False
-    # A copy is of use once the other file has changed.
-    return entry.status == "done" or not entry.id or entry.signals in files
-
-
-def _stamp(found: Found) -> str:
-    try:
-        return found.stamp
-    except OSError:
-        return ""
-
-
-def _unless_copy(entry: Entry, files: Mapping[str, str]) -> Entry:
-    other = files.get(entry.signals) if entry.status == "done" else None
-    if other is None or other == entry.path:
-        return entry
-    return replace(entry, status="rejected", reason=f"the same signals as {other}")
-
-
-def _note(entry: Entry, entries: dict[str, Entry], files: dict[str, str]) -> None:
-    before = entries.get(entry.path)
-    if before is not None and files.get(before.signals) == before.path:
-        del files[before.signals]
-    if entry.status == "done":
-        files[entry.signals] = entry.path
-    entries[entry.path] = entry
 
 
 def _died(found: Found) -> Entry:
