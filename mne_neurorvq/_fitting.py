@@ -17,16 +17,6 @@ def all_or_nothing(fit: Callable[Concatenate[E, P], R]) -> Callable[Concatenate[
 
     It works on a twin of the estimator, with its parameters and without what an earlier fit
     learned. Where it raises, or is interrupted, the estimator is as it was before.
-
-    Parameters
-    ----------
-    fit : callable
-        A method that fits, such as ``fit`` or ``fit_transform``.
-
-    Returns
-    -------
-    callable
-        The method, with the same signature.
     """
 
     @wraps(fit)

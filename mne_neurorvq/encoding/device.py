@@ -42,7 +42,7 @@ def resolve_device(device: str) -> torch.device:
     try:
         torch.empty(1, device=chosen).cpu()
     except (RuntimeError, NotImplementedError) as error:
-        # The first sentence says it: torch goes on for pages.
+        # The first sentence is enough: torch continues for pages.
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(
             f"device={device!r} does not work: {reason}. Use device='auto'."

@@ -22,8 +22,8 @@ from .preprocessing import preprocessing_of
 class FittedChannels:
     """What fit learned about the channels of its trials.
 
-    Of bands, projectors and amplitudes it remembers what there was a warning of: that is not said
-    again. An estimator that is loaded from a folder warns anew.
+    ``bands``, ``warned`` and ``projectors`` are what fit has already warned about, so that it is
+    not repeated. They are not saved: an estimator loaded from a folder warns once more.
     """
 
     report: ChannelReport
@@ -40,7 +40,7 @@ class FittedChannels:
         return tuple(match.name for match in self.report if match.used)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all that later trials are judged by, as plain data."""
+        """Return everything that later trials are checked against, as plain data."""
         return {
             "channel_report": [asdict(match) for match in self.report],
             "splines": None if self.splines is None else self.splines.to_dict(),
@@ -63,7 +63,7 @@ class FittedChannels:
 def learn_channels(
     trials: Trials, config: Config, mode: Any = "match"
 ) -> tuple[FittedChannels, Trials]:
-    """Match the channels of fit's trials to a model, judge the signals, and add computed sites."""
+    """Match the channels of fit's trials to a model, check the signals, and add computed sites."""
     about: dict[str, Any] = {
         "ch_types": trials.ch_types,
         "bads": trials.bads,
@@ -76,7 +76,7 @@ def learn_channels(
         )
     else:  # a model that takes any channel
         report = use_channels(trials.ch_names, **about)
-    warned = _judge(trials, report, config)
+    warned = _check_signals(trials, report, config)
     with_computed = with_sites(trials, splines)
     fitted = FittedChannels(
         report,
@@ -92,14 +92,14 @@ def learn_channels(
 
 
 def as_in_fit(trials: Trials, fitted: FittedChannels, config: Config) -> Trials:
-    """Bring trials to the channels of fit, judge the signals, and add computed sites."""
+    """Bring trials to the channels of fit, check the signals, and add computed sites."""
     read = {i for i, match in enumerate(fitted.report) if match.used}
     if fitted.splines is not None:
         read.update(fitted.splines.sources)
     names = [name for i, name in enumerate(fitted.names) if i in read]
     trials = as_fitted(trials, fitted.names, names, fitted.types, config.modality)
     _warn_of_projectors(trials, fitted.used, fitted.projectors)
-    _judge(trials, fitted.report, config, fitted.bands, fitted.warned)
+    _check_signals(trials, fitted.report, config, fitted.bands, fitted.warned)
     return trials if fitted.splines is None else with_sites(trials, fitted.splines)
 
 
@@ -140,23 +140,23 @@ def as_fitted(
     return trials
 
 
-def _judge(
+def _check_signals(
     trials: Trials,
     report: ChannelReport,
     config: Config,
     known_bands: Sequence[tuple[float, float]] = (),
     warned: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
-    """Warn of filters and amplitudes of which fit did not; give what there was to warn of."""
+    """Warn about filters and amplitudes unless fit has; return what there was to warn about."""
     if not set(trials.bands) <= set(known_bands) and check_band(trials, preprocessing_of(config)):
-        # An offset is of the same cause as a wide band and has the same remedy.
+        # An offset has the same cause as a wide band, and the same remedy.
         warned |= {"offset"}
     # Scaled channels are encoded one by one: a broken one does not spoil the others.
     return check_amplitude(trials, report, joint=not config.takes_scaled, warned=warned)
 
 
 def _warn_of_projectors(trials: Trials, used: Sequence[str], known: Sequence[str] = ()) -> None:
-    """Warn of projectors that are not applied to used channels, but of those that are known."""
+    """Warn about projectors, other than known ones, that are not applied to used channels."""
     waiting = [
         name
         for name, channels in trials.waiting.items()

@@ -62,7 +62,7 @@ class MatchedTrials:
         return tuple(match.name for match in self.matches if match.left_out)
 
     def batches(self, n_trials: int, *, shuffled: bool = False) -> Iterator[tuple[int, Batch]]:
-        """Prepare batches of trials, each with its first trial; warn of silent ones at the end."""
+        """Prepare batches, each with the index of its first trial; then warn of silent trials."""
         starts = list(range(0, len(self.trials), n_trials))
         if shuffled:
             starts = np.random.default_rng().permutation(starts).tolist()
@@ -150,7 +150,7 @@ def plan(
 ) -> MatchedTrials:
     """Plan the segments of matched trials; an earlier plan is taken if the length is the same."""
     if config.takes_scaled:
-        unit_factor(trials.unit, config.signal_unit)  # raises where there are no volts
+        unit_factor(trials.unit, config.signal_unit)  # raises for arbitrary units
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
     if known is None or known.n_times != n_times:
         known = _segments(n_times, len(used_channels(matches)[0]), config)

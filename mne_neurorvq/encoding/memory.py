@@ -36,7 +36,7 @@ _WITHIN = "joblib/mne_neurorvq"
 _DIGEST_SIZE = sha256().digest_size
 # More than NumPy writes before the numbers of an array.
 _ARRAY_FACTS = 2**12
-# After so many seconds nobody is writing any more.
+# A file that is older, in seconds, is not being written any more.
 _ABANDONED = 3600.0
 
 
@@ -100,7 +100,7 @@ class FolderStore:
     """Outputs in a folder, which processes share: a file of NumPy arrays for each trial.
 
     An entry that is not what was written under its key, or not of the layout, is computed again. A
-    folder that cannot be written keeps nothing, and stops nobody.
+    folder that cannot be written keeps nothing, with a warning.
     """
 
     shared: ClassVar[bool] = True
@@ -116,7 +116,7 @@ class FolderStore:
         try:
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode):
-                raise ValueError("it is no file")
+                raise ValueError("it is not a file")
             if self._layout is not None and found.st_size > _most_bytes(self._layout):
                 raise ValueError(f"it has {found.st_size} bytes")
             return _unpack(key, path.read_bytes(), self._layout)
@@ -175,7 +175,7 @@ def _unpack(key: str, data: bytes, layout: Layout | None = None) -> Values:
     content, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
     if digest != _digest(key, content):
         raise ValueError("it is not what was kept for this trial")
-    # Anybody can write a digest: what it is of may still be something else.
+    # The digest may be right and the content wrong: anyone can compute a digest.
     values: list[NDArray[Any]] = []
     rest = BytesIO(content)
     while rest.tell() < len(content):

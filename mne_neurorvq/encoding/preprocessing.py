@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from pkgutil import resolve_name
 
 import mne
 
@@ -11,12 +12,6 @@ from .. import signals
 from ..signals.filtering import filter_recording
 from ..weights import Pretrained, list_pretrained, load_pretrained
 from ..weights.systems import SYSTEMS, Config
-
-_FILTERS = {
-    ("neurorvq", "eeg"): signals.NEURORVQ_EEG_PREPROCESSING,
-    ("biocodec", "eeg"): signals.BIOCODEC_EEG_PREPROCESSING,
-    ("brainrvq", "eeg"): signals.BRAINRVQ_EEG_PREPROCESSING,
-}
 
 
 def preprocessing_of(model: Config | Pretrained) -> signals.Preprocessing:
@@ -26,14 +21,14 @@ def preprocessing_of(model: Config | Pretrained) -> signals.Preprocessing:
 
 def find_preprocessing(system: str, modality: str) -> signals.Preprocessing:
     """Look up the filters of a system for a kind of signal, or raise NotImplementedError."""
-    try:
-        return _FILTERS[system, modality]
-    except KeyError:
-        known = ", ".join(kind for name, kind in _FILTERS if name == system)
+    filters = SYSTEMS[system].preprocessing
+    if modality not in filters:
         raise NotImplementedError(
             f"{modality} recordings are not supported yet for {SYSTEMS[system].title}, only "
-            f"{known}."
-        ) from None
+            f"{', '.join(filters)}."
+        )
+    found: signals.Preprocessing = resolve_name(filters[modality])
+    return found
 
 
 def preprocess(

@@ -49,7 +49,7 @@ class SignalEstimator(SavedEstimator):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give the state with all models on the CPU: it loads on a machine without a GPU."""
+        """Return the state with all models on the CPU: it loads on a machine without a GPU."""
         return {name: _on_cpu(value) for name, value in super().__getstate__().items()}
 
     def _match(self, X: Any, config: Config) -> MatchedTrials:
@@ -114,15 +114,15 @@ class SignalEstimator(SavedEstimator):
         self._set_learned(record["learned"])
 
     def _network_state(self) -> tuple[dict[str, Any], nn.Module]:
-        """Give how to make the network again, and what holds its weights."""
+        """Return what is needed to build the network again, and the module with its weights."""
         raise NotImplementedError
 
     def _learned(self) -> dict[str, Any]:
-        """Give what was learned besides channels and weights, as plain data."""
+        """Return what was learned besides channels and weights, as plain data."""
         return {}
 
     def _set_learned(self, learned: dict[str, Any]) -> None:
-        """Take up what :meth:`_learned` gave."""
+        """Restore what :meth:`_learned` returned."""
 
     def _check_signal_parameters(self) -> None:
         if not isinstance(self.pretrained, (str, PathLike)):
@@ -143,7 +143,7 @@ class SignalEstimator(SavedEstimator):
             raise ValueError(
                 f"pretrained={entry.name!r} is a {SYSTEMS[entry.system].title} model, but "
                 f"{type(self).__name__} needs one of {SYSTEMS[self._system].title}: "
-                "list_pretrained() says whose each is."
+                "list_pretrained() lists the system of each."
             )
         preprocessing_of(entry)
 
@@ -185,7 +185,7 @@ def set_parameters(estimator: BaseEstimator, parameters: dict[str, Any]) -> None
 
 
 def _on_cpu(value: Any) -> Any:
-    """Give a value with the models in it on the CPU."""
+    """Return a value with the models in it on the CPU."""
     if isinstance(value, nn.Module):
         return copy_to(value, CPU)
     if isinstance(value, LoadedModel):

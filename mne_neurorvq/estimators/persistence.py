@@ -82,23 +82,23 @@ class SavedEstimator(BaseEstimator):
 
     @abstractmethod
     def _state(self) -> tuple[dict[str, Any], nn.Module]:
-        """Give all that fit has learned: plain data, and what holds the weights."""
+        """Return everything that fit has learned: plain data, and a module with the weights."""
 
     @abstractmethod
     def _set_state(self, record: dict[str, Any]) -> None:
-        """Take up all that :meth:`_state` gave but what depends on the weights."""
+        """Restore what :meth:`_state` returned, except for the network."""
 
     @abstractmethod
     def _configs(self, record: dict[str, Any]) -> dict[Kind, Config]:
-        """Give the configurations of the models in a record."""
+        """Return the configurations of the models in a record."""
 
     @abstractmethod
     def _make_network(self, record: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
-        """Make the network of a record, without its weights, and what is to hold the weights."""
+        """Build the network of a record, and the module into which its weights are read."""
 
     @abstractmethod
     def _set_network(self, network: nn.Module, record: dict[str, Any]) -> None:
-        """Take up the network, which has its weights."""
+        """Restore the network, whose weights have been read."""
 
 
 def load_estimator(path: str | PathLike[str]) -> SavedEstimator:
@@ -206,7 +206,7 @@ def _write(folder: Path, record: dict[str, Any], weights: bytes) -> Path:
         # leaves the earlier estimator as it was.
         files = {target: weights, folder / RECORD: json_text(seal(record)).encode("utf-8")}
         if target.is_file() and sha256_of(target) == record["weights_sha256"]:
-            del files[target]  # somebody may be reading it
+            del files[target]  # another process may be reading it
         try:
             for file, content in files.items():
                 saver.write(file, content)

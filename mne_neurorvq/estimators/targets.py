@@ -64,7 +64,7 @@ class ClassTargets(ClassifierMixin):
         return softmax(self._outputs(X), axis=1)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Give the logits of the classes.
+        """Compute the logits of the classes.
 
         Parameters
         ----------

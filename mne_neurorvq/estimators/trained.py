@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 class TrainedEstimator(SignalEstimator):
     """Base of estimators that train a network on trials; see :class:`NeuroRVQClassifier`.
 
-    A system says what is trained on what, with which recipe; a mixin of
-    :mod:`~mne_neurorvq.estimators.targets` whether it is to tell classes apart or to give numbers.
+    A subclass for each system defines what is trained and by which recipe, a mixin of
+    :mod:`~mne_neurorvq.estimators.targets` whether classes or numbers are predicted.
     """
 
     #: Which model of the system is trained, or trained upon.
@@ -222,15 +222,16 @@ class TrainedEstimator(SignalEstimator):
             named = isinstance(callback, tuple) and len(callback) == 2
             if not hasattr(callback[1] if named else callback, "on_train_begin"):
                 raise TypeError(
-                    f"callbacks holds {callback!r}, which is no skorch callback, nor (name, one)."
+                    f"callbacks holds {callback!r}, which is not a skorch callback or a pair "
+                    "(name, callback)."
                 )
 
     def _trained_part(self, model: nn.Module) -> nn.Module:
-        """Give what of the network is trained, with the names that it has there."""
+        """Return the part of the network that is trained; parameters keep their names."""
         return model
 
     def _finished(self, model: nn.Module) -> nn.Module:
-        """Give the network as it predicts."""
+        """Return the network that predicts."""
         return model.eval()
 
     @abstractmethod
@@ -276,11 +277,11 @@ class TrainedEstimator(SignalEstimator):
 
     @abstractmethod
     def _loss(self) -> Callable[..., Tensor]:
-        """Give the loss, a function of outputs and targets."""
+        """Return the loss, a function of outputs and targets."""
 
     @abstractmethod
     def _check_targets(self, y: Any) -> tuple[NDArray[Any], int]:
-        """Give targets as numbers, and how many outputs they need."""
+        """Return targets as numbers, and how many outputs they need."""
 
     @abstractmethod
     def _prepare_targets(

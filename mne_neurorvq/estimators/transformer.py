@@ -41,11 +41,11 @@ from ..weights.sharing import is_on, on_device, shared_pretrained
 from ..weights.systems import SYSTEMS, Config
 from .base import SignalEstimator, check_choice
 
-# Parameters that the model, its inputs and the machine tell, or that change no output.
+# Parameters that change no output, or only through the model, its inputs and the device.
 _IN_THE_INPUTS = frozenset(
     "pretrained revision channels unit ch_names sfreq device batch_size memory verbose".split()
 )
-# Parameters that only say what becomes of the codes.
+# Parameters that only determine what is made of the codes.
 _OF_COLUMNS = frozenset("output pool levels combine precision".split())
 # Trials whose codes are counted at a time.
 _TRIALS = 64
@@ -207,7 +207,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         Raises
         ------
         TypeError
-            If these are no tokens.
+            If these are not tokens.
         ValueError
             If the tokens come from another model, hold no trial, have not so many levels, or are
             decoded to values that are not finite.

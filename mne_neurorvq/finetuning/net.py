@@ -117,12 +117,12 @@ class FineTuningNet(NeuralNet):
         return tags
 
     def predict_proba(self, X: Any) -> NDArray[np.floating]:
-        """Give the probabilities of the classes, or predictions."""
+        """Return the probabilities of the classes, or predictions."""
         outputs = super().predict_proba(X)
         return softmax(outputs, axis=-1) if self.classify else outputs
 
     def predict(self, X: Any) -> NDArray[np.generic]:
-        """Give the classes as integers, or predictions."""
+        """Return the classes as integers, or predictions."""
         outputs = self.predict_proba(X)
         return outputs.argmax(-1) if self.classify else outputs
 
@@ -177,7 +177,7 @@ class FineTuningNet(NeuralNet):
         return {"loss": torch.stack(losses).sum(), "y_pred": torch.cat(outputs)}
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
-        """Give the outputs for a batch, in float32."""
+        """Return the outputs for a batch, in float32."""
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, self.bf16):
             output = super().infer(x, **fit_params)
         return output.float()
@@ -251,7 +251,7 @@ def make_net(
 
 
 def _print_line(line: str) -> None:
-    """Print without skorch's colours where nobody would see them: in a pipe or a file."""
+    """Print without skorch's colours where they would not be seen: in a pipe or a file."""
     print(line if sys.stdout.isatty() else _COLOUR.sub("", line))
 
 

@@ -62,7 +62,7 @@ class SharedNet(AccelerateMixin, FineTuningNet):
             self._criteria = criteria
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> DataLoader[Any]:
-        """Give the batches of a data set: parts of them in training, all otherwise."""
+        """Return the batches of a data set: parts of them in training, all otherwise."""
         loader = FineTuningNet.get_iterator(self, dataset, training)
         if not training:
             return loader
@@ -78,7 +78,7 @@ class SharedNet(AccelerateMixin, FineTuningNet):
     def get_loss(
         self, y_pred: Tensor, y_true: tuple[Tensor, Tensor], *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Give the loss; in training, so that its mean over processes is that of the batch."""
+        """Return the loss; in training, so that its mean over processes is that of the batch."""
         loss = super().get_loss(y_pred, y_true, *args, **kwargs)
         if kwargs.get("training"):
             weight = y_true[1].sum().to(loss.device)
@@ -104,14 +104,14 @@ class SharedNet(AccelerateMixin, FineTuningNet):
             self.history.record_batch("train_batch_size", whole)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
-        """Give the outputs for a batch, without the other processes."""
+        """Return the outputs for a batch, without the other processes."""
         return FineTuningNet.evaluation_step(self, batch, training)
 
     def _same_loss(self, step: dict[str, Any]) -> dict[str, Any]:
         return step | {"loss": self.accelerator.reduce(step["loss"].detach(), "mean")}
 
     def disconnected(self) -> FineTuningNet:
-        """Give the trained net without the connection, which could not be pickled."""
+        """Return the trained net without the connection, which could not be pickled."""
         self.accelerator.wait_for_everyone()
         self._unwrap_accelerator()
         net = FineTuningNet.__new__(FineTuningNet)

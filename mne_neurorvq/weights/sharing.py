@@ -1,8 +1,8 @@
 # License: BSD-3-Clause
 """One copy of a model in a process and on a device, however many estimators use it.
 
-A shared model is never moved and never changed, so that nobody waits for anybody: who needs it on
-another device gets another copy.
+A shared model is never moved or changed, so that no caller has to wait for another: a model that is
+needed on another device is loaded a second time.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def is_on(model: nn.Module | None, device: torch.device) -> bool:
 
 
 def copy_to(model: Module, device: torch.device) -> Module:
-    """Give a model that is on a device: itself or a copy, since others may be using it."""
+    """Return a model on a device: the model itself or a copy, since others may be using it."""
     return model if is_on(model, device) else deepcopy(model).to(device)
 
 
 def on_device(loaded: LoadedModel, device: torch.device) -> LoadedModel:
-    """Give loaded models on a device: themselves, or copies where they are elsewhere."""
+    """Return models on a device: the same, or copies of those that are elsewhere."""
     elsewhere = [kind for kind in loaded.kinds if not is_on(getattr(loaded, kind), device)]
     if not elsewhere:
         return loaded

@@ -58,7 +58,7 @@ def y():
         ("early_stopping", -1, ValueError, ">= 0"),
         ("early_stopping", None, TypeError, "int"),
         ("callbacks", "ProgressBar", TypeError, "list of skorch callbacks"),
-        ("callbacks", [1], TypeError, "holds 1, which is no skorch callback"),
+        ("callbacks", [1], TypeError, "holds 1, which is not a skorch callback"),
         ("class_weight", "balance", ValueError, "balanced"),
         ("class_weight", {"left": -1.0, "rest": 1.0}, ValueError, "positive"),
         ("class_weight", {"left": 0.0, "rest": 1.0}, ValueError, "positive"),
