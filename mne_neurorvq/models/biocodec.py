@@ -435,7 +435,7 @@ class BioCodec(Tokenizer):
         return rebuilt, {"code": quantized.loss, **losses}, quantized
 
     def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale windows as the configuration says; give centre and scale of each channel."""
+        """Scale windows as configured; return them with the centre and scale of each channel."""
         if x.ndim != 3 or not x.shape[-1]:
             raise ValueError(
                 f"the input must be (batch, n_chans, n_times) with samples, got {tuple(x.shape)}."

@@ -214,7 +214,7 @@ def analyse_dual(patches: Tensor, config: BrainRVQConfig) -> DualView:
     patches : Tensor, shape (batch, n_chans, n_patches, patch_size)
         Samples.
     config : BrainRVQConfig
-        Which domains, and what stands for the phase.
+        Which domains, and how the phase is represented.
 
     Returns
     -------
@@ -316,8 +316,8 @@ def dual_losses(target: DualView, predicted: DualView) -> dict[str, Tensor]:
     if target.amplitude is not None and predicted.amplitude is not None:
         losses["amplitude"] = F.mse_loss(predicted.amplitude, target.amplitude)
     if target.phase is not None and predicted.phase is not None:
-        apart = (predicted.phase - target.phase).square()
-        losses["phase"] = (apart.sum(-1) if apart.ndim == 5 else apart).mean()
+        error = (predicted.phase - target.phase).square()
+        losses["phase"] = (error.sum(-1) if error.ndim == 5 else error).mean()
     return losses
 
 
@@ -432,7 +432,7 @@ class BrainRVQ(FoundationModel):
     Parameters
     ----------
     n_outputs : int | None
-        Size of the classification head ``final_layer``; None leaves it out.
+        Size of the classification head ``final_layer``; None builds no head.
     n_chans, chs_info, n_times, input_window_seconds, sfreq
         As in :class:`NeuroRVQTokenizer`.
     config : BrainRVQConfig | None

@@ -94,7 +94,7 @@ class QuantizerConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What the engine asks of every system, and the way to plain data and back."""
+    """What every system's configuration provides, and the way to plain data and back."""
 
     system: ClassVar[str]
     # Whether the model takes signals scaled by their median and interquartile range.
@@ -107,7 +107,7 @@ class ModelConfig:
 
     @property
     def codebook_names(self) -> tuple[str, ...]:
-        """Names of the codebooks, where each stands for something else."""
+        """Names of the codebooks, where they have different meanings."""
         return ()
 
     @property
@@ -117,11 +117,11 @@ class ModelConfig:
 
     @property
     def max_tokens(self) -> int:
-        """Most channels times patches of a segment; huge where there is no limit."""
+        """Most channels times patches in a segment; ``sys.maxsize`` without a limit."""
         return sys.maxsize
 
     def patches_per_segment(self, n_channels: int) -> int:
-        """Say how many patches of each channel the model takes at once.
+        """Return how many patches of each channel fit into one segment.
 
         Parameters
         ----------
@@ -136,14 +136,14 @@ class ModelConfig:
         raise NotImplementedError
 
     def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
-        """Say how many trials suit a forward pass.
+        """Return how many trials to compute in one forward pass.
 
         Parameters
         ----------
         n_channels, n_patches : int
             Channels, and patches of the longest segment.
         device : str
-            Type of device.
+            Device type, such as ``"cpu"``.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class ModelConfig:
         raise NotImplementedError
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        """Give the shape of the side information of a trial.
+        """Return the shape of the side information of a trial.
 
         Parameters
         ----------
@@ -232,7 +232,7 @@ class TrunkStyle:
     qk_norm: bool = True
     # Epsilon of the other LayerNorms.
     norm_eps: float = 1e-5
-    # First value of the two LayerScale vectors of a block; 0 leaves them out.
+    # Initial value of the two LayerScale vectors of a block; 0 disables them.
     layer_scale: float = 0.0
     # Share of windows that the last block skips in training; it grows linearly from 0.
     drop_path: float = 0.0
@@ -327,7 +327,7 @@ def _known_fields(cls: type, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
-    """Refuse numbers that are not positive or beyond all bounds, and names that nobody knows."""
+    """Reject numbers that are not positive or absurdly large, and unknown names."""
     for entry in fields(config):
         value, kind = getattr(config, entry.name), str(entry.type)
         known = _KNOWN.get(entry.name, (value,))
@@ -356,7 +356,7 @@ def check_numbers(config: Any, may_be_zero: Collection[str] = ()) -> None:
                     raise ValueError(f"{entry.name} must be {bound}, got {one}.")
 
 
-# No size, rate or factor of a model is near it.
+# Far beyond any size, rate or factor of a model.
 _MOST = 10**9
 _KNOWN: dict[str, tuple[str, ...]] = {
     "modality": ("eeg", "emg", "ecg", "ppg"),

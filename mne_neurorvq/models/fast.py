@@ -1,9 +1,9 @@
 # License: BSD-3-Clause
-"""Everything that is here only to be fast, with the sizes that suit a processor.
+"""All optimisations, and the sizes that depend on the processor.
 
-Each function has a plain equivalent, which :func:`disabled` and ``torch.export`` select: the codes
-are the same, other values agree to rounding. Nothing outside this module asks what processor it
-runs on.
+Each function has a plain equivalent, used under :func:`disabled` and by ``torch.export``: the codes
+are the same, and other values agree up to rounding. No other module asks which processor it runs
+on.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 _ENABLED = ContextVar("enabled", default=True)
 
-# Tokens of a forward pass: on a CPU larger passes leave the cache and gain nothing, but for a unit
-# of matrix tiles (AMX), which short products starve.
+# Tokens of a forward pass: on a CPU larger passes leave the cache and gain nothing, except where a
+# matrix unit (AMX) idles in short products.
 _TOKENS = {"cpu": 256, "amx": 1024, "cuda": 16384}
-# Series of a pass of BioCodec, and patches of each of them: more gain nothing.
+# Series in a pass of BioCodec, and patches in each: more gain nothing.
 _SERIES = {"cpu": 64, "cuda": 4096}
 _PATCHES_PER_SERIES = 125
 
@@ -46,7 +46,7 @@ _LANES = 16
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Compute by the plain formulas: within the block, in this thread."""
+    """Use the plain formulas within the block, in this thread."""
     token = _ENABLED.set(False)
     try:
         yield
@@ -55,31 +55,31 @@ def disabled() -> Iterator[None]:
 
 
 def enabled() -> bool:
-    """Whether to take the fast ways; an exported graph has the plain ones."""
+    """Whether the fast paths are used; an exported graph has the plain formulas."""
     return _ENABLED.get() and not torch.compiler.is_exporting()
 
 
-# --- Sizes: functions of the processor alone, so that one machine always gives the same bits.
+# --- Sizes depend on the processor alone, so that one machine always gives the same bits.
 
 
 def tokens_per_pass(device: str) -> int:
-    """Tokens of a forward pass of a transformer on a type of device."""
+    """Tokens in one forward pass of a transformer on a type of device."""
     return _TOKENS.get(_processor(device), _TOKENS["cpu"])
 
 
 def series_per_pass(n_patches: int, device: str) -> int:
-    """Series of so many patches of a forward pass of a codec on a type of device."""
+    """Series of ``n_patches`` in one forward pass of a codec on a type of device."""
     most = _SERIES.get(device, _SERIES["cpu"])
     return max(1, min(most, most * _PATCHES_PER_SERIES // n_patches))
 
 
 def _processor(device: str) -> str:
-    """Tell a CPU that multiplies tiles from other CPUs."""
+    """Name the device type, with CPUs that have a matrix unit apart."""
     return "amx" if device == "cpu" and _cpu_has("_is_amx_tile_supported") else device
 
 
 def _cpu_has(feature: str) -> bool:
-    """Ask torch by a private name; where it is gone, the processor counts as plain."""
+    """Ask torch by a private name; if it is gone, the processor counts as plain."""
     supported = getattr(torch.cpu, feature, None)
     return supported is not None and supported()
 
@@ -99,21 +99,21 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def plus(x: Tensor, y: Tensor) -> Tensor:
-    """Add what is no larger than ``x``, in the precision of ``x``."""
+    """Add a ``y`` that broadcasts to ``x``, in the precision of ``x``."""
     y = y.to(x.dtype)
     return x.add_(y) if _in_place() else x + y
 
 
 def times(x: Tensor, y: Tensor) -> Tensor:
-    """Multiply by what is no larger than ``x``, in the precision of ``x``."""
+    """Multiply by a ``y`` that broadcasts to ``x``, in the precision of ``x``."""
     y = y.to(x.dtype)
     return x.mul_(y) if _in_place() else x * y
 
 
 def mean_pool(x: Tensor, size: int) -> Tensor:
-    """Average every ``size`` values of the last axis, two or more; a rest is left out.
+    """Average every ``size`` (at least 2) values of the last axis, dropping a remainder.
 
-    As ``avg_pool1d`` does, which takes several times as long on a CPU.
+    Same as ``avg_pool1d``, which takes several times as long on a CPU.
     """
     groups = x[..., : x.shape[-1] // size * size].unflatten(-1, (-1, size))
     if not enabled():
@@ -129,7 +129,7 @@ def mean_pool(x: Tensor, size: int) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, q_norm: nn.Module, k_norm: nn.Module) -> Tensor:
-    """Attend, the norms being those that queries and keys have passed."""
+    """Attend; the norms are those already applied to queries and keys."""
     if enabled() and v.dtype == torch.bfloat16 and v.device.type == "cpu":
         if torch.is_grad_enabled():
             # Where a CPU learns, the gradient takes longer in bfloat16.
@@ -175,7 +175,7 @@ def attend_by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Find the nearest codes block by block: ranked in bfloat16 where that pays.
+    """Find the nearest codes block by block, ranked in bfloat16 where that pays.
 
     For large codebooks of codes of one length, on processors that multiply in bfloat16, such
     products find the few codes that can be nearest, and float64 tells which is: the codes are
@@ -202,7 +202,7 @@ def _ranking_pays(codebook: Tensor) -> bool:
 
 
 def _rows_per_block(z: Tensor, codes: Tensor, n_bytes: int) -> int:
-    """Tokens whose products with all codes, of so many bytes each, are one table."""
+    """Tokens per table of products with all codes, each of ``n_bytes``."""
     size = _TABLE.get(_processor(z.device.type), _TABLE["cuda"])
     return max(1, min(4 // n_bytes * size // len(codes), len(z)))
 

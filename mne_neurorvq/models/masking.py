@@ -16,7 +16,7 @@ _NEURAL, _DRIFT, _MUSCLE = (4.0, 30.0), 2.0, 45.0
 
 
 def information_scores(x: Tensor, *, patch_size: int, sfreq: float) -> Tensor:
-    """Score how much a patch tells, by its spectrum and its irregularity.
+    """Score how informative each patch is, from its spectrum and irregularity.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def information_scores(x: Tensor, *, patch_size: int, sfreq: float) -> Tensor:
 
 
 def information_weight(progress: float, *, first: float = 0.2, last: float = 0.7) -> float:
-    """Say how much the information score counts against chance at a point of training.
+    """Return the weight of the information score against chance at a point of training.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def draw_mask(
     longest_run : int
         Most hidden patches in a row.
     runs : "channel" | "window"
-        Whether a run ends with its channel, or, as in the released code, goes on into the next.
+        Whether a run ends with its channel, or, as in the released code, continues into the next.
 
     Returns
     -------

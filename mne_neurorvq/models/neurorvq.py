@@ -367,7 +367,7 @@ class NeuroRVQ(FoundationModel):
     Parameters
     ----------
     n_outputs : int | None
-        Size of the classification head ``final_layer``; None leaves it out.
+        Size of the classification head ``final_layer``; None builds no head.
     n_chans, chs_info, n_times, input_window_seconds, sfreq
         As in :class:`NeuroRVQTokenizer`.
     config : NeuroRVQConfig | None

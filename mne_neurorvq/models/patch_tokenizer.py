@@ -37,7 +37,7 @@ V = TypeVar("V", bound=View)
 
 
 class PatchTokenizer(Tokenizer, Generic[V]):
-    """What the tokenizers of NeuroRVQ and BrainRVQ share: all up to the quantized vectors.
+    """What the tokenizers of NeuroRVQ and BrainRVQ share: everything up to the quantized vectors.
 
     A system decodes these to a view of the patches (:meth:`from_vectors`) and defines what the view
     of an input is (:meth:`_analyse`), which signal has a view (:meth:`_synthesise`) and how two

@@ -228,7 +228,7 @@ class ResidualVQ(nn.Module):
         return total
 
     def level_vectors(self) -> list[Tensor]:
-        """Give the vectors that the codes of each level stand for.
+        """Return the vectors that the codes of each level stand for.
 
         Returns
         -------

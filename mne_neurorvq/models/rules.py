@@ -44,32 +44,32 @@ class Averages(NamedTuple):
 
 
 class Rule:
-    """The base of all rules. Unless a rule says otherwise, directions are looked up."""
+    """Base of all rules; unless overridden, directions are looked up among unit codes."""
 
     # Whether codes are unit vectors.
     unit_codes = True
-    # Whether each level has a gain, learned, by which its codes are multiplied.
+    # Whether each level multiplies its codes by a learned gain.
     learns_gain = False
     # Whether codes are the directions of moving sums of vectors, which are then kept.
     keeps_sums = False
 
     def look_up(self, vectors: Tensor) -> Tensor:
-        """Give what the nearest code is searched for: here the direction of the vectors."""
+        """Return what is compared with the codes: here the directions of the vectors."""
         return F.normalize(vectors, dim=-1)
 
     def learns_from(self, vectors: Tensor, searched: Tensor) -> Tensor:
-        """Choose what commits to a code and moves it: the vectors, or what was looked up."""
+        """Return what commits to a code and moves it: here what was looked up."""
         return searched
 
     def subtract(
         self, residual: Tensor, chosen: Tensor, learns: Tensor, from_code: Callable[..., Tensor]
     ) -> Step:
-        """Subtract; here each level has a gradient of its own, and none through the residual."""
+        """Subtract a code; here each level has its own gradient, and the residual passes none."""
         code = from_code(_straight_through(chosen, learns))
         return Step(code, residual - code.detach(), F.mse_loss(learns, chosen))
 
     def output(self, z: Tensor, total: Tensor) -> Tensor:
-        """Give the sum of the codes its gradient: here that of its terms."""
+        """Set the gradient of the sum of the codes: here that of its terms."""
         return total
 
     def loss(self, by_level: Tensor) -> Tensor:
@@ -104,12 +104,12 @@ class DetachedRule(Rule):
 
 
 class CosineRule(Rule):
-    """BioCodec: unit codes that learn from the raw vectors, long ones pulling more."""
+    """BioCodec: unit codes learn from the raw vectors, long ones pulling more."""
 
     keeps_sums = True
 
     def learns_from(self, vectors: Tensor, searched: Tensor) -> Tensor:
-        """Choose the vectors."""
+        """Return the vectors."""
         return vectors
 
     def move(self, old: Averages, batch: Batch) -> Tensor:
@@ -125,7 +125,7 @@ class EuclideanRule(Rule):
     unit_codes = False
 
     def look_up(self, vectors: Tensor) -> Tensor:
-        """Give the vectors."""
+        """Return the vectors."""
         return vectors
 
     def subtract(
@@ -135,7 +135,7 @@ class EuclideanRule(Rule):
         return Step(chosen, residual - chosen, F.mse_loss(residual, chosen))
 
     def output(self, z: Tensor, total: Tensor) -> Tensor:
-        """Give the sum the gradient of the input."""
+        """Pass the gradient straight through to the input."""
         return _straight_through(total, z)
 
     def move(self, old: Averages, batch: Batch) -> Tensor:
@@ -155,7 +155,7 @@ class GainRule(EuclideanRule):
 
 
 def _straight_through(code: Tensor, learns: Tensor) -> Tensor:
-    """Give the value of ``code`` and the gradient of ``learns``."""
+    """Combine the value of ``code`` with the gradient of ``learns``."""
     return learns + (code - learns).detach()
 
 

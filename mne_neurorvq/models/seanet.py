@@ -21,7 +21,7 @@ _LSTM_LAYERS = 2
 def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
     """Pad the last axis of ``(batch, n_filters, n_times)`` by reflection, however short it is.
 
-    Where there is too little to mirror, the signal goes on with zeros.
+    Where there is too little to mirror, the signal continues with zeros.
 
     >>> reflect_pad(torch.tensor([[[1.0, 2.0, 3.0]]]), 2, 1)
     tensor([[[3., 2., 1., 2., 3., 2.]]])

@@ -16,7 +16,7 @@ ChannelsInfo = Sequence[Mapping[str, Any]]
 
 
 def check_config(config: object, published: TransformerConfig) -> None:
-    """Refuse the configuration of another system."""
+    """Raise if the configuration belongs to another system."""
     if not isinstance(config, type(published)):
         raise TypeError(
             f"config must be a {type(published).__name__}, got {type(config).__name__}."
@@ -91,7 +91,7 @@ def as_patches(config: TransformerConfig, x: Tensor) -> Tensor:
 
 
 def check_budget(config: TransformerConfig, n_chans: int, n_patches: int) -> None:
-    """Refuse more tokens than a segment may have."""
+    """Raise if there are more tokens than fit into a segment."""
     longest = config.patches_per_segment(n_chans)
     if n_patches > longest:
         raise ValueError(
@@ -101,7 +101,7 @@ def check_budget(config: TransformerConfig, n_chans: int, n_patches: int) -> Non
 
 
 def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
-    """Refuse what is not codes ``(batch, n_chans, n_patches, n_codebooks, 1..n_levels)``."""
+    """Raise unless these are codes ``(batch, n_chans, n_patches, n_codebooks, 1..n_levels)``."""
     if (
         codes.ndim != 5
         or codes.shape[3] != config.n_codebooks

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What a tokenizer does, whatever its system."""
+"""The interface of all tokenizers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .quantizer import Quantized, ResidualVQ
 
 
 class Tokenizer(nn.Module):
-    """What the tokenizers of all systems can do: tensors to codes and back."""
+    """Interface of the tokenizers of all systems: from windows to codes and back."""
 
     quantizer: ResidualVQ
 

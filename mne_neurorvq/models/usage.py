@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""How evenly codes are used, for logs of training: tensors in, tensors out."""
+"""How evenly codes are used, for training logs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def count_codes(codes: Tensor, n_codes: int) -> Tensor:
             f"codes must lie in 0..{n_codes - 1}, got {codes.min().item()}..{codes.max().item()}."
         )
     columns = codes.transpose(1, 2).flatten(0, 1)
-    apart = columns + n_codes * torch.arange(len(columns), device=codes.device)[:, None]
-    counts = torch.bincount(apart.flatten(), minlength=len(columns) * n_codes)
+    offset = columns + n_codes * torch.arange(len(columns), device=codes.device)[:, None]
+    counts = torch.bincount(offset.flatten(), minlength=len(columns) * n_codes)
     return counts.view(codes.shape[0], codes.shape[2], n_codes)
 
 

@@ -106,7 +106,7 @@ class WindowModel(nn.Module):
         return torch.einsum("bcpf,p->bf", features, self.share.to(features.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the outputs of the head.
+        """Return the outputs of the head.
 
         Parameters
         ----------
