@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin, upfirdn
+from scipy.signal import firwin, resample_poly
 from scipy.sparse import csr_array
 
 from .._rates import same_rate
@@ -105,16 +105,17 @@ def resample(
     if up == down or max(up, down) > _DENOMINATORS[-1]:
         return _interpolate(samples, ratio, n_times)
     kernel = _kernel(up, max(up, down))
-    half = len(kernel) // 2
-    # A whole number of input periods on the left, so that the first sample falls on the grid.
-    before = -(-half // up)
-    after = before + max(0, -(-n_times * down // up) - length)
-    padded = _reflect(samples, before, after)
-    # The kernel is delayed such that the wanted samples are every `down`-th of the filter output.
-    delay = (-(before * up + half)) % down
-    first = (before * up + half + delay) // down
-    filtered = upfirdn(np.concatenate([np.zeros(delay), kernel]), padded, up, down, axis=-1)
-    return np.ascontiguousarray(filtered[..., first : first + n_times])
+    reach = -(-(len(kernel) // 2) // up)
+    before = 0
+    if length <= reach:
+        # Too short for one reflection: SciPy would reflect again and again. Whole periods of both
+        # rates come before the window, so that its first sample stays on the grid.
+        before = down * -(-reach // down)
+    if before or n_times > -(-length * up // down):
+        samples = _reflect(samples, before, reach + 2 * -(-max(up, down) // up))
+    resampled = resample_poly(samples, up, down, axis=-1, window=kernel / up, padtype="antireflect")
+    first = before * up // down
+    return np.ascontiguousarray(resampled[..., first : first + n_times])
 
 
 def _ratio(sfreq: float, target_sfreq: float) -> Fraction:
