@@ -10,7 +10,8 @@ import mne
 
 from .. import signals
 from ..signals.filtering import filter_recording
-from ..weights import Pretrained, list_pretrained, load_pretrained
+from ..weights import Pretrained
+from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS, Config
 
 
@@ -79,11 +80,5 @@ def preprocess(
     >>> clean.info["highpass"], clean.info["lowpass"]
     (0.5, 44.5)
     """
-    facts = preprocessing_of(registered(pretrained) or load_pretrained(pretrained).config)
+    facts = preprocessing_of(find_config(pretrained))
     return filter_recording(raw, facts, average_reference=average_reference)
-
-
-def registered(pretrained: str | PathLike[str]) -> Pretrained | None:
-    """Entry of a named model, without a download; None for a path."""
-    entries = {entry.name: entry for entry in list_pretrained()}
-    return entries.get(str(pretrained))

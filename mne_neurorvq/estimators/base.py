@@ -19,12 +19,12 @@ from ..encoding.device import resolve_device
 from ..encoding.fitted_channels import FittedChannels, as_in_fit, learn_channels
 from ..encoding.matched_trials import MatchedTrials, plan
 from ..encoding.passes import Arrays, Forward
-from ..encoding.preprocessing import preprocessing_of, registered
+from ..encoding.preprocessing import preprocessing_of
 from ..encoding.reuse import compute
 from ..signals import Segmentation, Trials, as_trials
 from ..signals.conversion import is_recorded
 from ..weights import LoadedModel
-from ..weights.registry import SystemName
+from ..weights.registry import SystemName, registered
 from ..weights.sharing import CPU, copy_to, on_device
 from ..weights.systems import SYSTEMS, Config
 from .persistence import SavedEstimator

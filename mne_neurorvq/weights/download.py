@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from threading import Thread
 
 from .._warnings import warn
+from .._writing import sha256_of
 from .errors import DownloadError, HashError, NotOnHubError, OfflineError
 from .registry import Pretrained, WeightsFile, list_pretrained
 
-_CHUNK = 1 << 20
 # Seconds for the first answer of the Hub; its client would try again and again for half a minute.
 _PATIENCE = 2.0
 # Models whose licence this process has already pointed out.
@@ -160,17 +159,14 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_hash(path: Path, file: WeightsFile) -> None:
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        while chunk := content.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != file.sha256:
+    digest = sha256_of(path)
+    if digest != file.sha256:
         # The entry in the cache is a link to the content: both must go.
         content_path = path.resolve()
         path.unlink()
         content_path.unlink(missing_ok=True)
         raise HashError(
             f"{file.path} of {file.repo} is not the registered file: its sha256 is "
-            f"{digest.hexdigest()}, not {file.sha256}. It has been removed from the cache; if it "
+            f"{digest}, not {file.sha256}. It has been removed from the cache; if it "
             "happens again, the file has been changed or damaged on the way."
         )

@@ -19,7 +19,15 @@ from .download import fetch
 from .errors import CheckpointError
 from .manifest import Folder, OutdatedError, read_checked, read_together
 from .reading import Content, make_model
-from .registry import BUNDLED, Kind, Pretrained, SystemName, find_pretrained, list_pretrained
+from .registry import (
+    BUNDLED,
+    Kind,
+    Pretrained,
+    SystemName,
+    find_pretrained,
+    list_pretrained,
+    registered,
+)
 from .systems import SYSTEMS, Config, Foundation, Model, Tokenizer
 from .tensors import read_tensors
 from .untrained import build_untrained
@@ -189,8 +197,8 @@ def load_pretrained(
         raise ValueError(f"only must be one of {KINDS} or None, got {only!r}.")
     kinds = KINDS if only is None else (only,)
     path = Path(pretrained).expanduser()
-    if pretrained in [entry.name for entry in list_pretrained()]:
-        return _load_named(find_pretrained(str(pretrained)), revision, kinds)
+    if (entry := registered(pretrained)) is not None:
+        return _load_named(entry, revision, kinds)
     if path.exists():
         _refuse_revision(revision, f"{str(path)!r} is a path")
         return _load_path(path, str(path), kinds)
@@ -201,10 +209,8 @@ def load_pretrained(
 
 def find_config(pretrained: str | PathLike[str]) -> Config:
     """Look up the configuration of a model: of a named one the published, without a download."""
-    for entry in list_pretrained():
-        if entry.name == str(pretrained):
-            return entry.config
-    return load_pretrained(pretrained).config
+    entry = registered(pretrained)
+    return load_pretrained(pretrained).config if entry is None else entry.config
 
 
 def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:

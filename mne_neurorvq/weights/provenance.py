@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from .manifest import read_file
-from .registry import BUNDLED, list_pretrained
+from .registry import BUNDLED, registered
 
 TRAINING_FILE = "training.json"
 MEASURES_FILE = "measures.json"
@@ -24,11 +24,10 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
     True
     """
     folder = Path(pretrained)
-    for entry in list_pretrained():
-        if entry.name == str(pretrained):
-            if entry.seed is not None:
-                return {}
-            folder = BUNDLED / entry.name
+    if (entry := registered(pretrained)) is not None:
+        if entry.seed is not None:
+            return {}
+        folder = BUNDLED / entry.name
     content = read_file(folder, TRAINING_FILE)
     return None if content is None else _subjects(content, folder / TRAINING_FILE)
 

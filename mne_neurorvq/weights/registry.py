@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -158,11 +159,15 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     return _REGISTRY
 
 
+def registered(pretrained: str | PathLike[str]) -> Pretrained | None:
+    """Return the entry of a named model; None for a path."""
+    return next((entry for entry in _REGISTRY if entry.name == pretrained), None)
+
+
 def find_pretrained(name: str) -> Pretrained:
     """Look up a name."""
-    for entry in _REGISTRY:
-        if entry.name == name:
-            return entry
+    if (entry := registered(name)) is not None:
+        return entry
     names = [entry.name for entry in _REGISTRY]
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""

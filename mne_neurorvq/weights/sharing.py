@@ -21,7 +21,7 @@ from torch import nn
 
 from .download import fetch
 from .loading import LoadedModel, load_pretrained
-from .registry import BUNDLED, Kind, find_pretrained, list_pretrained
+from .registry import BUNDLED, Kind, registered
 
 Module = TypeVar("Module", bound=nn.Module)
 CPU = torch.device("cpu")
@@ -82,8 +82,7 @@ def on_device(loaded: LoadedModel, device: torch.device) -> LoadedModel:
 def _files(pretrained: str | PathLike[str], revision: str | None, only: Kind) -> list[Path]:
     """Files that a model is read from; without them it is drawn, or there is none."""
     path = Path(pretrained).expanduser()
-    if pretrained in [entry.name for entry in list_pretrained()]:
-        entry = find_pretrained(str(pretrained))
+    if (entry := registered(pretrained)) is not None:
         if not entry.bundled:
             files = [file for file in entry.files if file.kind == only]
             return [fetch(entry, file, revision or entry.revision) for file in files]
