@@ -278,7 +278,7 @@ def _biocodec(modality: str) -> Pretrained:
         revision="575bf6ea7ae14a34754b217d9b940597a16951bd",
         notes=(
             "Not downloaded: give the path of the authors' file. Those of EEG and EMG have one "
-            "layout; their strides tell which is which."
+            "layout; which it is is told from the strides."
         ),
         system="biocodec",
     )
