@@ -132,7 +132,9 @@ class EuclideanRule(Rule):
         self, residual: Tensor, chosen: Tensor, learns: Tensor, from_code: Callable[..., Tensor]
     ) -> Step:
         """Subtract the code; the gradient goes through :meth:`output`."""
-        return Step(chosen, residual - chosen, F.mse_loss(residual, chosen))
+        # First the loss: gradients are added up in the reverse order, which rounds otherwise.
+        loss = F.mse_loss(residual, chosen)
+        return Step(chosen, residual - chosen, loss)
 
     def output(self, z: Tensor, total: Tensor) -> Tensor:
         """Pass the gradient straight through to the input."""

@@ -513,3 +513,21 @@ def test_more_clusters_than_samples_leaves_the_rest_where_they_started():
     means, counts = kmeans(samples, 10, cosine=False, generator=_generator(0))
     assert float(counts.sum()) == 3
     assert float(torch.cdist(means, samples).amin(-1).max()) < 1e-6
+
+
+def test_gradients_of_the_rule_euclidean_add_up_in_one_order_to_the_last_bit():
+    torch.manual_seed(0)
+    config = QuantizerConfig(n_codebooks=1, n_levels=3, n_codes=8, code_dim=4, rule="euclidean")
+    quantizer = ResidualVQ(config).eval()
+    z = torch.randn(1, 50, 4, requires_grad=True)
+    found = quantizer(z)
+    (grad,) = torch.autograd.grad(found.loss + found.vectors.sin().sum(), z)
+    residual, total, losses = z, torch.zeros_like(z), []
+    for level in range(3):
+        code = quantizer.codebook[0, level][found.codes[..., level]]
+        # The loss of a level comes before its subtraction: training is reproduced by this order.
+        losses.append(torch.nn.functional.mse_loss(residual, code))
+        residual, total = residual - code, total + code
+    vectors = z + (total - z).detach()
+    loss = torch.stack(losses).mean() + vectors.sin().sum()
+    assert torch.equal(grad, torch.autograd.grad(loss, z)[0])

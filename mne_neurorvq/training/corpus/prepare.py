@@ -19,10 +19,10 @@ from .finding import Found, find_recordings
 from .format import INDEX, SUMMARY, Entry
 from .jobs import LIMIT, ordered_results
 from .recording import prepare_recording
-from .rules import Rules
 from .storage import CorpusFolder
 from .summary import make_index, split_subjects, summarise
 from .verify import failed, find_lost
+from .window_rules import Rules
 
 
 def prepare_corpus(

@@ -34,8 +34,8 @@ from ...weights.systems import Config
 from .artefacts import PatchQuality, stuck_channels
 from .finding import Found
 from .format import Entry, Status, window_starts
-from .rules import SHORTEST, STEPS, Rules
 from .storage import CorpusFolder
+from .window_rules import SHORTEST, STEPS, Rules
 from .zarr_arrays import NOTHING, checksum, to_text, write_array
 
 _MARKED_BAD = ("BAD", "EDGE")

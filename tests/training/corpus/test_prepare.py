@@ -25,7 +25,7 @@ from mne_neurorvq.signals.channel_report import used_channels
 from mne_neurorvq.training import CorpusDataset, prepare_corpus
 from mne_neurorvq.training.corpus.format import window_starts
 from mne_neurorvq.training.corpus.recording import model_signals, pick_matching
-from mne_neurorvq.training.corpus.rules import Rules
+from mne_neurorvq.training.corpus.window_rules import Rules
 
 
 def contents(corpus):
