@@ -146,7 +146,7 @@ def test_onnx_runtime_computes_the_same_codes_and_signals(system: str, tmp_path:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_fast_ways_are_taken_outside_of_an_export_alone() -> None:
+def test_fast_paths_are_used_outside_of_an_export_only() -> None:
     seen = []
 
     class Probe(nn.Module):

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Fast ways: the codes and numbers of the plain ones, and nothing of the caller is overwritten."""
+"""Fast paths: same codes, close values, and nothing that belongs to the caller is overwritten."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_result_has_the_precision_of_the_first_argument(learning):
 
 
 @pytest.mark.parametrize("system", ["neurorvq", "brainrvq", "biocodec"])
-def test_without_the_fast_ways_codes_are_equal_and_values_close(system):
+def test_without_the_fast_paths_codes_are_equal_and_values_close(system):
     loaded = load_pretrained(f"{system}-eeg-small")
     x, rows = torch.randn(2, 2, 400, generator=torch.manual_seed(0)), torch.tensor([1, 4])
 
@@ -85,7 +85,7 @@ def test_without_the_fast_ways_codes_are_equal_and_values_close(system):
         assert (found - wanted).norm() < 0.02 * wanted.norm()
 
 
-def test_the_fast_ways_are_off_within_the_block_only():
+def test_the_fast_paths_are_off_within_the_block_only():
     assert fast.enabled()
     with fast.disabled():
         assert not fast.enabled()
