@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -41,53 +41,69 @@ def compute(
 ) -> Arrays:
     """Compute the outputs for all trials, but for those that a store has already.
 
-    Trials are prepared in batches; outputs for some are found in the store; the others pass the
-    model, then ``finish``, which must not mix trials, and are stored. ``determined_by`` is what
-    determines them besides what the model is given: see :func:`describe_model`.
+    Trials are prepared in batches; those whose outputs are in the store are left out; the others
+    pass the model and ``finish``, which must not mix trials, and their outputs are stored.
+    ``determined_by`` is what determines them besides the inputs of the model, see
+    :func:`describe_model`.
     """
-    outputs: list[NDArray[Any]] = []
-    n_trials = len(matched.trials)
-
-    def write(places: NDArray[np.intp] | int, values: Arrays, start: int) -> None:
-        if not outputs:
-            outputs.extend(allocate((n_trials, *v.shape[start:]), v.dtype) for v in values)
-        for output, value in zip(outputs, values, strict=True):
-            output[places] = value
-
     picks, channels = matched.used
-    rows = torch.tensor(channels, device=device)
     n_patches = max(matched.segmentation.segments)
     size = trials_per_pass(batch_size, matched.config, len(picks), n_patches, device)
-    # What comes of passes of another size, or of other inputs that the model has, rounds otherwise.
+    # In passes of another size the same trial may be rounded differently.
     prefix = sha256(f"{determined_by} {size} {channels} {matched.segmentation}".encode())
-    passes = Passes(size)
     # Processes that start together would compute the same trials at the same time.
     shuffled = store is not None and store.shared
-    with progress(n_trials, verbose) as bar:
-        for first, batch in matched.batches(size * _PASSES_PER_READ, shuffled=shuffled):
-            missing = np.arange(len(batch[0]))
-            keys: list[str] = []
-            if store is not None:
-                keys = [_key(prefix, batch, i) for i in range(len(missing))]
-                kept = [store.get(key) for key in keys]
-                for i, values in enumerate(kept):
-                    if values is not None:
-                        write(first + i, values, 0)
-                missing = np.array([i for i in missing if kept[i] is None], dtype=np.intp)
-            if not len(missing):
-                continue
-            if len(missing) < len(batch[0]):
-                batch = [part[missing] for part in batch]
+    outputs, passes = _Outputs(len(matched.trials)), Passes(size)
+    batches = matched.batches(size * _PASSES_PER_READ, shuffled=shuffled)
+    rows = torch.tensor(channels, device=device)
+    with progress(len(matched.trials), verbose) as bar:
+        for trials, keys, batch in _missing(batches, outputs, store, prefix):
+            done = 0
             for values in run(forward, batch, rows, passes, bf16=bf16):
                 values = values if finish is None else finish(values)
-                done, missing = np.split(missing, [len(values[0])])
-                write(first + done, values, 1)
-                # Nobody must find under this key what passes of another size gave.
+                part = slice(done, done + len(values[0]))
+                outputs.write(trials[part], values)
+                # Passes that became smaller for want of memory are not those of the keys.
                 if store is not None and passes.size == size:
-                    for i, one in zip(done, zip(*values, strict=True), strict=True):
-                        store.put(keys[i], one)
-                bar.update(len(done))
-    return tuple(outputs)
+                    for key, one in zip(keys[part], zip(*values, strict=True), strict=True):
+                        store.put(key, one)
+                bar.update(len(values[0]))
+                done = part.stop
+    return outputs.arrays
+
+
+class _Outputs:
+    """Arrays ``(n_trials, ...)`` whose trials are written in any order."""
+
+    def __init__(self, n_trials: int) -> None:
+        self.arrays: Arrays = ()
+        self._n_trials = n_trials
+
+    def write(self, trials: NDArray[np.intp], values: Arrays) -> None:
+        if not self.arrays:
+            self.arrays = tuple(allocate((self._n_trials, *v.shape[1:]), v.dtype) for v in values)
+        for array, value in zip(self.arrays, values, strict=True):
+            array[trials] = value
+
+
+def _missing(
+    batches: Iterable[tuple[int, Batch]], outputs: _Outputs, store: Store | None, prefix: Any
+) -> Iterator[tuple[NDArray[np.intp], list[str], Batch]]:
+    """Write what the store has to the outputs; yield the other trials, with their keys."""
+    for first, batch in batches:
+        trials = np.arange(first, first + len(batch[0]))
+        if store is None:
+            yield trials, [], batch
+            continue
+        keys = [_key(prefix, batch, i) for i in range(len(trials))]
+        kept = [store.get(key) for key in keys]
+        for i, values in enumerate(kept):
+            if values is not None:
+                outputs.write(trials[[i]], tuple(value[None] for value in values))
+        left = [i for i, values in enumerate(kept) if values is None]
+        if left:
+            some = batch if len(left) == len(trials) else [part[left] for part in batch]
+            yield trials[left], [keys[i] for i in left], some
 
 
 def describe_model(model: nn.Module, device: torch.device) -> str:
