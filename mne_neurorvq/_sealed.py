@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""JSON that carries a digest of itself: what was damaged or changed by hand is not believed."""
+"""JSON that carries its own digest, so that damage and changes by hand are noticed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_whole(sealed: Mapping[str, Any]) -> bool:
-    """Whether what was read is what :func:`seal` closed."""
+    """Whether content that was read is what :func:`seal` returned."""
     content = {name: value for name, value in sealed.items() if name != DIGEST}
     return bool(sealed.get(DIGEST) == _digest(content))
 

@@ -208,16 +208,15 @@ def load_pretrained(
 
 
 def find_config(pretrained: str | PathLike[str]) -> Config:
-    """Look up the configuration of a model: of a named one the published, without a download."""
+    """Look up the configuration of a model; of a named one, the published, without a download."""
     entry = registered(pretrained)
     return load_pretrained(pretrained).config if entry is None else entry.config
 
 
 def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:
-    # Of the system that is there, where it has such models.
-    system = "neurorvq" if config is None else config.system
-    if getattr(SYSTEMS[system], kind) is None:
-        system = "neurorvq"
+    # Name models of the same system, or of the first that has such models.
+    having = [name for name, system in SYSTEMS.items() if kind in system.stages]
+    system = config.system if config is not None and config.system in having else having[0]
     names = _that_have(kind, system, None if config is None else config.modality)
     return ValueError(
         f"{_NEEDS[kind]} a {kind} model, but {name!r} holds only a {held} model.{names}"

@@ -170,7 +170,7 @@ def test_tokenize_writes_the_tokens_of_the_filtered_windows(recordings, tmp_path
         epochs = _windows(path)
         assert tokens == NeuroRVQTransformer(TINY).fit(epochs).tokenize(epochs)
     said = capsys.readouterr()
-    assert "person0_eeg.fif: 8 windows × 32 channels (the last 3.6 s are no whole" in said.out
+    assert "person0_eeg.fif: 8 windows × 32 channels (the last 3.6 s do not fill a" in said.out
     assert not said.err
 
 
