@@ -85,7 +85,7 @@ def test_a_broken_library_skips_the_tests_that_need_it_and_no_others(tmp_path):
     (tmp_path / "torchaudio.py").write_text(FAILURES["OSError"])
     (tmp_path / "braindecode.py").write_text("import torchaudio")
     folder = Path(__file__).parent
-    paths = [str(folder / name) for name in ("signals/test_sources.py", "signals/test_sites.py")]
+    paths = [str(folder / name) for name in ("signals/test_windows.py", "signals/test_sites.py")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "--co", *paths],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
@@ -96,5 +96,5 @@ def test_a_broken_library_skips_the_tests_that_need_it_and_no_others(tmp_path):
     )
     assert done.returncode == 0
     assert "test_sites.py::" in done.stdout
-    assert "test_sources.py::" not in done.stdout
+    assert "test_windows.py::" not in done.stdout
     assert re.search(r"SKIPPED.*braindecode, which is installed but cannot", done.stdout)

@@ -8,11 +8,10 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .._optional import optional
 from .._rates import RATE_TOLERANCE
 from . import checks, file
 from .metadata import (
@@ -23,6 +22,7 @@ from .metadata import (
     same_metadata,
     take_rows,
 )
+from .table import table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,54 +35,47 @@ _LOWEST = {"n_codes": 1, "n_times": 1, "patch_size": 1, "overlap": 0, "padding":
 class Tokens:
     """Codes of trials, with their channels, times, scale and events.
 
-    Decoding needs nothing but this object and the model that made it. It behaves like an array
-    of trials: ``tokens[3]`` (still an object of one trial, as in `mne.Epochs`), ``tokens[:10]``,
+    Decoding needs only this object and the model that made it. It behaves like an array of trials:
+    ``tokens[3]`` (still an object of one trial, as in `mne.Epochs`), ``tokens[:10]``,
     ``tokens[mask]`` and ``tokens[[4, 2]]`` keep side information, events and metadata in step.
 
     Parameters
     ----------
     codes : array of int, shape (n_trials, n_channels, n_patches, n_codebooks, n_levels)
-        Each from 0 to ``n_codes - 1``. Held as int16, or as int32 where there are more than
-        32768 codes: signed, so that differences of codes are right, but narrow: widen before
-        multiplying.
+        Each from 0 to ``n_codes - 1``. Held as int16, or as int32 for more than 32768 codes:
+        signed, so that differences of codes are right, but narrow: widen before multiplying.
     side : array of float, shape (n_trials, n_segments, n_side) or (n_trials, n_channels, n_side)
-        What the decoder needs besides the codes: of NeuroRVQ mean and standard deviation of the
-        log amplitude of each segment; of BioCodec centre and scale of each channel in microvolts.
-        What belongs to each patch has the shape (n_trials, n_channels, n_patches, n_side). Held
-        as float32.
+        What the decoder needs besides the codes: for NeuroRVQ mean and standard deviation of the
+        log amplitude of each segment; for BioCodec centre and scale of each channel in microvolts.
+        Values of each patch have the shape (n_trials, n_channels, n_patches, n_side). Held as
+        float32.
     n_codes : int
         Number of codes in every codebook, at every level.
-    model : str
-        Name or path of the model that made the tokens.
-    revision : str | None
-        Revision of the model.
+    model, revision : str | None
+        Name or path of the model that made the tokens, and its revision.
     fingerprint : str | None
-        Hash of the model's codebooks: a name or path may come to hold other weights.
+        Hash of the model's codebooks: other weights may come to bear the same name.
     ch_names : tuple of str
         The user's names of the channels that the model used.
     channel_rows : tuple of int
         Row of the model's channel vocabulary for each of them.
     sfreq, n_times : float, int
-        Sampling rate in Hz and number of samples of the trials as the user held them.
+        Sampling rate in Hz and number of samples of the user's trials.
     model_sfreq : float
         Sampling rate in Hz at which the model worked.
     patch_size : int
         Samples in a patch, at ``model_sfreq``.
     segments : tuple of int
         Number of patches in each segment.
-    overlap : int
-        Samples by which the last patch overlaps its neighbour, at ``model_sfreq``.
-    padding : int
-        Samples by which the last patch reaches beyond the end of a trial, at ``model_sfreq``.
+    overlap, padding : int
+        Samples by which the last patch overlaps its neighbour, and by which it reaches beyond the
+        end of a trial, at ``model_sfreq``.
     tmin : float
         Time of the first sample in s.
-    events : array of int, shape (n_trials, 3) | None
-        Events as in MNE.
-    event_id : dict | None
-        Names of the event codes.
+    events, event_id : array of int, shape (n_trials, 3), dict | None
+        Events and the names of their codes, as in MNE.
     metadata : pandas.DataFrame | list of dict | None
-        One row for each trial, numbered from 0 (as in MNE: a list of dicts where pandas is
-        absent).
+        One row for each trial, numbered from 0 (as in MNE: a list of dicts without pandas).
     left_out : tuple of str
         Channels of the user that the model did not use.
 
@@ -209,8 +202,8 @@ class Tokens:
     def bits_per_second(self) -> float:
         """Bits per second and channel: codes at their bit width plus the side information.
 
-        A code counts ``ceil(log2(n_codes))`` bits and a float of the side information 32, shared
-        by the channels. What a file or stream holds besides (names, events) is not counted.
+        A code counts ``ceil(log2(n_codes))`` bits, and a float of the side information 32, shared
+        by the channels. Names, events and whatever else a file holds are not counted.
         """
         _, n_channels, n_patches, n_codebooks, n_levels = self.shape
         codes = n_patches * n_codebooks * n_levels * file.bit_width(self.n_codes)
@@ -264,25 +257,7 @@ class Tokens:
         ImportError
             If pandas is not installed, or does not load with the other libraries.
         """
-        with optional("to_dataframe", "benchmark"):
-            import pandas as pd
-        n_trials, n_channels, n_patches, n_codebooks, n_levels = self.shape
-        columns: dict[str, Any] = {"trial": np.repeat(np.arange(n_trials), n_channels * n_patches)}
-        if self.events is not None:
-            columns["event"] = np.repeat(self._event_names(), n_channels * n_patches)
-        columns["ch_name"] = np.tile(np.repeat(self.ch_names, n_patches), n_trials)
-        columns["patch"] = np.tile(np.arange(n_patches), n_trials * n_channels)
-        columns["time"] = np.tile(self.patch_times, n_trials * n_channels)
-        for codebook in range(n_codebooks):
-            for level in range(n_levels):
-                codes = self.codes[..., codebook, level].ravel()
-                columns[f"codebook{codebook}_level{level}"] = codes
-        return pd.DataFrame(columns)
-
-    def _event_names(self) -> np.ndarray:
-        assert self.events is not None
-        names = {code: name for name, code in reversed((self.event_id or {}).items())}
-        return np.array([names.get(code, str(code)) for code in self.events[:, 2].tolist()], object)
+        return table_of(self)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the tokens as HDF5, the codes packed at their bit width.
