@@ -196,8 +196,8 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         self, x: Tensor, channel_ids: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
         predicted, target, quantized = self.reconstruct(x, channel_ids)
-        rebuilt = self._synthesise(predicted).flatten(2)
-        return rebuilt, self._losses(target, predicted, quantized, x), quantized
+        losses = self._losses(target, predicted, quantized, x)
+        return self._synthesise(predicted).flatten(2), losses, quantized
 
     def _losses(
         self, target: V, predicted: V, quantized: Quantized, x: Tensor

@@ -287,11 +287,10 @@ class ResidualVQ(nn.Module):
             norms.append(residual.detach().norm(dim=-1).mean(-1))
         if statistics:
             self._learn(statistics)
+        output = rule.output(z, total)
         # mse_loss averages over the codebooks too; the loss is their sum.
         loss = rule.loss(torch.stack(losses)) * self.config.n_codebooks
-        return Quantized(
-            rule.output(z, total), torch.stack(codes, -1), loss, torch.stack(norms, -1)
-        )
+        return Quantized(output, torch.stack(codes, -1), loss, torch.stack(norms, -1))
 
     def _rows(self, level: int, index: Tensor) -> Tensor:
         """Codes as a level subtracts them, ``(n_codebooks, n_tokens, code_dim)``."""
