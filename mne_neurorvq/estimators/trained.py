@@ -169,7 +169,7 @@ class TrainedEstimator(SignalEstimator):
         if isinstance(net, SharedNet):
             net = net.disconnected()
         finish_training(net)
-        net.module = net.module_ = self._finished(model)
+        net.module = net.module_ = self._finished(model).to("cpu")
         self.history_ = history_of(net)
         check_convergence(self.history_, model, self.lr)
         self.net_ = net
@@ -201,6 +201,8 @@ class TrainedEstimator(SignalEstimator):
                 f"X has windows of {matched.segmentation.n_times / rate:g} s, but fit saw "
                 f"{self.segmentation_.n_times / rate:g} s: crop them, or fit again."
             )
+        # The net stays where it predicts, and predicts there by itself, too.
+        self.net_.device = str(resolve_device(self.device))
         return self._predict(self.net_.module_, matched).astype(np.float64)
 
     def _check_training_parameters(

@@ -150,7 +150,7 @@ class FineTuningNet(NeuralNet):
         on_cpu.__dict__.update(vars(self))
         module = vars(self).get("module_")
         if module is not None and any(p.device.type != "cpu" for p in module.parameters()):
-            on_cpu.__dict__["module_"] = copy.deepcopy(module).to("cpu")
+            on_cpu.__dict__.update(module_=copy.deepcopy(module).to("cpu"), device="cpu")
         state: dict[str, Any] = NeuralNet.__getstate__(on_cpu)
         if self.module is self.__dict__.get("module_"):
             del state["module"]  # skorch would write the weights twice
