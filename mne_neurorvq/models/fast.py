@@ -62,26 +62,26 @@ def enabled() -> bool:
 # --- Sizes depend on the processor alone, so that one machine always gives the same bits.
 
 
+def _cpu_has(feature: str) -> bool:
+    """Ask torch by a private name; if it is gone, the processor counts as plain."""
+    supported = getattr(torch.cpu, feature, None)
+    return supported is not None and supported()
+
+
+# What the CPU is called in the tables of sizes.
+_CPU = "amx" if _cpu_has("_is_amx_tile_supported") else "cpu"
+_CPU_RANKS = _cpu_has("_is_avx512_bf16_supported")
+
+
 def tokens_per_pass(device: str) -> int:
     """Tokens in one forward pass of a transformer on a type of device."""
-    return _TOKENS.get(_processor(device), _TOKENS["cpu"])
+    return _TOKENS.get(_CPU if device == "cpu" else device, _TOKENS["cpu"])
 
 
 def series_per_pass(n_patches: int, device: str) -> int:
     """Series of ``n_patches`` in one forward pass of a codec on a type of device."""
     most = _SERIES.get(device, _SERIES["cpu"])
     return max(1, min(most, most * _PATCHES_PER_SERIES // n_patches))
-
-
-def _processor(device: str) -> str:
-    """Name the device type, with CPUs that have a matrix unit apart."""
-    return "amx" if device == "cpu" and _cpu_has("_is_amx_tile_supported") else device
-
-
-def _cpu_has(feature: str) -> bool:
-    """Ask torch by a private name; if it is gone, the processor counts as plain."""
-    supported = getattr(torch.cpu, feature, None)
-    return supported is not None and supported()
 
 
 # --- Arithmetic that writes over its first argument, which must be the caller's own, where nothing
@@ -198,12 +198,13 @@ def _ranking_pays(codebook: Tensor) -> bool:
         return False
     if codebook.device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return codebook.device.type == "cpu" and _cpu_has("_is_avx512_bf16_supported")
+    return codebook.device.type == "cpu" and _CPU_RANKS
 
 
 def _rows_per_block(z: Tensor, codes: Tensor, n_bytes: int) -> int:
     """Tokens per table of products with all codes, each of ``n_bytes``."""
-    size = _TABLE.get(_processor(z.device.type), _TABLE["cuda"])
+    device = _CPU if z.device.type == "cpu" else z.device.type
+    size = _TABLE.get(device, _TABLE["cuda"])
     return max(1, min(4 // n_bytes * size // len(codes), len(z)))
 
 

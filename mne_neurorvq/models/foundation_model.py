@@ -17,7 +17,6 @@ from .signature import (
     as_patches,
     check_config,
     check_length,
-    pick_channels,
     resolve_channels,
 )
 from .trunk import Encoder, init_trunk
@@ -111,7 +110,7 @@ class FoundationModel(nn.Module):
         """
         if not return_features and self.final_layer is None:
             raise ValueError("no classification head: give n_outputs or call reset_head.")
-        patches, channel_ids = self._patches(x, channel_ids)
+        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
         features, cls = self._features(self.encoder.embed(patches), channel_ids)
         if return_features:
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
@@ -119,11 +118,6 @@ class FoundationModel(nn.Module):
         if self.head == "cls":
             return self.final_layer(cls)
         return self.final_layer(features.mean(1) if self.head == "mean" else features.flatten(1))
-
-    def _patches(self, x: Tensor, channel_ids: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Patches of windows ``(batch, n_chans, n_times)``, and the rows of their channels."""
-        rows = pick_channels(self.config, channel_ids, self._channel_ids, x)
-        return as_patches(self.config, x), rows
 
     def embed_segments(self, segments: Sequence[Tensor], rows: Tensor) -> Tensor:
         """Features of the segments of a batch of trials, ``(batch, n_chans, n_patches, width)``."""
@@ -147,7 +141,7 @@ class FoundationModel(nn.Module):
         """
         if self.target_head is None:
             raise ValueError("no target head: assign a TargetHead to target_head.")
-        patches, channel_ids = self._patches(x, channel_ids)
+        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
         embeddings = self.encoder.embed(patches)
         if mask is not None:
             token = self.target_head.mask_token.to(embeddings.dtype)
@@ -184,7 +178,7 @@ class FoundationModel(nn.Module):
         """
         if self.masked_tokens is None:
             raise ValueError("no masked-token heads: build the model with masked_token_heads=True.")
-        patches, channel_ids = self._patches(x, channel_ids)
+        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
         mask = _checked_mask(mask, patches)
         quantizer = self.config.quantizer
         wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from .config import ConvStage, QuantizerConfig, TransformerConfig, TrunkStyle
 from .foundation_model import FoundationModel
 from .patch_tokenizer import PatchTokenizer, standardise, tanh_layers
-from .trunk import each_scale, make_trunk, scale_norms, through_trunk
+from .trunk import each_scale, make_trunk, scale_norms
 
 
 @dataclass(frozen=True)
@@ -339,7 +339,7 @@ class NeuroRVQTokenizer(PatchTokenizer[Spectrum]):
 
     def from_vectors(self, vectors: Tensor, side: Tensor, channel_ids: Tensor) -> Spectrum:
         x = each_scale(self.from_code, vectors).unflatten(1, (side.shape[0], -1))
-        x = each_scale(self.decoder_norms, through_trunk(self.decoder, x, channel_ids))
+        x = each_scale(self.decoder_norms, self.decoder(x, channel_ids))
         x = x.permute(1, 2, 0, 3).flatten(2).unflatten(1, (channel_ids.shape[-1], -1))
         return Spectrum(
             self.to_amplitude(x).float(), self.to_sin(x).float(), self.to_cos(x).float(), side
@@ -419,8 +419,8 @@ class NeuroRVQ(FoundationModel):
     config: NeuroRVQConfig
 
     def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, None]:
-        features = self.encoder(embeddings, channel_ids)
+        features = self.encoder.trunk(embeddings, channel_ids)
         return features.permute(1, 2, 0, 3).flatten(2), None
 
     def _hidden_features(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
-        return self.encoder(embeddings, channel_ids)
+        return self.encoder.trunk(embeddings, channel_ids)

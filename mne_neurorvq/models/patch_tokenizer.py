@@ -14,7 +14,6 @@ from .quantizer import Quantized, ResidualVQ
 from .signature import (
     ChannelsInfo,
     as_patches,
-    check_budget,
     check_codes,
     check_config,
     check_length,
@@ -121,11 +120,11 @@ class PatchTokenizer(Tokenizer, Generic[V]):
 
     def _features(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
         """Run the encoder and its norms: ``(n_scales, batch, n_tokens, embed_dim)``."""
-        features = self.encoder(self.encoder.embed(patches), channel_ids)
+        features = self.encoder.trunk(self.encoder.embed(patches), channel_ids)
         return each_scale(self.encoder_norms, features)
 
     def encode(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        patches, channel_ids = self._patches(x, channel_ids)
+        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
         codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
         return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), self._analyse(patches).side
 
@@ -150,7 +149,6 @@ class PatchTokenizer(Tokenizer, Generic[V]):
     ) -> Tensor:
         check_codes(self.config.quantizer, codes)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
-        check_budget(self.config, codes.shape[1], codes.shape[2])
         wanted = (*codes.shape[: self._n_side_axes], 2)
         if side.shape != wanted:
             raise ValueError(f"side must be {wanted}, got shape {tuple(side.shape)}.")
@@ -161,7 +159,7 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
     ) -> Tensor | dict[str, Tensor | None]:
         if return_features:
-            patches, channel_ids = self._patches(x, channel_ids)
+            patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
             features = self._features(patches, channel_ids).permute(1, 2, 0, 3).flatten(2)
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
         return self._synthesise(self.reconstruct(x, channel_ids)[0]).flatten(2)
@@ -181,7 +179,7 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         quantized : Quantized
             Output of the quantizer.
         """
-        patches, channel_ids = self._patches(x, channel_ids)
+        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
         target = self._analyse(patches)
         quantized = self.quantizer(self.to_vectors(patches, channel_ids))
         return self.from_vectors(quantized.vectors, target.side, channel_ids), target, quantized
@@ -202,13 +200,8 @@ class PatchTokenizer(Tokenizer, Generic[V]):
     def _losses(
         self, target: V, predicted: V, quantized: Quantized, x: Tensor
     ) -> dict[str, Tensor]:
-        terms = self._compare(target, predicted, as_patches(self.config, x))
+        terms = self._compare(target, predicted, x.unflatten(-1, (-1, self.config.patch_size)))
         return {"code": quantized.loss, **terms}
-
-    def _patches(self, x: Tensor, channel_ids: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Patches of windows ``(batch, n_chans, n_times)``, and the rows of their channels."""
-        patches = as_patches(self.config, x)
-        return patches, pick_channels(self.config, channel_ids, self._channel_ids, x)
 
 
 def tanh_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:

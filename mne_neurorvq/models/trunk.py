@@ -84,16 +84,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform ``(batch, n_tokens, dim)``."""
-        attended, gamma_1, gamma_2 = self.attn(self.norm1(x)), self.gamma_1, self.gamma_2
+        skips = self.training and self.drop_path > 0
+        added = self.attn(self.norm1(x))
+        added = added if self.gamma_1 is None else times(added, self.gamma_1)
         # The sum is the block's own, its input is not.
-        x = x + self._kept(attended if gamma_1 is None else times(attended, gamma_1))
-        mapped = self.mlp(self.norm2(x))
-        return plus(x, self._kept(mapped if gamma_2 is None else times(mapped, gamma_2)))
+        x = x + (self._thinned(added) if skips else added)
+        added = self.mlp(self.norm2(x))
+        added = added if self.gamma_2 is None else times(added, self.gamma_2)
+        return plus(x, self._thinned(added) if skips else added)
 
-    def _kept(self, added: Tensor) -> Tensor:
+    def _thinned(self, added: Tensor) -> Tensor:
         """Leave out whole windows, and weigh the others so that the mean stays."""
-        if not (self.training and self.drop_path):
-            return added
         share = 1 - self.drop_path
         return added * added.new_empty(len(added), 1, 1).bernoulli_(share) / share
 
@@ -132,10 +133,15 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """Run the blocks over ``(batch, n_chans * n_patches, dim)``, channel-major; no final norm.
 
+        Several scales, ``(n_scales, batch, n_chans * n_patches, dim)``, run as one batch.
         ``channel_ids`` are ``(n_chans,)`` or ``(batch, n_chans)``. The class token takes the place
         of ``class_channel``, ``(1,)`` or ``(batch, 1)``, or row 0 of the table; ``keep_class``
         returns it, too, before the patches.
         """
+        sequences = tokens.shape[:-2]
+        if tokens.ndim == 4 and channel_ids.ndim == 2:
+            channel_ids = channel_ids.repeat(len(tokens), 1)
+        tokens = tokens.flatten(0, -3)
         n_patches = tokens.shape[1] // channel_ids.shape[-1]
         first_row = int(self.style.class_row)
         # NeuroRVQ's published models count time rows from the end of the table.
@@ -147,7 +153,7 @@ class Trunk(nn.Module):
         x = torch.cat((cls, tokens + place.flatten(-3, -2)), dim=1)
         for block in self.blocks:
             x = block(x)
-        return x if keep_class else x[:, 1:]
+        return (x if keep_class else x[:, 1:]).unflatten(0, sequences)
 
 
 class PatchEmbedding(nn.Module):
@@ -197,10 +203,6 @@ class Encoder(nn.Module):
         tokens = patches.flatten(1, 2)
         return torch.stack([scale(tokens) for scale in self.scales])
 
-    def forward(self, embeddings: Tensor, channel_ids: Tensor) -> Tensor:
-        """Run all scales through the trunk as one batch; the shape stays."""
-        return through_trunk(self.trunk, embeddings, channel_ids)
-
 
 def make_trunk(config: TransformerConfig, depth: int, style: TrunkStyle) -> Trunk:
     """Build a trunk of the configuration's width and tables."""
@@ -213,13 +215,6 @@ def make_trunk(config: TransformerConfig, depth: int, style: TrunkStyle) -> Trun
         config.max_patches,
         style,
     )
-
-
-def through_trunk(trunk: Trunk, x: Tensor, channel_ids: Tensor) -> Tensor:
-    """Run ``(n_scales, batch, n_tokens, dim)`` through a trunk as one batch."""
-    if channel_ids.ndim == 2:
-        channel_ids = channel_ids.repeat(len(x), 1)
-    return trunk(x.flatten(0, 1), channel_ids).unflatten(0, x.shape[:2])
 
 
 def scale_norms(config: TransformerConfig) -> nn.ModuleList:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import contextmanager
 
@@ -236,7 +237,7 @@ def _memory_for(n_sequences, *trunks):
     """Let trunks run out of memory with more sequences."""
 
     def check(trunk, given):
-        if len(given[0]) > n_sequences:
+        if math.prod(given[0].shape[:-2]) > n_sequences:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     hooks = [trunk.register_forward_pre_hook(check) for trunk in trunks]

@@ -104,4 +104,4 @@ def test_every_window_trains_the_rows_of_its_own_montage(tiny, windows):
 )
 def test_rows_that_do_not_fit_the_windows_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
-        pick_channels(NEURORVQ_EEG, rows, None, torch.zeros(2, 2, 200))
+        pick_channels(NEURORVQ_EEG, rows, None, torch.zeros(2, 2, 1, 200))

@@ -40,12 +40,12 @@ def test_an_encoder_gives_the_same_bits_with_and_without_gradients_and_keeps_its
     torch.manual_seed(0)
     encoder = Encoder(config, config.foundation_style).eval()
     patches, rows = torch.randn(2, 3, 2, 200), torch.arange(3)
-    learning = encoder(encoder.embed(patches), rows)
+    learning = encoder.trunk(encoder.embed(patches), rows)
     before = patches.clone()
     with torch.inference_mode():
         embeddings = encoder.embed(patches)
         kept = embeddings.clone()
-        found = encoder(embeddings, rows)
+        found = encoder.trunk(embeddings, rows)
     assert torch.equal(found, learning)
     assert torch.equal(patches, before)
     assert torch.equal(embeddings, kept)
@@ -108,6 +108,7 @@ def test_the_plain_search_finds_the_codes_of_the_ranked_one(monkeypatch):
 @pytest.mark.parametrize("tiles", [False, True])
 def test_a_processor_with_tiles_gets_larger_passes_and_the_same_codes(monkeypatch, tiles):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
+    monkeypatch.setattr(fast, "_CPU", "amx" if fast._cpu_has("_is_amx_tile_supported") else "cpu")
     assert fast.tokens_per_pass("cpu") == (1024 if tiles else 256)
     assert fast.tokens_per_pass("cuda") == 16384
     assert fast.tokens_per_pass("mps") == fast._TOKENS["cpu"]
@@ -122,5 +123,8 @@ def test_a_processor_with_tiles_gets_larger_passes_and_the_same_codes(monkeypatc
 def test_without_torchs_private_names_a_processor_counts_as_plain(monkeypatch):
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
+        assert not fast._cpu_has(name)
+    monkeypatch.setattr(fast, "_CPU", "cpu")
+    monkeypatch.setattr(fast, "_CPU_RANKS", False)
     assert fast.tokens_per_pass("cpu") == 256
     assert not fast._ranking_pays(torch.empty(1, 8192, 128))

@@ -56,7 +56,7 @@ def test_a_length_that_is_no_whole_number_of_patches_is_refused(n_times):
     with pytest.raises(ValueError, match=f"n_times={n_times} must be a multiple.*200"):
         check_length(NEURORVQ_EEG, n_times, None, None)
     with pytest.raises(ValueError, match=f"n_times={n_times}"):
-        as_patches(NEURORVQ_EEG, torch.zeros(1, 2, n_times))
+        as_patches(NEURORVQ_EEG, torch.zeros(1, 2, n_times), torch.arange(2), None)
 
 
 def test_another_rate_is_refused():
@@ -66,26 +66,29 @@ def test_another_rate_is_refused():
 
 def test_patches_follow_one_another_in_time():
     x = torch.arange(2 * 3 * 600.0).reshape(2, 3, 600)
-    patches = as_patches(NEURORVQ_EEG, x)
+    patches, rows = as_patches(NEURORVQ_EEG, x, torch.arange(3), None)
     assert patches.shape == (2, 3, 3, 200)
+    assert rows.tolist() == [0, 1, 2]
     assert torch.equal(patches[1, 2, 1], x[1, 2, 200:400])
 
 
 def test_the_token_budget_is_kept():
-    assert as_patches(NEURORVQ_EEG, torch.zeros(1, 64, 800)).shape == (1, 64, 4, 200)
+    rows = torch.arange(64)
+    patches, _ = as_patches(NEURORVQ_EEG, torch.zeros(1, 64, 800), rows, None)
+    assert patches.shape == (1, 64, 4, 200)
     with pytest.raises(
         ValueError, match="64 channels x 5 patches exceed the token budget, 4 patch"
     ):
-        as_patches(NEURORVQ_EEG, torch.zeros(1, 64, 1000))
+        as_patches(NEURORVQ_EEG, torch.zeros(1, 64, 1000), rows, None)
 
 
 def test_an_input_without_three_axes_is_refused():
     with pytest.raises(ValueError, match=r"\(batch, n_chans, n_times\), got shape \(2, 400\)"):
-        as_patches(NEURORVQ_EEG, torch.zeros(2, 400))
+        as_patches(NEURORVQ_EEG, torch.zeros(2, 400), torch.arange(2), None)
 
 
 def test_rows_of_the_call_come_before_those_of_the_constructor():
-    x = torch.zeros(1, 2, 200)
+    x = torch.zeros(1, 2, 1, 200)
     given, resolved = torch.tensor([1, 2]), torch.tensor([3, 4])
     assert pick_channels(NEURORVQ_EEG, given, resolved, x).tolist() == [1, 2]
     assert pick_channels(NEURORVQ_EEG, None, resolved, x).tolist() == [3, 4]
