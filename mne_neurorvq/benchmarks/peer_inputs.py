@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from ..encoding.fitted_channels import as_fitted
+from ..encoding.matched_trials import as_fitted
 from ..signals import EpochsView, Trials, as_trials, unit_factor
 from .features import picked
 

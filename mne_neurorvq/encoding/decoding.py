@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..signals import Segmentation
-from ..signals.preparation import restore
+from ..signals.segments import restore
 from ..tokens import Tokens
 from ..weights import LoadedModel
 from .device import trials_per_pass

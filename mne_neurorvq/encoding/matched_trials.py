@@ -1,55 +1,115 @@
 # License: BSD-3-Clause
-"""Trials matched to a model: which channels it gets, how windows are cut, and reading them."""
+"""Trials matched to a model by what fit learned: its channels, its segments, and reading them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
-from ..signals import ChannelMatch, Segmentation, Trials, plan_segments, unit_factor
+from ..signals import (
+    ChannelMatch,
+    ChannelReport,
+    Segmentation,
+    Trials,
+    check_amplitude,
+    plan_segments,
+    unit_factor,
+    use_channels,
+)
 from ..signals.amplitude import warn_of_silence
 from ..signals.channel_report import used_channels
-from ..signals.preparation import prepare, read_signals
-from ..signals.resampling import resampled_length
-from ..signals.robust_scaling import robust_statistics, scale_by
+from ..signals.channels import check_types_of_fit, match_and_interpolate
+from ..signals.filtering import check_band
+from ..signals.names import order_by_name, say_difference, shorten
+from ..signals.resampling import resample, resampled_length
+from ..signals.segments import cut
+from ..signals.splines import Splines, with_sites
+from ..signals.trials import reorder_channels
 from ..weights.systems import Config
-from .gathering import gather
+from .preprocessing import preprocessing_of
+from .scaling import Batch, Scaling, scale_channels
 
-#: What a model is given of some trials: arrays ``(n_trials, n_channels, ...)``.
-Batch = list[NDArray[np.float32]]
-#: Centre and scale of each used channel.
-Scaling = tuple[NDArray[np.float64], NDArray[np.float64]]
-# Trials that are read at a time to learn their scale.
-_TRIALS_PER_READ = 64
 _Item = TypeVar("_Item")
+
+
+@dataclass
+class FittedChannels:
+    """What fit learned about the channels of its trials.
+
+    ``bands``, ``warned`` and ``projectors`` are what fit has already warned about, so that it is
+    not repeated. They are not saved: an estimator loaded from a folder warns once more.
+    """
+
+    report: ChannelReport
+    names: tuple[str, ...]
+    types: tuple[str, ...] | None = None
+    splines: Splines | None = None
+    bands: tuple[tuple[float, float], ...] = ()
+    warned: frozenset[str] = frozenset()
+    projectors: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Channels that the model uses, and sites computed from them."""
+        return tuple(match.name for match in self.report if match.used)
+
+    @cached_property
+    def places(self) -> tuple[list[int], list[int]]:
+        """Places of used channels in the recording, and their rows of the vocabulary."""
+        return used_channels(self.report)
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """Channels that are read: those that the model uses, or that sites are computed from."""
+        places = {*self.places[0], *(() if self.splines is None else self.splines.sources)}
+        return tuple(name for i, name in enumerate(self.names) if i in places)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that later trials are checked against, as plain data."""
+        return {
+            "channel_report": [asdict(match) for match in self.report],
+            "splines": None if self.splines is None else self.splines.to_dict(),
+            "fitted_names": list(self.names),
+            "fitted_types": self.types,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """Undo :meth:`to_dict`."""
+        splines, types = record.get("splines"), record.get("fitted_types")
+        return cls(
+            ChannelReport(ChannelMatch(**match) for match in record["channel_report"]),
+            tuple(record["fitted_names"]),
+            None if types is None else tuple(types),
+            None if splines is None else Splines.from_dict(splines),
+        )
 
 
 @dataclass(frozen=True)
 class MatchedTrials:
     """Trials whose channels are matched to a model, and how their windows are cut.
 
-    A model that takes scaled signals gets each channel by ``scaling``, which fit has learned, or
-    each trial by its own median and interquartile range where that is None.
+    ``used`` are the places of the used channels in the recording, and their rows of the vocabulary;
+    ``faults`` is what :func:`check_amplitude` found. A model that takes scaled signals gets each
+    channel by ``scaling``, which fit has learned, or each trial by its own median and interquartile
+    range where that is None.
     """
 
     trials: Trials
     matches: Sequence[ChannelMatch]
+    used: tuple[list[int], list[int]]
     segmentation: Segmentation
     config: Config
     scaling: Scaling | None = None
-
-    @cached_property
-    def used(self) -> tuple[list[int], list[int]]:
-        """Places of the used channels in the recording, and their rows of the vocabulary."""
-        return used_channels(self.matches)
+    faults: frozenset[str] = frozenset()
 
     @property
     def ch_names(self) -> tuple[str, ...]:
@@ -63,16 +123,20 @@ class MatchedTrials:
 
     def batches(self, n_trials: int, *, shuffled: bool = False) -> Iterator[tuple[int, Batch]]:
         """Prepare batches, each with the index of its first trial; then warn of silent trials."""
-        starts = list(range(0, len(self.trials), n_trials))
+        starts = list(range(0, self.trials.n_trials, n_trials))
         if shuffled:
             starts = np.random.default_rng().permutation(starts).tolist()
         reading: Iterator[tuple[int, Batch]] = (
-            (start, self.prepared(start, min(start + n_trials, len(self.trials))))
-            for start in starts
+            (start, self.prepared(start, start + n_trials)) for start in starts
         )
         silent: list[int] = []
         for start, batch in read_ahead(reading) if len(starts) > 1 else reading:
-            silent += (start + np.flatnonzero(self._is_silent(batch))).tolist()
+            if self.config.takes_scaled:
+                still = [batch[0] == 0]
+            else:
+                still = [part == part[..., :1] for part in batch]
+            silences = np.logical_and.reduce([part.all(axis=(1, 2)) for part in still])
+            silent += (start + np.flatnonzero(silences)).tolist()
             yield start, batch
         if silent:
             warn_of_silence(self.trials, silent)
@@ -83,81 +147,125 @@ class MatchedTrials:
         Where the model takes scaled signals: the one segment, and centre and scale of each channel
         ``(n_trials, n_used, 2)``.
         """
+        data = self.signals(start, stop)
         if self.config.takes_scaled:
-            return self._scaled(self.signals(start, stop), start)
-        return prepare(
-            self.trials,
-            self.matches,
-            self.segmentation,
-            model_sfreq=self.config.sfreq,
-            model_unit=self.config.unit,
-            start=start,
-            stop=stop,
-        )
+            return scale_channels(data, self.scaling, self.ch_names, start)
+        return cut(data.astype(np.float32), self.segmentation)
 
     def signals(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Signals of some trials ``(n_trials, n_used, n_times)``, before they are scaled."""
-        return read_signals(
-            self.trials,
-            self.matches,
-            sfreq=self.config.sfreq,
-            unit=self.config.signal_unit,
-            start=start,
-            stop=min(stop, len(self.trials)),
+        """Signals of some trials ``(n_trials, n_used, n_times)`` in the model's unit and rate."""
+        trials, config = self.trials, self.config
+        factor = unit_factor(trials.unit, config.signal_unit)
+        data: NDArray[Any] = trials.read(start, min(stop, trials.n_trials), self.used[0])
+        if factor != 1:
+            data = data * factor
+        return resample(data, trials.sfreq, config.sfreq)
+
+
+def match(
+    trials: Trials, config: Config, mode: Any = "match"
+) -> tuple[FittedChannels, MatchedTrials]:
+    """Match the trials of fit to a model, and remember how."""
+    about: dict[str, Any] = {
+        "ch_types": trials.ch_types,
+        "bads": trials.bads,
+        "modality": config.modality,
+    }
+    splines = None
+    if config.channels:
+        report, splines = match_and_interpolate(
+            trials.ch_names, config.channels, mode=mode, positions=trials.positions, **about
         )
-
-    def _scaled(self, data: NDArray[np.float64], start: int) -> Batch:
-        if self.scaling is None:
-            centre, scale = robust_statistics(data)
-        else:
-            centre, scale = self.scaling
-            self._check_silent_channels(data, start, scale)
-            # A silent channel may rest elsewhere than in fit: it comes back as it is.
-            centre = np.where(scale == 0, np.median(data, axis=-1), centre)
-            scale = np.broadcast_to(scale, data.shape[:2])
-        # In double precision until here: codes do not depend on the unit of the trials.
-        scaled = scale_by(data, centre, scale).astype(np.float32)
-        return [scaled, np.stack([centre, scale], axis=-1).astype(np.float32)]
-
-    def _is_silent(self, batch: Batch) -> NDArray[np.bool_]:
-        """Which trials of a batch are constant in every channel."""
-        if self.config.takes_scaled:
-            return np.asarray((batch[0] == 0).all(axis=(1, 2)))
-        constant = [(part == part[..., :1]).all(axis=(1, 2)) for part in batch]
-        return np.logical_and.reduce(constant)
-
-    def _check_silent_channels(
-        self, data: NDArray[np.float64], start: int, scale: NDArray[np.float64]
-    ) -> None:
-        silent = np.flatnonzero(scale == 0)
-        if not len(silent):
-            return
-        moving = robust_statistics(data[:, silent])[1] > 0
-        if moving.any():
-            trial, channel = np.argwhere(moving)[0]
-            raise ValueError(
-                f"Trial {start + trial}, channel {self.ch_names[silent[channel]]!r} moves, but was "
-                "constant in all that fit saw: scaling='fit' has no scale for it. Fit again, or "
-                "use scaling='trial'."
-            )
+    else:  # a model that takes any channel
+        report = use_channels(trials.ch_names, **about)
+    fitted = FittedChannels(report, trials.ch_names, trials.ch_types, splines)
+    matched = match_again(trials, fitted, config)
+    fitted.bands, fitted.warned = trials.bands, matched.faults
+    fitted.projectors = tuple(trials.waiting)
+    return fitted, matched
 
 
-def plan(
-    trials: Trials,
-    matches: Sequence[ChannelMatch],
-    config: Config,
-    known: Segmentation | None = None,
+def match_again(
+    trials: Trials, fitted: FittedChannels, config: Config, known: Segmentation | None = None
 ) -> MatchedTrials:
-    """Plan the segments of matched trials; an earlier plan is taken if the length is the same."""
+    """Bring trials to the channels of fit, check the signals, add sites, and plan segments.
+
+    An earlier plan is taken if the length is the same.
+    """
+    trials = as_fitted(trials, fitted.names, fitted.needed, fitted.types, config.modality)
+    if trials.waiting:
+        _warn_of_projectors(trials, fitted)
+    warned = fitted.warned
+    if not set(trials.bands) <= set(fitted.bands) and check_band(trials, preprocessing_of(config)):
+        # An offset has the same cause as a wide band, and the same remedy.
+        warned |= {"offset"}
+    # Scaled channels are encoded one by one: a broken one does not spoil the others.
+    joint = not config.takes_scaled
+    faults = check_amplitude(trials, fitted.report, joint=joint, warned=warned)
+    if fitted.splines is not None:
+        trials = with_sites(trials, fitted.splines)
     if config.takes_scaled:
         unit_factor(trials.unit, config.signal_unit)  # raises for arbitrary units
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
     if known is None or known.n_times != n_times:
-        known = _segments(n_times, len(used_channels(matches)[0]), config)
-    return MatchedTrials(trials, tuple(matches), known, config)
+        known = _plan(n_times, len(fitted.places[0]), config)
+    return MatchedTrials(trials, fitted.report, fitted.places, known, config, faults=faults)
 
 
-def _segments(n_times: int, n_channels: int, config: Config) -> Segmentation:
+def as_fitted(
+    trials: Trials,
+    seen: Sequence[str],
+    used: Sequence[str],
+    types: Sequence[str] | None = None,
+    modality: str = "eeg",
+) -> Trials:
+    """Bring trials to the channels ``seen`` in fit, by name; warn of used ones that are bad.
+
+    ``types`` are those of all channels that fit saw, None if nothing was known.
+    """
+    if trials.ch_names != tuple(seen):
+        order, new = order_by_name(trials.ch_names, seen)
+        missing = [name for name, place in zip(seen, order, strict=True) if place is None]
+        if missing or new:
+            raise ValueError(
+                f"X has other channels than fit saw: {say_difference(missing, new)}. Pass the "
+                "channels of fit, in any order, or fit again."
+            )
+        trials = reorder_channels(trials, [place for place in order if place is not None])
+    picks = [i for i, name in enumerate(seen) if name in used]
+    if trials.ch_types is not None and trials.ch_types != types:
+        check_types_of_fit(
+            [trials.ch_names[i] for i in picks],
+            [trials.ch_types[i] for i in picks],
+            None if types is None else [types[i] for i in picks],
+            modality,
+        )
+    bads = [trials.ch_names[i] for i in picks if trials.ch_names[i] in trials.bads]
+    if bads:
+        warn(
+            f"{shorten(bads, 6)} marked bad in X, but good in what fit saw: used nevertheless. "
+            "Interpolate bad channels (epochs.interpolate_bads), or drop them and fit again."
+        )
+    return trials
+
+
+def _warn_of_projectors(trials: Trials, fitted: FittedChannels) -> None:
+    """Warn about projectors, other than those of fit, that are not applied to used channels."""
+    waiting = [
+        name
+        for name, channels in trials.waiting.items()
+        if name not in fitted.projectors and not set(channels).isdisjoint(fitted.used)
+    ]
+    if waiting:
+        named = shorten([repr(name) for name in waiting], 6)
+        warn(
+            f"X has projectors that are not applied: {named}. "
+            "The model is given the signals as they are; call epochs.apply_proj() before, or "
+            "epochs.del_proj() if that is meant."
+        )
+
+
+def _plan(n_times: int, n_channels: int, config: Config) -> Segmentation:
     size = config.patch_size
     if config.takes_scaled:  # in one segment, whose last patch the model itself completes
         n_patches = math.ceil(n_times / size)
@@ -174,28 +282,3 @@ def read_ahead(batches: Iterator[_Item]) -> Iterator[_Item]:
         while (batch := reading.result()) is not None:
             reading = thread.submit(next, batches, None)
             yield batch
-
-
-def learn_scaling(
-    matched: MatchedTrials, weights: NDArray[np.floating] | None = None
-) -> MatchedTrials:
-    """Learn centre and scale of each channel from trials, by their weights ``(n_trials,)``."""
-    n_trials = len(matched.trials)
-    starts = range(0, n_trials, _TRIALS_PER_READ)
-    signals = gather(
-        (matched.signals(start, start + _TRIALS_PER_READ) for start in starts), n_trials
-    )
-    each = np.ones(n_trials) if weights is None else weights
-    of_samples = np.repeat(each, signals.shape[-1])
-    pairs = [
-        robust_statistics(signals[:, channel].ravel(), of_samples)
-        for channel in range(signals.shape[1])
-    ]
-    centre, scale = (np.array(values) for values in zip(*pairs, strict=True))
-    silent = [name for name, s in zip(matched.ch_names, scale, strict=True) if s == 0]
-    if silent:
-        warn(
-            f"{', '.join(silent)} constant in all trials: scaling='fit' has no scale for them, "
-            "and takes them for silent. Mark such channels as bad."
-        )
-    return replace(matched, scaling=(centre, scale))

@@ -16,10 +16,11 @@ from torch import nn
 
 from .device import trials_per_pass
 from .gathering import allocate
-from .matched_trials import Batch, MatchedTrials
+from .matched_trials import MatchedTrials
 from .memory import Store
 from .passes import Arrays, Forward, Passes, run
 from .progress import progress
+from .scaling import Batch
 
 # Forward passes worth of trials that are read and resampled at a time.
 _PASSES_PER_READ = 16
@@ -53,10 +54,10 @@ def compute(
     prefix = sha256(f"{determined_by} {size} {channels} {matched.segmentation}".encode())
     # Processes that start together would compute the same trials at the same time.
     shuffled = store is not None and store.shared
-    outputs, passes = _Outputs(len(matched.trials)), Passes(size)
+    outputs, passes = _Outputs(matched.trials.n_trials), Passes(size)
     batches = matched.batches(size * _PASSES_PER_READ, shuffled=shuffled)
     rows = torch.tensor(channels, device=device)
-    with progress(len(matched.trials), verbose) as bar:
+    with progress(matched.trials.n_trials, verbose) as bar:
         for trials, keys, batch in _missing(batches, outputs, store, prefix):
             done = 0
             for values in run(forward, batch, rows, passes, bf16=bf16):

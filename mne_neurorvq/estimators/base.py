@@ -16,8 +16,7 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ..encoding.device import resolve_device
-from ..encoding.fitted_channels import FittedChannels, as_in_fit, learn_channels
-from ..encoding.matched_trials import MatchedTrials, plan
+from ..encoding.matched_trials import FittedChannels, MatchedTrials, match, match_again
 from ..encoding.passes import Arrays, Forward
 from ..encoding.preprocessing import preprocessing_of
 from ..encoding.reuse import compute
@@ -55,8 +54,7 @@ class SignalEstimator(SavedEstimator):
     def _match(self, X: Any, config: Config) -> MatchedTrials:
         """Match the trials given to fit to a model, and remember how."""
         trials = read_trials(self, X, config, reset=True)
-        self._fitted, trials = learn_channels(trials, config, getattr(self, "channels", "match"))
-        matched = plan(trials, self._fitted.report, config)
+        self._fitted, matched = match(trials, config, getattr(self, "channels", "match"))
         self.channel_report_, self.ch_names_ = self._fitted.report, self._fitted.used
         self.config_, self.segmentation_ = config, matched.segmentation
         return matched
@@ -70,8 +68,7 @@ class SignalEstimator(SavedEstimator):
     def _match_again(self, X: Any) -> MatchedTrials:
         """Match trials to the model by what fit has learned."""
         trials = read_trials(self, X, self.config_, reset=False)
-        trials = as_in_fit(trials, self._fitted, self.config_)
-        return plan(trials, self._fitted.report, self.config_, self.segmentation_)
+        return match_again(trials, self._fitted, self.config_, self.segmentation_)
 
     def _compute(
         self,

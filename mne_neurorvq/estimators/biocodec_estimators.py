@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoding.device import resolve_device
-from ..encoding.matched_trials import MatchedTrials, learn_scaling
+from ..encoding.matched_trials import MatchedTrials
 from ..encoding.memory import Memory
 from ..encoding.passes import Arrays
 from ..encoding.pooling import PoolName, vectors_of
+from ..encoding.scaling import learn_scaling
 from ..finetuning import Recipe
 from ..models import BioCodec, BioCodecHead
 from ..weights.sharing import copy_to

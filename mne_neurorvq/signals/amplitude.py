@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from .._warnings import warn
 from .channel_report import ChannelMatch
-from .deviations import (
+from .trials import Trials
+from .units import (
     FEWEST_SAMPLES,
     FLAT,
     LEAST_RUN,
     PIECE,
+    UNITLESS,
     USUAL,
     check_units_of_channels,
     deviations_of,
@@ -23,9 +25,8 @@ from .deviations import (
     misfits,
     outside,
     unit_error,
+    unit_factor,
 )
-from .trials import Trials
-from .units import UNITLESS
 
 Recording = tuple[int | None, NDArray[np.intp]]
 # Trials that are read of all, and at least of each recording.
@@ -100,11 +101,12 @@ def check_amplitude(
     """
     # Channels of the recording, those included that sites are computed from.
     recorded_matches = matches[: len(trials.ch_names)]
-    picks = [i for i, m in enumerate(recorded_matches) if m.used or m.how == "source"]
+    picks = [i for i, m in enumerate(recorded_matches) if m.row is not None or m.how == "source"]
     recordings, chosen = _sample(trials)
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]
-    if trials.unit != UNITLESS:
+    has_volts = trials.unit != UNITLESS
+    if has_volts and outside(deviations * unit_factor(trials.unit, "uV"), trials.n_times).any():
         for (number, indices), member in zip(recordings, members, strict=True):
             _check_unit(trials, picks, number, indices, chosen[member], deviations[member])
     if not joint or trials.n_times < FEWEST_SAMPLES:
@@ -117,16 +119,22 @@ def check_amplitude(
             "so that they spoil the codes of the others. Mark them as bad before fit "
             "(epochs.info['bads']), drop them, or repair them (epochs.interpolate_bads)."
         )
-    far = [] if trials.unit == UNITLESS else _offsets(means, deviations, members)
-    if far and "offset" not in warned:
-        offset, times = max(far, key=lambda pair: pair[1])
+    times, offset = 0.0, 0.0
+    for member in members if has_volts else ():
+        # Median over trials, since an artifact is not an offset; RMS over channels, since one
+        # channel spoils the codes of the others.
+        distance = float(np.sqrt(np.mean(np.median(np.abs(means[member]), axis=0) ** 2)))
+        typical = float(median_of_moving(deviations[member].ravel()))
+        if 0 < _LARGEST_OFFSET * typical < distance and distance / typical > times:
+            times, offset = distance / typical, distance
+    if times and "offset" not in warned:
         warn(
             f"The signals lie {_rounded(offset)} {trials.unit} from zero, {_rounded(times)} times "
             "their standard deviation, but models are trained on high-passed signals: codes and "
             "features mean little. mne_neurorvq.preprocess(raw, pretrained) applies the model's "
             "filters."
         )
-    return frozenset([*broken, *(["offset"] if far else [])])
+    return frozenset([*broken, *(["offset"] if times else [])])
 
 
 def _sample(trials: Trials) -> tuple[list[Recording], NDArray[np.intp]]:
@@ -135,7 +143,7 @@ def _sample(trials: Trials) -> tuple[list[Recording], NDArray[np.intp]]:
     Items of one trial are what scikit-learn makes of a recording that it splits: they have no
     number, and count as one recording.
     """
-    items = np.split(np.arange(len(trials)), trials.starts[1:])
+    items = np.split(np.arange(trials.n_trials), trials.starts[1:])
     single = [item for item in items if len(item) == 1]
     recordings: list[Recording] = [(n, item) for n, item in enumerate(items) if len(item) > 1]
     if len(items) == 1:
@@ -245,23 +253,6 @@ def _broken_channels(names: Sequence[str], deviations: NDArray[np.float64]) -> d
             found[f"loud {name}"] = f"{name!r} ({times} times the deviation of the others)"
         elif flat[:, i].mean() > _LEAST_TRIALS:
             found[f"flat {name}"] = f"{name!r} (flat)"
-    return found
-
-
-def _offsets(
-    means: NDArray[np.float64],
-    deviations: NDArray[np.float64],
-    members: Sequence[NDArray[np.bool_]],
-) -> list[tuple[float, float]]:
-    """Distances from zero that are too large, one per recording, also in standard deviations."""
-    found = []
-    for member in members:
-        # Median over trials, since an artifact is not an offset; RMS over channels, since one
-        # channel spoils the codes of the others.
-        offset = float(np.sqrt(np.mean(np.median(np.abs(means[member]), axis=0) ** 2)))
-        typical = float(median_of_moving(deviations[member].ravel()))
-        if 0 < _LARGEST_OFFSET * typical < offset:
-            found.append((offset, offset / typical))
     return found
 
 

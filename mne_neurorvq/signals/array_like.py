@@ -162,11 +162,6 @@ def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
         raise TypeError(
             f"epochs is {type(epochs).__name__}: mne.Epochs are needed; arrays need no view."
         )
-    return EpochsView(_dropped(epochs))
-
-
-def _dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
-    """Give Epochs of their own that share the signals: no bad ones, and a fixed order of trials."""
     try:
         len(epochs)
     except RuntimeError:
@@ -176,12 +171,12 @@ def _dropped(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
         if _none_is_annotated(epochs) and _all_are_within(epochs):
             # Otherwise MNE would read all trials to find out that none is bad.
             epochs.reject_by_annotation = False
-        return epochs.drop_bad(verbose="error")
+        return EpochsView(epochs.drop_bad(verbose="error"))
     # The user may drop trials later, and MNE changes the info in place when it picks, reorders or
     # resamples: the view keeps its trials and signals.
     epochs = copy(epochs)
     epochs.info = epochs.info.copy()
-    return epochs
+    return EpochsView(epochs)
 
 
 def _none_is_annotated(epochs: mne.BaseEpochs) -> bool:

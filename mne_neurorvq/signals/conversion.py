@@ -14,8 +14,8 @@ from scipy.sparse import issparse
 
 from .array_like import EpochsView, as_array_like
 from .joining import check_rejection, join_trials
-from .trials import COMPLEX, Trials, trials_of_view
-from .units import check_unit
+from .trials import COMPLEX, Trials, trials_of_recording
+from .units import unit_factor
 from .windows import is_dataset, is_from, trials_of_dataset
 
 
@@ -84,16 +84,25 @@ def as_trials(
     >>> trials.unit
     'uV'
     """
-    check_unit(unit)
+    unit_factor(unit, unit)  # raises if it is unknown
     items = _recordings_in(X)
     if items is not None:
         trials = items[0] if len(items) == 1 else join_trials(items)
         if not trials.n_trials:
             check_rejection(items)
-        _check_shape((trials.n_trials, len(trials.ch_names), trials.n_times))
+        shape: tuple[int, ...] = trials.n_trials, len(trials.ch_names), trials.n_times
+    else:
+        data = _as_array(X)
+        shape = data.shape
+    if 0 in shape:
+        # scikit-learn's words for trials and columns, which its own checks look for.
+        words = ("sample(s)", *["channel(s)"] * (len(shape) - 2), "feature(s)")
+        raise ValueError(
+            f"Found array with 0 {words[shape.index(0)]} (shape={shape}) while a minimum of 1 is "
+            "required. X needs trials, channels and samples."
+        )
+    if items is not None:
         return trials
-    data = _as_array(X)
-    _check_shape(data.shape)
     if data.ndim == 2:
         if ch_names is None:
             ch_names = [default_ch_name]
@@ -111,7 +120,7 @@ def is_recorded(item: Any) -> bool:
 def _recordings_in(X: Any) -> list[Trials] | None:
     """Trials of each recording in X; None if X is, or may become, an array."""
     if isinstance(X, (mne.BaseEpochs, EpochsView)):
-        return [trials_of_view(as_array_like(X))]
+        return [trials_of_recording(as_array_like(X))]
     if is_from(X, "mne"):
         raise TypeError(
             f"X is {type(X).__name__}: trials are needed. Filter a recording "
@@ -176,18 +185,6 @@ def _as_array(X: Any) -> NDArray[Any]:
     return data
 
 
-def _check_shape(shape: tuple[int, ...]) -> None:
-    """Raise if there are no trials, channels or samples."""
-    # scikit-learn's words for trials and columns, which its own checks look for.
-    words = ("sample(s)", *["channel(s)"] * (len(shape) - 2), "feature(s)")
-    for count, what in zip(shape, words, strict=True):
-        if count < 1:
-            raise ValueError(
-                f"Found array with 0 {what} (shape={shape}) while a minimum of 1 is required. X "
-                "needs trials, channels and samples."
-            )
-
-
 def _is_window(item: Any) -> bool:
     """Whether this is one ``(X, y, indices)`` of a braindecode dataset."""
     return isinstance(item, tuple) and len(item) in (3, 4) and getattr(item[0], "ndim", 0) == 2
@@ -220,7 +217,6 @@ def _trials_of_array(
     return Trials(
         ch_names=tuple(str(name) for name in ch_names),
         ch_types=None,
-        positions=None,
         bads=(),
         sfreq=float(sfreq),
         n_times=data.shape[2],

@@ -11,7 +11,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .deviations import Runs, find_runs
+from .units import Runs, find_runs
 
 # MNE's filters skip these annotations only; they filter across others that begin with BAD.
 _LEFT_OUT = "BAD_ACQ_SKIP"

@@ -118,6 +118,7 @@ def resample(
     return np.ascontiguousarray(resampled[..., first : first + n_times])
 
 
+@lru_cache(maxsize=64)
 def _ratio(sfreq: float, target_sfreq: float) -> Fraction:
     """Give the ratio of rates: a simple fraction where there is one, otherwise the exact one."""
     for rate in (sfreq, target_sfreq):

@@ -9,16 +9,17 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .deviations import (
+from .units import (
     FEWEST_SAMPLES,
     PIECE,
+    UNITLESS,
     check_units_of_channels,
     deviations_of,
     levels_of,
     misfits,
     unit_error,
+    unit_factor,
 )
-from .units import UNITLESS, check_unit
 
 # Pieces of a recording that are judged.
 _TO_JUDGE = 64
@@ -61,7 +62,7 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     ValueError: The signals are said to be in 'uV' but their typical standard deviation would be
     1.96e-05 uV, which looks like volts: pass unit='V'.
     """
-    check_unit(unit)
+    unit_factor(unit, unit)  # raises if it is unknown
     signals = np.atleast_1d(np.asarray(data, dtype=np.float64))
     n_times = signals.shape[-1]
     if unit == UNITLESS or not signals.size:

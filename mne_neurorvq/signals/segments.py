@@ -1,16 +1,19 @@
 # License: BSD-3-Clause
-"""Cutting windows into segments that fit a model's token budget, and joining them again."""
+"""Cutting windows into segments that fit a model's token budget, and restoring them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
+from .resampling import resample
+from .units import unit_factor
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Segmentation:
                 f"{self.n_times} samples exactly."
             )
 
-    @property
+    @cached_property
     def n_patches(self) -> int:
         """Patches of the window."""
         return sum(self.segments)
@@ -67,11 +70,12 @@ class Segmentation:
         starts[-1] -= self.overlap
         return starts
 
-    @property
+    @cached_property
     def weights(self) -> NDArray[np.float64]:
         """Part of every patch that no earlier patch holds, shape (n_patches,): pool with it."""
         weights = np.ones(self.n_patches)
         weights[-1] -= (self.overlap + self.padding) / self.patch_size
+        weights.flags.writeable = False
         return weights
 
 
@@ -176,3 +180,27 @@ def join(segments: Sequence[NDArray[Any]], segmentation: Segmentation) -> NDArra
         last = parts.pop()
         parts += [last[..., :-size], last[..., last.shape[-1] - size + segmentation.overlap :]]
     return np.concatenate(parts, axis=-1)[..., : segmentation.n_times]
+
+
+def restore(
+    segments: Sequence[NDArray[np.floating]],
+    segmentation: Segmentation,
+    *,
+    model_sfreq: float,
+    model_unit: str,
+    sfreq: float,
+    n_times: int,
+    unit: str = "V",
+) -> NDArray[np.float64]:
+    """Join segments of a model, and bring them to the user's rate, length and unit, float64.
+
+    >>> plan = plan_segments(250, 1, patch_size=200, max_patches=256)
+    >>> X = 10 * np.random.default_rng(0).standard_normal((2, 1, 250))
+    >>> there_and_back = {"model_sfreq": 200.0, "model_unit": "uV", "sfreq": 200.0}
+    >>> volts = restore(cut(X, plan), plan, **there_and_back, n_times=250)
+    >>> bool(np.allclose(volts, 1e-6 * X))
+    True
+    """
+    joined = join(segments, segmentation).astype(np.float64)
+    resampled = resample(joined, model_sfreq, sfreq, n_times=n_times)
+    return resampled * unit_factor(model_unit, unit)

@@ -110,7 +110,7 @@ def with_sites(trials: Trials, splines: Splines | None) -> Trials:
     """Append computed sites (none if splines is None) to the channels of trials, read on demand."""
     if splines is None:
         return trials
-    types, positions, info = trials.ch_types, trials.positions, trials.info
+    types, info = trials.ch_types, trials.info
     if info is not None:
         sites = mne.create_info(list(splines.sites), trials.sfreq, "eeg", verbose="error")
         places = dict(zip(splines.sites, splines.positions, strict=True))
@@ -127,7 +127,6 @@ def with_sites(trials: Trials, splines: Splines | None) -> Trials:
         info=info,
         ch_names=(*trials.ch_names, *splines.sites),
         ch_types=None if types is None else (*types, *("eeg" for _ in splines.sites)),
-        positions=None if positions is None else np.vstack([positions, splines.positions]),
         reader=partial(_read, trials, splines),
     )
 

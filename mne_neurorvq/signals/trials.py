@@ -12,7 +12,6 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .array_like import EpochsView
 from .bands import widest_band
 from .units import LARGEST_UV, UNITLESS, too_large, unit_factor
 
@@ -39,8 +38,6 @@ class Trials:
         Channels.
     ch_types : tuple of str | None
         MNE channel types; None for arrays.
-    positions : array, shape (n_channels, 3) | None
-        Electrode positions in metres in MNE's head frame, NaN where unknown; None for arrays.
     bads : tuple of str
         Channels marked bad.
     sfreq, n_times, tmin : float, int, float
@@ -75,7 +72,6 @@ class Trials:
 
     ch_names: tuple[str, ...]
     ch_types: tuple[str, ...] | None
-    positions: NDArray[np.float64] | None
     bads: tuple[str, ...]
     sfreq: float
     n_times: int
@@ -94,6 +90,11 @@ class Trials:
 
     def __len__(self) -> int:
         return self.n_trials
+
+    @property
+    def positions(self) -> NDArray[np.float64] | None:
+        """Electrode positions (n_channels, 3), see :func:`electrode_positions`; None for arrays."""
+        return None if self.info is None else electrode_positions(self.info)
 
     @property
     def highpass(self) -> float | None:
@@ -137,9 +138,11 @@ class Trials:
         >>> trials.read(1, 3).shape
         (2, 2, 50)
         """
-        stop = len(self) if stop is None else stop
-        if not 0 <= start < stop <= len(self):
-            raise ValueError(f"Trials {start} to {stop} are not within the {len(self)} there are.")
+        stop = self.n_trials if stop is None else stop
+        if not 0 <= start < stop <= self.n_trials:
+            raise ValueError(
+                f"Trials {start} to {stop} are not within the {self.n_trials} there are."
+            )
         indices = range(len(self.ch_names)) if picks is None else picks
         data = self.reader(start, stop, None if picks is None else list(picks))
         if np.iscomplexobj(data):
@@ -201,62 +204,38 @@ def reorder_channels(
         info=info,
         ch_names=tuple(names),
         ch_types=None if trials.ch_types is None else tuple(trials.ch_types[i] for i in order),
-        positions=None if trials.positions is None else trials.positions[list(order)],
         bads=tuple(new_names.get(name, name) for name in trials.bads),
         reader=partial(_read_reordered, trials.reader, list(order)),
     )
 
 
-def trials_of_recording(
-    info: mne.Info,
-    n_times: int,
-    tmin: float,
-    events: NDArray[np.integer],
-    event_id: dict[str, int],
-    metadata: Any,
-    reader: Reader,
-    provenance: Provenance,
-) -> Trials:
-    """Trials in volts of one recording."""
+def trials_of_recording(recording: Any) -> Trials:
+    """Trials in volts of an :class:`EpochsView`, or of what has its attributes."""
+    info = recording.info
     ch_types = tuple(info.get_channel_types())
     band = float(info["highpass"]), float(info["lowpass"])
     return Trials(
         ch_names=tuple(info["ch_names"]),
         ch_types=ch_types,
-        positions=electrode_positions(info),
         bads=tuple(info["bads"]),
         sfreq=float(info["sfreq"]),
-        n_times=n_times,
-        tmin=tmin,
+        n_times=recording.shape[2],
+        tmin=recording.tmin,
         unit="V",
-        events=events,
-        event_id=event_id,
-        metadata=metadata,
+        events=recording.events,
+        event_id=recording.event_id,
+        metadata=recording.metadata,
         # braindecode calls the channels of an array "misc": their filters are unknown.
         bands=() if set(ch_types) == {"misc"} else (band,),
-        n_trials=len(events),
-        reader=reader,
+        n_trials=recording.shape[0],
+        reader=recording.read,
         info=info,
-        provenance=provenance,
+        provenance=Provenance(recording.selection, recording.drop_log, recording.baseline),
         waiting={
             str(projector["desc"]): tuple(projector["data"]["col_names"])
             for projector in info["projs"]
             if not projector["active"]
         },
-    )
-
-
-def trials_of_view(view: EpochsView) -> Trials:
-    """Trials of Epochs."""
-    return trials_of_recording(
-        view.info,
-        view.shape[2],
-        view.tmin,
-        view.events,
-        view.event_id,
-        view.metadata,
-        view.read,
-        Provenance(view.selection, view.drop_log, view.baseline),
     )
 
 

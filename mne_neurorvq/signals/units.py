@@ -1,9 +1,15 @@
 # License: BSD-3-Clause
-"""Units of signals, the factors between them, and the largest values."""
+"""Units of signals, the factors between them, and which standard deviations indicate another."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+Runs = list[tuple[int, int]]
 
 #: Units in volts. ``"100uV"`` is BrainRVQ's (microvolts / 100); ``"au"`` has no volts.
 VOLTS_PER_UNIT = {"V": 1.0, "mV": 1e-3, "100uV": 1e-4, "uV": 1e-6}
@@ -12,6 +18,45 @@ UNITLESS = "au"
 #: Models square and sum in single precision: codes and features of larger values, in microvolts or
 #: arbitrary units, are meaningless.
 LARGEST_UV = 1e15
+
+# All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
+# for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
+# Amplifier noise lies below the first; no EEG, with or without filters, lies above the second in
+# more than half of the channels.
+_SMALLEST = 0.1
+_LARGEST = 2e3
+# What signals are brought to.
+USUAL = 20.0
+# No amplifier reaches a volt.
+_IMPOSSIBLE = 1e6
+# Deviations of shorter windows, such as the tables of scikit-learn's checks, say little.
+FEWEST_SAMPLES = 50
+_SMALLEST_OF_FEW = 1e-3
+
+# Deviations are taken over so many seconds: drifts are slower.
+PIECE = 2.0
+# Trials of another unit differ from the others by this factor, but among themselves by less. They
+# are at least this share of the trials (fewer may be artifacts, or flat), or so many follow each
+# other, which artifacts hardly do.
+_OTHER_UNIT = 100.0
+_LEAST_SHARE = 0.1
+LEAST_RUN = 4
+# Deviations this far below the others, or of fewer roundings, count as zero.
+_DUST = 1e-9
+_ROUNDINGS = 100
+
+# A channel this far below the median of the channels is flat.
+FLAT = 1e-3
+
+# Channels in another unit are at least this share of all if they are louder, or quieter; fewer are
+# broken. At least so many decades lie between them and the others, and their medians differ from a
+# factor of 1000 or 1000000 by no more than so many.
+_LEAST_LOUDER = 0.25
+_LEAST_QUIETER = 0.5
+_GAP = 1.5
+_DECADES_FROM_FACTOR = 0.75
+
+_NAMES = {"V": "volts", "mV": "millivolts", "uV": "microvolts"}
 
 
 def unit_factor(from_unit: str, to_unit: str) -> float:
@@ -38,8 +83,10 @@ def unit_factor(from_unit: str, to_unit: str) -> float:
     >>> unit_factor("V", "uV"), unit_factor("uV", "100uV")
     (1000000.0, 0.01)
     """
+    known = (*VOLTS_PER_UNIT, UNITLESS)
     for unit in (from_unit, to_unit):
-        check_unit(unit)
+        if unit not in known:
+            raise ValueError(f"unit={unit!r} is unknown: use one of {', '.join(map(repr, known))}.")
     if from_unit == to_unit:
         return 1.0
     if UNITLESS in (from_unit, to_unit):
@@ -52,16 +99,169 @@ def unit_factor(from_unit: str, to_unit: str) -> float:
     return float(f"1e{exponent}")
 
 
-def check_unit(unit: str) -> None:
-    """Raise if a unit's name is unknown."""
-    known = (*VOLTS_PER_UNIT, UNITLESS)
-    if unit not in known:
-        raise ValueError(f"unit={unit!r} is unknown: use one of {', '.join(map(repr, known))}.")
-
-
 def too_large(where: str, peak: float, unit: str) -> str:
     """Say that a value is beyond what models can hold."""
     return (
         f"{where} has values up to {peak:.3g} {unit}, too large for single precision: check the "
         "unit and drop what is broken."
     )
+
+
+def check_units_of_channels(
+    names: Sequence[str],
+    deviations: NDArray[np.float64],
+    unit: str,
+    who: str,
+    how: str = " (apply_function takes picks=)",
+) -> None:
+    """Raise if some channels are in another unit; ``deviations`` are (n_trials, n_channels).
+
+    ``who`` stands before the names, ``how`` says how to multiply some channels.
+    """
+    levels = median_of_moving(deviations.T) * unit_factor(unit, "uV")
+    order = np.argsort(levels)[(levels == 0).sum() :]
+    gaps = np.diff(np.log10(levels[order])) > _GAP
+    for split in (np.flatnonzero(gaps) + 1).tolist():
+        quieter, louder = order[:split], order[split:]
+        for wrong, others, share in (
+            (louder, quieter, _LEAST_LOUDER),
+            (quieter, louder, _LEAST_QUIETER),
+        ):
+            level, usual = np.median(levels[wrong]), np.median(levels[others])
+            apart = abs(np.log10(level / usual))
+            power = 3 * round(apart / 3)
+            if (
+                power in (3, 6)
+                and abs(apart - power) < _DECADES_FROM_FACTOR
+                and len(wrong) >= share * len(order)
+                and (len(wrong) > 1 or power == 6)
+                and outside(level, FEWEST_SAMPLES)
+                and not outside(usual, FEWEST_SAMPLES)
+            ):
+                named = ", ".join(repr(names[i]) for i in np.sort(wrong))
+                raise unit_error(
+                    f"{who} {named}",
+                    level,
+                    unit,
+                    f"these channels alone{how}",
+                    others=f"{usual:.3g} uV",
+                    example=False,
+                )
+
+
+def deviations_of(signals: NDArray[np.float64], piece: int) -> NDArray[np.float64]:
+    """Typical standard deviation of signals ``(..., n_times)`` within pieces; 0 if constant."""
+    n_times = signals.shape[-1]
+    count = max(1, n_times // piece)
+    size = n_times // count
+    pieces = signals[..., : count * size].reshape(*signals.shape[:-1], count, size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviations = np.nan_to_num(pieces.std(axis=-1), posinf=1e150)
+    rounding = _ROUNDINGS * np.finfo(np.float64).eps * np.abs(pieces).max(axis=-1)
+    return median_of_moving(np.where(deviations > rounding, deviations, 0.0))
+
+
+def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median over the last axis without zeros; 0 if there are only zeros."""
+    ordered = np.sort(values, axis=-1)
+    first = (ordered == 0).sum(axis=-1, keepdims=True)
+    last = ordered.shape[-1] - 1
+    pair = np.concatenate([(first + last) // 2, (first + last + 1) // 2], axis=-1)
+    medians: NDArray[np.float64] = np.take_along_axis(ordered, np.minimum(pair, last), -1).mean(-1)
+    return medians
+
+
+def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+    """Typical deviation of each trial in microvolts; 0 if it is constant.
+
+    Of two channels it is the lower one unless that is flat: loudness says little about the unit.
+    """
+    flat = deviations < FLAT * median_of_moving(deviations)[..., None]
+    ordered = np.sort(np.where(flat, 0.0, deviations), axis=-1)
+    first = (ordered == 0).sum(axis=-1, keepdims=True)
+    last = ordered.shape[-1] - 1
+    lower = np.minimum((first + last) // 2, last)
+    levels: NDArray[np.float64] = np.take_along_axis(ordered, lower, -1)[..., 0]
+    return levels * unit_factor(unit, "uV")
+
+
+def outside(levels: Any, n_times: int) -> Any:
+    """Which levels of trials of n_times samples no biosignal has; 0 is allowed."""
+    if n_times < FEWEST_SAMPLES:
+        return (levels > 0) & (levels < _SMALLEST_OF_FEW)
+    return (levels > _LARGEST) | ((levels > 0) & (levels < _SMALLEST))
+
+
+def misfits(
+    levels: NDArray[np.float64],
+    n_times: int,
+    least_share: float = _LEAST_SHARE,
+    least_run: int = LEAST_RUN,
+    *,
+    recorded: bool = True,
+) -> NDArray[np.bool_]:
+    """Which trials of a recording are in another unit: all, a group or a run of them, or none.
+
+    Nothing recorded by an amplifier can exceed its range, not even in a single trial.
+    """
+    moving = levels > _DUST * levels.max()
+    if not moving.any():
+        return moving
+    typical = np.median(levels[moving])
+    wrong = moving & outside(levels, n_times)
+    if outside(typical, n_times):
+        return wrong if wrong.any() else moving
+    for apart in (levels > typical * _OTHER_UNIT, levels < typical / _OTHER_UNIT):
+        group = levels[wrong & apart]
+        enough = len(group) > 1 and len(group) >= least_share * moving.sum()
+        if enough and group.max() <= _OTHER_UNIT * group.min():
+            return wrong & apart
+        for start, stop in find_runs(wrong & apart) if len(group) else ():
+            run = levels[start:stop]
+            if len(run) >= least_run and run.max() <= _OTHER_UNIT * run.min():
+                return wrong & (np.arange(len(levels)) >= start) & (np.arange(len(levels)) < stop)
+    impossible = wrong & (levels > _IMPOSSIBLE)
+    return impossible if recorded or impossible.sum() > 1 else np.zeros_like(moving)
+
+
+def find_runs(mask: NDArray[np.bool_]) -> Runs:
+    """Find where (start, stop) true values follow each other."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
+    return [(start, stop) for start, stop in edges.tolist()]
+
+
+def unit_error(
+    who: str, level: float, unit: str, what: str = "", *, others: str = "", example: bool = True
+) -> ValueError:
+    """Say in which unit signals of a level in microvolts seem to be, and how to correct it.
+
+    ``what`` is what to multiply; without it, X is an array, and its ``unit=`` may be changed.
+    """
+    true_unit, factor = _true_unit(level, unit)
+    remedy = f"multiply {what or 'them'} by {factor}"
+    if true_unit is not None:
+        looks = f"which looks like {_NAMES[true_unit]}"
+        if what:
+            looks += f" stored as {_NAMES.get(unit, unit)}"
+        else:
+            remedy = f"pass unit={true_unit!r}"
+    elif level < USUAL:
+        looks = "less than amplifiers add of themselves"
+    else:
+        looks = "more than any EEG has"
+    if what and example:
+        remedy += f", for example with load_data().apply_function(lambda x: x * {factor})"
+    beside = f" (others: {others})" if others else ""
+    return ValueError(
+        f"{who} are said to be in {unit!r} but their typical standard deviation would be "
+        f"{level * unit_factor('uV', unit):.3g} {unit}{beside}, {looks}: {remedy}."
+    )
+
+
+def _true_unit(level: float, unit: str) -> tuple[str | None, str]:
+    """Find the unit in which signals of a level are usual, and the factor that makes them so."""
+    for other in _NAMES:
+        exponent = round(np.log10(unit_factor(other, unit)))
+        if abs(np.log10(level / USUAL) + exponent) <= 1.5:
+            return other, f"1e{exponent}"
+    return None, f"1e{3 * round(np.log10(USUAL / level) / 3)}"

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .array_like import as_array_like
-from .trials import Provenance, Trials, trials_of_recording, trials_of_view
+from .trials import Provenance, Trials, trials_of_recording
 
 
 def is_dataset(X: Any) -> bool:
@@ -46,7 +47,7 @@ def trials_of_dataset(dataset: Any) -> list[Trials]:
             "signals unseen: apply it before, or set dataset.transform = None."
         )
     if hasattr(dataset, "windows"):
-        return [trials_of_view(as_array_like(dataset.windows))]
+        return [trials_of_recording(as_array_like(dataset.windows))]
     return [_from_windowed_raw(dataset)]
 
 
@@ -107,16 +108,19 @@ def _from_windowed_raw(dataset: Any) -> Trials:
 
     codes, event_id = _codes(dataset)
     events = np.column_stack([starts + raw.first_samp, np.zeros_like(starts), codes])
-    return trials_of_recording(
-        raw.info,
-        int(lengths[0]),
-        0.0,
-        events,
-        event_id,
-        dataset.metadata,
-        read,
-        Provenance(),
+    recording = SimpleNamespace(
+        info=raw.info,
+        shape=(len(starts), len(raw.ch_names), int(lengths[0])),
+        tmin=0.0,
+        events=events,
+        event_id=event_id,
+        metadata=dataset.metadata,
+        read=read,
+        selection=None,
+        drop_log=None,
+        baseline=None,
     )
+    return trials_of_recording(recording)
 
 
 def _codes(dataset: Any) -> tuple[NDArray[np.integer], dict[str, int]]:

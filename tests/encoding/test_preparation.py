@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mne
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_neurorvq.encoding.matched_trials import MatchedTrials
 from mne_neurorvq.models import NEURORVQ_EEG
 from mne_neurorvq.signals import (
     NEURORVQ_EEG_PREPROCESSING,
@@ -21,9 +23,10 @@ from mne_neurorvq.signals import (
     match_channels,
     plan_segments,
 )
+from mne_neurorvq.signals.channel_report import used_channels
 from mne_neurorvq.signals.filtering import check_band, filter_recording
-from mne_neurorvq.signals.preparation import prepare, restore
 from mne_neurorvq.signals.resampling import resampled_length
+from mne_neurorvq.signals.segments import restore
 
 VOCABULARY = ["c3", "c4", "cz", "fz"]
 NAMES = ["Fz", "Cz", "C4"]
@@ -46,9 +49,20 @@ def plan_for(trials: Trials, n_channels: int, max_patches: int = 6) -> Segmentat
     return plan_segments(n_times, n_channels, patch_size=200, max_patches=max_patches)
 
 
+def prepare(
+    trials: Trials,
+    matches: Sequence[ChannelMatch],
+    segmentation: Segmentation,
+    start: int = 0,
+    stop: int | None = None,
+) -> list[np.ndarray]:
+    matched = MatchedTrials(trials, matches, used_channels(matches), segmentation, NEURORVQ_EEG)
+    return matched.prepared(start, len(trials) if stop is None else stop)
+
+
 def prepared(trials: Trials, **batch: int) -> list[np.ndarray]:
     matches = match_channels(trials.ch_names, VOCABULARY)
-    return prepare(trials, matches, plan_for(trials, len(matches)), **MODEL, **batch)
+    return prepare(trials, matches, plan_for(trials, len(matches)), **batch)
 
 
 def test_segments_are_in_the_models_unit_rate_and_precision() -> None:
@@ -89,7 +103,7 @@ def test_only_matched_channels_reach_the_model_in_the_order_of_the_recording() -
     trials = as_trials(epochs)
     with pytest.warns(UserWarning, match="'Cz' .marked bad"):
         matches = match_channels(trials.ch_names, VOCABULARY, bads=trials.bads)
-    (segment,) = prepare(trials, matches, plan_for(trials, 2), **MODEL)
+    (segment,) = prepare(trials, matches, plan_for(trials, 2))
     assert_array_equal(segment, (1e6 * epochs.get_data()[:, [0, 2]]).astype(np.float32))
 
 
@@ -122,7 +136,7 @@ def test_short_windows_come_back_at_their_own_length() -> None:
     with pytest.warns(UserWarning, match="shorter than one patch"):
         plan = plan_for(trials, 3)
     matches = match_channels(trials.ch_names, VOCABULARY)
-    segments = prepare(trials, matches, plan, **MODEL)
+    segments = prepare(trials, matches, plan)
     restored = restore(segments, plan, **MODEL, sfreq=160.0, n_times=100, unit="uV")
     truth = 1e6 * trials.read()
     assert restored.shape == truth.shape
@@ -187,7 +201,7 @@ def test_a_real_recording_goes_all_the_way_and_back(shared: Path) -> None:
     )
     check_amplitude(trials, matches)
     plan = plan_for(trials, 64, max_patches=NEURORVQ_EEG.max_patches)
-    segments = prepare(trials, matches, plan, **MODEL)
+    segments = prepare(trials, matches, plan)
     assert [s.shape for s in segments] == [(6, 64, 800)]
     assert 5 < np.median(segments[0].std(axis=-1)) < 100
     restored = restore(segments, plan, **MODEL, sfreq=160.0, n_times=640)
