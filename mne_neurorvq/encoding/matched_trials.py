@@ -192,7 +192,9 @@ def match_again(
 
     An earlier plan is taken if the length is the same.
     """
-    trials = as_fitted(trials, fitted.names, fitted.needed, fitted.types, config.modality)
+    as_in_fit = trials.ch_names == fitted.names and trials.ch_types == fitted.types
+    if not as_in_fit or trials.bads:
+        trials = as_fitted(trials, fitted.names, fitted.needed, fitted.types, config.modality)
     if trials.waiting:
         _warn_of_projectors(trials, fitted)
     warned = fitted.warned

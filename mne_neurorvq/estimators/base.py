@@ -20,8 +20,8 @@ from ..encoding.matched_trials import FittedChannels, MatchedTrials, match, matc
 from ..encoding.passes import Arrays, Forward
 from ..encoding.preprocessing import preprocessing_of
 from ..encoding.reuse import compute
-from ..signals import Segmentation, Trials, as_trials
-from ..signals.conversion import is_recorded
+from ..signals import Segmentation, Trials, unit_factor
+from ..signals.conversion import recorded_trials, trials_of_array
 from ..weights import LoadedModel
 from ..weights.registry import SystemName, registered
 from ..weights.sharing import CPU, copy_to, on_device
@@ -147,9 +147,11 @@ class SignalEstimator(SavedEstimator):
 
 def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:
     """Make trials of any input and keep, or check, scikit-learn's record of its width."""
-    items = X if isinstance(X, (list, tuple)) else [X]
-    # Arrays and nested lists of numbers, which scikit-learn can validate.
-    plain = not any(isinstance(item, (tuple, str, PathLike)) or is_recorded(item) for item in items)
+    unit_factor(estimator.unit, estimator.unit)  # raises if it is unknown
+    trials = recorded_trials(X)
+    items = X if isinstance(X, (list, tuple)) else ()
+    # Windows of braindecode are tuples, which scikit-learn cannot validate.
+    plain = trials is None and not any(isinstance(item, tuple) for item in items)
     if plain:
         if np.ma.isMaskedArray(X):
             # scikit-learn drops the mask, and what it hides would pass for signal.
@@ -158,13 +160,10 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
         X = validate_data(
             estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
         )
-    trials = as_trials(
-        X,
-        ch_names=estimator.ch_names,
-        sfreq=estimator.sfreq,
-        unit=estimator.unit,
-        default_sfreq=config.sfreq,
-    )
+    if trials is None:
+        trials = trials_of_array(
+            X, estimator.ch_names, estimator.sfreq, estimator.unit, default_sfreq=config.sfreq
+        )
     if reset and not plain:
         estimator.n_features_in_ = len(trials.ch_names)
     return trials

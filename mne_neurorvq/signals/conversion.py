@@ -85,36 +85,24 @@ def as_trials(
     'uV'
     """
     unit_factor(unit, unit)  # raises if it is unknown
+    trials = recorded_trials(X)
+    if trials is None:
+        trials = trials_of_array(X, ch_names, sfreq, unit, default_ch_name, default_sfreq)
+    return trials
+
+
+def recorded_trials(X: Any) -> Trials | None:
+    """Convert what brings its channels to trials; None if X is, or may become, an array."""
     items = _recordings_in(X)
-    if items is not None:
-        trials = items[0] if len(items) == 1 else join_trials(items)
-        if not trials.n_trials:
-            check_rejection(items)
-        shape: tuple[int, ...] = trials.n_trials, len(trials.ch_names), trials.n_times
-    else:
-        data = _as_array(X)
-        shape = data.shape
+    if items is None:
+        return None
+    trials = items[0] if len(items) == 1 else join_trials(items)
+    if not trials.n_trials:
+        check_rejection(items)
+    shape = trials.n_trials, len(trials.ch_names), trials.n_times
     if 0 in shape:
-        # scikit-learn's words for trials and columns, which its own checks look for.
-        words = ("sample(s)", *["channel(s)"] * (len(shape) - 2), "feature(s)")
-        raise ValueError(
-            f"Found array with 0 {words[shape.index(0)]} (shape={shape}) while a minimum of 1 is "
-            "required. X needs trials, channels and samples."
-        )
-    if items is not None:
-        return trials
-    if data.ndim == 2:
-        if ch_names is None:
-            ch_names = [default_ch_name]
-            sfreq = default_sfreq if sfreq is None else sfreq
-        data = data[:, np.newaxis, :]
-    return _trials_of_array(data, ch_names, sfreq, unit)
-
-
-def is_recorded(item: Any) -> bool:
-    """Whether an object brings its channels: one of MNE, a view of Epochs, or a dataset."""
-    known = isinstance(item, (mne.BaseEpochs, EpochsView))
-    return known or is_from(item, "mne") or is_dataset(item)
+        raise _nothing_in(shape)
+    return trials
 
 
 def _recordings_in(X: Any) -> list[Trials] | None:
@@ -136,18 +124,15 @@ def _recordings_in(X: Any) -> list[Trials] | None:
     if is_dataset(X):
         return trials_of_dataset(X)
     if isinstance(X, (list, tuple)):
-        for item in X:
-            if isinstance(item, (str, PathLike)) or is_from(item, "mne"):
-                _recordings_in(item)  # raises for what does not belong in a list
-        known = [is_recorded(item) for item in X]
-        if any(known) and not all(known):
-            i = known.index(False)
+        found = [None if isinstance(item, (list, tuple)) else _recordings_in(item) for item in X]
+        recorded = [items for items in found if items is not None]
+        if recorded and len(recorded) < len(found):
+            i = found.index(None)
             raise TypeError(
                 f"Item {i} of the list X is {type(X[i]).__name__}, but others are Epochs or "
                 "datasets: pass objects of one kind."
             )
-        if any(known):
-            return [trials for item in X for trials in _recordings_in(item) or []]
+        return [trials for items in recorded for trials in items] if recorded else None
     return None
 
 
@@ -185,14 +170,38 @@ def _as_array(X: Any) -> NDArray[Any]:
     return data
 
 
+def _nothing_in(shape: tuple[int, ...]) -> ValueError:
+    """Say that there are no trials, channels or samples."""
+    # scikit-learn's words for trials and columns, which its own checks look for.
+    words = ("sample(s)", *["channel(s)"] * (len(shape) - 2), "feature(s)")
+    return ValueError(
+        f"Found array with 0 {words[shape.index(0)]} (shape={shape}) while a minimum of 1 is "
+        "required. X needs trials, channels and samples."
+    )
+
+
 def _is_window(item: Any) -> bool:
     """Whether this is one ``(X, y, indices)`` of a braindecode dataset."""
     return isinstance(item, tuple) and len(item) in (3, 4) and getattr(item[0], "ndim", 0) == 2
 
 
-def _trials_of_array(
-    data: NDArray[Any], ch_names: Sequence[str] | None, sfreq: float | None, unit: str
+def trials_of_array(
+    X: Any,
+    ch_names: Sequence[str] | None,
+    sfreq: float | None,
+    unit: str,
+    default_ch_name: str = "Cz",
+    default_sfreq: float | None = None,
 ) -> Trials:
+    """Convert an array, or what becomes one, to trials, see :func:`as_trials`."""
+    data = _as_array(X)
+    if 0 in data.shape:
+        raise _nothing_in(data.shape)
+    if data.ndim == 2:
+        if ch_names is None:
+            ch_names = [default_ch_name]
+            sfreq = default_sfreq if sfreq is None else sfreq
+        data = data[:, np.newaxis, :]
     if ch_names is None or sfreq is None:
         needed = {"ch_names=": ch_names, "sfreq=": sfreq}
         missing = " and ".join(name for name, value in needed.items() if value is None)
