@@ -106,6 +106,7 @@ def check_amplitude(
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]
     has_volts = trials.unit != UNITLESS
+    # Where no deviation is unusual, no median of channels or trials is.
     if has_volts and outside(deviations * unit_factor(trials.unit, "uV"), trials.n_times).any():
         for (number, indices), member in zip(recordings, members, strict=True):
             _check_unit(trials, picks, number, indices, chosen[member], deviations[member])

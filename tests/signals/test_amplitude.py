@@ -12,6 +12,13 @@ import pytest
 from optional_library import import_or_skip
 
 from mne_neurorvq.signals import as_array_like, as_trials, check_amplitude, match_channels
+from mne_neurorvq.signals.units import (
+    FEWEST_SAMPLES,
+    check_units_of_channels,
+    levels_of,
+    misfits,
+    outside,
+)
 
 NAMES = ["C3", "Cz", "C4", "Pz"]
 MATCHES = match_channels(NAMES, [name.lower() for name in NAMES])
@@ -309,3 +316,22 @@ def test_values_beyond_single_precision_are_refused_in_every_input(value):
     for unit, factor in (("uV", 1.0), ("V", 1e-6), ("au", 1.0)):
         with pytest.raises(ValueError, match="Trial 3, channel 'C4' has values up to"):
             check(factor * X, **ARRAY, unit=unit)
+
+
+@pytest.mark.parametrize("n_times", [20, 400])
+@pytest.mark.parametrize("seed", range(20))
+def test_another_unit_shows_in_an_unusual_deviation(n_times, seed):
+    """What is looked into only where one is; from limit to limit, with flat channels and trials."""
+    rng = np.random.default_rng(seed)
+    limits = (-1, np.log10(2e3)) if n_times > 50 else (-3, 9)
+    deviations = 10 ** rng.uniform(*limits, (12, 1)) * np.ones((12, 8))
+    if seed % 2:
+        deviations = 10 ** rng.uniform(*limits, (1, 8)) * np.ones((12, 8))
+    deviations[rng.random((12, 8)) < 0.1 * (seed % 3)] = 0.0
+    deviations[rng.integers(12)] = 0.0
+    assert not outside(deviations, n_times).any()
+    few = n_times < FEWEST_SAMPLES
+    levels = levels_of(deviations, "uV")
+    assert not misfits(levels, n_times, recorded=not few).any()
+    if not few:
+        check_units_of_channels(list("abcdefgh"), deviations, "uV", "Channels")
