@@ -428,10 +428,10 @@ class BioCodec(Tokenizer):
         return self.from_vectors(quantized.vectors, side)[..., : x.shape[-1]], quantized
 
     def assess(
-        self, x: Tensor, channel_ids: Tensor | None = None
+        self, x: Tensor, channel_ids: Tensor | None = None, clean: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
         rebuilt, quantized = self.reconstruct(x)
-        losses = biocodec_losses(x, rebuilt, self.config.n_ffts)
+        losses = biocodec_losses(x if clean is None else clean, rebuilt, self.config.n_ffts)
         return rebuilt, {"code": quantized.loss, **losses}, quantized
 
     def _normalise(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .config import ConvStage, QuantizerConfig, TransformerConfig, TrunkStyle
 from .foundation_model import FoundationModel
+from .input_scale import multiplied
 from .patch_tokenizer import PatchTokenizer, standardise, tanh_layers
 from .trunk import make_trunk
 
@@ -50,6 +51,9 @@ foundation_layer_scale
         As in :class:`NeuroRVQConfig`.
     quantizer : QuantizerConfig
         The residual quantizer, with one codebook for each domain.
+    input_scale : "none" | "segment" | "channel"
+        As in :class:`NeuroRVQConfig`; the side information of each patch is that of the input as
+        it was, and needs no scale beside it.
     foundation_qkv_bias : bool
         Whether queries and values of the foundation model have a bias, as the tokenizer's do.
     foundation_drop_path : float
@@ -140,6 +144,7 @@ foundation_layer_scale
             drop_path=self.foundation_drop_path,
             class_row=True,
             time_from_start=True,
+            sees_scale=self.input_scale == "channel",
         )
 
     @property
@@ -415,6 +420,12 @@ class BrainRVQTokenizer(PatchTokenizer[DualView]):
                 f"{tuple(side.shape)}."
             )
         return side.split(segments, dim=2)
+
+    def _with_scale(self, side: Tensor, scale: Tensor | None) -> Tensor:
+        return multiplied(side, scale)
+
+    def _without_scale(self, side: Tensor) -> tuple[Tensor, None]:
+        return side, None
 
     def _analyse(self, patches: Tensor) -> DualView:
         return analyse_dual(patches, self.config)

@@ -165,7 +165,7 @@ class ModelConfig:
         Returns
         -------
         tuple of int
-            Shape; the last axis has two numbers.
+            Shape; the last axis has two numbers, or more with the scales of the input.
         """
         raise NotImplementedError
 
@@ -241,6 +241,8 @@ class TrunkStyle:
     class_row: bool = False
     # Whether the first patch has the first row of the time table. Otherwise the last has the last.
     time_from_start: bool = False
+    # Whether embeddings tell how large a channel was against the others before it was scaled.
+    sees_scale: bool = False
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,7 @@ class TransformerConfig(ModelConfig):
     mlp_ratio: float = 4.0
     foundation_layer_scale: float = 1e-5
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    input_scale: Literal["none", "segment", "channel"] = "none"
 
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("foundation_layer_scale", "foundation_drop_path"))
@@ -361,6 +364,7 @@ _MOST = 10**9
 _KNOWN: dict[str, tuple[str, ...]] = {
     "modality": ("eeg", "emg", "ecg", "ppg"),
     "unit": ("V", "mV", "uV", "100uV", "au"),
+    "input_scale": ("none", "segment", "channel"),
 }
 _TYPES: dict[str, Any] = {"int": Integral, "float": Real, "bool": bool, "str": str}
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

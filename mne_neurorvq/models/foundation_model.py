@@ -111,7 +111,7 @@ class FoundationModel(nn.Module):
         if not return_features and self.final_layer is None:
             raise ValueError("no classification head: give n_outputs or call reset_head.")
         patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
-        features, cls = self._features(self.encoder.embed(patches), channel_ids)
+        features, cls = self._features(self.encoder.embed_unscaled(patches), channel_ids)
         if return_features:
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
         assert self.final_layer is not None
@@ -142,7 +142,7 @@ class FoundationModel(nn.Module):
         if self.target_head is None:
             raise ValueError("no target head: assign a TargetHead to target_head.")
         patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
-        embeddings = self.encoder.embed(patches)
+        embeddings = self.encoder.embed_unscaled(patches)
         if mask is not None:
             token = self.target_head.mask_token.to(embeddings.dtype)
             embeddings = torch.where(_checked_mask(mask, patches)[..., None], token, embeddings)
@@ -184,7 +184,7 @@ class FoundationModel(nn.Module):
         wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)
         if codes is not None and codes.shape != wanted:
             raise ValueError(f"codes must have the shape {wanted}, got {tuple(codes.shape)}.")
-        embeddings = self.encoder.embed(patches)
+        embeddings = self.encoder.embed_unscaled(patches)
         token = self.masked_tokens.mask_token.to(embeddings.dtype)
         first, second = (
             self.masked_tokens(

@@ -49,6 +49,14 @@ class NeuroRVQConfig(TransformerConfig):
         Initial LayerScale of the foundation model's blocks. The tokenizer has none.
     quantizer : QuantizerConfig
         The residual quantizer.
+    input_scale : "none" | "segment" | "channel"
+        What the input is divided by before anything else: nothing, as in the published models; a
+        robust scale of the segment; or one of each channel of the segment. The scale is side
+        information, and decoding multiplies by it. Codes then do not depend on the gain of the
+        recording, and with ``"channel"`` not on that of any channel: normalisation in the patch
+        embedding runs over all channels, where a single loud one would drown the others. A
+        foundation model with ``"channel"`` is told how large each channel was against the others,
+        since features need that.
 
     Examples
     --------
@@ -94,14 +102,17 @@ class NeuroRVQConfig(TransformerConfig):
 
     @property
     def foundation_style(self) -> TrunkStyle:
-        return TrunkStyle(layer_scale=self.foundation_layer_scale)
+        return TrunkStyle(
+            layer_scale=self.foundation_layer_scale, sees_scale=self.input_scale == "channel"
+        )
 
     @property
     def max_tokens(self) -> int:
         return self.max_patches
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        return (len(segments), 2)
+        n_scales = {"none": 0, "segment": 1, "channel": n_channels}[self.input_scale]
+        return (len(segments), 2 + n_scales)
 
     def feature_names(self) -> list[str]:
         return [f"scale{k}_{i}" for k in range(len(self.scales)) for i in range(self.embed_dim)]
@@ -350,6 +361,12 @@ class NeuroRVQTokenizer(PatchTokenizer[Spectrum]):
 
     def _split_side(self, side: Tensor, segments: tuple[int, ...]) -> Sequence[Tensor]:
         return side.unbind(1)
+
+    def _with_scale(self, side: Tensor, scale: Tensor | None) -> Tensor:
+        return side if scale is None else torch.cat((side, scale), -1)
+
+    def _without_scale(self, side: Tensor) -> tuple[Tensor, Tensor | None]:
+        return (side, None) if self.config.input_scale == "none" else (side[:, :2], side[:, 2:])
 
     def _analyse(self, patches: Tensor) -> Spectrum:
         return analyse(patches)

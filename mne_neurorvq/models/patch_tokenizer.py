@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import TransformerConfig
+from .input_scale import divided, input_scale, multiplied
 from .quantizer import Quantized, ResidualVQ
 from .signature import (
     ChannelsInfo,
@@ -40,7 +41,8 @@ class PatchTokenizer(Tokenizer, Generic[V]):
 
     A system decodes these to a view of the patches (:meth:`from_vectors`) and defines what the view
     of an input is (:meth:`_analyse`), which signal has a view (:meth:`_synthesise`) and how two
-    views differ (:meth:`_compare`).
+    views differ (:meth:`_compare`). Patches, views and vectors are those of the scaled input; the
+    side information tells the scale (:meth:`_with_scale`, :meth:`_without_scale`).
     """
 
     published: ClassVar[TransformerConfig]
@@ -87,7 +89,7 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         vectors : Tensor, shape (n_codebooks, batch * n_chans * n_patches, code_dim)
             Quantized vectors.
         side : Tensor, shape (batch, 2) or (batch, n_chans, n_patches, 2)
-            Side information.
+            Side information of the view.
         channel_ids : Tensor of int64, shape (n_chans,) or (batch, n_chans)
             Vocabulary rows.
 
@@ -107,8 +109,16 @@ class PatchTokenizer(Tokenizer, Generic[V]):
     def _compare(self, target: V, predicted: V, patches: Tensor) -> dict[str, Tensor]:
         raise NotImplementedError
 
+    def _with_scale(self, side: Tensor, scale: Tensor | None) -> Tensor:
+        """Side information of the input, from that of a view and the scale of the input."""
+        raise NotImplementedError
+
+    def _without_scale(self, side: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Side information of a view, and the scale that the view is to be multiplied by."""
+        raise NotImplementedError
+
     def to_vectors(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
-        """Encode patches up to the quantizer: ``(n_codebooks, n_tokens, code_dim)``.
+        """Encode scaled patches up to the quantizer: ``(n_codebooks, n_tokens, code_dim)``.
 
         Where there is one temporal scale, the vectors are the same for all codebooks.
         """
@@ -124,9 +134,10 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         return each_scale(self.encoder_norms, features)
 
     def encode(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
+        patches, scale, channel_ids = self._patches(x, channel_ids)
         codes = self.quantizer.encode(self.to_vectors(patches, channel_ids))
-        return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), self._analyse(patches).side
+        side = self._with_scale(self._analyse(patches).side, scale)
+        return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), side
 
     def encode_segments(self, segments: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
         codes, sides = zip(*(self.encode(segment, rows) for segment in segments), strict=True)
@@ -149,20 +160,25 @@ class PatchTokenizer(Tokenizer, Generic[V]):
     ) -> Tensor:
         check_codes(self.config.quantizer, codes)
         channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
-        wanted = (*codes.shape[: self._n_side_axes], 2)
+        n_side = self.config.side_shape(codes.shape[1], (codes.shape[2],))[-1]
+        wanted = (*codes.shape[: self._n_side_axes], n_side)
         if side.shape != wanted:
             raise ValueError(f"side must be {wanted}, got shape {tuple(side.shape)}.")
         vectors = self.quantizer.decode(codes.flatten(0, 2).movedim(1, 0).long())
-        return self._synthesise(self.from_vectors(vectors, side, channel_ids)).flatten(2)
+        side, scale = self._without_scale(side)
+        view = self.from_vectors(vectors, side, channel_ids)
+        return multiplied(self._synthesise(view), scale).flatten(2)
 
     def forward(
         self, x: Tensor, channel_ids: Tensor | None = None, return_features: bool = False
     ) -> Tensor | dict[str, Tensor | None]:
         if return_features:
-            patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
+            patches, _, channel_ids = self._patches(x, channel_ids)
             features = self._features(patches, channel_ids).permute(1, 2, 0, 3).flatten(2)
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": None}
-        return self._synthesise(self.reconstruct(x, channel_ids)[0]).flatten(2)
+        patches, scale, channel_ids = self._patches(x, channel_ids)
+        predicted = self._predict(patches, channel_ids, self._analyse(patches))[0]
+        return multiplied(self._synthesise(predicted), scale).flatten(2)
 
     def reconstruct(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[V, V, Quantized]:
         """Run the whole tokenizer; in training mode the codebooks learn.
@@ -175,33 +191,51 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         Returns
         -------
         predicted, target : Spectrum | DualView
-            Views of the reconstruction and of the input, for NeuroRVQ spectra.
+            Views of the reconstruction and of the scaled input, for NeuroRVQ spectra.
         quantized : Quantized
             Output of the quantizer.
         """
-        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
+        patches, _, channel_ids = self._patches(x, channel_ids)
         target = self._analyse(patches)
+        predicted, quantized = self._predict(patches, channel_ids, target)
+        return predicted, target, quantized
+
+    def _predict(self, patches: Tensor, channel_ids: Tensor, target: V) -> tuple[V, Quantized]:
         quantized = self.quantizer(self.to_vectors(patches, channel_ids))
-        return self.from_vectors(quantized.vectors, target.side, channel_ids), target, quantized
+        return self.from_vectors(quantized.vectors, target.side, channel_ids), quantized
 
     def losses(
-        self, x: Tensor, channel_ids: Tensor | None = None
+        self, x: Tensor, channel_ids: Tensor | None = None, clean: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Quantized]:
-        predicted, target, quantized = self.reconstruct(x, channel_ids)
-        return self._losses(target, predicted, quantized, x), quantized
+        losses, quantized, _, _ = self._learn(x, channel_ids, clean)
+        return losses, quantized
 
     def assess(
-        self, x: Tensor, channel_ids: Tensor | None = None
+        self, x: Tensor, channel_ids: Tensor | None = None, clean: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
-        predicted, target, quantized = self.reconstruct(x, channel_ids)
-        losses = self._losses(target, predicted, quantized, x)
-        return self._synthesise(predicted).flatten(2), losses, quantized
+        losses, quantized, predicted, scale = self._learn(x, channel_ids, clean)
+        return multiplied(self._synthesise(predicted), scale).flatten(2), losses, quantized
 
-    def _losses(
-        self, target: V, predicted: V, quantized: Quantized, x: Tensor
-    ) -> dict[str, Tensor]:
-        terms = self._compare(target, predicted, x.unflatten(-1, (-1, self.config.patch_size)))
-        return {"code": quantized.loss, **terms}
+    def _learn(
+        self, x: Tensor, channel_ids: Tensor | None, clean: Tensor | None
+    ) -> tuple[dict[str, Tensor], Quantized, V, Tensor | None]:
+        """Losses and codes, and what is predicted, with the scale that it is to have."""
+        patches, scale, channel_ids = self._patches(x, channel_ids)
+        wanted = patches
+        if clean is not None:
+            wanted, scale, _ = self._patches(clean, channel_ids)
+        target = self._analyse(wanted)
+        predicted, quantized = self._predict(patches, channel_ids, target)
+        losses = {"code": quantized.loss, **self._compare(target, predicted, wanted)}
+        return losses, quantized, predicted, scale
+
+    def _patches(
+        self, x: Tensor, channel_ids: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Scaled patches of windows ``(batch, n_chans, n_times)``, scale, rows of channels."""
+        patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
+        scale = input_scale(patches, self.config.input_scale)
+        return divided(patches, scale), scale, channel_ids
 
 
 def tanh_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:

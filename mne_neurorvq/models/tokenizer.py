@@ -30,11 +30,12 @@ class Tokenizer(nn.Module):
         -------
         codes : Tensor of int64, shape (batch, n_chans, n_patches, n_codebooks, n_levels)
             Codes.
-        side : Tensor, shape (batch, 2), (batch, n_chans, n_patches, 2) or (batch, n_chans, 2)
+        side : Tensor, shape (batch, n_side), (batch, n_chans, n_patches, 2) or (batch, n_chans, 2)
             What decoding needs besides: for NeuroRVQ mean and standard deviation of the log
-            amplitude of a window, for BrainRVQ those of each patch, for BioCodec centre and scale
-            of each channel: 0 and, without normalisation, 1. A caller who has scaled the windows
-            puts in its own.
+            amplitude of a window, then the scales of its input where that is scaled; for BrainRVQ
+            mean and standard deviation of each patch; for BioCodec centre and scale of each
+            channel: 0 and, without normalisation, 1. A caller who has scaled the windows puts in
+            its own.
         """
         raise NotImplementedError
 
@@ -125,7 +126,7 @@ n_levels)
         raise NotImplementedError
 
     def losses(
-        self, x: Tensor, channel_ids: Tensor | None = None
+        self, x: Tensor, channel_ids: Tensor | None = None, clean: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Quantized]:
         """Training losses, each unweighted; in training mode the codebooks learn.
 
@@ -133,6 +134,8 @@ n_levels)
         ----------
         x, channel_ids
             As in :meth:`encode`.
+        clean : Tensor | None
+            Windows that are to be restored from ``x``, of its shape; None takes ``x`` itself.
 
         Returns
         -------
@@ -146,18 +149,18 @@ n_levels)
         quantized : Quantized
             Output of the quantizer, for its usage and residual norms.
         """
-        _, losses, quantized = self.assess(x, channel_ids)
+        _, losses, quantized = self.assess(x, channel_ids, clean)
         return losses, quantized
 
     def assess(
-        self, x: Tensor, channel_ids: Tensor | None = None
+        self, x: Tensor, channel_ids: Tensor | None = None, clean: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Quantized]:
         """Reconstruct windows and compare with the input, in one pass.
 
         Parameters
         ----------
-        x, channel_ids
-            As in :meth:`encode`.
+        x, channel_ids, clean
+            As in :meth:`losses`.
 
         Returns
         -------

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .config import ConvStage, TransformerConfig, TrunkStyle
 from .fast import attend, gelu, mean_pool, plus, times
+from .input_scale import divided, input_scale, middle
 
 _PLAIN = TrunkStyle()
 
@@ -194,6 +195,8 @@ class Encoder(nn.Module):
             PatchEmbedding(stages, config.n_filters, config.n_groups) for stages in config.scales
         )
         self.trunk = make_trunk(config, config.depth, style)
+        self.input_scale = config.input_scale
+        self.scale_embed = nn.Parameter(torch.zeros(config.embed_dim)) if style.sees_scale else None
 
     def embed(self, patches: Tensor) -> Tensor:
         """Embed ``(batch, n_chans, n_patches, patch_size)`` at every scale.
@@ -202,6 +205,15 @@ class Encoder(nn.Module):
         """
         tokens = patches.flatten(1, 2)
         return torch.stack([scale(tokens) for scale in self.scales])
+
+    def embed_unscaled(self, patches: Tensor) -> Tensor:
+        """Scale the patches as configured, and embed them with what that takes from features."""
+        scale = input_scale(patches, self.input_scale)
+        embeddings = self.embed(divided(patches, scale))
+        if scale is None or self.scale_embed is None:
+            return embeddings
+        against_others = (scale / middle(scale)).log().repeat_interleave(patches.shape[2], -1)
+        return plus(embeddings, against_others[..., None] * self.scale_embed)
 
 
 def make_trunk(config: TransformerConfig, depth: int, style: TrunkStyle) -> Trunk:

@@ -46,7 +46,8 @@ class Tokens:
         signed, so that differences of codes are right, but narrow: widen before multiplying.
     side : array of float, shape (n_trials, n_segments, n_side) or (n_trials, n_channels, n_side)
         What the decoder needs besides the codes: for NeuroRVQ mean and standard deviation of the
-        log amplitude of each segment; for BioCodec centre and scale of each channel in microvolts.
+        log amplitude of each segment, and after them, for models that scale their input, the
+        scales of its channels; for BioCodec centre and scale of each channel in microvolts.
         Values of each patch have the shape (n_trials, n_channels, n_patches, n_side). Held as
         float32.
     n_codes : int

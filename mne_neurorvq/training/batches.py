@@ -43,12 +43,15 @@ class Batch(NamedTuple):
         Names of the windows in their corpus.
     targets : Tensor, shape (n_windows, n_channels, n_patches, n_columns) | None
         Numbers that a foundation model is to tell of each patch, NaN where they cannot be had.
+    clean : Tensor | None
+        What is to be restored from the windows; None if it is the windows.
     """
 
     windows: Tensor
     channel_ids: Tensor
     ids: list[str]
     targets: Tensor | None = None
+    clean: Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -150,7 +153,7 @@ class CorpusBatches(IterableDataset[Batch]):
         """Read the windows of a batch and crop them."""
         numbers, size = batch.windows.tolist(), (batch.n_channels, batch.n_patches)
         windows = self.corpus.read(numbers)
-        crops, targets = [], []
+        crops, targets, clean = [], [], list[NDArray[np.float32]]()
         for number, window in zip(numbers, windows, strict=True):
             part = crop(
                 window.data,
@@ -162,10 +165,11 @@ class CorpusBatches(IterableDataset[Batch]):
                 scaled=self.config.takes_scaled,
             )
             crops.append((part.data, part.rows))
+            clean += [] if part.clean is None else [part.clean]
             if self._targets is not None:
                 place = part.picks, part.start, batch.n_patches
                 targets.append(self._targets.of(number, window, *place, referenced=part.referenced))
-        return _stacked(crops, [window.id for window in windows], targets)
+        return _stacked(crops, [window.id for window in windows], targets, clean)
 
 
 def watched_batches(
@@ -237,6 +241,7 @@ def _stacked(
     crops: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
     ids: list[str],
     targets: Sequence[NDArray[np.float32]],
+    clean: Sequence[NDArray[np.float32]] = (),
 ) -> Batch:
     data, rows = zip(*crops, strict=True)
     return Batch(
@@ -244,6 +249,7 @@ def _stacked(
         torch.from_numpy(np.stack(rows).astype(np.int64)),
         ids,
         torch.from_numpy(np.stack(targets)) if targets else None,
+        torch.from_numpy(np.stack(clean)) if clean else None,
     )
 
 

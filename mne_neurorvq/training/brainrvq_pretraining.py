@@ -26,6 +26,7 @@ _MODEL_KEYS = (
     "phase",
     "token_heads",
     "class_place",
+    "input_scale",
 )
 
 
@@ -42,7 +43,7 @@ class BrainRVQSettings(ModelSettings):
     depth, decoder_depth, mlp_ratio, foundation_layer_scale, foundation_qkv_bias
         See :class:`~mne_neurorvq.models.BrainRVQConfig`. The defaults are those of the small
         model.
-    foundation_drop_path, phase, token_heads, class_place, quantizer
+    foundation_drop_path, phase, token_heads, class_place, input_scale, quantizer
         See there, too; the number of codebooks follows from the domains.
 
     Examples
@@ -64,6 +65,7 @@ class BrainRVQSettings(ModelSettings):
     phase: Literal["circular", "angle"] = "circular"
     token_heads: Literal["hierarchical", "parallel"] = "hierarchical"
     class_place: Literal["own", "first channel"] = "own"
+    input_scale: Literal["none", "segment", "channel"] = "channel"
     quantizer: QuantizerConfig = field(
         default_factory=lambda: QuantizerConfig(
             n_codebooks=2,
@@ -145,7 +147,12 @@ class BrainRVQPretrainConfig(PretrainConfig):
     system: Literal["brainrvq"] = "brainrvq"
     model: BrainRVQSettings = field(default_factory=BrainRVQSettings)
     crops: CropSettings = field(
-        default_factory=lambda: CropSettings(n_patches=(2, 3, 4, 4, 4, 6, 8, 12, 30))
+        default_factory=lambda: CropSettings(
+            n_patches=(2, 3, 4, 4, 4, 6, 8, 12, 30),
+            noise_spread=0.05,
+            restore="clean",
+            bad_channels=0.1,
+        )
     )
     losses: BrainRVQLossWeights = field(default_factory=BrainRVQLossWeights)
     tokenizer: StageSettings = field(

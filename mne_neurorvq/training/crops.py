@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from ..signals import robust_scale
-from ..signals.robust_scaling import robust_statistics
+from ..signals.robust_scaling import robust_statistics, scale_by
 
 # Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
 _LARGEST_SCALED = np.float32(10.0)
@@ -39,8 +38,14 @@ class CropSettings:
         Standard deviation of the natural logarithm of a random gain.
     noise_spread : float
         Standard deviation of the random amplitude of white noise that is added to each channel, in
-        interquartile ranges of that channel. It stands for what the corpus lacks: recordings of a
-        low rate have nothing at high frequencies, and a codec that never saw any fails there.
+        interquartile ranges of that channel.
+    restore : "noisy" | "clean"
+        What a tokenizer has to restore: the signal with that noise, which then stands for what the
+        corpus lacks (recordings of a low rate have nothing at high frequencies, and a codec that
+        never saw any fails there); or without it, so that codes learn to ignore noise.
+    bad_channels : float
+        Share of the windows in which one channel is bad: flat, or with ten to a hundred
+        interquartile ranges of white noise. It is to be restored as it is.
     average_reference : float
         Share of the windows whose mean over all channels of the recording is subtracted.
 
@@ -56,6 +61,8 @@ class CropSettings:
     n_patches: _Sizes = (2, 3, 4, 4, 4, 6, 8, 12)
     gain_spread: NonNegativeFloat = 0.2
     noise_spread: NonNegativeFloat = 0.0
+    restore: Literal["noisy", "clean"] = "noisy"
+    bad_channels: Annotated[float, Field(ge=0, le=1)] = 0.0
     average_reference: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
@@ -67,6 +74,7 @@ class Crop(NamedTuple):
     picks: NDArray[np.intp]  # (n_picked,), their places in the window
     start: int  # first sample in the window
     referenced: bool  # whether it has the average reference
+    clean: NDArray[np.float32] | None = None  # what is to be restored, if that is not data
 
 
 def crop(
@@ -90,12 +98,29 @@ def crop(
     referenced = settings.average_reference > 0 and rng.random() < settings.average_reference
     part = data[:, start : start + n_times]
     part = (average_referenced(part) if referenced else part)[picks]
+    if settings.bad_channels and rng.random() < settings.bad_channels:
+        part = _with_bad_channel(part, rng)
+    noisy = part
     if settings.noise_spread:
-        part = part + _noise(part, settings.noise_spread, rng)
-    part = gain * (robust_scale(part)[0] if scaled else part)
+        noisy = part + _noise(part, settings.noise_spread, rng)
+    signals = [noisy, part] if settings.restore == "clean" else [noisy]
     if scaled:
-        part = np.clip(part, -_LARGEST_SCALED, _LARGEST_SCALED)
-    return Crop(part, rows[picks], picks, start, referenced)
+        statistics = robust_statistics(noisy)
+        signals = [scale_by(one, *statistics) for one in signals]
+    signals = [gain * one for one in signals]
+    if scaled:
+        signals = [np.clip(one, -_LARGEST_SCALED, _LARGEST_SCALED) for one in signals]
+    return Crop(signals[0], rows[picks], picks, start, referenced, *signals[1:])
+
+
+def _with_bad_channel(part: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    part, bad = part.copy(), int(rng.integers(len(part)))
+    if rng.random() < 0.5:
+        part[bad] = 0
+    else:
+        size = 10 ** rng.uniform(1, 2) * robust_statistics(part[bad])[1]
+        part[bad] += (size * rng.standard_normal(part.shape[1])).astype(np.float32)
+    return part
 
 
 def _noise(

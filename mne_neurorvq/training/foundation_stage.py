@@ -136,8 +136,9 @@ class FoundationStage(Stage):
         loss = tokens = batch.windows.new_zeros(())
         guesses, errors = None, list[Mapping[str, Tensor]]([{} for _ in chosen])
         if self.settings.masked_tokens:
+            signals = batch.windows if batch.clean is None else batch.clean
             with torch.no_grad():
-                codes, _ = self.tokenizer.encode(batch.windows, batch.channel_ids)
+                codes, _ = self.tokenizer.encode(signals, batch.channel_ids)
             guesses = guess_codes(self.foundation, batch, codes, mask)
             tokens = self.masking.loss(guesses.cross_entropy, mask)
             loss = loss + self.settings.masked_tokens * tokens

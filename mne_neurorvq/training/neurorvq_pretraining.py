@@ -20,7 +20,14 @@ from .patch_targets import TARGETS
 from .settings import CardText, FoundationSettings, ModelSettings, PretrainConfig, StageSettings
 
 # What the preset of the modality does not decide: all but signal and vocabulary.
-_MODEL_KEYS = ("depth", "decoder_depth", "mlp_ratio", "foundation_layer_scale", "quantizer")
+_MODEL_KEYS = (
+    "depth",
+    "decoder_depth",
+    "mlp_ratio",
+    "foundation_layer_scale",
+    "quantizer",
+    "input_scale",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class NeuroRVQSettings(ModelSettings):
     ----------
     modality : "eeg" | "emg" | "ecg" | "ppg"
         Kind of signal: gives channels, rate, unit, patch size and convolutions.
-    depth, decoder_depth, mlp_ratio, foundation_layer_scale, quantizer
+    depth, decoder_depth, mlp_ratio, foundation_layer_scale, quantizer, input_scale
         See :class:`~mne_neurorvq.models.NeuroRVQConfig`. The defaults are those of the small
         model.
 
@@ -47,6 +54,7 @@ class NeuroRVQSettings(ModelSettings):
     decoder_depth: PositiveInt = 1
     mlp_ratio: PositiveFloat = 2.0
     foundation_layer_scale: NonNegativeFloat = 1.0
+    input_scale: Literal["none", "segment", "channel"] = "channel"
     quantizer: QuantizerConfig = field(
         default_factory=lambda: QuantizerConfig(
             n_codes=1024,
@@ -118,7 +126,9 @@ class NeuroRVQPretrainConfig(PretrainConfig):
 
     system: Literal["neurorvq"] = "neurorvq"
     model: NeuroRVQSettings = field(default_factory=NeuroRVQSettings)
-    crops: CropSettings = field(default_factory=CropSettings)
+    crops: CropSettings = field(
+        default_factory=lambda: CropSettings(noise_spread=0.05, restore="clean", bad_channels=0.1)
+    )
     losses: NeuroRVQLossWeights = field(default_factory=NeuroRVQLossWeights)
     tokenizer: StageSettings = field(default_factory=StageSettings)
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5

@@ -67,7 +67,7 @@ class TokenizerStage(Stage):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum the weighted losses."""
-        losses, quantized = self.tokenizer.losses(batch.windows, batch.channel_ids)
+        losses, quantized = self.tokenizer.losses(*batch[:2], batch.clean)
         total = torch.stack([self.weights[k] * v for k, v in losses.items()]).sum()
         n = len(batch.windows)
         logged = {"loss": total, **losses}

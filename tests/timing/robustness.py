@@ -1,32 +1,104 @@
 # License: BSD-3-Clause
-"""What gain, noise and the choice of scaling do to a codec: tables of doc/biocodec.rst.
+"""What gain, noise and bad channels do to codes and reconstructions.
 
-    python tests/timing/robustness.py [MODEL] [--json FILE] [--subjects 1-16] [--never 13-16]
+    python tests/timing/robustness.py MODEL... [--json FILE] [--subjects 51-60] [--folder FIF]
+    python tests/timing/robustness.py --codec MODEL [--json FILE] [--subjects 1-16] [--never 13-16]
 
-Trials as in systems.py. Gain: share of unchanged codes if the trials of people whom the model has
-not seen are louder or softer than those of ``fit``. Noise: error of their reconstruction, over the
-variance, in total and below 45 Hz (median), if noise or a slow deflection of a quarter of a second
-is added to the input of the codec. Scaling: the linear probe of features.py of ``scaling="trial"``
-and of ``scaling="fit"``, fitted on each person's own trials, with the log of the scales that the
-first one removes."""
+The first: trials of 4 s and 21 channels of these people (``--folder`` as in features.py). If all
+channels are a fifth louder, have noise at 30 or 20 dB, or one of them (CPz) is a hundred times as
+large, is white noise of a hundred times its deviation, is flat, or every other channel is missing:
+the share of codes of the other channels that stay the same at the first and the last level, and the
+correlation of their reconstruction with the signal as it was.
+
+The second gives the tables of doc/biocodec.rst. Trials as in systems.py. Gain: share of unchanged
+codes if the trials of people whom the model has not seen are louder or softer than those of
+``fit``. Noise: error of their reconstruction, over the variance, in total and below 45 Hz (median),
+if noise or a slow deflection of a quarter of a second is added to the input of the codec. Scaling:
+the linear probe of features.py of ``scaling="trial"`` and of ``scaling="fit"``, fitted on each
+person's own trials, with the log of the scales that the first one removes."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
-from features import parse, scores, trials
+from features import parse, read_folder, scores, trials
 from machine import facts, report
 from numpy.typing import NDArray
 
-from mne_neurorvq import BioCodecTransformer
-from mne_neurorvq.analysis import Gain, code_stability, reconstruction_quality
-from mne_neurorvq.datasets import trial_column
+from mne_neurorvq import BioCodecTransformer, preprocess
+from mne_neurorvq.analysis import Gain, Noise, code_stability, reconstruction_quality
+from mne_neurorvq.cli.compare import _STRIP
+from mne_neurorvq.datasets import epochs_from_recordings, load_eegbci, trial_column
+from mne_neurorvq.weights.loading import find_config
+from mne_neurorvq.weights.systems import SYSTEMS
 
 _GAINS = (1.01, 1.1, 1.2, 0.8, 2.0)
 # Trials of which codes are compared and reconstructions judged.
 _N_TRIALS = 48
+
+
+_BAD = "CPz"
+_COLUMNS = ["model, change", "codes: first level", "last level", "r", "fall of r"]
+
+
+def change_rows(name: str, epochs: Any) -> list[list[Any]]:
+    """Equal codes and correlations of the channels that a change leaves, by change."""
+    make = resolve_name(SYSTEMS[find_config(name).system].transformer)
+    model = make(name, output="tokens", verbose=False).fit(epochs)
+    signals, sfreq = epochs.get_data(), epochs.info["sfreq"]
+    bad = epochs.ch_names.index(_BAD)
+    others = [i for i in range(len(epochs.ch_names)) if i != bad]
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(signals[:, bad].shape) * signals[:, bad].std(-1, keepdims=True)
+
+    def replaced(values: Any) -> Any:
+        changed = signals.copy()
+        changed[:, bad] = values
+        return _with(epochs, changed)
+
+    changes = {
+        "gain 1.2": (_with(epochs, 1.2 * signals), others, 1.2),
+        "noise, 30 dB": (_with(epochs, Noise(30.0)(signals, rng)), others, 1.0),
+        "noise, 20 dB": (_with(epochs, Noise(20.0)(signals, rng)), others, 1.0),
+        "one channel x 100": (replaced(100 * signals[:, bad]), others, 1.0),
+        "one channel noise x 100": (replaced(100 * noise), others, 1.0),
+        "one channel flat": (replaced(0.0), others, 1.0),
+        "half of the channels missing": (epochs.copy().pick(epochs.ch_names[::2]), None, 1.0),
+    }
+    tokens = model.tokenize(epochs)
+    rebuilt = model.detokenize(tokens).get_data()
+    label = Path(name).parent.name if Path(name).name == "model" else Path(name).name
+
+    def r(picks: Any, found: Any) -> float:
+        return reconstruction_quality(signals[:, picks], found, sfreq).summary()["r"]
+
+    rows: list[list[Any]] = [[f"{label}, none", 1.0, 1.0, r(others, rebuilt[:, others]), 0.0]]
+    for change, (given, left, gain) in changes.items():
+        found = make(name, output="tokens", verbose=False).fit(given).tokenize(given)
+        again = model.detokenize(found).get_data() / gain
+        before = list(range(0, len(epochs.ch_names), 2)) if left is None else left
+        after = list(range(len(before))) if left is None else left
+        equal = (found.codes[:, after] == tokens.codes[:, before]).mean((0, 1, 2, 3))
+        own = r(before, again[:, after])
+        fall = r(before, rebuilt[:, before]) - own
+        rows.append([f"{label}, {change}", float(equal[0]), float(equal[-1]), own, fall])
+    return rows
+
+
+def some_trials(args: argparse.Namespace, name: str) -> Any:
+    """Trials of the people, filtered as a model expects, evenly spaced."""
+    if args.folder is None:
+        raws = load_eegbci(args.subjects, (4, 8, 12), verbose="error")
+    else:
+        raws = read_folder(args.folder, args.subjects)
+    raws = [preprocess(raw, name) for raw in raws]
+    last = 4 - 1 / raws[0].info["sfreq"]
+    epochs = epochs_from_recordings(raws, 0.0, last, picks=list(_STRIP), verbose="error")
+    return epochs[np.linspace(0, len(epochs) - 1, _N_TRIALS).astype(int)].load_data()
 
 
 def gain_rows(name: str, epochs: Any) -> list[list[Any]]:
@@ -113,16 +185,24 @@ def _with(epochs: Any, data: NDArray[np.floating]) -> Any:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", default="biocodec-eeg-small", metavar="MODEL")
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--codec", action="store_true", help="the tables of a BioCodec")
+    parser.add_argument("--folder", type=Path, help="recordings as FIF, without --codec")
     args = parse(parser, never="13-16")
     machine = facts(args.threads)
-    epochs = trials(args.subjects, args.model)
+    if not args.codec:
+        rows = [row for m in args.models for row in change_rows(m, some_trials(args, m))]
+        cells = [_COLUMNS, *([row[0], *(f"{v:.3f}" for v in row[1:])] for row in rows)]
+        report({"machine": machine, "changes": [_COLUMNS, *rows]}, cells, args.json)
+        return
+    (name,) = args.models
+    epochs = trials(args.subjects, name)
     epochs.load_data()
     conditions, subjects = (trial_column(epochs, name) for name in ("condition", "subject"))
     new = np.flatnonzero(np.isin(subjects, args.never))
     few = epochs[new[np.linspace(0, len(new) - 1, _N_TRIALS).astype(int)]]
-    gains, noises = gain_rows(args.model, few), noise_rows(args.model, few)
-    scalings = scaling_rows(args.model, epochs, conditions, subjects, args.never)
+    gains, noises = gain_rows(name, few), noise_rows(name, few)
+    scalings = scaling_rows(name, epochs, conditions, subjects, args.never)
     levels = [f"level {level}" for level in range(len(gains[0]) - 2)]
     found = {
         "gain": [["scaling, gain", *levels, "all"], *gains],

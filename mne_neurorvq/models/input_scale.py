@@ -1,0 +1,49 @@
+# License: BSD-3-Clause
+"""Bringing windows of any amplitude to one size, so that their codes do not depend on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# The median deviation of what a model sees: that of EEG in microvolts, for which the logarithm of
+# an amplitude plus one is nearly that of the amplitude.
+_SIZE = 10.0
+# A channel is made larger by at most so much more than the channel in the middle: what is left of
+# a flat channel is rounding.
+_LEAST = 1e-3
+
+
+def input_scale(patches: Tensor, per: str) -> Tensor | None:
+    """Scale of patches ``(batch, n_chans, n_patches, size)`` by which they are to be divided.
+
+    It is ``(batch, n_chans)`` of each channel or ``(batch, 1)`` of the segment, in proportion to
+    the median deviation from the median of the channel; None where nothing is scaled. Zeros have
+    the scale 1.
+    """
+    if per == "none":
+        return None
+    signals = patches.detach().flatten(2)
+    deviation = (signals - signals.median(-1, keepdim=True).values).abs()
+    if per == "segment":
+        deviation = deviation.flatten(1)[:, None]
+    scale = deviation.median(-1).values
+    # More than half of the samples are the same: a pulse.
+    scale = torch.where(scale > 0, scale, deviation.square().mean(-1).sqrt()) / _SIZE
+    scale = scale.maximum(_LEAST * middle(scale))
+    return torch.where(scale > 0, scale, 1.0)
+
+
+def middle(scale: Tensor) -> Tensor:
+    """Median over the channels, ``(batch, 1)``."""
+    return scale.median(-1, keepdim=True).values
+
+
+def divided(patches: Tensor, scale: Tensor | None) -> Tensor:
+    """Divide patches by their scale, if there is one."""
+    return patches if scale is None else patches / scale[..., None, None]
+
+
+def multiplied(patches: Tensor, scale: Tensor | None) -> Tensor:
+    """Multiply patches by their scale, if there is one."""
+    return patches if scale is None else patches * scale[..., None, None]
