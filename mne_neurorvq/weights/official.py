@@ -17,9 +17,9 @@ from .tensors import Shapes, check_finite, check_tensors, shapes_of
 _STARTED = "quantizer.started"
 # Structure that the authors' code fixes and their tensors do not show, or not unmistakably.
 _FIXED: Mapping[str, Mapping[str, object]] = {
-    "neurorvq": {"n_groups": 4},
+    "neurorvq": {"n_groups": 4, "input_scale": "none"},
     "biocodec": {"dilations": (1, 2), "normalize": False},
-    "brainrvq": {"n_groups": 4},
+    "brainrvq": {"n_groups": 4, "input_scale": "none"},
 }
 _BRAINRVQ_TOKENIZER_FIXED = {"domains": ("time", "frequency"), "phase": "angle"}
 _BRAINRVQ_HEADS_FIXED = {

@@ -499,7 +499,7 @@ def test_the_measured_accuracy_is_that_of_the_heads_beside_the_model(brainrvq_ru
 
 
 def test_a_run_with_the_released_settings_is_exported_in_the_authors_format(pretrain, tmp_path):
-    released = ["model.quantizer.rule=detached", "model.phase=angle"]
+    released = ["model.quantizer.rule=detached", "model.phase=angle", "model.input_scale=none"]
     released += ["model.class_place=first channel", "tokenizer.n_steps=6", "foundation.n_steps=2"]
     assert pretrain("tokenizer", "--set", *released) == 0
     assert pretrain("foundation", "--set", *released) == 0
