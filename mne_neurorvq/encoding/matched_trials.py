@@ -179,7 +179,7 @@ def match(
     else:  # a model that takes any channel
         report = use_channels(trials.ch_names, **about)
     fitted = FittedChannels(report, trials.ch_names, trials.ch_types, splines)
-    matched = match_again(trials, fitted, config)
+    matched = match_again(trials, fitted, config)  # the checks are those of later trials
     fitted.bands, fitted.warned = trials.bands, matched.faults
     fitted.projectors = tuple(trials.waiting)
     return fitted, matched
