@@ -208,6 +208,8 @@ class Encoder(nn.Module):
 
     def embed_unscaled(self, patches: Tensor) -> Tensor:
         """Scale the patches as configured, and embed them with what that takes from features."""
+        if self.input_scale == "none":
+            return self.embed(patches)
         scale = input_scale(patches, self.input_scale)
         embeddings = self.embed(divided(patches, scale))
         if scale is None or self.scale_embed is None:
