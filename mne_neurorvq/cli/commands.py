@@ -79,7 +79,7 @@ _COMMANDS = {
             "embed cut-epo.fif -o features-per-channel --pool channel",
         ),
     ),
-    "models": _Command("cli.commands:_run_models", "list the models that have a name", ("models",)),
+    "models": _Command("cli.commands:_run_models", "list the registered models", ("models",)),
     "prepare": _Command(
         "training.prepare_command:run",
         "make a corpus of recordings, to pretrain on",
@@ -96,7 +96,7 @@ _COMMANDS = {
     ),
     "export": _Command(
         "training.export_command:run",
-        "write a pretrained model as a folder to give away",
+        "export a pretrained model as a folder to share",
         ("export run -o my-model --licence cc-by-4.0",),
     ),
 }

@@ -29,5 +29,5 @@ def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
                 raise
             return mne.read_epochs_eeglab(path, verbose="error")
     except Exception as error:
-        # Of any type, and at times without a word.
+        # Readers raise errors of any type, some without a message.
         raise ValueError(f"MNE cannot read it: {one_line(error)}") from error

@@ -39,7 +39,7 @@ _FEWEST_TRIALS = 5
 
 @dataclass(frozen=True)
 class Task:
-    """Conditions to tell apart, by the trials that take part and the class of each of these."""
+    """Conditions to classify: the trials that take part and the class of each of these."""
 
     title: str
     trials: NDArray[np.bool_]

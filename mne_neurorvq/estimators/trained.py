@@ -110,7 +110,7 @@ class TrainedEstimator(SignalEstimator):
             seed = same_seed(draw_seed(self.random_state), processes)
             generator = torch.Generator().manual_seed(seed)
             if self._draws:
-                # The trials of every process are dropped by themselves.
+                # Every process draws its own dropout masks.
                 seed_torch(seed + (processes.process_index if processes else 0), device)
             model = self._build(pretrained, matched, n_outputs, generator)
             self._train(model, matched, given, device, generator, processes)

@@ -26,7 +26,7 @@ _SERIES = {"cpu": 64, "cuda": 4096}
 _PATCHES_PER_SERIES = 125
 
 # Floats in the table of the nearest-code search. On a CPU 8 MiB: larger ones leave the cache, and
-# smaller ones make the products slower. On a GPU 1 GiB, as every product costs a start.
+# smaller ones make the products slower. On a GPU 1 GiB, since every product costs a kernel launch.
 _TABLE = {"cpu": 1 << 21, "amx": 1 << 22, "cuda": 1 << 28}
 # From this size on, products in bfloat16 are worth the second look at their best codes.
 _RANKED_CODES, _RANKED_DIM = 2048, 32
@@ -85,7 +85,7 @@ def series_per_pass(n_patches: int, device: str) -> int:
 
 
 # --- Arithmetic that writes over its first argument, which must be the caller's own, where nothing
-# learns. Fresh memory can cost more than what is computed: it comes page by page, a microsecond
+# learns. Fresh memory can cost more than what is computed: it arrives page by page, a microsecond
 # each.
 
 

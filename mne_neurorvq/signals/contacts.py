@@ -41,7 +41,7 @@ def amplifier_labels(keys: Sequence[str]) -> set[int]:
     labels = {i for i, key in enumerate(keys) if _LABEL.fullmatch(key)}
     if not has_midline:
         return labels | boxed
-    # A few electrodes on the scalp beside: C3 and C4 are what they say, C1 to C32 are not.
+    # A few scalp electrodes recorded alongside: C3 and C4 are sites, C1 to C32 are contacts.
     sites = site_names()
     strange = {keys[i][0] for i in labels if keys[i] not in sites}
     return boxed | {i for i in labels if keys[i][0] in strange}

@@ -60,7 +60,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -
             path, map_location=map_location, weights_only=True, mmap=mmap
         )
         int(checkpoint["global_step"])
-    # Not with torch's words: they advise to load it all the same.
+    # Without torch's message, which advises loading the file anyway.
     except pickle.UnpicklingError:
         raise ValueError(
             f"{path} holds more than tensors, numbers and texts, or is damaged. It is not loaded: "
@@ -76,7 +76,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -
 
 
 class StepCheckpoint(ModelCheckpoint):
-    """Lightning's checkpoints, only of moments that a run can go on from.
+    """Lightning's checkpoints, written only when a run could resume from them.
 
     That is after a step, not while gradients are accumulated for the next one, and not before the
     stage is resumable.

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Run a stage of pretraining: from a corpus to a model, on from the last checkpoint."""
+"""Run a stage of pretraining: from a corpus to a model, resuming from the last checkpoint."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ class PretrainConfig:
         model : NeuroRVQTokenizer | BioCodec | BrainRVQTokenizer | NeuroRVQ | BrainRVQ
             Changed in place.
         generator : torch.Generator
-            Source of what is random.
+            Random number generator.
         """
 
     @staticmethod

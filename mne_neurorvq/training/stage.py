@@ -111,7 +111,7 @@ class Stage(lightning.LightningModule):
             f"the loss is {', '.join(str(one['loss']) for one in batches)} and the norm of its "
             f"gradient {norm_text} at step {self.global_step}: the windows of the step are in "
             f"{file}. Look at them, or lower the learning rates in another folder; the same "
-            "command goes on from the last checkpoint."
+            "command resumes from the last checkpoint."
         )
 
     def on_validation_epoch_start(self) -> None:

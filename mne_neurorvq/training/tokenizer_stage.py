@@ -31,7 +31,7 @@ class TokenizerStage(Stage):
     weights : mapping of str to float | None
         Weight of each loss by its name; None takes the defaults of the system.
     seed : int
-        Seed of what is random in a step.
+        Seed of the random choices in a step.
 
     Examples
     --------

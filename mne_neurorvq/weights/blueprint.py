@@ -34,7 +34,7 @@ class Blueprint:
                 return make_tokenizer(self.config).eval()
             system = SYSTEMS[self.config.system]
             if system.foundation is None:
-                raise CheckpointError(f"{system.title} has no foundation model, its codec is all.")
+                raise CheckpointError(f"{system.title} has no foundation model, only a codec.")
             foundation: Callable[..., Foundation] = system.foundation
             return foundation(
                 self.n_outputs, config=self.config, masked_token_heads=self.masked_token_heads
@@ -49,7 +49,7 @@ class Blueprint:
             raise
         except Exception as error:  # of many types, from torch and from arithmetic
             raise CheckpointError(
-                f"{source} has a configuration of which no model can be made: {error}"
+                f"{source} has a configuration that no model can be built from: {error}"
             ) from error
 
     @property
@@ -79,5 +79,5 @@ def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool 
         if n > most[name]:
             raise CheckpointError(
                 f"{source} has a configuration with {name}={n}, but tensors for {most[name]} at "
-                "most: the one or the other is damaged, or not of this model."
+                "most: one of the two is damaged, or belongs to another model."
             )

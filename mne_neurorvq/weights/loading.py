@@ -299,7 +299,7 @@ def _load_folder(folder: Folder, name: str, kinds: tuple[Kind, ...]) -> Callable
 
 
 def _read_card(folder: Folder) -> str | None:
-    """Read the card: no reason not to load a model, whatever it is or holds."""
+    """Read the card; a bad card never keeps a model from loading."""
     path = folder.path / CARD_FILE
     try:
         card = folder.read(CARD_FILE, read_checked) if folder.has(CARD_FILE) else None

@@ -101,7 +101,7 @@ def read_unchanged(file: Path, reader: Callable[[bytes | None], Result]) -> Resu
             result = reader(content)
         except (OSError, ValueError) as error:
             if _bytes(file) == content:
-                # The same may have been saved again, or another and then this one.
+                # The same model may have been saved again, or another one in between.
                 if content is None or not patience or not isinstance(error, _MAY_PASS):
                     raise
                 patience -= 1
@@ -179,7 +179,7 @@ class Together:
         self._manifest: bytes | None = None
         try:
             self.before = Folder.now(saver.folder)
-        except CheckpointError:  # a damaged manifest is no reason not to write a new one
+        except CheckpointError:  # a damaged manifest is replaced by a new one
             self.before = Folder(saver.folder, None)
         # What a killed process has left: its files count already, or they do not.
         _move(saver.folder, self.before.digests)
@@ -187,7 +187,7 @@ class Together:
 
     @property
     def files(self) -> list[str]:
-        """Names of what is in the folder, but for what belongs to saving."""
+        """Names of the files in the folder, except those that saving itself uses."""
         own = f".{short(MANIFEST_FILE)}."
         return sorted(f.name for f in self._saver.folder.iterdir() if not f.name.startswith(own))
 

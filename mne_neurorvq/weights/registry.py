@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""The pretrained models that have a name: where they are, whose they are and how to cite them."""
+"""The registered pretrained models: where they are, whose they are and how to cite them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WeightsFile:
 
     @property
     def published(self) -> bool:
-        """Whether anyone can get it."""
+        """Whether it can be obtained at all."""
         return bool(self.path)
 
 
@@ -131,7 +131,7 @@ class Pretrained:
 
     @property
     def config(self) -> Config:
-        """Structure: rate, unit and sizes, and the channel vocabulary of what has one.
+        """Structure: rate, unit and sizes, and, where there is one, the channel vocabulary.
 
         For a download these are the published values; what is loaded is inferred from the file.
         """
@@ -278,7 +278,7 @@ def _biocodec(modality: str) -> Pretrained:
         revision="575bf6ea7ae14a34754b217d9b940597a16951bd",
         notes=(
             "Not downloaded: give the path of the authors' file. Those of EEG and EMG have one "
-            "layout; which it is is told from the strides."
+            "layout; the strides show which one it is."
         ),
         system="biocodec",
     )
