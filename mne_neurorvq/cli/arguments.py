@@ -154,7 +154,7 @@ _FILES = (
     _arg(
         "--channels RULE",
         f"{', '.join(_RULES_FOR_CHANNELS)}: leave out channels that the model does not know, "
-        "fail, take them for the nearest site, or compute sites from them (default: match)",
+        "fail, map them to the nearest sites, or interpolate the sites (default: match)",
         type=_rule_for_channels,
         default="match",
     ),

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..models import fast
 from .device import trials_per_pass
 from .gathering import allocate
 from .matched_trials import MatchedTrials
@@ -110,8 +111,8 @@ def _missing(
 def describe_model(model: nn.Module, device: torch.device) -> str:
     """Say what a model computes, to the last bit.
 
-    That is structure, weights, and all that rounding depends on: versions, processor, threads and
-    precision.
+    That is structure, weights, and all that rounding depends on: versions, processor, threads,
+    precision, and whether the fast paths are used.
     """
     if device.type == "cuda":
         processor = torch.cuda.get_device_name(device)
@@ -126,6 +127,7 @@ def describe_model(model: nn.Module, device: torch.device) -> str:
             torch.__version__,
             device.type,
             processor,
+            fast.enabled(),
             _precision(),
         )
     )

@@ -111,10 +111,10 @@ class CorpusFolder:
         if lost:
             # Their arrays would count as the rest of a run that was killed.
             raise ValueError(
-                f"{path} has lost lines: {INDEX} names {lost[0]}"
-                f"{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it does not. Take it "
-                f"from a copy of the corpus, or delete {INDEX}, and the same command prepares "
-                "what it does not name again."
+                f"{path} has lost lines: {INDEX} has {lost[0]}"
+                f"{f' and {len(lost) - 1} more' if lost[1:] else ''}, of which "
+                f"{path} says nothing. Take it from a copy of the corpus, or delete {INDEX}: the "
+                "same command then prepares these recordings again."
             )
         return entries
 
