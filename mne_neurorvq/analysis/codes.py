@@ -89,7 +89,9 @@ def code_usage(codes: Tokens | ArrayLike, n_codes: int | None = None) -> CodeUsa
     if n_codes is None:
         tokens: Any = codes
         if not hasattr(tokens, "n_codes"):
-            raise TypeError("n_codes is missing: pass it with an array of codes (Tokens have their own)")
+            raise TypeError(
+                "n_codes is missing: pass it with an array of codes (Tokens have their own)"
+            )
         codes, n_codes = tokens.codes, int(tokens.n_codes)
     codes = np.asarray(codes)
     if n_codes < 2:

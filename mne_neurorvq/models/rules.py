@@ -132,7 +132,7 @@ class EuclideanRule(Rule):
         self, residual: Tensor, chosen: Tensor, learns: Tensor, from_code: Callable[..., Tensor]
     ) -> Step:
         """Subtract the code; the gradient goes through :meth:`output`."""
-        # The loss first: autograd sums gradients in reverse order, and another order rounds differently.
+        # The loss first: autograd sums gradients in reverse order, and order decides rounding.
         loss = F.mse_loss(residual, chosen)
         return Step(chosen, residual - chosen, loss)
 

@@ -78,7 +78,8 @@ def codes(values: Any, n_codes: int, axes: tuple[str, ...]) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != len(axes) or 0 in values.shape[1:]:
         raise ValueError(
-            f"codes must have the axes {axes}, of which only the first may be empty, got shape {values.shape}"
+            f"codes must have the axes {axes}, of which only the first may be empty, got shape "
+            f"{values.shape}"
         )
     if values.dtype.kind not in "iu":
         raise TypeError(f"codes must be integers, got dtype {values.dtype}")

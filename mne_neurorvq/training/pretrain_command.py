@@ -134,7 +134,7 @@ def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path
 
 
 def _check_stage(args: argparse.Namespace, config: PretrainConfig) -> None:
-    """Check that a run trains one tokenizer, and a foundation model only where the system has one."""
+    """Check that a run has one tokenizer, and that its system has such a stage."""
     if args.stage == "foundation" and SYSTEMS[config.system].foundation is None:
         raise ValueError(
             f"{SYSTEMS[config.system].title} has no foundation model: 'pretrain tokenizer' is all "

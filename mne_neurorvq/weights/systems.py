@@ -1,12 +1,12 @@
 # License: BSD-3-Clause
-"""The table of systems: everything in the package that depends on which system a model is of.
+"""The table of systems: what a system consists of, from its configuration to its estimators.
 
 To add a system, write its models (one file in ``models``), its estimators and the configuration
 of its pretraining, and enter them here and its checkpoints in ``registry``. To read the authors'
 files, name their tensors in ``official_names`` and infer the configuration in
 ``official_configs``. Whatever else differs is a method of its configuration or its models.
 
-To add a modality, give it a preset here, a channel type in ``signals`` and a model in ``registry``.
+``doc/architecture.rst`` lists all places that a new system or modality needs.
 """
 
 from __future__ import annotations

@@ -30,26 +30,28 @@ def make(**parameters):
     return NeuroRVQTransformer(TINY, ch_names=NAMES, sfreq=200.0, **parameters)
 
 
-FITTED = {size: make(batch_size=size) for size in ("auto", 1, 2, 4, 7, 32)}
+TRANSFORMERS = {size: make(batch_size=size) for size in ("auto", 1, 2, 4, 7, 32)}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def everything():
     """Fit once, and compute all trials together."""
-    return {size: (fitted.fit_transform(X), fitted.tokenize(X)) for size, fitted in FITTED.items()}
+    return {
+        size: (fitted.fit_transform(X), fitted.tokenize(X)) for size, fitted in TRANSFORMERS.items()
+    }
 
 
 @settings(max_examples=40)
 @given(
     trials=st.lists(st.integers(0, N_TRIALS - 1), min_size=1, max_size=15),
-    size=st.sampled_from(list(FITTED)),
+    size=st.sampled_from(list(TRANSFORMERS)),
 )
 def test_a_trial_gives_the_same_bits_whatever_trials_come_with_it(everything, trials, size):
     embedding, tokens = everything[size]
-    some = FITTED[size].tokenize(X[trials])
+    some = TRANSFORMERS[size].tokenize(X[trials])
     assert_array_equal(some.codes, tokens.codes[trials])
     assert_array_equal(some.side, tokens.side[trials])
-    assert_array_equal(FITTED[size].transform(X[trials]), embedding[trials])
+    assert_array_equal(TRANSFORMERS[size].transform(X[trials]), embedding[trials])
 
 
 def test_codes_do_not_depend_on_the_batch_size(everything):
@@ -63,15 +65,17 @@ def test_another_trial_in_the_batch_may_be_huge(everything):
     louder = X.copy()
     louder[3] *= 1e6
     kept = np.arange(N_TRIALS) != 3
-    found = FITTED["auto"].tokenize(louder)
+    found = TRANSFORMERS["auto"].tokenize(louder)
     assert_array_equal(found.codes[kept], everything["auto"][1].codes[kept])
-    assert_array_equal(FITTED["auto"].transform(louder)[kept], everything["auto"][0][kept])
+    assert_array_equal(TRANSFORMERS["auto"].transform(louder)[kept], everything["auto"][0][kept])
 
 
 def test_trials_are_read_in_several_parts_and_kept_in_order():
     many = np.random.default_rng(1).normal(0, 20, (40, 3, 200))
     found = make(batch_size=1).fit_transform(many)  # 16 trials are read at a time
-    assert_array_equal(found, np.concatenate([FITTED[1].transform(one[None]) for one in many]))
+    assert_array_equal(
+        found, np.concatenate([TRANSFORMERS[1].transform(one[None]) for one in many])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +151,7 @@ def test_a_short_window_is_padded_with_one_warning():
 
 def test_codes_are_computed_in_single_precision_whatever_the_precision():
     half = make(precision="bf16").fit(X)
-    assert_array_equal(half.tokenize(X).codes, FITTED["auto"].tokenize(X).codes)
+    assert_array_equal(half.tokenize(X).codes, TRANSFORMERS["auto"].tokenize(X).codes)
 
 
 def test_half_precision_is_close_and_comes_as_float32(everything):

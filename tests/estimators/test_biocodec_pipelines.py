@@ -31,7 +31,7 @@ def make(**parameters):
     return BioCodecTransformer(TINY, **given)
 
 
-FITTED = {size: make(batch_size=size) for size in ("auto", 1, 2, 5)}
+TRANSFORMERS = {size: make(batch_size=size) for size in ("auto", 1, 2, 5)}
 
 
 @pytest.fixture
@@ -42,20 +42,22 @@ def band():
 @pytest.fixture(scope="module")
 def everything():
     """Fit once, and compute all trials together."""
-    return {size: (fitted.fit_transform(X), fitted.tokenize(X)) for size, fitted in FITTED.items()}
+    return {
+        size: (fitted.fit_transform(X), fitted.tokenize(X)) for size, fitted in TRANSFORMERS.items()
+    }
 
 
 @settings(max_examples=25)
 @given(
     trials=st.lists(st.integers(0, N_TRIALS - 1), min_size=1, max_size=12),
-    size=st.sampled_from(list(FITTED)),
+    size=st.sampled_from(list(TRANSFORMERS)),
 )
 def test_a_trial_gives_the_same_bits_whatever_trials_come_with_it(everything, trials, size):
     embedding, tokens = everything[size]
-    some = FITTED[size].tokenize(X[trials])
+    some = TRANSFORMERS[size].tokenize(X[trials])
     assert_array_equal(some.codes, tokens.codes[trials])
     assert_array_equal(some.side, tokens.side[trials])
-    assert_array_equal(FITTED[size].transform(X[trials]), embedding[trials])
+    assert_array_equal(TRANSFORMERS[size].transform(X[trials]), embedding[trials])
 
 
 def test_codes_do_not_depend_on_the_batch_size(everything):

@@ -233,16 +233,18 @@ def test_a_window_shorter_than_a_patch_is_restored_to_its_length():
     assert fitted.reconstruct(short).get_data().shape == short.shape
 
 
-FITTED = {size: make(batch_size=size) for size in ("auto", 1, 3)}
+TRANSFORMERS = {size: make(batch_size=size) for size in ("auto", 1, 3)}
 
 
 @settings(max_examples=8)
 @given(
     trials=st.lists(st.integers(0, N_TRIALS - 1), min_size=1, max_size=9),
-    size=st.sampled_from(list(FITTED)),
+    size=st.sampled_from(list(TRANSFORMERS)),
 )
 def test_a_trial_gives_the_same_bits_whatever_trials_come_with_it(tokens, trials, size):
-    model = FITTED[size] if hasattr(FITTED[size], "config_") else FITTED[size].fit(X)
+    model = (
+        TRANSFORMERS[size] if hasattr(TRANSFORMERS[size], "config_") else TRANSFORMERS[size].fit(X)
+    )
     found = model.tokenize(X[trials])
     assert_array_equal(found.codes, tokens.codes[trials])
     assert_array_equal(found.side, model.tokenize(X).side[trials])
