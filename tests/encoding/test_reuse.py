@@ -45,6 +45,7 @@ from mne_neurorvq.encoding.memory import (
 )
 from mne_neurorvq.encoding.passes import fill_up
 from mne_neurorvq.encoding.reuse import describe_model
+from mne_neurorvq.models import fast
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -539,3 +540,10 @@ def test_a_broken_trial_is_named_by_its_place(tmp_path, memory):
     broken[71, 1, 5] = np.nan
     with pytest.raises(ValueError, match="Trial 71, channel 'Cz'"):
         transformer.transform(broken)
+
+
+def test_outputs_of_the_plain_formulas_are_kept_apart():
+    model = load_pretrained(TINY, only="tokenizer").require("tokenizer")
+    fast_paths = describe_model(model, torch.device("cpu"))
+    with fast.disabled():
+        assert describe_model(model, torch.device("cpu")) != fast_paths

@@ -91,11 +91,11 @@ def features_by_depth(name: str, epochs: Any) -> dict[str, NDArray[np.floating]]
     """Embeddings of every depth, averaged over patches: ``(n_trials, n_channels, n_features)``."""
     transformer = NeuroRVQTransformer(name).fit(epochs)
     model = _Watched(load_pretrained(name, only="foundation").require("foundation"))
-    inputs = transformer._inputs(epochs)
-    rows = torch.tensor(inputs.rows)
+    matched = transformer._matched(epochs)
+    rows = torch.tensor(matched.used[1])
     found = []
     with torch.inference_mode():
-        for (windows,) in inputs.batches(12):
+        for _, (windows,) in matched.batches(12):
             found.append(model(torch.from_numpy(windows), rows)["features"].numpy())
     stacked = np.concatenate(found)
     n_depths = len(model._seen)

@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from numpy.testing import assert_allclose
+
+from mne_neurorvq import NeuroRVQTransformer
+from mne_neurorvq.datasets import simulate_epochs
 
 SCRIPTS = Path(__file__).parent
+TINY = "neurorvq-eeg-tiny-random"
 
 
 def _run(script, *options):
@@ -84,3 +89,14 @@ def test_one_command_compares_two_commits_and_leaves_no_worktree(tmp_path):
     command = ["git", "-C", SCRIPTS, "worktree", "list", "--porcelain"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "/tree\n" not in listed
+
+
+def test_the_last_depth_of_the_feature_study_is_what_the_transformer_gives(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from features import features_by_depth
+
+    epochs = simulate_epochs(n_subjects=1, n_trials=2)
+    found = features_by_depth(TINY, epochs)
+    given = NeuroRVQTransformer(TINY, pool="time").fit_transform(epochs)
+    assert list(found) == ["input", "block 1"]
+    assert_allclose(found["block 1"].reshape(len(epochs), -1), given, rtol=1e-4, atol=1e-5)
