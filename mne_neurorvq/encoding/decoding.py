@@ -13,10 +13,8 @@ from ..signals import Segmentation
 from ..signals.segments import restore
 from ..tokens import Tokens
 from ..weights import LoadedModel
-from .device import trials_per_pass
 from .matched_trials import MatchedTrials
-from .passes import Arrays, Passes
-from .progress import progress
+from .passes import Arrays, Passes, progress
 
 
 def make_tokens(values: Arrays, matched: MatchedTrials, model: str, loaded: LoadedModel) -> Tokens:
@@ -102,7 +100,8 @@ def decode(
             return [segment.cpu().numpy() for segment in segments]
 
     n_channels, n_patches = tokens.shape[1], max(tokens.segments)
-    size = trials_per_pass(batch_size, model.config, n_channels, n_patches, device)
+    auto = model.config.trials_per_pass(n_channels, n_patches, device.type)
+    size = auto if batch_size == "auto" else int(batch_size)
     decoded = []
     with progress(len(tokens), verbose) as bar:
         for part, segments in Passes(size).over(len(tokens), compute):

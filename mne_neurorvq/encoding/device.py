@@ -1,15 +1,17 @@
 # License: BSD-3-Clause
-"""Where a model computes, and on how many trials at a time."""
+"""Where a model computes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import deepcopy
+from typing import TypeVar
 
-import numpy as np
 import torch
+from torch import nn
 
-from ..weights.systems import Config
+Module = TypeVar("Module", bound=nn.Module)
 
 # Whether torch sees a device of a type.
 _ACCELERATORS: dict[str, Callable[[], bool]] = {
@@ -50,14 +52,12 @@ def resolve_device(device: str) -> torch.device:
     return chosen
 
 
-def trials_per_pass(
-    batch_size: int | str, config: Config, n_channels: int, n_patches: int, device: torch.device
-) -> int:
-    """Trials of a forward pass: a number, or with "auto" what suits model, trials and device."""
-    if isinstance(batch_size, str) and batch_size == "auto":
-        return config.trials_per_pass(n_channels, n_patches, device.type)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
-        raise ValueError(f"batch_size={batch_size!r} must be 'auto' or a positive integer.")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1.")
-    return int(batch_size)
+def copy_to(model: Module, device: torch.device) -> Module:
+    """Return a model on a device: the model itself or a copy, since others may be using it.
+
+    A device without a number is any of its type.
+    """
+    there = next(model.parameters()).device
+    if there.type == device.type and device.index in (None, there.index):
+        return model
+    return deepcopy(model).to(device)

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Where outputs of frozen models are kept: in this process, within a bound, or in a folder."""
+"""Where outputs of frozen models are kept, by what determines them: in this process or a folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib.metadata import version
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -15,13 +16,17 @@ from threading import Lock
 from time import time
 from typing import Any, ClassVar, Protocol
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import joblib
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from .._warnings import warn
 from .._writing import swap
+from ..models import fast
 
 #: The parameter ``memory`` of transformers.
 Memory = str | PathLike[str] | joblib.Memory | None
@@ -38,6 +43,8 @@ _DIGEST_SIZE = sha256().digest_size
 _ARRAY_FACTS = 2**12
 # A file that is older, in seconds, is not being written any more.
 _ABANDONED = 3600.0
+# Part of the cache of outputs: weights are not read anew for each call.
+_DIGESTS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
 class Store(Protocol):
@@ -240,3 +247,57 @@ def check_memory(memory: Any) -> None:
 
 def _size(values: Values) -> int:
     return sum(value.nbytes for value in values) + _OVERHEAD if values else 0
+
+
+def describe_model(model: nn.Module, device: torch.device) -> str:
+    """Say what a model computes, to the last bit.
+
+    That is structure, weights, and all that rounding depends on: versions, processor, threads,
+    precision, and whether the fast paths are used.
+    """
+    if device.type == "cuda":
+        processor = torch.cuda.get_device_name(device)
+    else:
+        processor = f"{torch.backends.cpu.get_cpu_capability()} {torch.get_num_threads()}"
+    return repr(
+        (
+            type(model).__qualname__,
+            model.config,
+            _digest_of_weights(model),
+            version("mne-neurorvq"),
+            torch.__version__,
+            device.type,
+            processor,
+            fast.enabled(),
+            _precision(),
+        )
+    )
+
+
+def key_of(prefix: Any, inputs: Values) -> str:
+    """Digest of what determines the outputs for a trial: a prefix, and the model's inputs."""
+    digest = prefix.copy()
+    for part in inputs:
+        trial = np.ascontiguousarray(part)
+        digest.update(f"{trial.dtype}{trial.shape}".encode())
+        digest.update(trial.data)
+    return str(digest.hexdigest())
+
+
+def _digest_of_weights(model: nn.Module) -> str:
+    """Digest of all tensors of a model, which estimators do not change once it is loaded."""
+    if model not in _DIGESTS:
+        digest = sha256()
+        for name, tensor in model.state_dict().items():
+            digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        _DIGESTS[model] = digest.hexdigest()
+    return _DIGESTS[model]
+
+
+def _precision() -> object:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # it was set for each backend apart
+        backends: Any = torch.backends
+        return [one.matmul.fp32_precision for one in (backends.cuda, backends.mkldnn)]

@@ -14,12 +14,7 @@ Pool = Literal["mean", "channel", "time", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
 #: What a user may call a pooling: by what is averaged over, or by what is kept.
 PoolName = Literal["mean", "channel", "time", "none", "keep_channels"]
-POOL_NAMES: tuple[PoolName, ...] = get_args(PoolName)
-
-
-def find_pool(name: PoolName) -> Pool:
-    """Name a pooling by what is averaged over, whatever the user calls it."""
-    return "time" if name == "keep_channels" else name
+POOL_NAMES: dict[PoolName, Pool] = {**{pool: pool for pool in POOLS}, "keep_channels": "time"}
 
 
 def pool_embedding(

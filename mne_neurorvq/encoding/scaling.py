@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from .._warnings import warn
 from ..signals.robust_scaling import robust_statistics, scale_by
-from .gathering import gather
 
 if TYPE_CHECKING:
     from .matched_trials import MatchedTrials
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 Batch = list[NDArray[np.float32]]
 #: Centre and scale of each used channel.
 Scaling = tuple[NDArray[np.float64], NDArray[np.float64]]
-# Trials that are read at a time to learn their scale.
-_TRIALS_PER_READ = 64
 
 
 def scale_channels(
@@ -54,15 +51,15 @@ def scale_channels(
 
 
 def learn_scaling(
-    matched: MatchedTrials, weights: NDArray[np.floating] | None = None
+    matched: MatchedTrials,
+    signals: NDArray[np.float64],
+    weights: NDArray[np.floating] | None = None,
 ) -> MatchedTrials:
-    """Learn centre and scale of each channel from trials, by their weights ``(n_trials,)``."""
-    n_trials = matched.trials.n_trials
-    starts = range(0, n_trials, _TRIALS_PER_READ)
-    signals = gather(
-        (matched.signals(start, start + _TRIALS_PER_READ) for start in starts), n_trials
-    )
-    each = np.ones(n_trials) if weights is None else weights
+    """Learn centre and scale of each channel from signals ``(n_trials, n_channels, n_times)``.
+
+    ``weights`` are those of the trials, ``(n_trials,)``.
+    """
+    each = np.ones(len(signals)) if weights is None else weights
     of_samples = np.repeat(each, signals.shape[-1])
     pairs = [
         robust_statistics(signals[:, channel].ravel(), of_samples)

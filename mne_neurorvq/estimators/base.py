@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -12,23 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from ..encoding.device import resolve_device
+from ..encoding.device import copy_to
 from ..encoding.matched_trials import FittedChannels, MatchedTrials, match, match_again
-from ..encoding.passes import Arrays, Forward
+from ..encoding.pooling import POOL_NAMES
 from ..encoding.preprocessing import preprocessing_of
-from ..encoding.reuse import compute
 from ..signals import Segmentation, Trials, unit_factor
 from ..signals.conversion import recorded_trials, trials_of_array
 from ..weights import LoadedModel
 from ..weights.registry import SystemName, registered
-from ..weights.sharing import CPU, copy_to, on_device
+from ..weights.sharing import CPU
 from ..weights.systems import SYSTEMS, Config
 from .persistence import SavedEstimator
-
-_PRECISIONS = ("auto", "float32", "bf16")
 
 
 class SignalEstimator(SavedEstimator):
@@ -40,6 +36,16 @@ class SignalEstimator(SavedEstimator):
 
     #: Whose architecture the model must have.
     _system: ClassVar[SystemName]
+    #: Values that a parameter may have, where an estimator has it.
+    _choices: ClassVar[dict[str, tuple[object, ...]]] = {
+        "verbose": (None, True, False),
+        "precision": ("auto", "float32", "bf16"),
+        "output": ("embedding", "tokens", "histogram"),
+        "pool": tuple(POOL_NAMES),
+        "scaling": ("trial", "fit"),
+        "finetune": ("full", "head", "lora"),
+        "head": ("mean", "flatten"),
+    }
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -66,26 +72,11 @@ class SignalEstimator(SavedEstimator):
         return matched
 
     def _match_again(self, X: Any) -> MatchedTrials:
-        """Match trials to the model by what fit has learned."""
+        """Check the parameters, and match trials to the model by what fit has learned."""
+        check_is_fitted(self)
+        self._check_parameters()
         trials = read_trials(self, X, self.config_, reset=False)
         return match_again(trials, self._fitted, self.config_, self.segmentation_)
-
-    def _compute(
-        self,
-        forward: Forward,
-        matched: MatchedTrials,
-        batch_size: int | str = "auto",
-        **options: Any,
-    ) -> Arrays:
-        """Apply a model to all trials, see :func:`compute`."""
-        return compute(
-            matched,
-            forward,
-            device=resolve_device(self.device),
-            batch_size=batch_size,
-            verbose=self.verbose,
-            **options,
-        )
 
     def _state(self) -> tuple[dict[str, Any], nn.Module]:
         facts, weights = self._network_state()
@@ -121,15 +112,16 @@ class SignalEstimator(SavedEstimator):
     def _set_learned(self, learned: dict[str, Any]) -> None:
         """Restore what :meth:`_learned` returned."""
 
-    def _check_signal_parameters(self) -> None:
+    def _check_parameters(self) -> None:
+        """Raise if a parameter is impossible."""
         if not isinstance(self.pretrained, (str, PathLike)):
             raise TypeError(
                 f"pretrained={self.pretrained!r} must be the name of a model (list_pretrained() "
                 "gives them) or a path."
             )
-        if hasattr(self, "precision"):
-            check_choice("precision", self.precision, _PRECISIONS)
-        check_choice("verbose", self.verbose, (None, True, False))
+        for name, allowed in self._choices.items():
+            if hasattr(self, name) and getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be one of {allowed}.")
 
     def _check_model_name(self) -> None:
         """Raise, before a model is downloaded, if it is another system's or cannot be used yet."""
@@ -169,12 +161,6 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
     return trials
 
 
-def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Raise unless a parameter has one of the values allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} must be one of {tuple(allowed)}.")
-
-
 def set_parameters(estimator: BaseEstimator, parameters: dict[str, Any]) -> None:
     """Store the arguments of ``__init__``, its ``locals()``, untouched."""
     vars(estimator).update((name, value) for name, value in parameters.items() if name != "self")
@@ -185,7 +171,7 @@ def _on_cpu(value: Any) -> Any:
     if isinstance(value, nn.Module):
         return copy_to(value, CPU)
     if isinstance(value, LoadedModel):
-        return on_device(value, CPU)
+        return replace(value, **{kind: copy_to(getattr(value, kind), CPU) for kind in value.kinds})
     if isinstance(value, dict) and any(isinstance(item, LoadedModel) for item in value.values()):
         return {key: _on_cpu(item) for key, item in value.items()}
     return value

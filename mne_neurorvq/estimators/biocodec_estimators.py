@@ -17,17 +17,16 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..encoding.device import resolve_device
+from ..encoding.device import copy_to, resolve_device
 from ..encoding.matched_trials import MatchedTrials
 from ..encoding.memory import Memory
-from ..encoding.passes import Arrays
+from ..encoding.passes import Arrays, compute, gather
 from ..encoding.pooling import PoolName, vectors_of
 from ..encoding.scaling import learn_scaling
 from ..finetuning import Recipe
 from ..models import BioCodec, BioCodecHead
-from ..weights.sharing import copy_to
 from ..weights.systems import Config
-from .base import SignalEstimator, check_choice, set_parameters
+from .base import SignalEstimator, set_parameters
 from .targets import ClassTargets
 from .trained import TrainedEstimator
 from .transformer import TokenTransformer
@@ -35,6 +34,8 @@ from .transformer import TokenTransformer
 # Patches of a forward pass in training: with the published head 0.7 GB on a CPU, 5 GB on a GPU.
 _PATCHES_PER_PASS = {"cpu": 2**14, "cuda": 2**17}
 _MAX_NORM = 1.0
+# Trials that are read at a time to learn their scale.
+_TRIALS_PER_READ = 64
 
 
 class CodecEstimator(SignalEstimator):
@@ -52,18 +53,21 @@ class CodecEstimator(SignalEstimator):
         """Learn the scale of each channel, unless every trial has its own."""
         self._fitted_scaling = self.scaling
         if self.scaling == "fit":
-            matched = learn_scaling(matched, weights)
+            n_trials = matched.trials.n_trials
+            starts = range(0, n_trials, _TRIALS_PER_READ)
+            parts = (matched.signals(start, start + _TRIALS_PER_READ) for start in starts)
+            matched = learn_scaling(matched, gather(parts, n_trials), weights)
             assert matched.scaling is not None
             self.centre_, self.scale_ = matched.scaling
         return matched
 
     def _match_again(self, X: Any) -> MatchedTrials:
+        matched = super()._match_again(X)
         if self.scaling != self._fitted_scaling:
             raise ValueError(
                 f"fit was called with scaling={self._fitted_scaling!r}, but now it is "
                 f"{self.scaling!r}: fit again."
             )
-        matched = super()._match_again(X)
         if self.scaling == "trial":
             return matched
         return replace(matched, scaling=(self.centre_, self.scale_))
@@ -92,10 +96,6 @@ class CodecEstimator(SignalEstimator):
                 f"0..{n_levels - 1}."
             )
         return chosen
-
-    def _check_codec_parameters(self) -> None:
-        self._check_signal_parameters()
-        check_choice("scaling", self.scaling, ("trial", "fit"))
 
 
 class BioCodecTransformer(CodecEstimator, TokenTransformer):
@@ -165,6 +165,8 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
     True
     """
 
+    _choices = CodecEstimator._choices | {"combine": ("sum", "concatenate")}
+
     def __init__(
         self,
         pretrained: str = "biocodec-eeg-small",
@@ -184,11 +186,6 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         verbose: bool | None = None,
     ) -> None:
         set_parameters(self, locals())
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        self._check_codec_parameters()
-        check_choice("combine", self.combine, ("sum", "concatenate"))
 
     def _features(self) -> Callable[[Arrays], NDArray[np.floating]]:
         quantizer = self._model("tokenizer").quantizer
@@ -286,6 +283,7 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
     """
 
     _kind = "tokenizer"
+    _choices = CodecEstimator._choices | {"combine": ("concatenate", "sum")}
     _draws = True
 
     def __sklearn_tags__(self) -> Tags:
@@ -344,20 +342,23 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
 
     def _signals(self, model: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
         """Encode the trials."""
-        codec = self._codec_on_device()
-        return self._compute(lambda parts, rows: codec.encode_segments(parts, rows)[0], matched)[0]
+        return self._compute(nn.Identity(), matched)
 
     def _predict(self, model: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
         self._check_head()
-        codec = self._codec_on_device()
-        model.to(resolve_device(self.device))
-        return self._compute(
-            lambda parts, rows: model(codec.encode_segments(parts, rows)[0]), matched
-        )[0]
+        return self._compute(model, matched)
 
-    def _codec_on_device(self) -> BioCodec:
-        self._codec = copy_to(self._codec, resolve_device(self.device))
-        return self._codec
+    def _compute(self, head: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
+        """Apply a head to the codes of all trials."""
+        device = resolve_device(self.device)
+        self._codec = codec = copy_to(self._codec, device)
+        head.to(device)
+        return compute(
+            matched,
+            lambda parts, rows: head(codec.encode_segments(parts, rows)[0]),
+            device=device,
+            verbose=self.verbose,
+        )[0]
 
     def _recipe(self, device: torch.device) -> Recipe:
         return Recipe(
@@ -374,8 +375,7 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
         )
 
     def _check_parameters(self) -> None:
-        self._check_codec_parameters()
-        check_choice("combine", self.combine, ("concatenate", "sum"))
+        super()._check_parameters()
         if self.device == "accelerate":
             raise ValueError(
                 "device='accelerate', but only the head is trained here, in one process: use "

@@ -15,13 +15,12 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
 from ..encoding.device import resolve_device
-from ..encoding.gathering import gather
 from ..encoding.matched_trials import MatchedTrials
+from ..encoding.passes import compute, gather
 from ..finetuning import Recipe, add_adapters, merge_adapters
 from ..models import WindowModel
 from ..signals.channel_report import used_channels
 from ..weights.systems import SYSTEMS
-from .base import check_choice
 from .targets import TrialTargets
 from .trained import TrainedEstimator
 
@@ -94,9 +93,11 @@ class FineTunedEstimator(TrainedEstimator):
     ) -> NDArray[Any]:
         device = resolve_device(self.device)
         model.to(device)
-        return self._compute(
-            lambda segments, rows: forward(torch.cat(segments, dim=-1)),
+        return compute(
             matched,
+            lambda segments, rows: forward(torch.cat(segments, dim=-1)),
+            device=device,
+            verbose=self.verbose,
             bf16=self._in_bf16(device),
         )[0]
 
@@ -119,9 +120,7 @@ class FineTunedEstimator(TrainedEstimator):
         )
 
     def _check_parameters(self) -> None:
-        self._check_signal_parameters()
-        check_choice("finetune", self.finetune, ("full", "head", "lora"))
-        check_choice("head", self.head, ("mean", "flatten"))
+        super()._check_parameters()
         self._check_training_parameters(["lora_rank"], ["layer_decay"])
         check_scalar(
             self.layer_decay, "layer_decay", Real, min_val=0, max_val=1, include_boundaries="right"

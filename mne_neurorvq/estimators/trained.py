@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, check_scalar
+from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
 from .._fitting import all_or_nothing
 from ..encoding.device import resolve_device
 from ..encoding.matched_trials import MatchedTrials
-from ..encoding.progress import progress
+from ..encoding.passes import progress
 from ..finetuning import (
     FineTuningNet,
     Recipe,
@@ -192,8 +192,6 @@ class TrainedEstimator(SignalEstimator):
 
     def _outputs(self, X: Any) -> NDArray[np.float64]:
         """Compute the outputs of the head, ``(n_trials, n_outputs)``."""
-        check_is_fitted(self, "net_")
-        self._check_parameters()
         matched = self._match_again(X)
         if matched.segmentation != self.segmentation_:
             rate = self.config_.sfreq
@@ -235,10 +233,6 @@ class TrainedEstimator(SignalEstimator):
     def _finished(self, model: nn.Module) -> nn.Module:
         """Return the network that predicts."""
         return model.eval()
-
-    @abstractmethod
-    def _check_parameters(self) -> None:
-        """Raise if a parameter is impossible."""
 
     @abstractmethod
     def _build(

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import mne
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
@@ -19,27 +20,24 @@ from torch import nn
 
 from .._fitting import all_or_nothing
 from ..encoding.decoding import as_tokens, check_origin, decode, make_tokens
-from ..encoding.device import resolve_device, trials_per_pass
+from ..encoding.device import copy_to, resolve_device
 from ..encoding.epochs import as_epochs
-from ..encoding.gathering import gather
 from ..encoding.matched_trials import MatchedTrials
-from ..encoding.memory import Layout, check_memory, find_store
-from ..encoding.passes import Arrays
+from ..encoding.memory import Layout, check_memory, describe_model, find_store
+from ..encoding.passes import Arrays, compute, gather
 from ..encoding.pooling import (
     POOL_NAMES,
     Pool,
     column_names,
-    find_pool,
     pool_embedding,
     pool_histogram,
 )
-from ..encoding.reuse import describe_model
 from ..tokens import Tokens
 from ..weights import LoadedModel
 from ..weights.registry import Kind
-from ..weights.sharing import is_on, on_device, shared_pretrained
+from ..weights.sharing import shared_pretrained
 from ..weights.systems import SYSTEMS, Config
-from .base import SignalEstimator, check_choice
+from .base import SignalEstimator
 
 # Parameters that change no output, or only through the model, its inputs and the device.
 _IN_THE_INPUTS = frozenset(
@@ -109,11 +107,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         device = resolve_device(self.device)
         self._check_model_name()
         self._models: dict[tuple[str, str | None, Kind], LoadedModel] = {}
-        matched = self._match(X, self._model(self._kind(self.output)).config)
-        n_channels, n_patches = len(matched.used[0]), max(matched.segmentation.segments)
-        # Raises if the parameter is impossible.
-        trials_per_pass(self.batch_size, self.config_, n_channels, n_patches, device)
-        self._fitted_model = self._model_name
+        kind = SYSTEMS[self._system].gives[self.output]
+        matched = self._match(X, self._model(kind, device).config)
+        self._fitted_model = str(self.pretrained), self.revision
         return self._learn(matched)
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -135,11 +131,11 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels, or the number of columns, are not those of :meth:`fit`.
         """
-        return self._transform(self._matched(X))
+        return self._transform(self._match_again(X))
 
     def _transform(self, matched: MatchedTrials) -> NDArray[Any]:
         segmentation = matched.segmentation
-        patches_matter = self.output == "tokens" or find_pool(self.pool) in ("channel", "none")
+        patches_matter = self.output == "tokens" or POOL_NAMES[self.pool] in ("channel", "none")
         if patches_matter and segmentation.n_patches != self.segmentation_.n_patches:
             raise ValueError(
                 f"X has windows of {segmentation.n_patches} patches, but fit saw "
@@ -153,7 +149,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         if self.output == "tokens":
             return codes.reshape(len(codes), -1).astype(np.int32)
         n_codes = self._model("tokenizer").config.quantizer.n_codes
-        weights, pool = segmentation.weights, find_pool(self.pool)
+        weights, pool = segmentation.weights, POOL_NAMES[self.pool]
         return gather(
             (
                 pool_histogram(codes[start : start + _TRIALS], n_codes, weights, pool)
@@ -181,7 +177,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        return self._tokenize(self._matched(X))
+        return self._tokenize(self._match_again(X))
 
     def _tokenize(self, matched: MatchedTrials) -> Tokens:
         values = self._outputs("tokens", matched)
@@ -243,7 +239,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ValueError
             If the channels are not those of :meth:`fit`, or the model has no tokenizer.
         """
-        matched = self._matched(X)
+        matched = self._match_again(X)
         tokens = self._tokenize(matched)
         return as_epochs(
             self._decode(tokens), tokens, ch_type=self.config_.modality, like=matched.trials
@@ -264,7 +260,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             them: ``Cz_patch0_scale1_17``.
         """
         check_is_fitted(self)
-        config = self._model(self._kind(self.output)).config
+        self._check_parameters()
+        config = self._model(SYSTEMS[self._system].gives[self.output]).config
         levels = self._levels(config.quantizer.n_levels)
         codes = [
             f"codebook{b}_level{k}" for b in range(config.quantizer.n_codebooks) for k in levels
@@ -275,31 +272,32 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             ending = codes
         else:
             ending = [f"{code}_code{i}" for code in codes for i in range(config.quantizer.n_codes)]
-        pool: Pool = "none" if self.output == "tokens" else find_pool(self.pool)
+        pool: Pool = "none" if self.output == "tokens" else POOL_NAMES[self.pool]
         return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
-
-    def _matched(self, X: Any) -> MatchedTrials:
-        """Trials of X, with the channels that fit saw."""
-        check_is_fitted(self)
-        self._check_parameters()
-        self._check_fitted_model()
-        return self._match_again(X)
 
     def _outputs(self, what: str, matched: MatchedTrials) -> Arrays:
         """Pooled embeddings, or codes and side information, of all trials; none computed twice."""
-        kind = self._kind(what)
-        model = self._model(kind)
-        forward = model.embed_segments if kind == "foundation" else model.encode_segments
+        if (str(self.pretrained), self.revision) != self._fitted_model:
+            raise self._other_model()
+        kind, device = SYSTEMS[self._system].gives[what], resolve_device(self.device)
+        model: Any = getattr(self._loaded(kind, device), kind)
         options: dict[str, Any] = {}
         if what == "embedding":
-            features, pool = self._features(), find_pool(self.pool)
+            features, pool = self._features(), POOL_NAMES[self.pool]
             weights = matched.segmentation.weights
             options["finish"] = lambda values: (pool_embedding(features(values), weights, pool),)
             options["bf16"] = getattr(self, "precision", "auto") == "bf16"
         if self.memory is not None:
-            options["store"] = find_store(self.memory, self._layout(what, matched))
-            options["determined_by"] = self._determined_by(what, model)
-        return self._compute(forward, matched, self.batch_size, **options)
+            options["store"] = find_store(self.memory, self._layout(what, matched, model.config))
+            options["determined_by"] = self._determined_by(what, model, device)
+        return compute(
+            matched,
+            model.embed_segments if kind == "foundation" else model.encode_segments,
+            device=device,
+            batch_size=self.batch_size,
+            verbose=self.verbose,
+            **options,
+        )
 
     def _features(self) -> Callable[[Arrays], NDArray[np.floating]]:
         """How to get features ``(n_trials, n_channels, n_patches, n_features)`` of outputs."""
@@ -310,36 +308,35 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         names: list[str] = config.feature_names()
         return names
 
-    def _layout(self, what: str, matched: MatchedTrials) -> Layout:
+    def _layout(self, what: str, matched: MatchedTrials, config: Any) -> Layout:
         """Shapes and types of the outputs for a trial."""
-        config: Any = self._model(self._kind(what)).config
         segmentation = matched.segmentation
         n_channels, n_patches = len(matched.used[0]), segmentation.n_patches
         float32 = np.dtype(np.float32)
         if what == "embedding":
             features = np.zeros((1, n_channels, n_patches, len(self._feature_names(config))), "f4")
-            pooled = pool_embedding(features, segmentation.weights, find_pool(self.pool))
+            pooled = pool_embedding(features, segmentation.weights, POOL_NAMES[self.pool])
             return [(pooled.shape[1:], float32)]
         books = config.quantizer
         codes = (n_channels, n_patches, books.n_codebooks, books.n_levels)
         side = config.side_shape(n_channels, segmentation.segments)
         return [(codes, np.dtype(config.code_dtype)), (side, float32)]
 
-    def _determined_by(self, what: str, model: nn.Module) -> str:
+    def _determined_by(self, what: str, model: nn.Module, device: torch.device) -> str:
         """Say what determines outputs besides the model's inputs and the size of passes."""
         without = _IN_THE_INPUTS | (_OF_COLUMNS if what == "tokens" else frozenset())
         chosen = {k: v for k, v in sorted(self.get_params().items()) if k not in without}
-        device = resolve_device(self.device)
         return f"{type(self).__name__} {what} {chosen} {describe_model(model, device)}"
 
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
         """Signals in volts, ``(n_trials, n_channels, n_times)``."""
-        model = self._model("tokenizer")
-        check_origin(tokens, str(self.pretrained), self._loaded("tokenizer"))
+        device = resolve_device(self.device)
+        loaded = self._loaded("tokenizer", device)
+        check_origin(tokens, str(self.pretrained), loaded)
         return decode(
-            model,
+            loaded.tokenizer,
             tokens,
-            device=resolve_device(self.device),
+            device=device,
             batch_size=self.batch_size,
             verbose=self.verbose,
         )
@@ -348,56 +345,54 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         """Levels of the codes, of so many, that :meth:`transform` shows."""
         return list(range(n_levels))
 
-    def _kind(self, output: str) -> Kind:
-        """Which model gives an output."""
-        has_foundation = SYSTEMS[self._system].foundation is not None
-        return "foundation" if output == "embedding" and has_foundation else "tokenizer"
-
-    @property
-    def _model_name(self) -> tuple[str, str | None]:
-        return str(self.pretrained), self.revision
-
-    def _loaded(self, kind: Kind) -> LoadedModel:
+    def _loaded(self, kind: Kind, device: torch.device | None = None) -> LoadedModel:
         """Load a model; the one that ``output`` does not need is loaded when asked for."""
         models = self.__dict__.setdefault("_models", {})
-        key, device = (*self._model_name, kind), resolve_device(self.device)
+        key = str(self.pretrained), self.revision, kind
+        device = resolve_device(self.device) if device is None else device
         if key not in models:
-            models[key] = shared_pretrained(
-                self.pretrained, self.revision, only=kind, device=device
-            )
+            found: Any = shared_pretrained(self.pretrained, self.revision, only=kind, device=device)
+            found.require(kind, self._system)
+            models[key] = found
         loaded: LoadedModel = models[key]
-        if not is_on(getattr(loaded, kind), device):  # it was loaded from elsewhere
-            loaded = models[key] = on_device(loaded, device)
+        model = copy_to(getattr(loaded, kind), device)
+        if model is not getattr(loaded, kind):  # it was loaded from elsewhere
+            loaded = models[key] = replace(loaded, **{kind: model})
         return loaded
 
-    def _model(self, kind: Kind) -> Any:
-        loaded: Any = self._loaded(kind)
-        return loaded.require(kind, self._system)
+    def _model(self, kind: Kind, device: torch.device | None = None) -> Any:
+        return getattr(self._loaded(kind, device), kind)
 
     def _check_parameters(self) -> None:
-        self._check_signal_parameters()
-        check_choice("output", self.output, ("embedding", "tokens", "histogram"))
-        check_choice("pool", self.pool, POOL_NAMES)
-        check_memory(self.memory)
+        super()._check_parameters()
+        size = self.batch_size
+        if not isinstance(size, str) or size != "auto":
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+                raise ValueError(f"batch_size={size!r} must be 'auto' or a positive integer.")
+            if size < 1:
+                raise ValueError(f"batch_size={size} must be at least 1.")
+        if self.memory is not None:
+            check_memory(self.memory)
         if self.output == "histogram" and self.pool == "none":
             raise ValueError(
                 "pool='none' leaves no histogram, only each single code: use output='tokens'."
             )
 
-    def _check_fitted_model(self) -> None:
-        if self._model_name != self._fitted_model:
-            raise ValueError(
-                f"fit was called with pretrained={self._fitted_model[0]!r}, "
-                f"revision={self._fitted_model[1]!r}, but now they are {self._model_name[0]!r} and "
-                f"{self._model_name[1]!r}: fit again."
-            )
+    def _other_model(self) -> ValueError:
+        """Error of an estimator that was fitted with another model than it has now."""
+        return ValueError(
+            f"fit was called with pretrained={self._fitted_model[0]!r}, "
+            f"revision={self._fitted_model[1]!r}, but now they are {str(self.pretrained)!r} and "
+            f"{self.revision!r}: fit again."
+        )
 
     def _network_state(self) -> tuple[dict[str, Any], nn.Module]:
-        self._check_fitted_model()
+        if (str(self.pretrained), self.revision) != self._fitted_model:
+            raise self._other_model()
         modules: dict[str, Any] = {}
         facts = {}
         for (*name, kind), loaded in self._models.items():
-            if tuple(name) != self._model_name:
+            if tuple(name) != self._fitted_model:
                 continue  # of tokens of another model
             model: Any = getattr(loaded, kind)
             # Without the heads of a foundation model, which no output needs.
@@ -421,10 +416,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         return network, network
 
     def _set_network(self, network: nn.Module, record: dict[str, Any]) -> None:
-        self._fitted_model = self._model_name
+        self._fitted_model = str(self.pretrained), self.revision
         models: Any = dict(network.named_children())
         self._models = {
-            (*self._model_name, kind): LoadedModel(
+            (*self._fitted_model, kind): LoadedModel(
                 name=str(self.pretrained),
                 config=model.config,
                 revision=record["models"][kind]["revision"],

@@ -54,9 +54,13 @@ def disabled() -> Iterator[None]:
         _ENABLED.reset(token)
 
 
-def enabled() -> bool:
-    """Whether the fast paths are used; an exported graph has the plain formulas."""
-    return _ENABLED.get() and not torch.compiler.is_exporting()
+def enabled(*, in_place: bool = False) -> bool:
+    """Whether the fast paths are used; an exported graph has the plain formulas.
+
+    Those that work in place need, too, that nothing learns.
+    """
+    allowed = _ENABLED.get() and not torch.compiler.is_exporting()
+    return allowed and not (in_place and torch.is_grad_enabled())
 
 
 # --- Sizes depend on the processor alone, so that one machine always gives the same bits.
@@ -89,25 +93,21 @@ def series_per_pass(n_patches: int, device: str) -> int:
 # each.
 
 
-def _in_place() -> bool:
-    return enabled() and not torch.is_grad_enabled()
-
-
 def gelu(x: Tensor) -> Tensor:
     """Apply the exact GELU."""
-    return torch.ops.aten.gelu_(x) if _in_place() else F.gelu(x)
+    return torch.ops.aten.gelu_(x) if enabled(in_place=True) else F.gelu(x)
 
 
 def plus(x: Tensor, y: Tensor) -> Tensor:
     """Add a ``y`` that broadcasts to ``x``, in the precision of ``x``."""
     y = y.to(x.dtype)
-    return x.add_(y) if _in_place() else x + y
+    return x.add_(y) if enabled(in_place=True) else x + y
 
 
 def times(x: Tensor, y: Tensor) -> Tensor:
     """Multiply by a ``y`` that broadcasts to ``x``, in the precision of ``x``."""
     y = y.to(x.dtype)
-    return x.mul_(y) if _in_place() else x * y
+    return x.mul_(y) if enabled(in_place=True) else x * y
 
 
 def mean_pool(x: Tensor, size: int) -> Tensor:

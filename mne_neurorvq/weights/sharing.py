@@ -8,22 +8,17 @@ needed on another device is loaded a second time.
 from __future__ import annotations
 
 from collections import deque
-from copy import deepcopy
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import torch
-from torch import nn
 
 from .download import fetch
 from .loading import LoadedModel, load_pretrained
 from .registry import BUNDLED, Kind, registered
 
-Module = TypeVar("Module", bound=nn.Module)
 CPU = torch.device("cpu")
 _SHARED: WeakValueDictionary[tuple[object, ...], LoadedModel] = WeakValueDictionary()
 # The folds of a cross-validation come one after the other: the next still finds what the last let
@@ -59,26 +54,6 @@ def shared_pretrained(
         if not any(loaded is other for other in _RECENT):
             _RECENT.append(loaded)
         return loaded
-
-
-def is_on(model: nn.Module | None, device: torch.device) -> bool:
-    """Whether a model is on a device; of a device without a number, on any of its type."""
-    there = device if model is None else next(model.parameters()).device
-    return there.type == device.type and device.index in (None, there.index)
-
-
-def copy_to(model: Module, device: torch.device) -> Module:
-    """Return a model on a device: the model itself or a copy, since others may be using it."""
-    return model if is_on(model, device) else deepcopy(model).to(device)
-
-
-def on_device(loaded: LoadedModel, device: torch.device) -> LoadedModel:
-    """Return models on a device: the same, or copies of those that are elsewhere."""
-    elsewhere = [kind for kind in loaded.kinds if not is_on(getattr(loaded, kind), device)]
-    if not elsewhere:
-        return loaded
-    copies: dict[str, Any] = {kind: copy_to(getattr(loaded, kind), device) for kind in elsewhere}
-    return replace(loaded, **copies)
 
 
 def _files(pretrained: str | PathLike[str], revision: str | None, only: Kind) -> list[Path]:

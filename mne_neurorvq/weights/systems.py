@@ -44,8 +44,8 @@ Model = Tokenizer | Foundation
 class System:
     """A system.
 
-    Classes of higher layers are given as ``"module:name"``, for :func:`pkgutil.resolve_name`:
-    this layer does not import them.
+    ``gives`` says which model gives which output of a transformer. Classes of higher layers are
+    given as ``"module:name"``, for :func:`pkgutil.resolve_name`: this layer does not import them.
     """
 
     title: str
@@ -55,6 +55,7 @@ class System:
     init_std: float | None
     tokenizer: type[Tokenizer]
     foundation: type[Foundation] | None
+    gives: Mapping[str, Kind]
     transformer: str
     classifier: str
     regressor: str | None
@@ -71,6 +72,11 @@ def _by_modality(*presets: Config) -> dict[str, Config]:
     return {preset.modality: preset for preset in presets}
 
 
+_BY_TWO: Mapping[str, Kind] = {
+    "embedding": "foundation",
+    "tokens": "tokenizer",
+    "histogram": "tokenizer",
+}
 SYSTEMS: Mapping[str, System] = {
     "neurorvq": System(
         title="NeuroRVQ",
@@ -86,6 +92,7 @@ SYSTEMS: Mapping[str, System] = {
         init_std=0.02,
         tokenizer=NeuroRVQTokenizer,
         foundation=NeuroRVQ,
+        gives=_BY_TWO,
         transformer="mne_neurorvq:NeuroRVQTransformer",
         classifier="mne_neurorvq:NeuroRVQClassifier",
         regressor="mne_neurorvq:NeuroRVQRegressor",
@@ -106,6 +113,7 @@ SYSTEMS: Mapping[str, System] = {
         init_std=None,
         tokenizer=BioCodec,
         foundation=None,
+        gives=dict.fromkeys(_BY_TWO, "tokenizer"),
         transformer="mne_neurorvq:BioCodecTransformer",
         classifier="mne_neurorvq:BioCodecClassifier",
         regressor=None,
@@ -126,6 +134,7 @@ SYSTEMS: Mapping[str, System] = {
         init_std=0.02,
         tokenizer=BrainRVQTokenizer,
         foundation=BrainRVQ,
+        gives=_BY_TWO,
         transformer="mne_neurorvq:BrainRVQTransformer",
         classifier="mne_neurorvq:BrainRVQClassifier",
         regressor=None,

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq.encoding.device import resolve_device, trials_per_pass
+from mne_neurorvq.encoding.device import copy_to, resolve_device
 from mne_neurorvq.estimators.randomness import own_randomness, seed_torch
 from mne_neurorvq.models import BIOCODEC_EEG, BRAINRVQ_EEG, NEURORVQ_EEG
-from mne_neurorvq.weights.sharing import copy_to, is_on
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "C4", "Pz"]
@@ -230,10 +229,13 @@ def test_a_device_that_torch_cannot_compute_on_is_an_error(device, problem):
 
 @given(st.integers(1, 10**3), st.integers(1, 10**3))
 def test_the_automatic_batch_is_never_empty(n_channels, n_patches):
-    cpu = torch.device("cpu")
     for config in (NEURORVQ_EEG, BRAINRVQ_EEG, BIOCODEC_EEG):
-        assert trials_per_pass("auto", config, n_channels, n_patches, cpu) >= 1
-        assert trials_per_pass(np.int64(3), config, n_channels, n_patches, cpu) == 3
+        assert config.trials_per_pass(n_channels, n_patches, "cpu") >= 1
+
+
+def test_a_batch_size_may_be_an_integer_of_numpy():
+    found = make(batch_size=np.int64(2)).fit_transform(X)
+    assert_array_equal(found, make(batch_size=2).fit_transform(X))
 
 
 @contextmanager
@@ -292,4 +294,4 @@ def test_a_model_elsewhere_is_copied_and_one_that_is_there_is_not():
     assert copy_to(model, torch.device("cpu")) is model
     elsewhere = copy_to(model, torch.device("meta"))
     assert (elsewhere.weight.device.type, model.weight.device.type) == ("meta", "cpu")
-    assert is_on(elsewhere, torch.device("meta"))
+    assert copy_to(elsewhere, torch.device("meta")) is elsewhere

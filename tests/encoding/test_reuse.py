@@ -41,10 +41,10 @@ from mne_neurorvq.encoding.memory import (
     ProcessStore,
     _digest,
     _unpack,
+    describe_model,
     find_store,
 )
-from mne_neurorvq.encoding.passes import fill_up
-from mne_neurorvq.encoding.reuse import describe_model
+from mne_neurorvq.encoding.passes import run_pass
 from mne_neurorvq.models import fast
 from mne_neurorvq.weights import save_pretrained
 
@@ -189,14 +189,14 @@ def test_rounding_is_part_of_what_a_model_computes(one_thread):
 
 
 def test_passes_halved_for_want_of_memory_leave_nothing_for_full_ones(monkeypatch):
-    def short_of_memory(segment, size):
-        if size > 1:
+    def short_of_memory(*given):
+        if given[-1] > 1:
             raise torch.OutOfMemoryError
-        return fill_up(segment, size)
+        return run_pass(*given)
 
     transformer = fitted(NeuroRVQTransformer, batch_size=8)
     with monkeypatch.context() as patch:
-        patch.setattr(passes, "fill_up", short_of_memory)
+        patch.setattr(passes, "run_pass", short_of_memory)
         with pytest.warns(UserWarning, match="do not fit"):
             transformer.transform(SIGNALS)
     assert len(IN_PROCESS) == 0

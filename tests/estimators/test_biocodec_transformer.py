@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import BioCodecTransformer, NeuroRVQTransformer, Tokens, load_pretrained
-from mne_neurorvq.encoding import scaling
+from mne_neurorvq.estimators import biocodec_estimators
 from mne_neurorvq.signals import resample
 from mne_neurorvq.weights import save_pretrained
 
@@ -181,8 +181,8 @@ def test_a_learned_scale_comes_back_in_volts(X):
 
 def test_the_scale_is_learned_from_all_trials_however_many_are_read_at_a_time(X, monkeypatch):
     expected = make(scaling="fit").fit(X)
-    monkeypatch.setattr(scaling, "_TRIALS_PER_READ", 4)
-    monkeypatch.setattr("mne_neurorvq.encoding.gathering._IN_MEMORY", 0)
+    monkeypatch.setattr(biocodec_estimators, "_TRIALS_PER_READ", 4)
+    monkeypatch.setattr("mne_neurorvq.encoding.passes._IN_MEMORY", 0)
     found = make(scaling="fit").fit(X)
     assert_array_equal(found.scale_, expected.scale_)
     assert_array_equal(found.centre_, expected.centre_)

@@ -21,7 +21,7 @@ from mne_neurorvq import (
     NeuroRVQTransformer,
     load_pretrained,
 )
-from mne_neurorvq.encoding import gathering
+from mne_neurorvq.encoding import passes
 from mne_neurorvq.models import NeuroRVQ
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -182,7 +182,7 @@ def test_trials_beyond_memory_lie_in_a_scratch_file(study, monkeypatch, finetune
     epochs, y, _ = study
     expected = make(finetune=finetune).fit(epochs, y).predict_proba(epochs)
     watch = Watch()
-    monkeypatch.setattr(gathering, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(passes, "_IN_MEMORY", 1000)
     fitted = make(finetune=finetune, callbacks=[watch]).fit(epochs, y)
     assert isinstance(watch.sets[0][0].signals, np.memmap)
     assert_array_equal(fitted.predict_proba(epochs), expected)
@@ -190,9 +190,9 @@ def test_trials_beyond_memory_lie_in_a_scratch_file(study, monkeypatch, finetune
 
 def test_gathering_keeps_order_dtype_and_shape(monkeypatch):
     parts = np.split(np.arange(24, dtype=np.float32).reshape(6, 2, 2), [1, 4])
-    in_memory = gathering.gather(iter(parts), 6)
-    monkeypatch.setattr(gathering, "_IN_MEMORY", in_memory.nbytes - 1)
-    in_file = gathering.gather(iter(parts), 6)
+    in_memory = passes.gather(iter(parts), 6)
+    monkeypatch.setattr(passes, "_IN_MEMORY", in_memory.nbytes - 1)
+    in_file = passes.gather(iter(parts), 6)
     assert not isinstance(in_memory, np.memmap)
     assert isinstance(in_file, np.memmap)
     for found in (in_memory, in_file):

@@ -39,7 +39,6 @@ from plain_loop import plain_encode
 from torch import Tensor
 from torch.nn import functional as F
 
-from mne_neurorvq.encoding.device import trials_per_pass
 from mne_neurorvq.models import (
     BRAINRVQ_EEG,
     NEURORVQ_EEG,
@@ -124,7 +123,7 @@ def _encode(model: Tokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
 
 def _encode_in_passes(model: Tokenizer, x: Tensor, channel_ids: Tensor) -> Tensor:
     n_channels, n_patches = x.shape[1], x.shape[2] // model.config.patch_size
-    size = trials_per_pass("auto", model.config, n_channels, n_patches, x.device)
+    size = model.config.trials_per_pass(n_channels, n_patches, x.device.type)
     return torch.cat([_encode(model, part, channel_ids) for part in x.split(size)])
 
 
