@@ -149,7 +149,7 @@ class BrainRVQPretrainConfig(PretrainConfig):
     crops: CropSettings = field(
         default_factory=lambda: CropSettings(
             n_patches=(2, 3, 4, 4, 4, 6, 8, 12, 30),
-            noise_spread=0.05,
+            noise_spread=0.1,
             restore="clean",
             bad_channels=0.1,
         )

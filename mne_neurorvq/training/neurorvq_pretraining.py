@@ -127,7 +127,7 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     system: Literal["neurorvq"] = "neurorvq"
     model: NeuroRVQSettings = field(default_factory=NeuroRVQSettings)
     crops: CropSettings = field(
-        default_factory=lambda: CropSettings(noise_spread=0.05, restore="clean", bad_channels=0.1)
+        default_factory=lambda: CropSettings(noise_spread=0.1, restore="clean", bad_channels=0.1)
     )
     losses: NeuroRVQLossWeights = field(default_factory=NeuroRVQLossWeights)
     tokenizer: StageSettings = field(default_factory=StageSettings)
