@@ -91,7 +91,7 @@ def features_by_depth(name: str, epochs: Any) -> dict[str, NDArray[np.floating]]
     """Embeddings of every depth, averaged over patches: ``(n_trials, n_channels, n_features)``."""
     transformer = NeuroRVQTransformer(name).fit(epochs)
     model = _Watched(load_pretrained(name, only="foundation").require("foundation"))
-    matched = transformer._matched(epochs)
+    matched = transformer._match_again(epochs)
     rows = torch.tensor(matched.used[1])
     found = []
     with torch.inference_mode():
