@@ -1,9 +1,9 @@
 # License: BSD-3-Clause
 """The rules of residual quantization: what a level looks up and subtracts, how its codes learn.
 
-``unit``, ``detached`` and ``cosine`` are those of the published NeuroRVQ, BrainRVQ and BioCodec:
-their weights need them. For a new model take ``euclidean``, which restored signals best in our trials, or
-``gain`` if codes should be directions.
+``unit``, ``detached`` and ``cosine`` are those of the published NeuroRVQ, BrainRVQ and BioCodec;
+their weights need them. For a new model take ``euclidean``, which restored signals best in our
+trials, or ``gain`` if codes should be directions.
 """
 
 from __future__ import annotations
