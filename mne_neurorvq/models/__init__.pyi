@@ -37,7 +37,7 @@ from .neurorvq import (
 from .quantizer import Quantized, ResidualVQ
 from .search import kmeans, nearest_codes
 from .usage import count_codes, perplexity, used_share
-from .windows import WindowModel
+from .window_model import WindowModel
 
 __all__ = [
     "BIOCODEC_EEG",
