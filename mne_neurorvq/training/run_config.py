@@ -20,6 +20,12 @@ from .settings import PretrainConfig
 FoundationPretrainConfig = NeuroRVQPretrainConfig | BrainRVQPretrainConfig
 # Of a file or a change that names none, as all were before there were several.
 _DEFAULT = "neurorvq"
+# What a run did before it had these keys. They are missing in a whole file that an earlier version
+# wrote, whose run must go on as it was begun.
+_BEFORE: dict[str, dict[str, Any]] = {
+    "model": {"input_scale": "none"},
+    "crops": {"restore": "noisy", "bad_channels": 0.0},
+}
 
 
 def read_config(
@@ -30,7 +36,8 @@ def read_config(
     Parameters
     ----------
     path : str | Path | None
-        YAML file; what it leaves out has its default. None takes all defaults.
+        YAML file; what it leaves out has its default, or, in the file that a run of an earlier
+        version wrote, what that version did. None takes all defaults.
     changes : sequence of str
         Such as ``"tokenizer.n_steps=4000"``; values are YAML.
     system : "neurorvq" | "biocodec" | "brainrvq"
@@ -63,6 +70,8 @@ def read_config(
         named = [part["system"] for part in given if "system" in part]
         kind: Any = config_of_system(named[-1] if named else system)
         values = asdict(kind())
+        if values.keys() <= given[0].keys():
+            given[0] = _as_begun(values, given[0])
         for part in given:
             values = _merged(values, part)
         return TypeAdapter[PretrainConfig](kind).validate_python(values)
@@ -78,6 +87,15 @@ def _content(path: str | Path | None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"the configuration must have keys, got {content!r}.")
     return content
+
+
+def _as_begun(values: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """Complete a whole configuration by what earlier versions did where it says nothing."""
+    for section, before in _BEFORE.items():
+        known = {key: value for key, value in before.items() if key in values[section]}
+        if isinstance(whole[section], dict):
+            whole = whole | {section: known | whole[section]}
+    return whole
 
 
 def config_of_system(system: Any) -> type[PretrainConfig]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,3 +214,17 @@ def test_targets_without_a_weight_are_not_learned(tmp_path):
     assert read_config().foundation.learned_targets == {}
     again = read_config(_file(tmp_path, config_text(read_config(changes=changes))))
     assert again == read_config(changes=changes)
+
+
+@pytest.mark.parametrize("system", ["neurorvq", "brainrvq"])
+def test_a_run_of_an_earlier_version_goes_on_without_what_came_later(tmp_path, system):
+    content = yaml.safe_load(config_text(read_config(system=system)))
+    del content["model"]["input_scale"], content["crops"]["restore"]
+    del content["crops"]["bad_channels"]
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(content))
+    config = read_config(file)
+    assert config.model.input_scale == "none"
+    assert (config.crops.restore, config.crops.bad_channels) == ("noisy", 0.0)
+    file.write_text(yaml.safe_dump({"system": system, "model": content["model"]}))  # partial
+    assert read_config(file).model.input_scale == "channel"
