@@ -283,8 +283,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         model: Any = getattr(self._loaded(kind, device), kind)
         options: dict[str, Any] = {}
         if what == "embedding":
-            features, pool = self._features(), POOL_NAMES[self.pool]
-            weights = matched.segmentation.weights
+            # A foundation model's first output has the features.
+            features = itemgetter(0) if kind == "foundation" else self._features()
+            weights, pool = matched.segmentation.weights, POOL_NAMES[self.pool]
             options["finish"] = lambda values: (pool_embedding(features(values), weights, pool),)
             options["bf16"] = getattr(self, "precision", "auto") == "bf16"
         if self.memory is not None:
@@ -300,8 +301,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         )
 
     def _features(self) -> Callable[[Arrays], NDArray[np.floating]]:
-        """How to get features ``(n_trials, n_channels, n_patches, n_features)`` of outputs."""
-        return itemgetter(0)
+        """How to make features ``(n_trials, n_channels, n_patches, n_features)`` of codes."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no foundation model: _features must make features of codes."
+        )
 
     def _feature_names(self, config: Any) -> list[str]:
         """Name the features of a patch."""

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from .fast import tokens_per_pass
+from .fast import trials_per_pass
 
 ResidualRule = Literal["unit", "detached", "euclidean", "gain", "cosine"]
 
@@ -304,12 +305,8 @@ class TransformerConfig(ModelConfig):
         """Style of the foundation model's trunk."""
         raise NotImplementedError
 
-    def trials_per_pass(self, n_channels: int, n_patches: int, device: str) -> int:
-        return max(1, tokens_per_pass(device) // (n_channels * n_patches))
-
-    @property
-    def signal_unit(self) -> str:
-        return self.unit
+    trials_per_pass = staticmethod(trials_per_pass)
+    signal_unit = property(attrgetter("unit"))
 
     @property
     def feature_dim(self) -> int:

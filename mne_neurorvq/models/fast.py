@@ -77,9 +77,10 @@ _CPU = "amx" if _cpu_has("_is_amx_tile_supported") else "cpu"
 _CPU_RANKS = _cpu_has("_is_avx512_bf16_supported")
 
 
-def tokens_per_pass(device: str) -> int:
-    """Tokens in one forward pass of a transformer on a type of device."""
-    return _TOKENS.get(_CPU if device == "cpu" else device, _TOKENS["cpu"])
+def trials_per_pass(n_channels: int, n_patches: int, device: str) -> int:
+    """Trials in one forward pass of a transformer on a type of device."""
+    n_tokens = _TOKENS.get(_CPU if device == "cpu" else device, _TOKENS["cpu"])
+    return max(1, n_tokens // (n_channels * n_patches))
 
 
 def series_per_pass(n_patches: int, device: str) -> int:

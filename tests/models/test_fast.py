@@ -109,9 +109,9 @@ def test_the_plain_search_finds_the_codes_of_the_ranked_one(monkeypatch):
 def test_a_processor_with_tiles_gets_larger_passes_and_the_same_codes(monkeypatch, tiles):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
     monkeypatch.setattr(fast, "_CPU", "amx" if fast._cpu_has("_is_amx_tile_supported") else "cpu")
-    assert fast.tokens_per_pass("cpu") == (1024 if tiles else 256)
-    assert fast.tokens_per_pass("cuda") == 16384
-    assert fast.tokens_per_pass("mps") == fast._TOKENS["cpu"]
+    assert fast.trials_per_pass(1, 1, "cpu") == (1024 if tiles else 256)
+    assert fast.trials_per_pass(1, 1, "cuda") == 16384
+    assert fast.trials_per_pass(1, 1, "mps") == fast._TOKENS["cpu"]
     generator = torch.Generator().manual_seed(0)
     codebook = F.normalize(torch.randn(1, 2048, 32, generator=generator), dim=-1)
     vectors = torch.randn(1, 3000, 32, generator=generator)
@@ -126,5 +126,5 @@ def test_without_torchs_private_names_a_processor_counts_as_plain(monkeypatch):
         assert not fast._cpu_has(name)
     monkeypatch.setattr(fast, "_CPU", "cpu")
     monkeypatch.setattr(fast, "_CPU_RANKS", False)
-    assert fast.tokens_per_pass("cpu") == 256
+    assert fast.trials_per_pass(1, 1, "cpu") == 256
     assert not fast._ranking_pays(torch.empty(1, 8192, 128))
