@@ -134,7 +134,7 @@ def _plain_names(content: Any, path: Path) -> dict[str, Tensor]:
                 content = content[wrapper]
                 break
     if not isinstance(content, Mapping) or not content:
-        raise NotACheckpointError(f"{path} holds {type(content).__name__}, not tensors.")
+        raise NotACheckpointError(f"{path} holds no tensors: its content is a {type(content).__name__}.")
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
         raise NotACheckpointError(

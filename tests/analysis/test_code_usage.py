@@ -73,5 +73,5 @@ class TestCodeUsage:
         assert_array_equal(usage.counts, code_usage(codes, n_codes=8).counts)
 
     def test_an_array_does_not(self) -> None:
-        with pytest.raises(TypeError, match="n_codes is missing: an array of codes needs it"):
+        with pytest.raises(TypeError, match="n_codes is missing: pass it with an array of codes"):
             code_usage(np.zeros((1, 2, 2), int))
