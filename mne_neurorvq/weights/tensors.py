@@ -134,7 +134,8 @@ def _plain_names(content: Any, path: Path) -> dict[str, Tensor]:
                 content = content[wrapper]
                 break
     if not isinstance(content, Mapping) or not content:
-        raise NotACheckpointError(f"{path} holds no tensors: its content is a {type(content).__name__}.")
+        kind = type(content).__name__
+        raise NotACheckpointError(f"{path} holds no tensors: its content is a {kind}.")
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
         raise NotACheckpointError(
