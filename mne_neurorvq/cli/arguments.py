@@ -161,9 +161,9 @@ _FILES = (
 )
 _POOL = _arg(
     "--pool",
-    "average over channels and patches, channels, patches, or nothing; keep_channels is another "
-    "name of time",
-    choices=("mean", "channel", "time", "none", "keep_channels"),
+    "average over channels and patches, channels, patches, each third of the window, or nothing; "
+    "keep_channels is another name of time",
+    choices=("mean", "channel", "time", "thirds", "none", "keep_channels"),
     default="mean",
 )
 _OVERWRITE = _switch("--overwrite", "replace files that are there")

@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Pool = Literal["mean", "channel", "time", "none"]
+Pool = Literal["mean", "channel", "time", "thirds", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
 #: What a user may call a pooling: by what is averaged over, or by what is kept.
-PoolName = Literal["mean", "channel", "time", "none", "keep_channels"]
+PoolName = Literal["mean", "channel", "time", "thirds", "none", "keep_channels"]
 POOL_NAMES: dict[PoolName, Pool] = {**{pool: pool for pool in POOLS}, "keep_channels": "time"}
 
 
@@ -33,6 +33,9 @@ def pool_embedding(
     if pool in ("mean", "time"):
         share = (weights / weights.sum()).astype(features.dtype)
         features = np.einsum("ncpf,p->ncf", features, share)
+    elif pool == "thirds":
+        share = _shares_of_thirds(weights).astype(features.dtype)
+        features = np.einsum("ncpf,tp->nctf", features, share)
     if pool in ("mean", "channel"):
         features = features.mean(axis=1)
     return features.reshape(len(features), -1)
@@ -50,7 +53,13 @@ def pool_histogram(
     >>> pool_histogram(codes, 4, np.ones(3), "mean").round(2)
     array([[0.33, 0.  , 0.67, 0.  ]], dtype=float32)
     """
-    _, n_channels, n_patches, *books = codes.shape
+    n_trials, n_channels, n_patches, *books = codes.shape
+    if pool == "thirds":
+        parts = [
+            pool_histogram(codes, n_codes, part, "time") for part in _shares_of_thirds(weights)
+        ]
+        by_channel = [part.reshape(n_trials, n_channels, -1) for part in parts]
+        return np.stack(by_channel, axis=2).reshape(n_trials, -1)
     kept = (n_channels if pool == "time" else 1, n_patches if pool == "channel" else 1)
     channel, patch, book, level = np.ogrid[tuple(slice(n) for n in codes.shape[1:])]
     places = (np.minimum(channel, kept[0] - 1), np.minimum(patch, kept[1] - 1), book, level)
@@ -63,6 +72,18 @@ def pool_histogram(
     return shares.reshape(len(codes), -1).astype(np.float32)
 
 
+def _shares_of_thirds(weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Share of each patch in each third of the window, ``(3, n_patches)``; rows sum to one.
+
+    Thirds may end within patches, so that windows of any number of patches have three.
+    """
+    ends = np.cumsum(weights) / weights.sum()
+    edges = np.linspace(0.0, 1.0, 4)
+    starts = np.concatenate([[0.0], ends[:-1]])
+    common = np.minimum(ends, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
+    return common.clip(min=0.0) * 3
+
+
 def column_names(
     pool: Pool, ch_names: tuple[str, ...], n_patches: int, ending: list[str]
 ) -> NDArray[np.object_]:
@@ -70,11 +91,11 @@ def column_names(
 
     ``ending`` are the names of the values of one patch.
     """
-    channels = [f"{name}_" for name in ch_names] if pool in ("time", "none") else [""]
-    patches = (
-        [f"patch{patch}_" for patch in range(n_patches)] if pool in ("channel", "none") else [""]
-    )
-    return np.array([c + p + e for c in channels for p in patches for e in ending], dtype=object)
+    channels = [f"{name}_" for name in ch_names] if pool in ("time", "thirds", "none") else [""]
+    kept = {"channel": ("patch", n_patches), "none": ("patch", n_patches), "thirds": ("third", 3)}
+    of_time, n_times = kept.get(pool, ("", 0))
+    times = [f"{of_time}{i}_" for i in range(n_times)] or [""]
+    return np.array([c + t + e for c in channels for t in times for e in ending], dtype=object)
 
 
 def vectors_of(

@@ -30,10 +30,10 @@ class NeuroRVQTransformer(TokenTransformer):
     output : "embedding" | "tokens" | "histogram"
         What :meth:`transform` gives: features of the foundation model, codes of the tokenizer,
         or how often each code is used.
-    pool : "mean" | "channel" | "time" | "none" | "keep_channels"
+    pool : "mean" | "channel" | "time" | "thirds" | "none" | "keep_channels"
         What embeddings and histograms are averaged over: channels and patches, channels, patches,
-        or nothing. ``"keep_channels"`` is another name of ``"time"``: every channel keeps columns
-        of its own. Tokens are not pooled.
+        the patches of each third of the window, or nothing. ``"keep_channels"`` is another name of
+        ``"time"``: every channel keeps columns of its own. Tokens are not pooled.
     channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
         raise, take each for the nearest free site, or compute free sites from all electrodes by
@@ -83,7 +83,8 @@ class NeuroRVQTransformer(TokenTransformer):
     outputs of the four temporal scales concatenated, averaged over channels and patches. Its
     width does not depend on the montage. An average over channels says little about *where*
     something happened: ``pool="keep_channels"`` did better in the trial that
-    :doc:`/getting_started` reports, at 64 times the columns.
+    :doc:`/getting_started` reports, at 64 times the columns. Where a trial begins with a cue,
+    ``pool="thirds"`` keeps the order of events as well, see :doc:`/feature_study`.
 
     Examples
     --------

@@ -140,7 +140,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             raise ValueError(
                 f"X has windows of {segmentation.n_patches} patches, but fit saw "
                 f"{self.segmentation_.n_patches}: the columns would differ. Use windows of one "
-                "length, or pool='mean' or 'keep_channels'."
+                "length, or pool='mean', 'keep_channels' or 'thirds'."
             )
         if self.output == "embedding":
             return self._outputs("embedding", matched)[0]

@@ -21,6 +21,8 @@ NAMES = ["C3", "Cz", "C4"]
 # 300 samples are one patch and a half: the last patch overlaps by half and weighs as much.
 N_TIMES = 300
 WEIGHTS = np.array([1.0, 0.5])
+# Each third is half a patch long: two lie in the first patch.
+THIRDS = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 COMBINATIONS = [
     (output, pool)
     for output, pool in itertools.product(("embedding", "tokens", "histogram"), POOLS)
@@ -87,6 +89,7 @@ def test_there_is_one_name_for_every_column(X, output, pool):
         ("embedding", "mean", "scale0_0", "scale3_199"),
         ("embedding", "channel", "patch0_scale0_0", "patch1_scale3_199"),
         ("embedding", "time", "C3_scale0_0", "C4_scale3_199"),
+        ("embedding", "thirds", "C3_third0_scale0_0", "C4_third2_scale3_199"),
         ("embedding", "none", "C3_patch0_scale0_0", "C4_patch1_scale3_199"),
         ("tokens", "mean", "C3_patch0_codebook0_level0", "C4_patch1_codebook3_level1"),
         ("histogram", "mean", "codebook0_level0_code0", "codebook3_level1_code15"),
@@ -101,9 +104,9 @@ def test_names_go_from_the_first_channel_to_the_last_code(X, output, pool, first
 
 def parse(name):
     """Take a name apart: ``C4_patch1_codebook2_level0_code7``."""
-    found = {"channel": None, "patch": None}
+    found = {"channel": None, "patch": None, "third": None}
     for part in name.split("_"):
-        match = re.fullmatch(r"(patch|scale|codebook|level|code)(\d+)", part)
+        match = re.fullmatch(r"(patch|third|scale|codebook|level|code)(\d+)", part)
         if match:
             found[match[1]] = int(match[2])
         elif part.isdigit():
@@ -121,7 +124,8 @@ def test_an_embedding_column_holds_what_it_is_named_after(X, features, pool):
     for name in table.columns[::37]:
         where = parse(name)
         part = features[..., 200 * where["scale"] + where["number"]]
-        part = part @ share if where["patch"] is None else part[..., where["patch"]]
+        of_third = share if where["third"] is None else THIRDS[where["third"]]
+        part = part @ of_third if where["patch"] is None else part[..., where["patch"]]
         part = part.mean(axis=1) if where["channel"] is None else part[:, where["channel"]]
         assert_allclose(table[name], part, atol=1e-6)
 
@@ -136,14 +140,15 @@ def test_a_token_column_holds_what_it_is_named_after(X):
         assert_array_equal(table[name], codes[:, *place])
 
 
-@pytest.mark.parametrize("pool", ["mean", "channel", "time"])
+@pytest.mark.parametrize("pool", ["mean", "channel", "time", "thirds"])
 def test_a_histogram_column_holds_what_it_is_named_after(X, pool):
     fitted = make(output="histogram", pool=pool).set_output(transform="pandas")
     table, codes = fitted.fit_transform(X), fitted.tokenize(X).codes
     for name in table.columns:
         where = parse(name)
         used = codes[..., where["codebook"], where["level"]] == where["code"]
-        weights = np.broadcast_to(WEIGHTS, used.shape)
+        weights = WEIGHTS if where["third"] is None else THIRDS[where["third"]]
+        weights = np.broadcast_to(weights, used.shape)
         if where["patch"] is not None:
             used, weights = used[..., [where["patch"]]], weights[..., [where["patch"]]]
         if where["channel"] is not None:
@@ -194,6 +199,24 @@ def test_a_histogram_counts_as_a_plain_loop_does(drawn, pool):
     ending = [str(i) for i in range(n_books * n_levels * n_codes)]
     names = column_names(pool, tuple("abcd"[:n_channels]), n_patches, ending)
     assert found.shape[1] == len(names)
+
+
+@given(st.integers(1, 9), st.sampled_from([0.005, 0.25, 1.0]))
+def test_thirds_are_equally_long_whatever_the_number_of_patches(n_patches, last):
+    weights = np.append(np.ones(n_patches - 1), last)
+    position = np.cumsum(weights) - weights / 2
+    features = np.stack([position, np.ones(n_patches)], axis=-1)[None, None]
+    thirds = pool_embedding(features, weights, "thirds").reshape(3, 2)
+    whole = pool_embedding(features, weights, "time")
+    assert_allclose(thirds[:, 1], 1.0)
+    assert_allclose(thirds.mean(axis=0), whole[0])
+    assert (np.diff(thirds[:, 0]) >= -1e-9).all()
+
+
+def test_thirds_of_windows_of_other_lengths_have_the_same_columns():
+    fitted = make(pool="thirds").fit(np.random.default_rng(0).normal(0, 20, (2, 3, 1000)))
+    short = np.random.default_rng(1).normal(0, 20, (2, 3, 400))
+    assert fitted.transform(short).shape[1] == len(fitted.get_feature_names_out())
 
 
 @given(random_codes(), st.sampled_from(POOLS))

@@ -3,7 +3,8 @@
 
     python tests/timing/features.py MODEL... [--json FILE] [--subjects 1-16] [--never 9-12]
     python tests/timing/features.py MODEL... --eye-free [--subjects 51-60] [--folder FIF]
-                                                 [--eegmat FOLDER]
+                                                 [--eegmat FOLDER] [--pools time thirds]
+                                                 [--folds 6]
 
 Trials of 4 s of PhysioNet motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the
 folder), 21 channels of the sensorimotor strip. Two tasks: imagery of the left against the right
@@ -20,15 +21,16 @@ With ``--eye-free``, eye movements are removed first, since the targets of that 
 the left and right of a screen. Six frontal channels, low-passed at 5 Hz, are regressed out
 of every channel within each recording, without labels. Models and band power are then compared
 under the recorded and the average reference (of all 64 channels): each person is classified by
-a ridge classifier trained on the others. ``--folder`` has recordings that MNE's loader does not, as
-``S051/S051R04_raw.fif``; ``--eegmat`` has recordings of mental arithmetic against rest, from which
-nothing is removed.
+a ridge classifier trained on the others, or on the people outside their fold (``--folds``).
+``--folder`` has recordings that MNE's loader does not, as ``S051/S051R04_raw.fif``; ``--eegmat``
+has recordings of mental arithmetic against rest, from which nothing is removed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -143,26 +145,30 @@ def read_eegmat(folder: Path) -> list[mne.io.BaseRaw]:
 
 
 def people_scores(
-    values: NDArray[np.floating], y: NDArray[np.str_], subjects: NDArray[np.str_]
+    values: NDArray[np.floating],
+    y: NDArray[np.str_],
+    subjects: NDArray[np.str_],
+    n_folds: int | None = None,
 ) -> NDArray[np.float64]:
     """Balanced accuracy on each person of a classifier of the others, on within-person columns.
 
-    Its strength is chosen on those others, people apart.
+    Its strength is chosen on those others, people apart. With folds it is trained on the people of
+    the other folds.
     """
     within = GroupStandardScaler().fit_transform(values, groups=subjects)
     # A ridge sees the products of trials only: as many columns as trials are enough.
     weights, vectors = np.linalg.eigh(within @ within.T / within.shape[1])
     columns = vectors * np.sqrt(weights.clip(min=0))
     ridge = RidgeClassifier(class_weight="balanced")
-    n_splits = min(5, len(set(subjects.tolist())) - 1)
-    search = GridSearchCV(
-        ridge, {"alpha": _ALPHAS}, scoring="balanced_accuracy", cv=GroupKFold(n_splits)
-    )
-    scored = []
-    for train, test in LeaveOneGroupOut().split(columns, groups=subjects):
+    folds = LeaveOneGroupOut() if n_folds is None else GroupKFold(n_folds)
+    predicted = np.empty_like(y)
+    for train, test in folds.split(columns, groups=subjects):
+        inner = GroupKFold(min(5, len(set(subjects[train].tolist()))))
+        search = GridSearchCV(ridge, {"alpha": _ALPHAS}, scoring="balanced_accuracy", cv=inner)
         search.fit(columns[train], y[train], groups=subjects[train])
-        scored.append(balanced_accuracy_score(y[test], search.predict(columns[test])))
-    return np.array(scored)
+        predicted[test] = search.predict(columns[test])
+    people = [subjects == one for one in np.unique(subjects)]
+    return np.array([balanced_accuracy_score(y[who], predicted[who]) for who in people])
 
 
 def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -188,16 +194,16 @@ def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
             conditions, subjects = (trial_column(epochs, n) for n in ("condition", "subject"))
             power = band_power(epochs)
             features = {"band power": power.reshape(len(power), -1)}
-            for name in args.models:
-                transformer = NeuroRVQTransformer(name, pool="time")
-                features[name] = transformer.fit_transform(epochs)
+            for name, pool in product(args.models, args.pools):
+                label = name if pool == "time" else f"{name}, pool={pool}"
+                features[label] = NeuroRVQTransformer(name, pool=pool).fit_transform(epochs)
             for task, classes in tasks.items():
                 y = conditions
                 if task == "rest/imagery":
                     y = np.where(conditions == "rest", "rest", "imagery")
                 wanted = np.isin(y, classes)
                 for label, values in features.items():
-                    found = people_scores(values[wanted], y[wanted], subjects[wanted])
+                    found = people_scores(values[wanted], y[wanted], subjects[wanted], args.folds)
                     row = {"task": task, "reference": reference, "features": label}
                     rows.append(row | {"people": found.tolist()})
     return rows
@@ -293,6 +299,8 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--eye-free", action="store_true", help="without eye movements")
     parser.add_argument("--references", nargs="+", default=["recorded", "average"])
+    parser.add_argument("--pools", nargs="+", default=["time"], help="poolings, with --eye-free")
+    parser.add_argument("--folds", type=int, help="folds of people, with --eye-free")
     parser.add_argument("--folder", type=Path, help="recordings as FIF, with --eye-free")
     parser.add_argument("--eegmat", type=Path, help="recordings of arithmetic, with --eye-free")
     args = parse(parser)
