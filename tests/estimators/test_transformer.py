@@ -33,7 +33,7 @@ def make(pretrained=TINY, **parameters):
     [
         ("output", "codes", "'embedding', 'tokens', 'histogram'"),
         ("output", None, "'embedding', 'tokens', 'histogram'"),
-        ("pool", "max", "'mean', 'channel', 'time', 'none'"),
+        ("pool", "max", "'mean', 'channel', 'time', 'thirds', 'none'"),
         ("precision", "fp16", "'auto', 'float32', 'bf16'"),
         ("verbose", "error", "None, True, False"),
         ("channels", "fuzzy", "'match', 'strict', 'nearest', 'interpolate'"),
