@@ -408,7 +408,7 @@ def test_a_codec_that_normalises_by_itself_comes_back_in_volts(X, tmp_path):
     ("parameter", "value", "remedy"),
     [
         ("output", "codes", "'embedding', 'tokens', 'histogram'"),
-        ("pool", "max", "'mean', 'channel', 'time', 'none'"),
+        ("pool", "max", "'mean', 'channel', 'time', 'thirds', 'none'"),
         ("combine", "concat", "'sum', 'concatenate'"),
         ("scaling", "recording", "'trial', 'fit'"),
         ("levels", [0, 3], "different levels of 0..2"),
