@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import mne
 import numpy as np
@@ -12,7 +14,10 @@ from mne.utils import logger, verbose
 
 from ..signals import NEURORVQ_EEG_PREPROCESSING
 from ..signals.filtering import filter_recording
-from . import eegbci, epoching, simulation
+from . import eegbci, epoching, heart_and_muscle, simulation
+
+# Usual sampling rate of simulated EEG, and the least.
+_EEG_RATES = (200.0, 100.0)
 
 
 @verbose
@@ -20,26 +25,30 @@ def simulate_recordings(
     n_subjects: int = 8,
     n_trials: int = 20,
     *,
+    modality: Literal["eeg", "ecg", "emg", "ppg"] = "eeg",
     trial_duration: float = 4.0,
-    sfreq: float = 200.0,
+    sfreq: float | None = None,
     random_state: int = 0,
     verbose: bool | str | int | None = None,
 ) -> list[mne.io.RawArray]:
-    """Simulate EEG recordings of several people who imagine moving a hand.
+    """Simulate recordings of several people: brain, heart, muscles or pulse.
 
     The recordings are SIMULATED, and say so in ``raw.info["description"]`` and in the log. Each
-    alternates ``trial_duration`` seconds of rest with as much imagery of the left or right hand.
+    alternates ``trial_duration`` seconds of rest with as much of something else: imagery of the
+    left or right hand (EEG), exercise (ECG, PPG), extension or flexion of the knee (EMG).
 
     Parameters
     ----------
     n_subjects : int
         Number of people, one recording each.
     n_trials : int
-        Number of imagery trials of each person, half of them left; as many of rest.
+        Number of trials of each person that are not rest, an even number; as many of rest.
+    modality : "eeg" | "ecg" | "emg" | "ppg"
+        Kind of signal.
     trial_duration : float
         Duration of a trial in s.
-    sfreq : float
-        Sampling rate in Hz, at least 100.
+    sfreq : float | None
+        Sampling rate in Hz; by default 200 for EEG, 500 for ECG, 1000 for EMG and 125 for PPG.
     random_state : int
         Seed. A person depends on it and on their own number only, not on ``n_subjects``.
     verbose : bool | str | int | None
@@ -48,18 +57,30 @@ def simulate_recordings(
     Returns
     -------
     recordings : list of mne.io.RawArray
-        In volts, with electrode positions, annotations ``"rest"``, ``"left"`` and ``"right"``, and
-        ``"sim-01"``, ``"sim-02"``, ... in ``raw.info["subject_info"]["his_id"]``. Montages of 32,
-        21 and 19 channels take turns; the 19 of the 10-20 system are in all of them.
+        In volts (PPG: without a unit, of type ``"misc"``), with the conditions as annotations and
+        ``"sim-01"``, ``"sim-02"``, ... in ``raw.info["subject_info"]["his_id"]``. EEG has electrode
+        positions, and montages of 32, 21 and 19 channels take turns; the 19 of the 10-20 system
+        are in all of them. In ECG and PPG an annotation ``"beat"`` marks each R peak, or maximum of
+        the pulse wave.
 
     Notes
     -----
-    People differ in the frequency of their alpha rhythm (8.5 to 11.5 Hz), its power, the gain and
-    noise of their amplifier, the slope of the background and the strength of their response.
+    EEG: people differ in the frequency of their alpha rhythm (8.5 to 11.5 Hz), its power, the gain
+    and noise of their amplifier, the slope of the background and the strength of their response.
     Sources are current dipoles in an unbounded homogeneous conductor, projected on the electrode
     positions: a background with a 1/f spectrum, an occipital alpha rhythm, blinks, and mu
     rhythms over both motor cortices. During imagery the mu rhythm is suppressed, more on the side
     opposite to the hand. Nothing is simulated below 0.5 Hz.
+
+    ECG: five Gaussian waves of one dipole, which Dower's matrix [1]_ projects on 12 leads,
+    breathing and noise. The heart beats 52 to 76 times a minute, half as fast again in exercise.
+    PPG: two Gaussian waves for each such beat. EMG: noise with a peak at 60 to 90 Hz, of each of
+    four muscles, as loud as the muscle works; a twentieth of each is in all channels.
+
+    References
+    ----------
+    .. [1] G. E. Dower (1968). A lead synthesizer for the Frank system to simulate the standard
+       12-lead electrocardiogram. Journal of Electrocardiology 1(1).
 
     Examples
     --------
@@ -68,6 +89,10 @@ def simulate_recordings(
     ('sim-02', 21)
     >>> sorted(set(recordings[0].annotations.description.tolist()))
     ['left', 'rest', 'right']
+    >>> (heart,) = simulate_recordings(1, 2, modality="ecg", verbose=False)
+    >>> beats = heart.annotations.onset[heart.annotations.description == "beat"]
+    >>> print(f"{60 * (len(beats) - 1) / (beats[-1] - beats[0]):.0f} beats/min")
+    72 beats/min
     """
     if n_subjects < 1:
         raise ValueError(f"n_subjects must be at least 1, got {n_subjects}")
@@ -75,14 +100,23 @@ def simulate_recordings(
         raise ValueError(f"n_trials must be even and at least 2, got {n_trials}")
     if not 1 <= trial_duration < np.inf:
         raise ValueError(f"trial_duration must be at least 1 s, got {trial_duration}")
-    if not 100 <= sfreq < np.inf:
-        raise ValueError(f"sfreq must be at least 100 Hz, got {sfreq}")
+    if modality != "eeg" and modality not in heart_and_muscle.KINDS:
+        others = ", ".join(heart_and_muscle.KINDS)
+        raise ValueError(f"modality must be one of eeg, {others}, got {modality!r}")
+    usual, least = _EEG_RATES
+    simulate = simulation.simulate_raw
+    if modality != "eeg":
+        usual, least = heart_and_muscle.KINDS[modality].rates
+        simulate = partial(heart_and_muscle.simulate_raw, modality)
+    rate = usual if sfreq is None else sfreq
+    if not least <= rate < np.inf:
+        raise ValueError(f"sfreq must be at least {least:g} Hz, got {sfreq}")
     recordings = [
-        simulation.simulate_raw(subject, n_trials, trial_duration, sfreq, random_state)
+        simulate(subject, n_trials, trial_duration, rate, random_state)
         for subject in range(n_subjects)
     ]
     logger.info(
-        f"SIMULATED {n_subjects} EEG recordings of {recordings[0].times[-1]:.0f} s "
+        f"SIMULATED {n_subjects} {modality.upper()} recordings of {recordings[0].times[-1]:.0f} s "
         f"(random_state={random_state}): these are not measurements"
     )
     return recordings

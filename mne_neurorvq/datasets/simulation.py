@@ -32,7 +32,7 @@ _OCCIPITAL = ((-0.25, -0.95, 0.15), (0.25, -0.95, 0.15), (0.0, -0.85, 0.5))
 _EYES = ((-0.35, 0.9, -0.3), (0.35, 0.9, -0.3))
 
 
-def _trial_onsets(n: int, trial_duration: float) -> np.ndarray:
+def trial_onsets(n: int, trial_duration: float) -> np.ndarray:
     """Onsets in s of n trials that follow each other."""
     return 1.0 + np.arange(n) * (trial_duration + GAP)
 
@@ -51,7 +51,7 @@ def simulate_raw(
         info["highpass"] = LOWEST_FREQUENCY
     raw = mne.io.RawArray(data, info, verbose="error")
     raw.set_montage(standard_montage())
-    onsets = _trial_onsets(len(conditions), trial_duration)
+    onsets = trial_onsets(len(conditions), trial_duration)
     return raw.set_annotations(mne.Annotations(onsets, trial_duration, conditions))
 
 
@@ -65,7 +65,7 @@ def _simulate(
     """Return data (n_channels, n_times) in V, and the conditions of the trials."""
     imagery = rng.permutation(np.repeat(CONDITIONS[1:], n_trials // 2)).tolist()
     conditions = [condition for hand in imagery for condition in (CONDITIONS[0], hand)]
-    n_times = round((_trial_onsets(len(conditions) + 1, trial_duration)[-1] + 1.0) * sfreq)
+    n_times = round((trial_onsets(len(conditions) + 1, trial_duration)[-1] + 1.0) * sfreq)
     head = _Head(names)
     alpha = rng.uniform(8.5, 11.5)
     response = rng.uniform(0.35, 0.7)
@@ -81,7 +81,7 @@ def _simulate(
         strength = rng.uniform(3.5, 6)
         data += strength * np.outer(head.topography(direction, 0.55), envelope * rhythm)
     data += _blinks(head, n_times, sfreq, rng)
-    data += rng.uniform(0.5, 2.0) * _noise(_white, len(names), n_times, sfreq, rng)
+    data += rng.uniform(0.5, 2.0) * noise(_white, len(names), n_times, sfreq, rng)
     spectrum = rfft(rng.uniform(0.6, 1.5) * 1e-6 * data)
     spectrum[:, rfftfreq(n_times, 1 / sfreq) < LOWEST_FREQUENCY] = 0  # the blinks have some
     return irfft(spectrum, n_times), conditions
@@ -114,7 +114,7 @@ def _directions(vectors: Sequence[Sequence[float]] | Sequence[np.ndarray]) -> np
     return array / np.linalg.norm(array, axis=1, keepdims=True)
 
 
-def _noise(
+def noise(
     spectrum: Callable[[np.ndarray], np.ndarray],
     n: int,
     n_times: int,
@@ -143,7 +143,7 @@ def _peak(centre: float, width: float) -> Callable[[np.ndarray], np.ndarray]:
 def _background(head: _Head, n_times: int, sfreq: float, rng: np.random.Generator) -> np.ndarray:
     """Activity of dipoles everywhere, with a power spectrum of about 1/f."""
     slope = rng.uniform(0.45, 0.75)  # of the amplitude: half of that of the power
-    sources = _noise(lambda f: f**-slope, _N_BACKGROUND, n_times, sfreq, rng)
+    sources = noise(lambda f: f**-slope, _N_BACKGROUND, n_times, sfreq, rng)
     directions = rng.normal(size=(_N_BACKGROUND, 3))
     directions[:, 2] = np.abs(directions[:, 2]) - 0.3
     moments = rng.normal(size=(_N_BACKGROUND, 3))
@@ -155,22 +155,22 @@ def _background(head: _Head, n_times: int, sfreq: float, rng: np.random.Generato
 def _occipital_alpha(
     head: _Head, alpha: float, n_times: int, sfreq: float, rng: np.random.Generator
 ) -> np.ndarray:
-    sources = _noise(_peak(alpha, 0.6), len(_OCCIPITAL), n_times, sfreq, rng)
+    sources = noise(_peak(alpha, 0.6), len(_OCCIPITAL), n_times, sfreq, rng)
     mixing = np.transpose([head.topography(direction, 0.55) for direction in _OCCIPITAL])
     return rng.uniform(2.0, 7.0) * mixing @ sources
 
 
 def _mu_rhythm(alpha: float, n_times: int, sfreq: float, rng: np.random.Generator) -> np.ndarray:
     """Rhythm (n_times,) near alpha with its weaker companion in the beta band."""
-    mu = _noise(_peak(alpha + rng.uniform(0, 1.5), 0.7), 1, n_times, sfreq, rng)
-    beta = _noise(_peak(rng.uniform(18, 24), 1.5), 1, n_times, sfreq, rng)
+    mu = noise(_peak(alpha + rng.uniform(0, 1.5), 0.7), 1, n_times, sfreq, rng)
+    beta = noise(_peak(rng.uniform(18, 24), 1.5), 1, n_times, sfreq, rng)
     return (mu + 0.35 * beta)[0]
 
 
 def _steps(values: np.ndarray, n_times: int, trial_duration: float, sfreq: float) -> np.ndarray:
     """Course (n_times,) that takes a value in each trial, 0 outside, without jumps."""
     course = np.zeros(n_times)
-    for onset, value in zip(_trial_onsets(values.size, trial_duration), values, strict=True):
+    for onset, value in zip(trial_onsets(values.size, trial_duration), values, strict=True):
         start = round((onset + 0.2) * sfreq)  # people react late
         course[start : round((onset + trial_duration + GAP) * sfreq)] = value
     return gaussian_filter1d(course, 0.15 * sfreq)
