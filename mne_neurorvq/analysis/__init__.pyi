@@ -1,7 +1,7 @@
 from .codes import CodeUsage, Compression, code_usage, compression
 from .coherence import SpatialCoherence, spatial_coherence
 from .perturbations import PERTURBATIONS, Gain, Mask, Noise
-from .rate_distortion import RateDistortion, rate_distortion
+from .rate_distortion import RateDistortion, gaussian_bound, rate_distortion
 from .reconstruction import BANDS, BandQuality, ReconstructionQuality, reconstruction_quality
 from .stability import CodeStability, code_stability
 from .subject_scores import LevelScores, LowResourceCurve, level_scores, low_resource_curve
@@ -24,6 +24,7 @@ __all__ = [
     "code_stability",
     "code_usage",
     "compression",
+    "gaussian_bound",
     "level_scores",
     "low_resource_curve",
     "rate_distortion",

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""What each level of the codes adds to the reconstruction."""
+"""What each level of the codes adds to the reconstruction, and what no code could add."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.signal import periodogram
 
-from .reconstruction import BANDS, ReconstructionQuality, reconstruction_quality
-from .trial_arrays import nanmean, signals_of
+from .reconstruction import (
+    BANDS,
+    ReconstructionQuality,
+    band_weights,
+    reconstruction_quality,
+)
+from .trial_arrays import nanmean, paired_signals, signals_of
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
@@ -102,3 +109,77 @@ def rate_distortion(
             "in volts"
         )
     return RateDistortion(np.array(rates), tuple(quality))
+
+
+def gaussian_bound(
+    signals: Any,
+    bits_per_second: float,
+    sfreq: float | None = None,
+    *,
+    bands: Mapping[str, tuple[float, float]] = BANDS,
+) -> dict[str, float]:
+    r"""Compute the error that a code of this rate cannot go below if signals were Gaussian.
+
+    Parameters
+    ----------
+    signals : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times)
+        Trials, whose mean spectrum for each channel is used.
+    bits_per_second : float
+        Bits per second of each channel; every channel is coded on its own.
+    sfreq : float | None
+        Sampling rate in Hz; can be None for Epochs.
+    bands : dict of str to (float, float)
+        Edges of frequency bands in Hz, as in :func:`reconstruction_quality`.
+
+    Returns
+    -------
+    errors : dict of str to float
+        ``nmse`` and ``nmse_<band>``, as in :meth:`ReconstructionQuality.summary`: squared error
+        over power, all channels together. 1 means that the best code leaves the band out.
+
+    Notes
+    -----
+    Reverse water-filling [1]_: for the spectrum :math:`S(f)` of a channel, the best code of
+    :math:`\int \max(0, \log_2 S(f) / \theta) \, df` bits per second leaves the error
+    :math:`\int \min(S(f), \theta) \, df`: all frequencies with a power below
+    :math:`\theta` are lost. It is the best for the total squared error; a code that weighs
+    frequencies otherwise can trade one band for another. Codes that use what channels have in
+    common, or that EEG is not Gaussian, can do better.
+
+    References
+    ----------
+    .. [1] T. M. Cover & J. A. Thomas (2006). Elements of Information Theory, section 10.3.3.
+
+    Examples
+    --------
+    >>> from mne_neurorvq.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=1, n_trials=4, verbose=False)
+    >>> few, many = (gaussian_bound(epochs, bits)["nmse_beta"] for bits in (30, 300))
+    >>> few > many
+    True
+    """
+    if not bits_per_second > 0:
+        raise ValueError(f"bits_per_second must be positive, got {bits_per_second}")
+    values, _, sfreq = paired_signals(signals, signals, sfreq)
+    weights = band_weights(bands, sfreq, values.shape[2]) > 0
+    hz, power = periodogram(values, sfreq, window="hann")
+    power = power.mean(axis=0)[:, 1:]
+    power = power[power.max(axis=1) > 0]
+    left = np.stack([np.minimum(row, _water(row, bits_per_second / hz[1])) for row in power])
+    total = {"nmse": np.ones(hz.size, dtype=bool)}
+    total |= {f"nmse_{name}": inside for name, inside in zip(bands, weights, strict=True)}
+    return {
+        name: float(left[:, inside[1:]].sum() / power[:, inside[1:]].sum())
+        for name, inside in total.items()
+    }
+
+
+def _water(power: np.ndarray, bits: float) -> float:
+    """Level above which the power of the frequencies takes that many bits (per bin of 1 Hz)."""
+    top = np.log2(power.max())
+
+    def excess(level: float) -> float:
+        with np.errstate(divide="ignore"):
+            return float(np.maximum(np.log2(power) - level, 0).sum()) - bits
+
+    return float(2 ** brentq(excess, top - bits - 1, top))

@@ -184,7 +184,7 @@ def reconstruction_quality(
     """
     original, reconstruction, sfreq = paired_signals(original, reconstruction, sfreq)
     n_trials, n_channels, n_times = original.shape
-    weights = _band_weights(bands, sfreq, n_times)
+    weights = band_weights(bands, sfreq, n_times)
     whole = {name: np.empty(n_trials) for name in ("z_mse", "nmse")}
     channels = {name: np.empty((n_trials, n_channels)) for name in ("r", "si_sdr", "gain", "slope")}
     band_r = np.empty((len(bands), n_trials, n_channels))
@@ -206,7 +206,7 @@ def reconstruction_quality(
     )
 
 
-def _band_weights(
+def band_weights(
     bands: Mapping[str, tuple[float, float]], sfreq: float, n_times: int
 ) -> np.ndarray:
     """Weights (n_bands, n_frequencies) that sum a one-sided spectrum over each band."""

@@ -11,7 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, cross_val_score
 
-from mne_neurorvq.analysis import level_scores, rate_distortion, reconstruction_quality
+from mne_neurorvq.analysis import (
+    gaussian_bound,
+    level_scores,
+    rate_distortion,
+    reconstruction_quality,
+)
 from mne_neurorvq.datasets import trial_column
 
 
@@ -149,3 +154,33 @@ class TestLevelScores:
     def test_folds_that_mix_subjects_raise(self, shares):
         with pytest.raises(ValueError, match="fold 0 of cv trains and tests on subject a"):
             level_scores(LogisticRegression(), *shares, names=NAMES, cv=KFold(7))
+
+
+class TestGaussianBound:
+    """Where the optimum is known."""
+
+    @pytest.mark.parametrize("bits", [20.0, 100.0])
+    def test_a_flat_spectrum_loses_the_same_everywhere(self, bits):
+        impulses = np.zeros((1, 2, 401))
+        impulses[..., 200] = [[1.0, 50.0]]  # one channel in another unit
+        errors = gaussian_bound(impulses, bits, 100.0)
+        # log2(1 / D) bits for each of the two samples a second that one Hz of band needs.
+        assert_allclose(list(errors.values()), 2 ** (-bits / 50), rtol=0.03)
+
+    def test_a_faint_band_is_left_out_at_a_low_rate(self):
+        time = np.arange(400) / 100
+        noise = np.random.default_rng(0).normal(scale=0.01, size=(20, 1, 400))
+        errors = gaussian_bound(np.sin(2 * np.pi * 10 * time) + noise, 5.0, 100.0)
+        assert errors["nmse_alpha"] < 0.1
+        assert errors["nmse_gamma"] > 0.99
+
+    def test_it_falls_with_every_bit_and_a_channel_without_signal_costs_nothing(self):
+        signals = np.random.default_rng(0).normal(size=(4, 2, 400)).cumsum(axis=-1)
+        errors = [gaussian_bound(signals, bits, 100.0)["nmse"] for bits in (1, 10, 100, 1000)]
+        assert 1 > errors[0] > errors[1] > errors[2] > errors[3] > 0
+        silent = np.concatenate([signals, np.zeros_like(signals)], axis=1)
+        assert gaussian_bound(silent, 10, 100.0)["nmse"] == errors[1]
+
+    def test_a_rate_of_nothing_is_refused(self):
+        with pytest.raises(ValueError, match="bits_per_second must be positive, got 0"):
+            gaussian_bound(np.ones((1, 1, 400)), 0, 100.0)
