@@ -25,9 +25,9 @@ from .planning import PlannedBatch, plan_batches, share_of_rank
 _PLANNED_AT_ONCE = 2**16
 # Validation looks at so many windows of each subject, and holds at most so many in memory.
 _WATCHED_WINDOWS, _WATCHED_IN_ALL = 16, 1024
-# It looks at so many patches of all channels that a model takes at once, or at so many (of a
-# second) of some channels where it takes them one by one.
-_WATCHED_PATCHES, _WATCHED_SECONDS, _WATCHED_CHANNELS = 4, 5, 8
+# It looks at so many seconds of all channels that a model takes at once, or at so many of some
+# channels where it takes them one by one.
+_WATCHED_TOGETHER, _WATCHED_SECONDS, _WATCHED_CHANNELS = 4, 5, 8
 
 
 class Batch(NamedTuple):
@@ -216,7 +216,7 @@ def _watched_size(config: Config, n_channels: int, n_patches: int) -> tuple[int,
     """Channels and patches that are watched of a window of so many."""
     if not config.channels:  # it codes channels one by one
         return min(_WATCHED_CHANNELS, n_channels), min(_WATCHED_SECONDS, n_patches)
-    n_patches = min(_WATCHED_PATCHES, n_patches)
+    n_patches = min(round(_WATCHED_TOGETHER / config.patch_seconds), n_patches)
     return min(n_channels, config.max_tokens // n_patches), n_patches
 
 

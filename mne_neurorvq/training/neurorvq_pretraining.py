@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -16,7 +17,6 @@ from .corpus.dataset import CorpusDataset
 from .crops import CropSettings
 from .masked_prediction import EvenMasking
 from .optimisation import start_filter_bank
-from .patch_targets import TARGETS
 from .settings import CardText, FoundationSettings, ModelSettings, PretrainConfig, StageSettings
 
 # What the preset of the modality does not decide: all but signal and vocabulary.
@@ -28,6 +28,37 @@ _MODEL_KEYS = (
     "quantizer",
     "input_scale",
 )
+
+
+_SMALL_QUANTIZER = QuantizerConfig(
+    n_codes=1024, code_dim=32, rule="euclidean", dead_code_threshold=0.1, warmup_steps=400
+)
+# What the small models of other signals than EEG have of their own. Their patches last 0.2 s.
+_SMALL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "ecg": {
+        "model": {
+            "depth": 4,
+            "decoder_depth": 2,
+            "mlp_ratio": 4.0,
+            "quantizer": replace(_SMALL_QUANTIZER, n_codes=256, code_dim=16),
+        },
+        "crops": {
+            "tokens_per_batch": 1200,
+            "n_channels": (1, 2, 3, 6, 8, 12, 12, 12),
+            "n_patches": (10, 15, 20, 25, 50),
+        },
+        "targets": {"beat": 1.0},
+    },
+    "emg": {
+        "model": {
+            "depth": 1,
+            "mlp_ratio": 0.5,
+            "quantizer": replace(_SMALL_QUANTIZER, n_levels=16, n_codes=256, code_dim=16),
+        },
+        "crops": {"n_channels": (1, 2, 4, 4, 8), "n_patches": (5, 10, 20, 30)},
+        "targets": {"muscle": 1.0},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -55,15 +86,7 @@ class NeuroRVQSettings(ModelSettings):
     mlp_ratio: PositiveFloat = 2.0
     foundation_layer_scale: NonNegativeFloat = 1.0
     input_scale: Literal["none", "segment", "channel"] = "channel"
-    quantizer: QuantizerConfig = field(
-        default_factory=lambda: QuantizerConfig(
-            n_codes=1024,
-            code_dim=32,
-            rule="euclidean",
-            dead_code_threshold=0.1,
-            warmup_steps=400,
-        )
-    )
+    quantizer: QuantizerConfig = _SMALL_QUANTIZER
 
     def config(self) -> NeuroRVQConfig:
         preset = cast(NeuroRVQConfig, SYSTEMS["neurorvq"].presets[self.modality])
@@ -119,7 +142,7 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     """
 
     card: ClassVar = CardText(
-        windows="Windows of up to 4 patches, all channels.",
+        windows="Windows of up to 4 s, all channels.",
         of_codebooks=(" (least of 4 scales)", " (mean)"),
         accuracy_of=", mean of the scales",
     )
@@ -137,14 +160,14 @@ class NeuroRVQPretrainConfig(PretrainConfig):
         default_factory=lambda: FoundationSettings(n_steps=10_000, lr=3e-3)
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in self.foundation.learned_targets:
-            if TARGETS[name].modality != self.model.modality:
-                raise ValueError(
-                    f"foundation.targets.{name} is of {TARGETS[name].modality}, but model.modality "
-                    f"is {self.model.modality}: give it no weight."
-                )
+    @classmethod
+    def small(cls, modality: str) -> Self:
+        default, changed = super().small(modality), _SMALL.get(modality, {})
+        model = replace(default.model, **changed.get("model", {}))
+        crops = replace(default.crops, **changed.get("crops", {}))
+        targets = {**default.foundation.targets, **changed.get("targets", {})}
+        foundation = replace(default.foundation, targets=targets)
+        return replace(default, model=model, crops=crops, foundation=foundation)
 
     @property
     def masking(self) -> EvenMasking:

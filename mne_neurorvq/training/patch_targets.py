@@ -2,8 +2,8 @@
 """Physiological numbers of patches that a foundation model learns to predict, without any label.
 
 Each is one entry of ``TARGETS``: the names of its numbers, and how they are computed from a stretch
-of a window; another target is another entry. Values are standardised within a recording, over all
-its channels and patches.
+of a window; another target is another entry. Values are standardised over all channels and patches
+of a recording, or of the corpus.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct, idct
+from scipy.signal import find_peaks
 
 from ..signals import laplacian_matrix
 from ..weights.systems import Config
@@ -24,8 +25,11 @@ from .crops import average_referenced
 _BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30), (30, 44))
 _SLOW_HZ, _WAVEFORM_HZ = 4.0, 12.0
 _HALVES, _BINS = 2, 16
-# Mean and spread of a recording come from so many of its windows.
-_MEASURED_WINDOWS = 16
+# Mean and spread of a recording come from so many of its windows, those of the corpus from so many.
+_MEASURED_WINDOWS, _MEASURED_IN_ALL = 16, 256
+# Two beats are further apart; slopes of a QRS complex are summed over so long; a peak of the sum is
+# a beat if it is higher than this share of the highest.
+_SHORTEST_BEAT, _QRS, _LEAST_PEAK = 0.3, 0.12, 0.45
 # Artefacts would outweigh the rest of a batch.
 _LARGEST = np.float32(5.0)
 
@@ -71,6 +75,44 @@ def _binned(stretch: Stretch, limit: float, n_bins: int) -> _Array:
     return (sums / np.diff(edges)).astype(np.float32)
 
 
+def _beat(stretch: Stretch) -> _Array:
+    """Length of the beat, place in it, and the highest and lowest value in the channel."""
+    signal = stretch.signal
+    centres = stretch.start + (np.arange(stretch.n_patches) + 0.5) * stretch.patch_size
+    found = np.full((len(signal), stretch.n_patches, 5), np.nan, np.float32)
+    peaks = _r_peaks(signal, stretch.sfreq)
+    last = np.searchsorted(peaks, centres) - 1
+    inside = (last >= 0) & (last < len(peaks) - 1)
+    before, after = peaks[last[inside]], peaks[last[inside] + 1]
+    phase = 2 * np.pi * (centres[inside] - before) / (after - before)
+    intervals = np.log((after - before) / stretch.sfreq)
+    found[:, inside, :3] = np.stack([intervals, np.sin(phase), np.cos(phase)], axis=-1)
+    patches = stretch.patches(signal - np.median(signal, axis=1, keepdims=True))
+    found[..., 3], found[..., 4] = patches.max(axis=-1), patches.min(axis=-1)
+    return found
+
+
+def _r_peaks(signal: _Array, sfreq: float) -> NDArray[np.intp]:
+    """Find the samples of the R peaks: where the slopes of all leads together are steepest."""
+    energy = np.square(np.diff(signal, axis=1)).sum(axis=0)
+    window = np.hanning(round(_QRS * sfreq) + 2)
+    slope = np.sqrt(np.convolve(energy, window, "same"))
+    least = _LEAST_PEAK * np.quantile(slope, 0.99)
+    peaks, _ = find_peaks(slope, height=least, distance=round(_SHORTEST_BEAT * sfreq))
+    return peaks
+
+
+def _muscle(stretch: Stretch) -> _Array:
+    """Logarithm of the root mean square, and the median frequency in Hz."""
+    patches = stretch.patches(stretch.signal)
+    square = np.square(patches).mean(axis=-1)
+    spectrum = np.fft.rfft(patches - patches.mean(axis=-1, keepdims=True))
+    power = np.cumsum(np.square(np.abs(spectrum)), axis=-1)
+    hz = np.fft.rfftfreq(stretch.patch_size, 1 / stretch.sfreq)
+    median = hz[(power < power[..., -1:] / 2).sum(axis=-1)]
+    return np.stack([np.log(square + stretch.floor) / 2, median], axis=-1).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Target:
     """Numbers of a patch."""
@@ -79,6 +121,7 @@ class Target:
     measure: Callable[[Stretch], _Array]  # (n_channels, n_patches, n_columns)
     of_laplacian: bool = False  # of the surface Laplacian instead of the signals
     modality: str = "eeg"  # kind of signal that has them
+    of_corpus: bool = False  # standardised over the corpus: people are to differ
 
 
 def _twice(
@@ -103,6 +146,13 @@ TARGETS: Mapping[str, Target] = {
         tuple(f"waveform {i}" for i in range(_BINS)),
         partial(_binned, limit=_WAVEFORM_HZ, n_bins=_BINS),
     ),
+    "beat": Target(
+        ("log interval", "sine of phase", "cosine of phase", "highest", "lowest"),
+        _beat,
+        modality="ecg",
+        of_corpus=True,
+    ),
+    "muscle": Target(("log RMS", "median frequency"), _muscle, modality="emg", of_corpus=True),
 }
 
 
@@ -114,7 +164,10 @@ class PatchTargets:
         self.config = config
         self.targets = [TARGETS[name] for name in names]
         self.columns = tuple(column for target in self.targets for column in target.columns)
+        sizes = [len(target.columns) for target in self.targets]
+        self._of_corpus = np.repeat([target.of_corpus for target in self.targets], sizes)
         self._known: dict[tuple[int, bool], tuple[_Array, _Array]] = {}
+        self._every: dict[bool, tuple[_Array, _Array]] = {}
 
     def of(
         self,
@@ -128,8 +181,8 @@ class PatchTargets:
     ) -> _Array:
         """Measure patches of a window of the corpus, ``(n_picked, n_patches, n_columns)``.
 
-        Values are standardised within the recording under that reference, which is the average or
-        the recorded one; NaN where they cannot be had.
+        Values are standardised within the recording (or the corpus) under that reference, which is
+        the average or the recorded one; NaN where they cannot be had.
         """
         recording = int(self.corpus.recordings[number])
         mean, spread = self._statistics(recording, referenced)
@@ -163,16 +216,27 @@ class PatchTargets:
         known = self._known.get((recording, referenced))
         if known is None:
             first, last = np.searchsorted(self.corpus.recordings, [recording, recording + 1])
-            n = min(_MEASURED_WINDOWS, last - first)
-            numbers = np.linspace(first, last - 1, n).astype(int).tolist()
-            parts = []
-            for window in self.corpus.read(numbers):
-                n_patches = window.data.shape[1] // self.corpus.patch_size
-                every = np.arange(len(window.rows))
-                parts.append(self._measure(window, every, 0, n_patches, referenced))
-            values = np.concatenate(parts, axis=1).reshape(-1, len(self.columns))
-            known = self._known[recording, referenced] = _mean_and_spread(values)
+            mean, spread = self._over(int(first), int(last), _MEASURED_WINDOWS, referenced)
+            if self._of_corpus.any():
+                if referenced not in self._every:
+                    n = len(self.corpus)
+                    self._every[referenced] = self._over(0, n, _MEASURED_IN_ALL, referenced)
+                every = self._every[referenced]
+                mean = np.where(self._of_corpus, every[0], mean)
+                spread = np.where(self._of_corpus, every[1], spread)
+            known = self._known[recording, referenced] = mean, spread
         return known
+
+    def _over(self, first: int, last: int, most: int, referenced: bool) -> tuple[_Array, _Array]:
+        """Mean and standard deviation over evenly spaced windows of a range."""
+        numbers = np.linspace(first, last - 1, min(most, last - first)).astype(int).tolist()
+        parts = []
+        for window in self.corpus.read(numbers):
+            n_patches = window.data.shape[1] // self.corpus.patch_size
+            every = np.arange(len(window.rows))
+            found = self._measure(window, every, 0, n_patches, referenced)
+            parts.append(found.reshape(-1, len(self.columns)))
+        return _mean_and_spread(np.concatenate(parts))
 
 
 def _mean_and_spread(values: _Array) -> tuple[_Array, _Array]:

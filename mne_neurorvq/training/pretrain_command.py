@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         if value is None:
             raise ValueError(f"pretrain {args.stage} needs {name}.")
     corpus = {side: CorpusDataset(args.corpus, side) for side in ("train", "validation")}
-    config = _config(args, corpus["train"].system)
+    config = _config(args, corpus["train"].system, corpus["train"].index["modality"])
     _check_corpus(corpus, config, args.corpus)
     _check_stage(args, config)
     lock = only_writer(args.out, "training in this folder", seconds=_LOCK_SECONDS)
@@ -108,12 +108,14 @@ def _check_ablation(tokenizer: Any, config: FoundationPretrainConfig, source: st
             )
 
 
-def _config(args: argparse.Namespace, of_corpus: str = "neurorvq") -> PretrainConfig:
-    """Read the configuration; without a file, the defaults of the system of the corpus."""
+def _config(
+    args: argparse.Namespace, system: str = "neurorvq", modality: str = "eeg"
+) -> PretrainConfig:
+    """Read the configuration; without a file, the defaults of what the corpus holds."""
     changes = args.set if args.system is None else [*args.set, f"system={args.system}"]
     if args.config is not None:
         return read_config(args.config, changes)
-    return read_config(changes=changes, system=of_corpus)
+    return read_config(changes=changes, system=system, modality=modality)
 
 
 def _check_corpus(corpus: dict[str, CorpusDataset], config: PretrainConfig, path: str) -> None:

@@ -29,7 +29,11 @@ _BEFORE: dict[str, dict[str, Any]] = {
 
 
 def read_config(
-    path: str | Path | None = None, changes: Sequence[str] = (), *, system: str = _DEFAULT
+    path: str | Path | None = None,
+    changes: Sequence[str] = (),
+    *,
+    system: str = _DEFAULT,
+    modality: str = "eeg",
 ) -> PretrainConfig:
     """Read a configuration, check it and change single values.
 
@@ -42,6 +46,9 @@ def read_config(
         Such as ``"tokenizer.n_steps=4000"``; values are YAML.
     system : "neurorvq" | "biocodec" | "brainrvq"
         Whose configuration it is, unless the file or a change says so (``system=biocodec``).
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        Kind of signal, unless the file or a change says so (``model.modality=ecg``); defaults are
+        those of the small model of that kind.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def read_config(
         given = [_content(path), *map(_nested, changes)]
         named = [part["system"] for part in given if "system" in part]
         kind: Any = config_of_system(named[-1] if named else system)
-        values = asdict(kind())
+        values = asdict(kind.small(_modality(given, modality, kind().system)))
         if values.keys() <= given[0].keys():
             given[0] = _as_begun(values, given[0])
         for part in given:
@@ -80,6 +87,13 @@ def read_config(
     except ValidationError as error:
         problems = [_problem(detail) for detail in error.errors()]
         raise ValueError("\n  ".join(["the configuration cannot be used:", *problems])) from error
+
+
+def _modality(given: Sequence[Mapping[str, Any]], otherwise: str, system: str) -> str:
+    """Find the last kind of signal that is given and that the system has."""
+    models = [part["model"] for part in given if isinstance(part.get("model"), dict)]
+    named = [otherwise, *(model["modality"] for model in models if "modality" in model)]
+    return named[-1] if named[-1] in list(SYSTEMS[system].presets) else "eeg"
 
 
 def _content(path: str | Path | None) -> dict[str, Any]:

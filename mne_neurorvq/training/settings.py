@@ -8,8 +8,8 @@ table of systems (:mod:`mne_neurorvq.weights.systems`) names their configuration
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -84,10 +84,13 @@ class FoundationSettings(StageSettings):
     masked_tokens : float
         Weight of the masked-token prediction.
     targets : dict of str to float
-        Weight of the mean squared error of each target: ``power`` and ``laplacian_power``, the log
-        power in six bands of the channel and of the surface Laplacian; ``slow`` and
-        ``laplacian_slow``, means of both halves of the patch below 4 Hz; ``waveform``, the signal
-        below 12 Hz in 16 bins of the patch. All are standardised within a recording.
+        Weight of the mean squared error of each target. EEG, standardised within a recording:
+        ``power`` and ``laplacian_power``, the log power in six bands of the channel and of the
+        surface Laplacian; ``slow`` and ``laplacian_slow``, means of both halves of the patch below
+        4 Hz; ``waveform``, the signal below 12 Hz in 16 bins of the patch. ECG, standardised over
+        the corpus: ``beat``, the log interval from R peak to R peak, the place of the patch in it,
+        and the highest and lowest value of the lead. EMG, likewise: ``muscle``, the log root mean
+        square and the median frequency.
     head_lr : float
         Learning rate (of AdamW) of that linear layer.
 
@@ -150,6 +153,7 @@ class Hardware:
     workers: NonNegativeInt = 0
 
 
+@dataclass(frozen=True)
 class ModelSettings:
     """Structure of a model as a configuration of pretraining gives it."""
 
@@ -222,6 +226,37 @@ class PretrainConfig:
                 f"tokenizer.n_steps={self.tokenizer.n_steps} must be more than "
                 f"model.quantizer.warmup_steps={warmup}, after which the codebooks start."
             )
+        foundation: FoundationSettings | None = getattr(self, "foundation", None)
+        for name in foundation.learned_targets if foundation else ():
+            if TARGETS[name].modality != self.model.modality:
+                raise ValueError(
+                    f"foundation.targets.{name} is of {TARGETS[name].modality}, but model.modality "
+                    f"is {self.model.modality}: give it no weight."
+                )
+
+    @classmethod
+    def small(cls, modality: str) -> Self:
+        """Give the defaults for a kind of signal: those of the small model.
+
+        Parameters
+        ----------
+        modality : str
+            Kind of signal that the system has.
+
+        Returns
+        -------
+        PretrainConfig
+            Configuration.
+
+        Examples
+        --------
+        >>> from mne_neurorvq.training import NeuroRVQPretrainConfig
+        >>> NeuroRVQPretrainConfig.small("ecg").model.quantizer.n_codes
+        256
+        """
+        make: Any = cls  # each system's has defaults
+        default: Self = make()
+        return replace(default, model=replace(default.model, modality=modality))
 
     @staticmethod
     def start(model: Model, generator: torch.Generator) -> None:

@@ -22,6 +22,7 @@ from mne_neurorvq.training import (
     config_text,
     read_config,
 )
+from mne_neurorvq.weights.systems import SYSTEMS
 
 POSITIVE = st.floats(1e-6, 1e6)
 COUNTS = st.integers(1, 10_000)
@@ -199,6 +200,36 @@ def test_an_objective_that_cannot_be_is_named(system, changes, message):
 def test_targets_of_another_signal_are_refused():
     with pytest.raises(ValueError, match="power is of eeg, but model"):
         read_config(changes=["foundation.targets.power=1", "model.modality=ecg"])
+    with pytest.raises(ValueError, match="beat is of ecg, but model"):
+        read_config(changes=["foundation.targets.beat=1"], system="brainrvq")
+
+
+@pytest.mark.parametrize(
+    ("system", "modality", "megabytes"),
+    [("neurorvq", "ecg", 6), ("neurorvq", "emg", 4), ("biocodec", "emg", 4)],
+)
+def test_defaults_are_those_of_the_small_model_of_the_signal(system, modality, megabytes):
+    found = read_config(changes=[f"model.modality={modality}"], system=system)
+    assert found == read_config(system=system, modality=modality)
+    assert found != read_config(system=system)
+    config = found.model.config()
+    assert config.modality == modality
+    kinds = SYSTEMS[system]
+    models = [kinds.tokenizer, *([kinds.foundation] if kinds.foundation else [])]
+    n_numbers = sum(
+        value.numel()
+        for model in models
+        for name, value in model(config=config).state_dict().items()
+        if "moving" not in name
+    )
+    assert 2 * n_numbers < megabytes * 1e6  # in half precision
+
+
+def test_what_is_given_counts_more_than_the_defaults_of_the_signal():
+    found = read_config(changes=["model.depth=2"], modality="ecg")
+    assert (found.model.modality, found.model.depth) == ("ecg", 2)
+    assert found.foundation.learned_targets == {"beat": 1.0}
+    assert read_config(changes=["model.modality=eeg"], modality="ecg") == read_config()
 
 
 def test_targets_have_one_order_and_known_names():

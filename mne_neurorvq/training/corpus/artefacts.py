@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import mne
 import numpy as np
@@ -24,8 +23,6 @@ class ArtefactLimits:
     deviation is below ``flat_deviation``.
     """
 
-    # Clip limit in microvolts for systems whose filters have none.
-    clip: ClassVar[float] = 500.0
     # Standard deviation of a filtered patch in microvolts. Amplifiers alone give more than 0.1 uV;
     # the living brain gives 1 uV at least.
     flat_deviation: float = 0.1
@@ -40,7 +37,9 @@ class ArtefactLimits:
     window_flat_share: float = 0.25
 
 
-LIMITS = {"eeg": ArtefactLimits()}
+LIMITS = {"eeg": ArtefactLimits(), "ecg": ArtefactLimits(), "emg": ArtefactLimits()}
+#: Clip limit in microvolts for systems whose filters have none.
+CLIP_UV = {"eeg": 500.0, "ecg": 5_000.0, "emg": 5_000.0}
 # Resampling makes ripples of a plateau.
 _NEAR_CLIP = 0.98
 

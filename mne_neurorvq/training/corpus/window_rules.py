@@ -9,7 +9,7 @@ from typing import Any
 from ...encoding.preprocessing import find_preprocessing, preprocessing_of
 from ...signals import unit_factor
 from ...weights.systems import SYSTEMS, Config
-from .artefacts import LIMITS, ArtefactLimits
+from .artefacts import CLIP_UV, LIMITS, ArtefactLimits
 from .format import FORMAT
 
 # Steps from zero to the clip limit: 0.05 uV for EEG, finer than the noise of any amplifier. A step
@@ -75,7 +75,7 @@ class Rules:
         """Largest value in the unit of the corpus."""
         preprocessing = preprocessing_of(self.config)
         if preprocessing.clip is None:
-            return self.limits.clip * unit_factor("uV", self.unit)
+            return CLIP_UV[self.modality] * unit_factor("uV", self.unit)
         return preprocessing.clip * unit_factor(preprocessing.unit, self.unit)
 
     @property
