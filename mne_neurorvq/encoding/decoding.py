@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..signals import Segmentation
+from ..signals.modalities import find_modality
 from ..signals.segments import restore
 from ..tokens import Tokens
 from ..weights import LoadedModel
@@ -66,7 +67,6 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
     for name, ours in (
         ("n_codes", config.quantizer.n_codes),
         ("patch_size", config.patch_size),
-        ("model_sfreq", config.sfreq),
     ):
         if getattr(tokens, name) != ours:
             raise ValueError(
@@ -85,7 +85,11 @@ def check_origin(tokens: object, model: str, loaded: LoadedModel) -> None:
 def decode(
     model: Any, tokens: Tokens, *, device: torch.device, batch_size: int | str, verbose: bool | None
 ) -> NDArray[np.float64]:
-    """Decode tokens to volts ``(n_trials, n_channels, n_times)``, at the rate the trials had."""
+    """Decode tokens to volts ``(n_trials, n_channels, n_times)``, at the rate the trials had.
+
+    Signals that have no volts are decoded to what they were in.
+    """
+    has_volts = find_modality(model.config.modality).has_volts
     covered = tokens.shape[2] * tokens.patch_size - tokens.overlap - tokens.padding
     segmentation = Segmentation(
         covered, tokens.patch_size, tokens.segments, tokens.overlap, tokens.padding
@@ -113,6 +117,7 @@ def decode(
                 model_unit=model.config.signal_unit,
                 sfreq=tokens.sfreq,
                 n_times=tokens.n_times,
+                unit="V" if has_volts else model.config.signal_unit,
             )
             decoded.append(volts)
             bar.update(len(volts))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..signals import Trials
 from ..signals.bands import widest_band
+from ..signals.modalities import find_modality
 from ..signals.names import order_by_name
 from ..signals.trials import Provenance
 from ..tokens import Tokens
@@ -26,17 +27,17 @@ _KEPT = (
 
 
 def as_epochs(
-    data: NDArray[np.floating], tokens: Tokens, *, ch_type: str, like: Trials | None = None
+    data: NDArray[np.floating], tokens: Tokens, *, modality: str, like: Trials | None = None
 ) -> mne.EpochsArray:
     """Put decoded signals ``(n_trials, n_channels, n_times)``, in volts, back into Epochs.
 
     ``like`` are the trials that the tokens were made of, with positions of the channels and what
-    Epochs remember; ``ch_type`` is the type of channels where they do not say it.
+    Epochs remember; where they do not say the type of channels, ``modality`` does.
     """
     if tokens.left_out:
         logger.info(f"Left out by the model, and so not restored: {', '.join(tokens.left_out)}")
     if like is None or like.info is None:
-        info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
+        info = mne.create_info(list(tokens.ch_names), tokens.sfreq, find_modality(modality).ch_type)
     else:
         info = _info_of(like, like.info, tokens.ch_names)
     provenance = Provenance() if like is None else like.provenance

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self, TypeVar
 
@@ -27,12 +27,14 @@ from ..signals import (
 from ..signals.amplitude import warn_of_silence
 from ..signals.channel_report import used_channels
 from ..signals.channels import check_types_of_fit, match_and_interpolate
-from ..signals.filtering import check_band
+from ..signals.filtering import check_band, warn_of_rate
+from ..signals.modalities import MODALITIES
 from ..signals.names import order_by_name, say_difference, shorten
 from ..signals.resampling import resample, resampled_length
 from ..signals.segments import cut
 from ..signals.splines import Splines, with_sites
 from ..signals.trials import reorder_channels
+from ..signals.units import UNITLESS
 from ..weights.systems import Config
 from .preprocessing import preprocessing_of
 from .scaling import Batch, Scaling, scale_channels
@@ -192,18 +194,27 @@ def match_again(
 
     An earlier plan is taken if the length is the same.
     """
+    if MODALITIES[config.modality].amplitude.unit == UNITLESS:
+        trials = replace(trials, unit=UNITLESS)  # MNE says volts of any channel
     as_in_fit = trials.ch_names == fitted.names and trials.ch_types == fitted.types
     if not as_in_fit or trials.bads:
         trials = as_fitted(trials, fitted.names, fitted.needed, fitted.types, config.modality)
     if trials.waiting:
         _warn_of_projectors(trials, fitted)
     warned = fitted.warned
-    if not set(trials.bands) <= set(fitted.bands) and check_band(trials, preprocessing_of(config)):
+    rate = f"rate {trials.sfreq:g}"
+    if not set(trials.bands) <= set(fitted.bands) and check_band(
+        trials, preprocessing_of(config), modality=config.modality, picks=fitted.places[0]
+    ):
         # An offset has the same cause as a wide band, and the same remedy.
         warned |= {"offset"}
-    # Scaled channels are encoded one by one: a broken one does not spoil the others.
-    joint = not config.takes_scaled
-    faults = check_amplitude(trials, fitted.report, joint=joint, warned=warned)
+    if rate not in warned:
+        warn_of_rate(trials.sfreq, preprocessing_of(config), config.sfreq)
+    # Of channels that are encoded one by one, a broken one does not spoil the others.
+    joint = not config.one_by_one
+    faults = frozenset((rate,)) | check_amplitude(
+        trials, fitted.report, joint=joint, warned=warned, modality=config.modality
+    )
     if fitted.splines is not None:
         trials = with_sites(trials, fitted.splines)
     if config.takes_scaled:

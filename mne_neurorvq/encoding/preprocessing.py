@@ -80,5 +80,8 @@ def preprocess(
     >>> clean.info["highpass"], clean.info["lowpass"]
     (0.5, 44.5)
     """
-    facts = preprocessing_of(find_config(pretrained))
-    return filter_recording(raw, facts, average_reference=average_reference)
+    config = find_config(pretrained)
+    facts = preprocessing_of(config)
+    return filter_recording(
+        raw, facts, modality=config.modality, average_reference=average_reference
+    )

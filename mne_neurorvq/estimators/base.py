@@ -17,9 +17,9 @@ from torch import nn
 from ..encoding.device import copy_to
 from ..encoding.matched_trials import FittedChannels, MatchedTrials, match, match_again
 from ..encoding.pooling import POOL_NAMES
-from ..encoding.preprocessing import preprocessing_of
 from ..signals import Segmentation, Trials, unit_factor
 from ..signals.conversion import recorded_trials, trials_of_array
+from ..signals.modalities import find_modality
 from ..weights import LoadedModel
 from ..weights.registry import SystemName, registered
 from ..weights.sharing import CPU
@@ -124,17 +124,14 @@ class SignalEstimator(SavedEstimator):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {allowed}.")
 
     def _check_model_name(self) -> None:
-        """Raise, before a model is downloaded, if it is another system's or cannot be used yet."""
+        """Raise, before a model is downloaded, if it is another system's."""
         entry = registered(self.pretrained)
-        if entry is None:
-            return
-        if entry.system != self._system:
+        if entry is not None and entry.system != self._system:
             raise ValueError(
                 f"pretrained={entry.name!r} is a {SYSTEMS[entry.system].title} model, but "
                 f"{type(self).__name__} needs one of {SYSTEMS[self._system].title}: "
                 "list_pretrained() lists the system of each."
             )
-        preprocessing_of(entry)
 
 
 def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool) -> Trials:
@@ -154,7 +151,12 @@ def read_trials(estimator: BaseEstimator, X: Any, config: Config, *, reset: bool
         )
     if trials is None:
         trials = trials_of_array(
-            X, estimator.ch_names, estimator.sfreq, estimator.unit, default_sfreq=config.sfreq
+            X,
+            estimator.ch_names,
+            estimator.sfreq,
+            estimator.unit,
+            default_ch_name=find_modality(config.modality).ch_name,
+            default_sfreq=config.sfreq,
         )
     if reset and not plain:
         estimator.n_features_in_ = len(trials.ch_names)

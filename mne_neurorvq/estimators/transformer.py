@@ -215,7 +215,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             check_scalar(levels, "levels", Integral, min_val=1, max_val=most)
             tokens = replace(tokens, codes=tokens.codes[..., :levels])
         modality = self._model("tokenizer").config.modality
-        return as_epochs(self._decode(tokens), tokens, ch_type=modality)
+        return as_epochs(self._decode(tokens), tokens, modality=modality)
 
     def reconstruct(self, X: Any) -> mne.EpochsArray:
         """Pass trials through the codes and back.
@@ -242,7 +242,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         matched = self._match_again(X)
         tokens = self._tokenize(matched)
         return as_epochs(
-            self._decode(tokens), tokens, ch_type=self.config_.modality, like=matched.trials
+            self._decode(tokens), tokens, modality=self.config_.modality, like=matched.trials
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -100,6 +101,11 @@ class ModelConfig:
     system: ClassVar[str]
     # Whether the model takes signals scaled by their median and interquartile range.
     takes_scaled: ClassVar[bool] = False
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether channels are processed one by one."""
+        return self.takes_scaled
 
     @property
     def signal_unit(self) -> str:
@@ -304,6 +310,11 @@ class TransformerConfig(ModelConfig):
     def foundation_style(self) -> TrunkStyle:
         """Style of the foundation model's trunk."""
         raise NotImplementedError
+
+    @cached_property
+    def one_by_one(self) -> bool:
+        """Whether channels are processed one by one: the vocabulary has only one."""
+        return len(self.channels) == 1
 
     trials_per_pass = staticmethod(trials_per_pass)
     signal_unit = property(attrgetter("unit"))

@@ -14,10 +14,12 @@ from .config import TransformerConfig
 from .heads import TargetHead, make_head, make_token_heads
 from .signature import (
     ChannelsInfo,
+    apart,
     as_patches,
     check_config,
     check_length,
     resolve_channels,
+    together,
 )
 from .trunk import Encoder, init_trunk
 
@@ -121,8 +123,12 @@ class FoundationModel(nn.Module):
 
     def embed_segments(self, segments: Sequence[Tensor], rows: Tensor) -> Tensor:
         """Features of the segments of a batch of trials, ``(batch, n_chans, n_patches, width)``."""
+        n_chans = len(rows)
+        if self.config.one_by_one:
+            segments, rows = [apart(segment) for segment in segments], rows[:1]
         parts = (self(segment, rows, return_features=True)["features"] for segment in segments)
-        return torch.cat(list(parts), dim=2)
+        features = torch.cat(list(parts), dim=2)
+        return together(features, n_chans) if self.config.one_by_one else features
 
     def _features(self, embeddings: Tensor, channel_ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features of patches, ``(batch, n_tokens, feature_dim)``, and of the class token."""

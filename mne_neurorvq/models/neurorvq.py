@@ -111,14 +111,15 @@ class NeuroRVQConfig(TransformerConfig):
         return self.max_patches
 
     def side_shape(self, n_channels: int, segments: tuple[int, ...]) -> tuple[int, ...]:
-        n_scales = {"none": 0, "segment": 1, "channel": n_channels}[self.input_scale]
-        return (len(segments), 2 + n_scales)
+        at_once = 1 if self.one_by_one else n_channels
+        n_scales = {"none": 0, "segment": 1, "channel": at_once}[self.input_scale]
+        return (len(segments), n_channels // at_once * (2 + n_scales))
 
     def feature_names(self) -> list[str]:
         return [f"scale{k}_{i}" for k in range(len(self.scales)) for i in range(self.embed_dim)]
 
     def patches_per_segment(self, n_channels: int) -> int:
-        return self.max_patches // max(n_channels, 1)
+        return self.max_patches // (1 if self.one_by_one else max(n_channels, 1))
 
 
 # The vocabularies are facts of the published checkpoints, in the order of their embedding rows,

@@ -14,12 +14,14 @@ from .input_scale import divided, input_scale, multiplied
 from .quantizer import Quantized, ResidualVQ
 from .signature import (
     ChannelsInfo,
+    apart,
     as_patches,
     check_codes,
     check_config,
     check_length,
     pick_channels,
     resolve_channels,
+    together,
 )
 from .tokenizer import Tokenizer
 from .trunk import Encoder, each_scale, init_trunk, scale_norms
@@ -140,14 +142,27 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         return codes.movedim(0, 1).unflatten(0, patches.shape[:3]), side
 
     def encode_segments(self, segments: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        n_chans = len(rows)
+        if self.config.one_by_one:
+            segments, rows = [apart(segment) for segment in segments], rows[:1]
         codes, sides = zip(*(self.encode(segment, rows) for segment in segments), strict=True)
-        return torch.cat(codes, dim=2), self._join_sides(sides)
+        joined, side = torch.cat(codes, dim=2), self._join_sides(sides)
+        if self.config.one_by_one:
+            # The numbers of the channels of a segment in a row.
+            side = together(side[:, None], n_chans).transpose(1, 2).flatten(2)
+            joined = together(joined, n_chans)
+        return joined, side
 
     def decode_segments(
         self, codes: Tensor, side: Tensor, rows: Tensor, segments: tuple[int, ...]
     ) -> list[Tensor]:
+        n_chans = len(rows)
+        if self.config.one_by_one:
+            codes, rows = apart(codes), rows[:1]
+            side = apart(side.unflatten(-1, (n_chans, -1)).transpose(1, 2))[:, 0]
         parts = zip(codes.split(segments, dim=2), self._split_side(side, segments), strict=True)
-        return [self.decode_codes(part, own, rows) for part, own in parts]
+        decoded = [self.decode_codes(part, own, rows) for part, own in parts]
+        return [together(part, n_chans) for part in decoded] if self.config.one_by_one else decoded
 
     def _join_sides(self, sides: Sequence[Tensor]) -> Tensor:
         raise NotImplementedError

@@ -94,6 +94,16 @@ def as_patches(
     return patches, pick_channels(config, given, resolved, patches)
 
 
+def apart(x: Tensor) -> Tensor:
+    """Make windows of one channel of windows ``(batch, n_chans, ...)``."""
+    return x.flatten(0, 1)[:, None]
+
+
+def together(x: Tensor, n_chans: int) -> Tensor:
+    """Undo :func:`apart`."""
+    return x[:, 0].unflatten(0, (-1, n_chans))
+
+
 def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
     """Raise unless these are codes ``(batch, n_chans, n_patches, n_codebooks, 1..n_levels)``."""
     if (

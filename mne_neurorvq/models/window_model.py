@@ -53,6 +53,8 @@ class WindowModel(nn.Module):
     torch.Size([5, 3])
     """
 
+    channel_ids: Tensor
+
     def __init__(
         self,
         foundation: FoundationModel,
@@ -94,13 +96,7 @@ class WindowModel(nn.Module):
         Tensor, shape (batch, width)
             Features.
         """
-        features = torch.cat(
-            [
-                self.foundation(segment, self.channel_ids, return_features=True)["features"]
-                for segment in x.split(self.segments, dim=-1)
-            ],
-            dim=2,
-        )
+        features = self.foundation.embed_segments(x.split(self.segments, dim=-1), self.channel_ids)
         if self.head == "flatten":
             return features.flatten(1)
         return torch.einsum("bcpf,p->bf", features, self.share.to(features.dtype))

@@ -1,7 +1,11 @@
 __all__ = [
     "BIOCODEC_EEG_PREPROCESSING",
+    "BIOCODEC_EMG_PREPROCESSING",
     "BRAINRVQ_EEG_PREPROCESSING",
+    "NEURORVQ_ECG_PREPROCESSING",
     "NEURORVQ_EEG_PREPROCESSING",
+    "NEURORVQ_EMG_PREPROCESSING",
+    "NEURORVQ_PPG_PREPROCESSING",
     "ChannelMatch",
     "ChannelReport",
     "EpochsView",
@@ -29,8 +33,12 @@ from .channels import match_channels, use_channels
 from .conversion import as_trials
 from .filtering import (
     BIOCODEC_EEG_PREPROCESSING,
+    BIOCODEC_EMG_PREPROCESSING,
     BRAINRVQ_EEG_PREPROCESSING,
+    NEURORVQ_ECG_PREPROCESSING,
     NEURORVQ_EEG_PREPROCESSING,
+    NEURORVQ_EMG_PREPROCESSING,
+    NEURORVQ_PPG_PREPROCESSING,
     Preprocessing,
 )
 from .laplacian import laplacian_matrix

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._warnings import warn
 from .channel_report import ChannelMatch
+from .modalities import MODALITIES
 from .trials import Trials
 from .units import (
     FEWEST_SAMPLES,
@@ -17,7 +18,7 @@ from .units import (
     LEAST_RUN,
     PIECE,
     UNITLESS,
-    USUAL,
+    Amplitude,
     check_units_of_channels,
     deviations_of,
     levels_of,
@@ -37,8 +38,6 @@ _AT_ONCE = 8
 
 # Offsets beyond this many standard deviations make reconstructions clearly worse.
 _LARGEST_OFFSET = 3.0
-# Deviations from the median of the other channels that spoil the codes of these.
-_LOUD = 20.0
 # In fewer trials it is an artifact.
 _LEAST_TRIALS = 0.1
 # Levels that one factor corrects differ by fewer decades.
@@ -51,6 +50,7 @@ def check_amplitude(
     *,
     joint: bool = True,
     warned: frozenset[str] = frozenset(),
+    modality: str = "eeg",
 ) -> frozenset[str]:
     """Check that the amplitude of trials makes sense in their unit, and look for broken channels.
 
@@ -71,6 +71,8 @@ def check_amplitude(
         spoils the codes of the others. Otherwise only the unit is judged.
     warned : frozenset of str
         What an earlier call returned: there is no second warning of it.
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        Kind of signal.
 
     Returns
     -------
@@ -87,8 +89,8 @@ def check_amplitude(
     -----
     UserWarning
         If the signals lie more than 3 standard deviations from zero (not in arbitrary units), or
-        if a channel is 20 times as loud as the median of the others, or flat, in more than a tenth
-        of the trials.
+        if a channel is 20 times as loud as the median of the others (for EMG, 200 times), or flat,
+        in more than a tenth of the trials.
 
     Examples
     --------
@@ -105,14 +107,22 @@ def check_amplitude(
     recordings, chosen = _sample(trials)
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]
-    has_volts = trials.unit != UNITLESS
+    expected, loud = MODALITIES[modality].amplitude, MODALITIES[modality].loud
+    judged = trials.unit != UNITLESS or expected.unit == UNITLESS
     # Where no deviation is unusual, no median of channels or trials is.
-    if has_volts and outside(deviations * unit_factor(trials.unit, "uV"), trials.n_times).any():
+    if (
+        judged
+        and outside(
+            deviations * unit_factor(trials.unit, expected.unit), trials.n_times, expected
+        ).any()
+    ):
         for (number, indices), member in zip(recordings, members, strict=True):
-            _check_unit(trials, picks, number, indices, chosen[member], deviations[member])
+            _check_unit(
+                trials, picks, number, indices, chosen[member], deviations[member], expected
+            )
     if not joint or trials.n_times < FEWEST_SAMPLES:
         return frozenset()
-    broken = _broken_channels([trials.ch_names[i] for i in picks], deviations)
+    broken = _broken_channels([trials.ch_names[i] for i in picks], deviations, loud)
     new = [text for key, text in broken.items() if key not in warned]
     if new:
         warn(
@@ -121,7 +131,7 @@ def check_amplitude(
             "(epochs.info['bads']), drop them, or repair them (epochs.interpolate_bads)."
         )
     times, offset = 0.0, 0.0
-    for member in members if has_volts else ():
+    for member in members if judged else ():
         # Median over trials, since an artifact is not an offset; RMS over channels, since one
         # channel spoils the codes of the others.
         distance = float(np.sqrt(np.mean(np.median(np.abs(means[member]), axis=0) ** 2)))
@@ -179,6 +189,7 @@ def _check_unit(
     indices: NDArray[np.intp],
     chosen: NDArray[np.intp],
     deviations: NDArray[np.float64],
+    expected: Amplitude,
 ) -> None:
     """Raise if channels, a group of trials or all of a recording are in another unit."""
     recorded = trials.ch_types is not None
@@ -188,22 +199,23 @@ def _check_unit(
             deviations,
             trials.unit,
             "The signals of channels" if number is None else f"Item {number}: channels",
-            *([] if recorded else [""]),
+            **({} if recorded else {"how": ""}),
+            expected=expected,
         )
-    levels = levels_of(deviations, trials.unit)
-    wrong = misfits(levels, trials.n_times, recorded=recorded)
-    strange = np.isin(indices, chosen[outside(levels, trials.n_times)])
+    levels = levels_of(deviations, trials.unit, expected)
+    wrong = misfits(levels, trials.n_times, recorded=recorded, expected=expected)
+    strange = np.isin(indices, chosen[outside(levels, trials.n_times, expected)])
     if strange.any() and not wrong.any():
         # The neighbours of these trials tell an artifact from another recording.
         near = np.convolve(strange, np.ones(2 * LEAST_RUN - 1))[LEAST_RUN - 1 : 1 - LEAST_RUN] > 0
         near |= np.isin(indices, chosen)
-        levels = levels_of(_measure(trials, picks, indices[near])[0], trials.unit)
-        wrong = misfits(levels, trials.n_times, recorded=recorded)
+        levels = levels_of(_measure(trials, picks, indices[near])[0], trials.unit, expected)
+        wrong = misfits(levels, trials.n_times, recorded=recorded, expected=expected)
     if wrong.any():
         # All the trials of the recording are read only now, to name those that are wrong.
-        every = levels_of(_measure(trials, picks, indices)[0], trials.unit)
+        every = levels_of(_measure(trials, picks, indices)[0], trials.unit, expected)
         level = np.sort(levels[wrong])[(wrong.sum() - 1) // 2]
-        raise _error_of_trials(trials, number, indices, every, level)
+        raise _error_of_trials(trials, number, indices, every, level, expected)
 
 
 def _error_of_trials(
@@ -212,9 +224,11 @@ def _error_of_trials(
     indices: NDArray[np.intp],
     levels: NDArray[np.float64],
     level: float,
+    expected: Amplitude,
 ) -> ValueError:
     """Name the trials of a recording whose levels are wrong by the same factor as a given one."""
-    alike = outside(levels, trials.n_times) & ((levels > USUAL) == (level > USUAL))
+    usual = expected.usual
+    alike = outside(levels, trials.n_times, expected) & ((levels > usual) == (level > usual))
     with np.errstate(divide="ignore"):
         same_factor = alike & (np.abs(np.log10(levels / level)) < _DECADES)
     if same_factor.sum() < (1 - _LEAST_TRIALS) * alike.sum():
@@ -224,28 +238,33 @@ def _error_of_trials(
     is_array = trials.ch_types is None
     if not rest.any() and len(indices) == len(trials):
         what = "" if is_array else "Epochs or Raw"
-        return unit_error("The signals", level, trials.unit, what)
+        return unit_error("The signals", level, trials.unit, what, expected=expected)
     if not rest.any() and number is not None:
-        return unit_error(f"Item {number}: the signals", level, trials.unit, f"item {number}")
+        return unit_error(
+            f"Item {number}: the signals", level, trials.unit, f"item {number}", expected=expected
+        )
     named = _name_trials(indices[alike]) + ("" if number is None else f" in item {number}")
     return unit_error(
         f"{named.capitalize()}: the signals",
         level,
         trials.unit,
         named if is_array else "the recording that they come from",
-        others=f"{np.median(levels[rest]):.3g} uV" if rest.any() else "",
+        others=f"{np.median(levels[rest]):.3g} {expected.unit}" if rest.any() else "",
         example=not is_array,
+        expected=expected,
     )
 
 
-def _broken_channels(names: Sequence[str], deviations: NDArray[np.float64]) -> dict[str, str]:
+def _broken_channels(
+    names: Sequence[str], deviations: NDArray[np.float64], most: float
+) -> dict[str, str]:
     """Describe the channels that are loud or flat beside the others, by a key for each."""
     if len(names) < 2:
         return {}
     typical = median_of_moving(deviations)[:, None]
     # The median of the others, if one is above it.
     others = median_of_moving(np.sort(deviations)[:, :-1])[:, None]
-    loud = (others > 0) & (deviations > _LOUD * others)
+    loud = (others > 0) & (deviations > most * others)
     flat = (typical > 0) & (deviations < FLAT * typical)
     found = {}
     for i, name in enumerate(names):

@@ -13,24 +13,21 @@ from numpy.typing import NDArray
 
 from .channel_report import COMPUTED_FROM, MARKED_BAD, ChannelMatch, ChannelReport, wrong_type
 from .contacts import amplifier_labels, depth_contacts, in_the_brain
+from .modalities import find_modality
 from .names import OLDER_NAMES, is_derivation, name_key, pair_names, same_site
 from .nets import published_sites
 from .sites import MAX_DISTANCE_MM, Placement, nearest_sites, placed_by_sites
 from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_weights
 
-# MNE channel types that can hold signals of a modality. EDF readers call everything "eeg" and MNE
-# has no type for photoplethysmograms, so types only rule out; the name decides.
-TYPES = {
-    "eeg": {"eeg", "eog"},
-    "emg": {"emg", "eeg", "bio", "misc"},
-    "ecg": {"ecg", "eeg", "bio", "misc"},
-    "ppg": {"bio", "misc", "eeg"},
-}
-
 _IS_LABEL = (
     "a label of the amplifier or of a depth electrode (A1, A2, ..., B1, ...), not the name of a "
     "site"
 )
+_NO_LEAD = (
+    "not the name of a lead of the model: if it is one, say which (rename_channels); a single "
+    "channel 'ECG' may be any"
+)
+_DIFFERENCE_OF_LEADS = "a difference of two leads, none of the model's"
 _IN_THE_BRAIN = "a contact of a depth electrode or grid, not on the scalp"
 _BELOW = "on the face, a cheek or the neck"
 _NUMBER = (
@@ -48,14 +45,16 @@ def excluded_channels(
     ch_types: Sequence[str] | None,
     bads: Sequence[str],
     modality: str,
-    allowed: set[str],
+    *,
+    by_name: bool,
 ) -> dict[int, ChannelMatch]:
-    """Find channels that are marked bad, or of a type that is not allowed, by their indices."""
+    """Find channels that are marked bad, or hold other signals, by their indices."""
+    may_hold = find_modality(modality).candidates(ch_names, ch_types, by_name=by_name)
     excluded = {}
     for i, name in enumerate(ch_names):
         if name in bads:
             excluded[i] = ChannelMatch(name, reason=MARKED_BAD)
-        elif ch_types is not None and ch_types[i] not in allowed:
+        elif ch_types is not None and i not in may_hold:
             excluded[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality))
     return excluded
 
@@ -74,6 +73,7 @@ class Assignment:
     by_position: bool = False
 
     def __post_init__(self) -> None:
+        self.facts = find_modality(self.modality)
         self.keys = [name_key(name, self.modality) for name in self.ch_names]
         is_eeg = self.modality == "eeg"
         # Triggers and other inputs may be numbered as well.
@@ -97,17 +97,22 @@ class Assignment:
         return bool(np.isfinite(self.known).all(axis=1).any())
 
     def leave_out(self, bads: Sequence[str]) -> None:
-        """Note the channels that are bad or of another type."""
-        types = self.ch_types
-        # Without a channel of the modality's type, types say little: braindecode calls the channels
-        # of an array "misc".
-        typed = types is None or self.modality in types
-        allowed = TYPES[self.modality] | (set() if typed else {"misc"})
-        self.found = excluded_channels(self.ch_names, types, bads, self.modality, allowed)
+        """Note the channels that are bad or hold other signals."""
+        by_name = self.facts.matching == "name"
+        self.found = excluded_channels(
+            self.ch_names, self.ch_types, bads, self.modality, by_name=by_name
+        )
 
     def match_names(self) -> None:
-        """Find names of the vocabulary."""
+        """Find names of the vocabulary; or its places, where names of recordings say nothing."""
         keys = {i: key for i, key in enumerate(self.keys) if i not in self.found}
+        if self.facts.matching == "each":
+            for i in keys:
+                self.found[i] = ChannelMatch(self.ch_names[i], self.vocabulary[0], 0, "any")
+            return
+        if self.facts.matching == "order" and not set(keys.values()) <= set(self.rows):
+            self._match_in_order(list(keys))
+            return
         for i, pair in pair_names(keys, self.vocabulary, self.modality).items():
             name, target = self.ch_names[i], self.vocabulary[pair.place]
             if pair.rival is None:
@@ -116,6 +121,16 @@ class Assignment:
                 rival = self.ch_names[pair.rival]
                 reason = f"{target!r} is already used by {rival!r}"
                 self.found[i] = ChannelMatch(name, reason=reason)
+
+    def _match_in_order(self, channels: Sequence[int]) -> None:
+        """Give the places of the vocabulary, c1, c2 and so on, to channels as they come."""
+        places = sorted(self.vocabulary, key=lambda name: (len(name), name))
+        for i, target in zip(channels, places, strict=False):
+            row = self.rows[name_key(target, self.modality)]
+            self.found[i] = ChannelMatch(self.ch_names[i], target, row, "order")
+        for i in channels[len(places) :]:
+            reason = f"beyond the {len(places)} channels that the model takes"
+            self.found[i] = ChannelMatch(self.ch_names[i], reason=reason)
 
     def match_positions(self) -> None:
         """Assign the remaining channels to free sites."""
@@ -202,7 +217,8 @@ class Assignment:
         return ChannelReport((*recorded, *self.sites))
 
     def _may_be_eeg(self, i: int, strictly: bool = False) -> bool:
-        allowed = {"eeg"} if strictly else TYPES["eeg"]
+        facts = find_modality("eeg")
+        allowed = facts.types if strictly else facts.types | facts.beside
         return self.ch_types is None or self.ch_types[i] in allowed
 
     def _is_electrode(self, i: int) -> bool:
@@ -262,6 +278,8 @@ class Assignment:
             return _IN_THE_BRAIN
         if i in self.labels:
             return _IS_LABEL
+        if self.modality == "ecg":
+            return _DIFFERENCE_OF_LEADS if is_derivation(self.keys[i]) else _NO_LEAD
         if is_derivation(self.keys[i]):
             return "bipolar: not matched to a single electrode"
         if _COUNTED.fullmatch(self.keys[i]) and self.modality == "eeg":

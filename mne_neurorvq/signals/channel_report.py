@@ -30,11 +30,12 @@ class ChannelMatch:
         The model's name for it; None if the model does not get it.
     row : int | None
         Index of ``target`` in the model's vocabulary; in the recording if it has none.
-    how : "exact" | "alias" | "table" | "nearest" | "spline" | "source" | "replaced" | "any" | None
-        By the same name, by another name of the same site, by the table of the net's maker, or by
-        position; ``"spline"`` marks a computed site, ``"source"`` an electrode that is only used
-        to compute sites, ``"replaced"`` a bad one whose site is computed; ``"any"`` if the model
-        takes any channel.
+    how : str | None
+        ``"exact"`` or ``"alias"``, by the same name or another name of the same site; ``"table"``,
+        by the table of the net's maker; ``"nearest"``, by position; ``"order"``, as the next of the
+        recording (EMG). ``"spline"`` marks a computed site, ``"source"`` an electrode that is only
+        used to compute sites, ``"replaced"`` a bad one whose site is computed. ``"any"`` if the
+        model takes any channel. None if it is left out.
     reason : str
         Why the model does not get the channel; empty if it does.
     distance_mm : float | None
@@ -51,7 +52,10 @@ class ChannelMatch:
     target: str | None = None
     row: int | None = None
     how: (
-        Literal["exact", "alias", "table", "nearest", "spline", "source", "replaced", "any"] | None
+        Literal[
+            "exact", "alias", "table", "nearest", "order", "spline", "source", "replaced", "any"
+        ]
+        | None
     ) = None
     reason: str = ""
     distance_mm: float | None = None

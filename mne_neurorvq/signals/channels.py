@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .assignment import TYPES, Assignment, excluded_channels
+from .assignment import Assignment, excluded_channels
 from .channel_report import (
     ChannelMatch,
     ChannelReport,
@@ -18,6 +18,7 @@ from .channel_report import (
     warn_of_left_out,
     wrong_type,
 )
+from .modalities import Modality, find_modality
 from .names import quote
 from .splines import Splines
 
@@ -41,13 +42,19 @@ def match_channels(
     ``"RAW_"``, ``"POL "`` (or the modality), and without the name of a reference that all channels
     share (``"-REF"``, ``"-LE"``, ``"-AVG"``, ``"-A1A2"``). An equal name is preferred; if the
     vocabulary lacks it, another name of the same site is tried (T3 = T7, T4 = T8, T5 = P7, T6 = P8,
-    M1 = A1, M2 = A2). If no channel has the modality's type, channels of type "misc" are matched
-    too. Bipolar names match bipolar names only (T3-T5 is T7-P7, and C3-A2 is not C3). Labels of an
-    amplifier or of depth electrodes match nothing: A1 to A32, B1 to B32 and so on, as on BioSemi's
-    large caps, and names numbered from 1 without a gap that cannot all be sites (O1 to O8), or that
-    are found beside such names or alone (P1 to P10). If several channels match one name, the first
-    is used. Channels marked bad and channels of types that cannot hold the modality's signals
-    (triggers, for example) are left out.
+    M1 = A1, M2 = A2). Channels of the modality's MNE type are taken, if there are any; otherwise
+    those of types by which readers call anything (for EEG "misc"; for others "eeg", "bio" and
+    "misc"). Bipolar names match bipolar names only (T3-T5 is T7-P7, and C3-A2 is not C3). Labels of
+    an amplifier or of depth electrodes match nothing: A1 to A32, B1 to B32 and so on, as on
+    BioSemi's large caps, and names numbered from 1 without a gap that cannot all be sites (O1 to
+    O8), or that are found beside such names or alone (P1 to P10). If several channels match one
+    name, the first is used. Channels marked bad and channels of types that cannot hold the
+    modality's signals (triggers, for example) are left out.
+
+    Leads of an ECG have their usual names, with or without "ECG", "EKG" or "Lead" before them, and
+    others that mean the same (MLII, DII, LL-RA; X, Y and Z of Frank). Channels of an EMG, whatever
+    they are called, are given c1, c2 and so on in their order, unless all are called so. Those of a
+    PPG all get the only row there is: a model processes them one by one.
 
     Parameters
     ----------
@@ -83,7 +90,8 @@ def match_channels(
     ------
     ValueError
         If no channel matches, or one does not in mode ``"strict"``; if lengths differ; if ``mode``
-        or ``modality`` is unknown.
+        or ``modality`` is unknown; if a mode that goes by positions on the head is asked of another
+        modality than EEG.
 
     Warns
     -----
@@ -121,7 +129,12 @@ def match_and_interpolate(
     """Match channels as :func:`match_channels`; also give weights of computed sites, if any."""
     if mode not in _MODES:
         raise ValueError(f"channels={mode!r} is unknown: use one of {_MODES}.")
-    _check_types(ch_names, ch_types, modality)
+    facts = _check_types(ch_names, ch_types, modality)
+    if modality != "eeg" and mode in ("nearest", "interpolate"):
+        raise ValueError(
+            f"channels={mode!r} goes by positions on the head, which {modality.upper()} has not: "
+            "use 'match' or 'strict'."
+        )
     if positions is not None and np.shape(positions) != (len(ch_names), 3):
         raise ValueError(
             f"positions has shape {np.shape(positions)}; {len(ch_names)} channels need "
@@ -132,13 +145,13 @@ def match_and_interpolate(
     excluded = set(assignment.found)
     assignment.match_names()
     splines = None
-    if modality == "eeg" and mode == "nearest":
+    if mode == "nearest":
         assignment.match_positions()
-    elif modality == "eeg" and mode == "interpolate":
+    elif mode == "interpolate":
         splines = assignment.interpolate()
     matches = assignment.report()
     if not any(match.used for match in matches):
-        advice = remedy(matches) or _how_to_match(vocabulary, mode, assignment.has_positions)
+        advice = remedy(matches) or _how_to_match(vocabulary, mode, assignment.has_positions, facts)
         raise ValueError(
             f"None of the {len(matches)} channels matches one of the model's: "
             f"{list_by_reason(matches)}. {advice}"
@@ -163,8 +176,9 @@ def use_channels(
 ) -> ChannelReport:
     """Choose the channels of a recording that a model without a vocabulary is given.
 
-    These are all good channels of the modality's MNE type or, if there are none of that type, of
-    any type that can hold such signals, as in :func:`match_channels`.
+    These are all good channels of the modality's MNE type. If there are none of that type, they are
+    those of any type that can hold such signals, as in :func:`match_channels`, whose names say so
+    ("EMG 1"), or else whose names do not say that they hold others (Cz, ECG).
 
     Parameters
     ----------
@@ -203,8 +217,7 @@ def use_channels(
     twice = sorted({name for name in ch_names if list(ch_names).count(name) > 1})
     if twice:
         raise ValueError(f"ch_names holds {twice[0]!r} twice: give every channel its own name.")
-    allowed = {modality} if modality in (ch_types or ()) else TYPES[modality]
-    excluded = excluded_channels(ch_names, ch_types, bads, modality, allowed)
+    excluded = excluded_channels(ch_names, ch_types, bads, modality, by_name=False)
     matches = ChannelReport(
         excluded.get(i) or ChannelMatch(name, name, i, "any") for i, name in enumerate(ch_names)
     )
@@ -228,8 +241,9 @@ def check_types_of_fit(
 
     Types by which readers call the same signals may change.
     """
-    may_hold = TYPES[modality] | {"misc"}
-    alike = may_hold - {"eog"}  # "eog" is always a decision
+    facts = find_modality(modality)
+    may_hold = facts.known_types | {"misc"}
+    alike = may_hold - facts.beside  # "eog" is always a decision
     changed = []
     for i, (name, now) in enumerate(zip(ch_names, ch_types, strict=True)):
         before = None if fitted_types is None else fitted_types[i]
@@ -246,16 +260,22 @@ def check_types_of_fit(
         )
 
 
-def _check_types(ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str) -> None:
-    """Raise unless the modality is known and there is a type for every channel."""
-    if modality not in TYPES:
-        raise ValueError(f"modality={modality!r} is unknown: use one of {tuple(TYPES)}.")
+def _check_types(
+    ch_names: Sequence[str], ch_types: Sequence[str] | None, modality: str
+) -> Modality:
+    """Look up the modality; raise unless it is known and there is a type for every channel."""
+    facts = find_modality(modality)
     if ch_types is not None and len(ch_types) != len(ch_names):
         raise ValueError(f"ch_types has {len(ch_types)} entries for {len(ch_names)} channels.")
+    return facts
 
 
-def _how_to_match(vocabulary: Sequence[str], mode: str, has_positions: bool) -> str:
-    known = f"The model knows {quote(vocabulary)}. Rename the channels to their sites"
+def _how_to_match(
+    vocabulary: Sequence[str], mode: str, has_positions: bool, facts: Modality
+) -> str:
+    known = f"The model knows {quote(vocabulary)}. Rename the channels to their {facts.places}"
+    if facts.name != "eeg":
+        return f"{known} (rename_channels)."
     if mode in ("nearest", "interpolate"):
         advice = "check them" if has_positions else "set_montage gives them"
         return (

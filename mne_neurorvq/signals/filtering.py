@@ -16,6 +16,7 @@ from .._warnings import warn
 from .bands import Band, clearly_narrower
 from .channel_report import TAKE_POTENTIALS
 from .gaps import around_gaps
+from .modalities import find_modality
 from .scale import check_recording_scale
 from .trials import Trials
 from .units import LARGEST_UV, too_large, unit_factor
@@ -28,6 +29,8 @@ _MOST_CLIPPED = 0.05
 # drifts below 0.1 Hz it loses up to 15 % of the amplitude, without any filter (.06 to .16) 26 %.
 _WIDE_HIGHPASS_FACTOR = 0.5
 _WIDE_LOWPASS_FACTOR = 1.25
+# Share of the band above which a lower rate is worth a word.
+_MOST_LOST = 0.25
 # Sensors that preprocess does not filter, so that their info stays as it was.
 _OTHER_SENSORS = frozenset(("mag", "grad", "seeg", "ecog", "dbs", "csd", "hbo", "hbr"))
 
@@ -39,7 +42,8 @@ class Preprocessing:
     Parameters
     ----------
     highpass, lowpass : float
-        Band in Hz. In recordings at low rates the low-pass is 0.5 Hz below the Nyquist frequency.
+        Band in Hz; no low-pass if that is None. In recordings at low rates the low-pass is 0.5 Hz
+        below the Nyquist frequency.
     order : int
         Order of the Butterworth band-pass, which is run forwards and backwards.
     notch : tuple of float
@@ -50,6 +54,9 @@ class Preprocessing:
         Largest absolute value, in ``unit``; None to leave values alone.
     unit : str
         Unit of ``clip``.
+    needed : bool
+        Whether the training signals went through these filters. Otherwise they only remove what
+        disturbs, and recordings may hold more than the band.
 
     Examples
     --------
@@ -61,12 +68,13 @@ class Preprocessing:
     """
 
     highpass: float
-    lowpass: float
+    lowpass: float | None
     order: int = 3
     notch: tuple[float, ...] = ()
     notch_width: float = 2.0
     clip: float | None = None
     unit: str = "uV"
+    needed: bool = True
 
     def band(self, sfreq: float) -> tuple[float, float]:
         """Part of the band that a recording can hold.
@@ -86,11 +94,13 @@ class Preprocessing:
         ValueError
             If nothing is left.
         """
-        lowpass = min(self.lowpass, sfreq / 2 - 0.5)
+        highest = sfreq / 2 - 0.5
+        lowpass = highest if self.lowpass is None else min(self.lowpass, highest)
         if lowpass <= self.highpass:
+            to = "on" if self.lowpass is None else f"to {self.lowpass:g} Hz"
             raise ValueError(
                 f"A recording at sfreq={sfreq:g} Hz has nothing of the band from "
-                f"{self.highpass:g} to {self.lowpass:g} Hz that the model needs."
+                f"{self.highpass:g} Hz {to} that the model needs."
             )
         return self.highpass, lowpass
 
@@ -113,47 +123,74 @@ BRAINRVQ_EEG_PREPROCESSING = Preprocessing(
     highpass=0.1, lowpass=75.0, order=3, notch=(50.0, 60.0), unit="100uV"
 )
 
+#: What the authors of NeuroRVQ apply to EMG before resampling it to 1000 Hz.
+NEURORVQ_EMG_PREPROCESSING = Preprocessing(highpass=20.0, lowpass=399.5, order=3)
+
+#: The authors of NeuroRVQ do not filter ECG. Drifts of the baseline are removed, below 0.5 Hz: run
+#: forwards and backwards, a filter up to 0.67 Hz leaves ST segments as they are (Kligfield et al.
+#: 2007, recommendations of AHA, ACC and HRS).
+NEURORVQ_ECG_PREPROCESSING = Preprocessing(highpass=0.5, lowpass=None, order=3, needed=False)
+
+#: What the authors of NeuroRVQ apply to PPG before resampling it to 100 Hz.
+NEURORVQ_PPG_PREPROCESSING = Preprocessing(highpass=0.5, lowpass=39.5, order=3)
+
+#: BioCodec's paper does not say how EMG is filtered. This is what NeuroRVQ's authors do.
+BIOCODEC_EMG_PREPROCESSING = NEURORVQ_EMG_PREPROCESSING
+
 
 def filter_recording(
-    raw: mne.io.BaseRaw, preprocessing: Preprocessing, *, average_reference: bool = False
+    raw: mne.io.BaseRaw,
+    preprocessing: Preprocessing,
+    *,
+    modality: str = "eeg",
+    average_reference: bool = False,
 ) -> mne.io.BaseRaw:
     """Give a copy in memory of a recording, filtered as the model's training signals were.
 
     Notches, band-pass, clipping and, if wanted, the average reference of the good channels, in this
-    order, of channels of type "eeg" (bad ones too). Filters stop and start anew where recordings
-    were concatenated or paused, and around NaN and infinite samples that an annotation beginning
-    with BAD marks; these stay as they are.
+    order, of the channels of the modality (bad ones too). Filters stop and start anew where
+    recordings were concatenated or paused, and around NaN and infinite samples that an annotation
+    beginning with BAD marks; these stay as they are.
     """
     if not isinstance(raw, mne.io.BaseRaw):
         raise TypeError(
             f"raw is {type(raw).__name__}, but a continuous recording (mne.io.Raw) is needed: "
             "filter before cutting Epochs."
         )
-    picks = mne.pick_types(raw.info, eeg=True, exclude=())
+    facts = find_modality(modality)
+    picks = np.array(facts.to_filter(raw.ch_names, raw.get_channel_types()), int)
     if len(picks) == 0:
-        remedy = "Say with set_channel_types which channels are EEG."
+        remedy = f"Say with set_channel_types which channels are {modality.upper()}."
+        if not facts.types:
+            remedy = f"Rename them (rename_channels), for example to {facts.ch_name!r}."
         if "csd" in raw.get_channel_types():
             remedy = TAKE_POTENTIALS
-        raise ValueError(f"raw has no channel of type 'eeg'. {remedy}")
+        kinds = f"of type {modality!r}" if facts.types else f"named as {modality.upper()}"
+        raise ValueError(f"raw has no channel {kinds}. {remedy}")
     sfreq = float(raw.info["sfreq"])
     highpass, lowpass = preprocessing.band(sfreq)
     notches = [frequency for frequency in preprocessing.notch if frequency < sfreq / 2]
     raw = raw.copy().load_data(verbose="warning")
-    good = mne.pick_types(raw.info, eeg=True)
-    with around_gaps(raw, picks):
+    good = np.array([pick for pick in picks if raw.ch_names[pick] not in raw.info["bads"]], int)
+    with around_gaps(raw, picks.tolist()):
         _check_range(raw, good)
-        check_recording_scale(raw, good)
+        check_recording_scale(raw, good, modality)
         for frequency in notches:
             _notch(raw, picks, frequency, preprocessing.notch_width)
         raw.filter(
             highpass,
-            lowpass,
+            None if preprocessing.lowpass is None else lowpass,
             picks=picks,
             method="iir",
             iir_params=dict(ftype="butter", order=preprocessing.order, output="sos"),
             phase="zero",
             verbose="warning",
         )
+    if modality != "eeg" and facts.band_is_stated(raw.get_channel_types(), picks.tolist()):
+        # MNE notes the filters of EEG and the like only.
+        with raw.info._unlock():
+            raw.info["highpass"] = max(highpass, raw.info["highpass"])
+            raw.info["lowpass"] = min(lowpass, raw.info["lowpass"])
     if preprocessing.clip is not None:
         limit = preprocessing.clip * unit_factor(preprocessing.unit, "V")
         _warn_of_clipping(raw, good, limit)
@@ -163,12 +200,21 @@ def filter_recording(
     return raw
 
 
-def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
+def check_band(
+    trials: Trials,
+    preprocessing: Preprocessing,
+    *,
+    modality: str = "eeg",
+    picks: Sequence[int] = (),
+) -> bool:
     """Warn, and say so, if the band of trials is clearly narrower or wider than the model's.
 
-    Arrays, whose filters are unknown, always pass; each item of a list is judged by its own info.
+    Arrays, whose filters are unknown, always pass, and so do channels ``picks`` beside others of
+    which a recording speaks; each item of a list is judged by its own info.
     """
     if not trials.bands:
+        return False
+    if not find_modality(modality).band_is_stated(trials.ch_types or (), picks):
         return False
     highpass, lowpass = preprocessing.band(trials.sfreq)
     trained = f"but the model was trained on {highpass:g}-{lowpass:g} Hz:"
@@ -182,7 +228,7 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
             f"The Epochs were filtered to {_list(narrow)}, {trained} its codes and features mean "
             "little without the missing part."
         )
-    if wide and wide != narrow:
+    if preprocessing.needed and wide and wide != narrow:
         causes = ["drifts"] * bool(below) + ["hum and other high frequencies"] * bool(above)
         found.append(
             f"The Epochs hold {_list(wide)}, as their info says, {trained} {' and '.join(causes)} "
@@ -200,6 +246,21 @@ def check_band(trials: Trials, preprocessing: Preprocessing) -> bool:
             )
         warn(f"{' '.join(found)} {remedy}.")
     return bool(found)
+
+
+def warn_of_rate(sfreq: float, preprocessing: Preprocessing, model_sfreq: float) -> None:
+    """Warn if a recording at a rate cannot hold a good part of the band that a model reads."""
+    highest = model_sfreq / 2
+    if preprocessing.lowpass is not None:
+        highest = min(preprocessing.lowpass, highest)
+    lost = highest - sfreq / 2
+    if lost > _MOST_LOST * (highest - preprocessing.highpass):
+        share = lost / (highest - preprocessing.highpass)
+        warn(
+            f"Signals at {sfreq:g} Hz hold nothing above {sfreq / 2:g} Hz, but the model was "
+            f"trained on {preprocessing.highpass:g}-{highest:g} Hz: {share:.0%} of that band is "
+            "missing from its codes, features and reconstructions, and no filter brings it back."
+        )
 
 
 def _list(bands: Sequence[Band]) -> str:

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 # What readers and amplifiers put before the name of a channel, besides the modality.
 _PREFIXES = ("eeg", "raw", "pol")
+_MORE_PREFIXES = {"ecg": ("ekg", "lead", "frank")}
+# Between the two. "ECG -aVR" is aVR turned over, and its minus sign is not one of these.
+_SEPARATORS = {"ecg": r"(?:[\s:._]+|-)"}
 # References that all channels of a recording have in common: their names add nothing. A single
 # ear or mastoid is not among them: C3-A2 is a derivation.
 _REFERENCES = (
@@ -28,6 +32,22 @@ OLDER_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 _SAME_SITES = (*OLDER_NAMES.items(), ("m1", "a1"), ("m2", "a2"))
 _OTHER_NAME = {a: b for pair in _SAME_SITES for a, b in (pair, pair[::-1])}
 
+#: Leads of an electrocardiogram: the twelve, and those of Frank.
+LEADS = frozenset("i ii iii avr avl avf v1 v2 v3 v4 v5 v6 vx vy vz".split())
+# Other names of them: of the two electrodes, without a space after the prefix, modified leads (MLII
+# is lead II with electrodes on the trunk, MCL1 is close to V1), and those of other countries.
+_OTHER_LEAD = {
+    **{"la-ra": "i", "ll-ra": "ii", "ll-la": "iii", "mcl1": "v1", "mcl6": "v6"},
+    **{axis: f"v{axis}" for axis in "xyz"},
+    **{prefix + lead: lead for lead in LEADS for prefix in ("ecg", "ekg", "lead")},
+    **{
+        prefix + number: lead
+        for prefix in ("ml", "d", "l")
+        for lead, arabic in (("i", "1"), ("ii", "2"), ("iii", "3"))
+        for number in (lead, arabic)
+    },
+}
+
 How = Literal["exact", "alias"]
 
 
@@ -44,9 +64,15 @@ def name_key(name: str, modality: str = "eeg") -> str:
 
     >>> [name_key(name) for name in ("EEG Fp1-REF", "EEG-C3", "RAW_TP9", "C4-LER", "Fp1-F7")]
     ['fp1', 'c3', 'tp9', 'c4', 'fp1-f7']
+    >>> [name_key(name, "ecg") for name in ("ECG II", "Lead aVR", "ECG -aVR")]
+    ['ii', 'avr', '-avr']
     """
-    key = re.sub("[‐-―−]", "-", name.strip().lower())
-    key = re.sub(rf"^({'|'.join((*_PREFIXES, modality))})[\s:._-]+(?=\S)", "", key)
+    # Some devices write Roman numerals as single characters.
+    key = unicodedata.normalize("NFKC", name) if modality == "ecg" else name
+    key = re.sub("[‐-―−]", "-", key.strip().lower())
+    prefixes = "|".join((*_PREFIXES, modality, *_MORE_PREFIXES.get(modality, ())))
+    separator = _SEPARATORS.get(modality, r"[\s:._-]+")
+    key = re.sub(rf"^(?:(?:{prefixes}){separator}(?=\S))+", "", key)
     key = _REFERENCE.sub("", _NUMBERED.sub(r"\1", key))
     return re.sub(r"[.\s]", "", key)
 
@@ -58,8 +84,12 @@ def is_derivation(key: str) -> bool:
     return re.fullmatch(r"[^-]*[a-z][^-]*-[^-]*[a-z][^-]*", key) is not None
 
 
-def same_site(key: str) -> str:
-    """Give the other name of a site; of a derivation, with the newer names of its sites."""
+def same_site(key: str, modality: str = "eeg") -> str:
+    """Give the other name of a site or lead; of a derivation, with the newer names of its sites."""
+    if modality == "ecg":
+        return _OTHER_LEAD.get(key, key)
+    if modality != "eeg":
+        return key
     if is_derivation(key):
         return "-".join(OLDER_NAMES.get(site, site) for site in key.split("-"))
     return _OTHER_NAME.get(key, key)
@@ -80,7 +110,7 @@ def pair_names(
     hows: tuple[How, ...] = ("exact", "alias")
     for how in hows:
         for i, key in keys.items():
-            index = places.get(key if how == "exact" else same_site(key))
+            index = places.get(key if how == "exact" else same_site(key, modality))
             if i in found or index is None:
                 continue
             found[i] = Pairing(index, how, taken.get(index))

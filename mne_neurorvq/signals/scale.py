@@ -9,6 +9,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from .modalities import find_modality
 from .units import (
     FEWEST_SAMPLES,
     PIECE,
@@ -30,7 +31,7 @@ _LEAST_PIECES = 5
 _LEAST_SECONDS = 20.0
 
 
-def check_scale(data: NDArray[np.floating], unit: str) -> None:
+def check_scale(data: NDArray[np.floating], unit: str, modality: str = "eeg") -> None:
     """Raise if the amplitude of signals only makes sense in another unit.
 
     What is judged is the median over trials and channels of the standard deviation of each signal,
@@ -42,13 +43,16 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     data : array, shape (..., n_times)
         Signals of the model's own channels (no trigger channels), in ``unit``.
     unit : "V" | "mV" | "100uV" | "uV" | "au"
-        The unit that the data are said to be in; arbitrary units are not judged.
+        The unit that the data are said to be in; arbitrary units are judged for PPG only.
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        Kind of signal.
 
     Raises
     ------
     ValueError
-        If that is below 0.1 uV or above 2 mV (of fewer than 50 samples, only below 1 nV), with the
-        unit that would be right or the missing factor.
+        If that is, for EEG, below 0.1 uV or above 2 mV (for EMG 5 mV; for ECG below 1 uV or above
+        20 mV; for PPG below 0.001 or above 10; of fewer than 50 samples, only below 1 nV), with
+        the unit that would be right or the missing factor.
 
     Examples
     --------
@@ -65,15 +69,18 @@ def check_scale(data: NDArray[np.floating], unit: str) -> None:
     unit_factor(unit, unit)  # raises if it is unknown
     signals = np.atleast_1d(np.asarray(data, dtype=np.float64))
     n_times = signals.shape[-1]
-    if unit == UNITLESS or not signals.size:
+    expected = find_modality(modality).amplitude
+    if unit == UNITLESS != expected.unit or not signals.size:
         return
     deviations = deviations_of(signals.reshape(1, -1, n_times), n_times)
-    levels = levels_of(deviations, unit)
-    if misfits(levels, n_times).any():
-        raise unit_error("The signals", levels[0], unit)
+    levels = levels_of(deviations, unit, expected)
+    if misfits(levels, n_times, expected=expected).any():
+        raise unit_error("The signals", levels[0], unit, expected=expected)
 
 
-def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np.intp]) -> None:
+def check_recording_scale(
+    raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np.intp], modality: str = "eeg"
+) -> None:
     """Raise if the amplitude of a recording only makes sense in another unit than volts.
 
     Parameters
@@ -82,6 +89,8 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
         Recording; what annotations mark as bad is not judged.
     picks : sequence of int
         The channels to judge.
+    modality : "eeg" | "emg" | "ecg" | "ppg"
+        Kind of signal.
 
     Raises
     ------
@@ -97,6 +106,8 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     >>> info = mne.create_info(["Cz"], 250.0, "eeg")
     >>> check_recording_scale(mne.io.RawArray(1e-6 * microvolts, info, verbose=False), [0])
     """
+    expected = find_modality(modality).amplitude
+    unit = "V" if expected.unit != UNITLESS else UNITLESS
     if not len(picks):
         return
     size = min(raw.n_times, max(1, round(PIECE * raw.info["sfreq"])))
@@ -110,21 +121,26 @@ def check_recording_scale(raw: mne.io.BaseRaw, picks: Sequence[int] | NDArray[np
     ]
     if size >= FEWEST_SAMPLES:
         names = [raw.ch_names[pick] for pick in picks]
-        check_units_of_channels(names, np.stack(deviations), "V", "The signals of channels")
-    levels = levels_of(np.stack(deviations), "V")
+        check_units_of_channels(
+            names, np.stack(deviations), unit, "The signals of channels", expected=expected
+        )
+    levels = levels_of(np.stack(deviations), unit, expected)
     step = raw.n_times / raw.info["sfreq"] / len(starts)
     least_run = max(_LEAST_PIECES, int(np.ceil(_LEAST_SECONDS / step)))
-    wrong = misfits(levels, size, _LEAST_SHARE, least_run)
+    wrong = misfits(levels, size, _LEAST_SHARE, least_run, expected=expected)
     if not wrong.any():
         return
     level = float(np.median(levels[wrong]))
     if wrong[levels > 0].all():
-        raise unit_error("The signals of the recording", level, "V", "the recording")
+        raise unit_error(
+            "The signals of the recording", level, unit, "the recording", expected=expected
+        )
     first, last = starts[wrong][[0, -1]] / raw.info["sfreq"]
     raise unit_error(
         f"The signals from {first:.0f} s to {last + PIECE:.0f} s of the recording",
         level,
-        "V",
+        unit,
         "that part, before it is joined,",
         example=False,
+        expected=expected,
     )

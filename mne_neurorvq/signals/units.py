@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,24 @@ UNITLESS = "au"
 #: arbitrary units, are meaningless.
 LARGEST_UV = 1e15
 
-# All limits are on standard deviations in microvolts. Those of EEG are tens: the limits leave room
-# for noise and artifacts, and yet a factor of 1000 is found for all but very quiet or loud signals.
-# Amplifier noise lies below the first; no EEG, with or without filters, lies above the second in
-# more than half of the channels.
-_SMALLEST = 0.1
-_LARGEST = 2e3
-# What signals are brought to.
-USUAL = 20.0
+
+@dataclass(frozen=True)
+class Amplitude:
+    """Usual standard deviation of a kind of signal, and limits that none of them crosses.
+
+    The limits leave room for noise and artifacts, with and without filters, and yet a factor of
+    1000 is found for all but very quiet or loud signals. Amplifier noise lies below the first.
+    """
+
+    usual: float
+    smallest: float
+    largest: float
+    kind: str
+    unit: str = "uV"
+
+
+#: More than half of the channels of an EEG are never beyond.
+EEG_AMPLITUDE = Amplitude(usual=20.0, smallest=0.1, largest=2e3, kind="EEG")
 # No amplifier reaches a volt.
 _IMPOSSIBLE = 1e6
 # Deviations of shorter windows, such as the tables of scikit-learn's checks, say little.
@@ -113,12 +124,13 @@ def check_units_of_channels(
     unit: str,
     who: str,
     how: str = " (apply_function takes picks=)",
+    expected: Amplitude = EEG_AMPLITUDE,
 ) -> None:
     """Raise if some channels are in another unit; ``deviations`` are (n_trials, n_channels).
 
     ``who`` stands before the names, ``how`` says how to multiply some channels.
     """
-    levels = median_of_moving(deviations.T) * unit_factor(unit, "uV")
+    levels = median_of_moving(deviations.T) * unit_factor(unit, expected.unit)
     order = np.argsort(levels)[(levels == 0).sum() :]
     gaps = np.diff(np.log10(levels[order])) > _GAP
     for split in (np.flatnonzero(gaps) + 1).tolist():
@@ -135,8 +147,8 @@ def check_units_of_channels(
                 and abs(apart - power) < _DECADES_FROM_FACTOR
                 and len(wrong) >= share * len(order)
                 and (len(wrong) > 1 or power == 6)
-                and outside(level, FEWEST_SAMPLES)
-                and not outside(usual, FEWEST_SAMPLES)
+                and outside(level, FEWEST_SAMPLES, expected)
+                and not outside(usual, FEWEST_SAMPLES, expected)
             ):
                 named = ", ".join(repr(names[i]) for i in np.sort(wrong))
                 raise unit_error(
@@ -144,8 +156,9 @@ def check_units_of_channels(
                     level,
                     unit,
                     f"these channels alone{how}",
-                    others=f"{usual:.3g} uV",
+                    others=f"{usual:.3g} {expected.unit}",
                     example=False,
+                    expected=expected,
                 )
 
 
@@ -171,8 +184,10 @@ def median_of_moving(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return medians
 
 
-def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
-    """Typical deviation of each trial in microvolts; 0 if it is constant.
+def levels_of(
+    deviations: NDArray[np.float64], unit: str, expected: Amplitude = EEG_AMPLITUDE
+) -> NDArray[np.float64]:
+    """Typical deviation of each trial in the unit of what is expected; 0 if it is constant.
 
     Of two channels it is the lower one unless that is flat: loudness says little about the unit.
     """
@@ -182,14 +197,14 @@ def levels_of(deviations: NDArray[np.float64], unit: str) -> NDArray[np.float64]
     last = ordered.shape[-1] - 1
     lower = np.minimum((first + last) // 2, last)
     levels: NDArray[np.float64] = np.take_along_axis(ordered, lower, -1)[..., 0]
-    return levels * unit_factor(unit, "uV")
+    return levels * unit_factor(unit, expected.unit)
 
 
-def outside(levels: Any, n_times: int) -> Any:
-    """Which levels of trials of n_times samples no biosignal has; 0 is allowed."""
+def outside(levels: Any, n_times: int, expected: Amplitude = EEG_AMPLITUDE) -> Any:
+    """Which levels of trials of n_times samples no such signal has; 0 is allowed."""
     if n_times < FEWEST_SAMPLES:
         return (levels > 0) & (levels < _SMALLEST_OF_FEW)
-    return (levels > _LARGEST) | ((levels > 0) & (levels < _SMALLEST))
+    return (levels > expected.largest) | ((levels > 0) & (levels < expected.smallest))
 
 
 def misfits(
@@ -199,6 +214,7 @@ def misfits(
     least_run: int = LEAST_RUN,
     *,
     recorded: bool = True,
+    expected: Amplitude = EEG_AMPLITUDE,
 ) -> NDArray[np.bool_]:
     """Which trials of a recording are in another unit: all, a group or a run of them, or none.
 
@@ -208,8 +224,8 @@ def misfits(
     if not moving.any():
         return moving
     typical = np.median(levels[moving])
-    wrong = moving & outside(levels, n_times)
-    if outside(typical, n_times):
+    wrong = moving & outside(levels, n_times, expected)
+    if outside(typical, n_times, expected):
         return wrong if wrong.any() else moving
     for apart in (levels > typical * _OTHER_UNIT, levels < typical / _OTHER_UNIT):
         group = levels[wrong & apart]
@@ -231,37 +247,49 @@ def find_runs(mask: NDArray[np.bool_]) -> Runs:
 
 
 def unit_error(
-    who: str, level: float, unit: str, what: str = "", *, others: str = "", example: bool = True
+    who: str,
+    level: float,
+    unit: str,
+    what: str = "",
+    *,
+    others: str = "",
+    example: bool = True,
+    expected: Amplitude = EEG_AMPLITUDE,
 ) -> ValueError:
-    """Say in which unit signals of a level in microvolts seem to be, and how to correct it.
+    """Say in which unit signals of a level in the expected unit seem to be, and how to correct it.
 
     ``what`` is what to multiply; without it, X is an array, and its ``unit=`` may be changed.
     """
-    true_unit, factor = _true_unit(level, unit)
+    true_unit, factor = _true_unit(level, unit, expected)
     remedy = f"multiply {what or 'them'} by {factor}"
-    if true_unit is not None:
+    if expected.unit == UNITLESS:
+        looks = f"far from the {expected.usual:g} of the signals that models have seen"
+    elif true_unit is not None:
         looks = f"which looks like {_NAMES[true_unit]}"
         if what:
             looks += f" stored as {_NAMES.get(unit, unit)}"
         else:
             remedy = f"pass unit={true_unit!r}"
-    elif level < USUAL:
+    elif level < expected.usual:
         looks = "less than amplifiers add of themselves"
     else:
-        looks = "more than any EEG has"
+        looks = f"more than any {expected.kind} has"
     if what and example:
         remedy += f", for example with load_data().apply_function(lambda x: x * {factor})"
     beside = f" (others: {others})" if others else ""
     return ValueError(
         f"{who} are said to be in {unit!r} but their typical standard deviation would be "
-        f"{level * unit_factor('uV', unit):.3g} {unit}{beside}, {looks}: {remedy}."
+        f"{level * unit_factor(expected.unit, unit):.3g} {unit}{beside}, {looks}: {remedy}."
     )
 
 
-def _true_unit(level: float, unit: str) -> tuple[str | None, str]:
+def _true_unit(level: float, unit: str, expected: Amplitude) -> tuple[str | None, str]:
     """Find the unit in which signals of a level are usual, and the factor that makes them so."""
+    ratio = np.log10(expected.usual / level)
+    if expected.unit == UNITLESS:
+        return None, f"1e{round(ratio)}"
     for other in _NAMES:
         exponent = round(np.log10(unit_factor(other, unit)))
-        if abs(np.log10(level / USUAL) + exponent) <= 1.5:
+        if abs(exponent - ratio) <= 1.5:
             return other, f"1e{exponent}"
-    return None, f"1e{3 * round(np.log10(USUAL / level) / 3)}"
+    return None, f"1e{3 * round(ratio / 3)}"

@@ -168,7 +168,8 @@ class Tokens:
                 raise ValueError(
                     f"{name} has {len(values)} entries, but codes have {n_channels} channels"
                 )
-            if len(set(values)) != n_channels:
+            # Where a model knows one channel only, all of a recording have its row.
+            if len(set(values)) != n_channels and set(values) != {0}:
                 raise ValueError(f"{name} must differ from each other, got {values}")
         for name in ("overlap", "padding"):
             if getattr(self, name) >= self.patch_size:

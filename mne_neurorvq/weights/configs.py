@@ -19,7 +19,7 @@ _MAX_TEXT = 5_000_000
 def config_of(entry: Pretrained) -> Config:
     """Structure of a named model."""
     if entry.name.endswith("-tiny-random"):
-        return SYSTEMS[entry.system].tiny
+        return SYSTEMS[entry.system].tiny[entry.modality]
     if entry.bundled:
         return read_config(BUNDLED / entry.name.removesuffix("-random") / CONFIG_FILE)
     return SYSTEMS[entry.system].presets[entry.modality]

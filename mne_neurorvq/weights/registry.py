@@ -154,7 +154,9 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     >>> [entry.name for entry in list_pretrained() if entry.bundled]
     ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random',
      'biocodec-eeg-small', 'biocodec-eeg-small-random', 'biocodec-eeg-tiny-random',
-     'brainrvq-eeg-small', 'brainrvq-eeg-small-random', 'brainrvq-eeg-tiny-random']
+     'brainrvq-eeg-small', 'brainrvq-eeg-small-random', 'brainrvq-eeg-tiny-random',
+     'neurorvq-emg-tiny-random', 'neurorvq-ecg-tiny-random', 'neurorvq-ppg-tiny-random',
+     'biocodec-emg-tiny-random']
     """
     return _REGISTRY
 
@@ -194,18 +196,29 @@ _TINY = "Untrained and as small as possible, for tests and documentation."
 
 
 def _in_package(
-    system: SystemName, kinds: tuple[Kind, ...], twin_seed: int, tiny_seed: int
+    system: SystemName,
+    kinds: tuple[Kind, ...],
+    modality: str = "eeg",
+    *,
+    tiny_seed: int,
+    twin_seed: int | None = None,
 ) -> Iterator[Pretrained]:
-    """Give the trained small model, its untrained twin and a tiny one."""
-    small = f"{system}-eeg-small"
+    """Give the trained small model and its untrained twin, if there are these, and a tiny one."""
+    small = f"{system}-{modality}-small"
     for name, seed, notes in (
-        (small, None, _TRAINED),
-        (f"{small}-random", twin_seed, _TWIN.format(small)),
-        (f"{system}-eeg-tiny-random", tiny_seed, _TINY),
+        *(
+            ()
+            if twin_seed is None
+            else (
+                (small, None, _TRAINED),
+                (f"{small}-random", twin_seed, _TWIN.format(small)),
+            )
+        ),
+        (f"{system}-{modality}-tiny-random", tiny_seed, _TINY),
     ):
         yield Pretrained(
             name=name,
-            modality="eeg",
+            modality=modality,
             kinds=kinds,
             source="bundled" if seed is None else "seed",
             licence=_OURS,
@@ -226,9 +239,19 @@ _NEURORVQ_SHA256 = {
 }
 _NEURORVQ_NOTES = {
     "eeg": "",
-    "emg": "",
-    "ecg": "Nominally 200 Hz; the authors' own example feeds it 500 Hz.",
-    "ppg": "No foundation model was published.",
+    "emg": (
+        "Fed with microvolts. The unit of the signals that it was trained on (emg2pose) is not "
+        "stated."
+    ),
+    "ecg": (
+        "Fed with 200 Hz, for which its convolutions are designed, their widths being those of the "
+        "EEG model; so does braindecode. The authors' own example feeds it 500 Hz: for that, pass "
+        "model_sfreq=500."
+    ),
+    "ppg": (
+        "No foundation model was published. Fed with PhysioNet's normalised units (0 to 1), as in "
+        "the authors' example."
+    ),
 }
 
 
@@ -288,6 +311,10 @@ _REGISTRY: tuple[Pretrained, ...] = (
     *_in_package("neurorvq", _BOTH, twin_seed=1, tiny_seed=2),
     *_in_package("biocodec", ("tokenizer",), twin_seed=5, tiny_seed=3),
     *_in_package("brainrvq", _BOTH, twin_seed=6, tiny_seed=4),
+    *_in_package("neurorvq", _BOTH, "emg", tiny_seed=7),
+    *_in_package("neurorvq", _BOTH, "ecg", tiny_seed=8),
+    *_in_package("neurorvq", ("tokenizer",), "ppg", tiny_seed=9),
+    *_in_package("biocodec", ("tokenizer",), "emg", tiny_seed=10),
     *(_neurorvq(modality, rehost=False) for modality in _NEURORVQ_NOTES),
     *(_neurorvq(modality, rehost=True) for modality in _NEURORVQ_NOTES),
     *(_biocodec(modality) for modality in ("eeg", "emg")),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..models import (
     BIOCODEC_EEG,
@@ -51,7 +52,7 @@ class System:
     title: str
     config: type[Config]
     presets: Mapping[str, Config]
-    tiny: Config
+    tiny: Mapping[str, Config]
     init_std: float | None
     tokenizer: type[Tokenizer]
     foundation: type[Foundation] | None
@@ -68,8 +69,20 @@ class System:
         return ("tokenizer",) if self.foundation is None else ("tokenizer", "foundation")
 
 
-def _by_modality(*presets: Config) -> dict[str, Config]:
-    return {preset.modality: preset for preset in presets}
+def _by_modality(*presets: Config, **small: Any) -> dict[str, Config]:
+    """Map modalities to presets, with some settings of each replaced."""
+    return {preset.modality: replace(preset, **small) for preset in presets}
+
+
+def _filters(system: str, *modalities: str) -> dict[str, str]:
+    return {
+        modality: f"mne_neurorvq.signals:{system}_{modality.upper()}_PREPROCESSING"
+        for modality in modalities
+    }
+
+
+_NEURORVQ = (NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG)
+_BIOCODEC = (BIOCODEC_EEG, BIOCODEC_EMG)
 
 
 _BY_TWO: Mapping[str, Kind] = {
@@ -81,9 +94,9 @@ SYSTEMS: Mapping[str, System] = {
     "neurorvq": System(
         title="NeuroRVQ",
         config=NeuroRVQConfig,
-        presets=_by_modality(NEURORVQ_EEG, NEURORVQ_EMG, NEURORVQ_ECG, NEURORVQ_PPG),
-        tiny=replace(
-            NEURORVQ_EEG,
+        presets=_by_modality(*_NEURORVQ),
+        tiny=_by_modality(
+            *_NEURORVQ,
             depth=1,
             decoder_depth=1,
             mlp_ratio=1.0,
@@ -97,14 +110,14 @@ SYSTEMS: Mapping[str, System] = {
         classifier="mne_neurorvq:NeuroRVQClassifier",
         regressor="mne_neurorvq:NeuroRVQRegressor",
         pretraining="mne_neurorvq.training:NeuroRVQPretrainConfig",
-        preprocessing={"eeg": "mne_neurorvq.signals:NEURORVQ_EEG_PREPROCESSING"},
+        preprocessing=_filters("NEURORVQ", "eeg", "emg", "ecg", "ppg"),
     ),
     "biocodec": System(
         title="BioCodec",
         config=BioCodecConfig,
-        presets=_by_modality(BIOCODEC_EEG, BIOCODEC_EMG),
-        tiny=replace(
-            BIOCODEC_EEG,
+        presets=_by_modality(*_BIOCODEC),
+        tiny=_by_modality(
+            *_BIOCODEC,
             n_filters=2,
             quantizer=replace(
                 BIOCODEC_EEG.quantizer, n_levels=3, n_codes=16, code_dim=8, input_dim=16
@@ -118,13 +131,13 @@ SYSTEMS: Mapping[str, System] = {
         classifier="mne_neurorvq:BioCodecClassifier",
         regressor=None,
         pretraining="mne_neurorvq.training:BioCodecPretrainConfig",
-        preprocessing={"eeg": "mne_neurorvq.signals:BIOCODEC_EEG_PREPROCESSING"},
+        preprocessing=_filters("BIOCODEC", "eeg", "emg"),
     ),
     "brainrvq": System(
         title="BrainRVQ",
         config=BrainRVQConfig,
         presets=_by_modality(BRAINRVQ_EEG),
-        tiny=replace(
+        tiny=_by_modality(
             BRAINRVQ_EEG,
             depth=1,
             decoder_depth=1,
@@ -139,7 +152,7 @@ SYSTEMS: Mapping[str, System] = {
         classifier="mne_neurorvq:BrainRVQClassifier",
         regressor=None,
         pretraining="mne_neurorvq.training:BrainRVQPretrainConfig",
-        preprocessing={"eeg": "mne_neurorvq.signals:BRAINRVQ_EEG_PREPROCESSING"},
+        preprocessing=_filters("BRAINRVQ", "eeg"),
     ),
 }
 

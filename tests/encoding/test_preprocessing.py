@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mne_neurorvq import list_pretrained, preprocess, signals
-from mne_neurorvq.encoding.preprocessing import preprocessing_of
+from mne_neurorvq.encoding.preprocessing import find_preprocessing, preprocessing_of
 from mne_neurorvq.models import BIOCODEC_EEG, NEURORVQ_EEG
 from mne_neurorvq.signals.filtering import filter_recording
 from mne_neurorvq.weights import save_pretrained
@@ -61,11 +61,9 @@ def test_a_registered_model_has_the_filters_of_its_configuration():
             assert preprocessing_of(entry) == preprocessing_of(entry.config)
 
 
-def test_other_modalities_are_declined(raw):
-    with pytest.raises(NotImplementedError, match=r"emg.*NeuroRVQ, only eeg"):
-        preprocess(raw, "neurorvq-emg")
-    with pytest.raises(NotImplementedError, match=r"emg.*BioCodec, only eeg"):
-        preprocess(raw, "biocodec-emg")
+def test_a_modality_that_a_system_lacks_is_named():
+    with pytest.raises(NotImplementedError, match=r"ppg.*BioCodec, only eeg, emg"):
+        find_preprocessing("biocodec", "ppg")
 
 
 def test_a_name_that_is_none_is_refused(raw):

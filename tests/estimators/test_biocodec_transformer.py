@@ -459,11 +459,6 @@ def test_a_path_serves_as_well(X, fitted, model, tmp_path):
     assert found.tokenize(X).fingerprint == fitted.tokenize(X).fingerprint
 
 
-def test_other_modalities_are_declined_before_a_download(X):
-    with pytest.raises(NotImplementedError, match=r"emg.*BioCodec, only eeg"):
-        make("biocodec-emg").fit(X)
-
-
 def test_tokens_of_another_model_are_refused(X):
     tokens = NeuroRVQTransformer("neurorvq-eeg-tiny-random", ch_names=["Cz"], sfreq=200.0)
     tokens = tokens.fit(X[:, :1]).tokenize(X[:, :1])

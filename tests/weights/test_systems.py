@@ -24,7 +24,7 @@ def test_every_entry_belongs_to_its_system(name):
     system = SYSTEMS[name]
     assert system.config.system == name
     assert all(preset.modality == key for key, preset in system.presets.items())
-    for config in (*system.presets.values(), system.tiny):
+    for config in (*system.presets.values(), *system.tiny.values()):
         assert isinstance(config, system.config)
     assert [getattr(system, kind) is not None for kind in system.stages] == [True] * len(
         system.stages

@@ -193,7 +193,7 @@ def _types(raw: mne.io.BaseRaw) -> list[str]:
 
 def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:
     """Filter a recording and bring it to the unit of the corpus and the model's rate."""
-    filtered = filter_recording(raw, preprocessing_of(config))
+    filtered = filter_recording(raw, preprocessing_of(config), modality=config.modality)
     factor = unit_factor("V", config.signal_unit)
     sfreq = float(raw.info["sfreq"])
     n_times = resampled_length(raw.n_times, sfreq, config.sfreq)

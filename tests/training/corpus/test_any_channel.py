@@ -91,7 +91,7 @@ def test_nothing_of_the_modality_is_said(make_raw, save, tmp_path):
     ("arguments", "error", "message"),
     [
         (dict(system="encodec"), ValueError, "system='encodec' is none of neurorvq, biocodec"),
-        (dict(system="biocodec", modality="emg"), NotImplementedError, "emg"),
+        (dict(system="biocodec", modality="ecg"), NotImplementedError, "ecg"),
         (dict(system="biocodec", window=1.2), ValueError, r"multiple of the patch \(1 s\)"),
     ],
 )

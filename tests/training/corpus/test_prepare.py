@@ -319,9 +319,9 @@ def test_impossible_arguments_are_named(folder, tmp_path, arguments, message):
         prepare_corpus([folder], tmp_path / "out", **arguments)
 
 
-def test_other_modalities_say_that_they_are_not_supported_yet(folder, tmp_path):
+def test_a_modality_that_a_system_lacks_is_named(folder, tmp_path):
     with pytest.raises(NotImplementedError, match="emg"):
-        prepare_corpus([folder], tmp_path / "out", modality="emg")
+        prepare_corpus([folder], tmp_path / "out", system="brainrvq", modality="emg")
 
 
 @pytest.mark.slow

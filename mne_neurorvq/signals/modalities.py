@@ -1,0 +1,177 @@
+# License: BSD-3-Clause
+"""The kinds of signals: which channels hold them, how these meet a vocabulary, how large they are.
+
+All that differs between EEG, EMG, ECG and PPG before a model is in this table and, for spellings,
+in `names`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .names import LEADS, name_key
+from .sites import site_names
+from .units import EEG_AMPLITUDE, UNITLESS, Amplitude
+
+# Labels that count the electrodes of a cap.
+_CAP = re.compile(r"e\d+|eeg\d+")
+# Inputs without a signal of the body; what a recording says of its filters is not about them.
+_NO_SIGNAL = frozenset(("stim", "misc", "syst", "exci", "ias"))
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of signal.
+
+    Channels of the MNE types ``types`` hold it, if there are any. Otherwise those of a type in
+    ``vague`` may: EDF readers call everything "eeg", braindecode calls the channels of an array
+    "misc", and MNE has no type for photoplethysmograms. Their names decide. ``beside`` are types of
+    other channels that a vocabulary may have.
+
+    ``matching`` says how channels find their row of a vocabulary: by name, in the order of the
+    recording, or all of them the only row there is, one by one.
+    """
+
+    name: str
+    types: frozenset[str]
+    vague: frozenset[str]
+    named: re.Pattern[str]
+    amplitude: Amplitude
+    #: MNE type of channels that are decoded.
+    ch_type: str
+    #: Name of the channel of an array that has only one.
+    ch_name: str
+    #: What the names of a vocabulary are.
+    places: str
+    #: What a channel that spoils others deviates by, against their median.
+    loud: float = 20.0
+    matching: Literal["name", "order", "each"] = "name"
+    beside: frozenset[str] = frozenset()
+
+    @property
+    def has_volts(self) -> bool:
+        """Whether MNE's volts mean anything for it; otherwise values are taken as they are."""
+        return self.amplitude.unit != UNITLESS
+
+    @property
+    def known_types(self) -> frozenset[str]:
+        """All MNE types that may hold such signals."""
+        return self.types | self.vague | self.beside
+
+    def says(self, ch_name: str) -> bool:
+        """Whether a name says that a channel holds such signals."""
+        if self.named.search(ch_name.lower()):
+            return True
+        key = name_key(ch_name, self.name)
+        if self.name == "eeg":
+            return key in site_names() or _CAP.fullmatch(key) is not None
+        return self.name == "ecg" and key in LEADS
+
+    def candidates(
+        self, ch_names: Sequence[str], ch_types: Sequence[str] | None, *, by_name: bool
+    ) -> set[int]:
+        """Find channels that may hold such signals, by index; ``by_name`` if a vocabulary decides.
+
+        >>> MODALITIES["emg"].candidates(["Cz", "arm"], ["eeg", "emg"], by_name=False)
+        {1}
+        >>> MODALITIES["emg"].candidates(["Cz", "EMG 1"], ["eeg", "eeg"], by_name=False)
+        {1}
+        """
+        if ch_types is None:
+            return set(range(len(ch_names)))
+        if not self.types.isdisjoint(ch_types):
+            allowed = self.types | (self.beside if by_name else frozenset())
+            return {i for i, ch_type in enumerate(ch_types) if ch_type in allowed}
+        vague = {i for i, kind in enumerate(ch_types) if kind in self.vague | self.beside}
+        if by_name:
+            return vague
+        others = [kind for kind in MODALITIES.values() if kind is not self]
+        return {i for i in vague if self.says(ch_names[i])} or {
+            i for i in vague if not any(kind.says(ch_names[i]) for kind in others)
+        }
+
+    def to_filter(self, ch_names: Sequence[str], ch_types: Sequence[str]) -> list[int]:
+        """Find the channels that filters are for, by index: of its types, or else named so."""
+        own = [i for i, ch_type in enumerate(ch_types) if ch_type in self.types]
+        return own or [
+            i
+            for i, ch_type in enumerate(ch_types)
+            if ch_type in self.vague and self.says(ch_names[i])
+        ]
+
+    def band_is_stated(self, ch_types: Sequence[str], used: Sequence[int]) -> bool:
+        """Whether what a recording says of its filters is about the channels used.
+
+        MNE speaks of EEG, if there is any. Otherwise a band may be that of any other signal.
+        """
+        if self.name == "eeg":
+            return True
+        own = {ch_types[i] for i in used}
+        return set(ch_types) <= own | _NO_SIGNAL
+
+
+_ANY = frozenset(("eeg", "bio", "misc"))
+
+MODALITIES = {
+    modality.name: modality
+    for modality in (
+        Modality(
+            name="eeg",
+            types=frozenset(("eeg",)),
+            vague=frozenset(("misc",)),
+            beside=frozenset(("eog",)),
+            named=re.compile(r"\beeg"),
+            amplitude=EEG_AMPLITUDE,
+            ch_type="eeg",
+            ch_name="Cz",
+            places="sites",
+        ),
+        # The quietest of 22 people's thigh muscles deviates by 2 microvolts, the loudest by 340;
+        # of muscles side by side, one may rest while another contracts.
+        Modality(
+            name="emg",
+            types=frozenset(("emg",)),
+            vague=_ANY,
+            named=re.compile(r"emg"),
+            amplitude=Amplitude(usual=20.0, smallest=0.1, largest=5e3, kind="EMG"),
+            ch_type="emg",
+            ch_name="EMG",
+            places="places",
+            loud=200.0,
+            matching="order",
+        ),
+        # Leads of PTB-XL deviate by 25 to 1750 microvolts.
+        Modality(
+            name="ecg",
+            types=frozenset(("ecg",)),
+            vague=_ANY,
+            named=re.compile(r"e[ck]g|\blead"),
+            amplitude=Amplitude(usual=200.0, smallest=1.0, largest=2e4, kind="ECG"),
+            ch_type="ecg",
+            ch_name="II",
+            places="leads",
+        ),
+        # PhysioNet's normalised units, between 0 and 1, in which BIDMC deviates by 0.07.
+        Modality(
+            name="ppg",
+            types=frozenset(),
+            vague=_ANY,
+            named=re.compile(r"ppg|pleth|bvp|(?<![a-z])(ir|red|infrared)(?![a-z])"),
+            amplitude=Amplitude(usual=0.1, smallest=1e-3, largest=10.0, kind="PPG", unit=UNITLESS),
+            ch_type="misc",
+            ch_name="PPG",
+            places="places",
+            matching="each",
+        ),
+    )
+}
+
+
+def find_modality(name: str) -> Modality:
+    """Look up a kind of signal."""
+    if name not in MODALITIES:
+        raise ValueError(f"modality={name!r} is unknown: use one of {tuple(MODALITIES)}.")
+    return MODALITIES[name]
