@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 from torch import nn
 
 from ..encoding.device import copy_to
@@ -59,6 +60,8 @@ class SignalEstimator(SavedEstimator):
 
     def _match(self, X: Any, config: Config) -> MatchedTrials:
         """Match the trials given to fit to a model, and remember how."""
+        if (rate := getattr(self, "model_sfreq", None)) is not None:
+            config = replace(config, sfreq=float(rate))
         trials = read_trials(self, X, config, reset=True)
         self._fitted, matched = match(trials, config, getattr(self, "channels", "match"))
         self.channel_report_, self.ch_names_ = self._fitted.report, self._fitted.used
@@ -119,6 +122,8 @@ class SignalEstimator(SavedEstimator):
                 f"pretrained={self.pretrained!r} must be the name of a model (list_pretrained() "
                 "gives them) or a path."
             )
+        if (rate := getattr(self, "model_sfreq", None)) is not None:
+            check_scalar(rate, "model_sfreq", Real, min_val=0, include_boundaries="neither")
         for name, allowed in self._choices.items():
             if hasattr(self, name) and getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {allowed}.")

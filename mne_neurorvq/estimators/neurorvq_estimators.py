@@ -39,13 +39,16 @@ class NeuroRVQTransformer(TokenTransformer):
         raise, take each for the nearest free site, or compute free sites from all electrodes by
         MNE's splines; see :doc:`/signals`.
     unit : "uV" | "mV" | "V"
-        Unit of arrays. Epochs are in volts.
+        Unit of arrays. Epochs are in volts. PPG has none: its values are taken as they are.
     ch_names : list of str | None
         Channels of arrays. An array of one channel, ``(n_trials, n_times)``, is taken to be "Cz"
-        if there is no name.
+        if there is no name (for ECG lead II).
     sfreq : float | None
         Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
         model's.
+    model_sfreq : float | None
+        Rate in Hz that the model is fed with, where the registered one is in doubt (see the notes
+        of "neurorvq-ecg"); None takes that.
     device : str
         ``"auto"`` (CUDA where available, otherwise CPU) or a torch device.
     batch_size : "auto" | int
@@ -114,6 +117,7 @@ class NeuroRVQTransformer(TokenTransformer):
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
+        model_sfreq: float | None = None,
         device: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
         precision: Literal["auto", "float32", "bf16"] = "auto",
@@ -171,13 +175,16 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         raise, take each for the nearest free site, or compute free sites from all electrodes by
         MNE's splines; see :doc:`/signals`.
     unit : "uV" | "mV" | "V"
-        Unit of arrays. Epochs are in volts.
+        Unit of arrays. Epochs are in volts. PPG has none: its values are taken as they are.
     ch_names : list of str | None
         Channels of arrays. An array of one channel, ``(n_trials, n_times)``, is taken to be "Cz"
-        if there is no name.
+        if there is no name (for ECG lead II).
     sfreq : float | None
         Sampling rate of arrays in Hz; an array of one unnamed channel is taken to have the
         model's.
+    model_sfreq : float | None
+        Rate in Hz that the model is fed with, where the registered one is in doubt (see the notes
+        of "neurorvq-ecg"); None takes that.
     device : str
         ``"auto"`` (CUDA where available, otherwise CPU), a torch device, or ``"accelerate"``: the
         processes that torchrun started train one net, see :doc:`/scaling` (extra
@@ -269,6 +276,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
+        model_sfreq: float | None = None,
         device: str = "auto",
         precision: Literal["auto", "float32", "bf16"] = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -289,7 +297,7 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
         As in :class:`NeuroRVQClassifier`.
     warmup_epochs, lora_rank, validation_fraction, validation_groups, early_stopping, callbacks
         As in :class:`NeuroRVQClassifier`.
-    channels, unit, ch_names, sfreq, device, precision, random_state, verbose
+    channels, unit, ch_names, sfreq, model_sfreq, device, precision, random_state, verbose
         As in :class:`NeuroRVQClassifier`.
 
     Attributes
@@ -343,6 +351,7 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
+        model_sfreq: float | None = None,
         device: str = "auto",
         precision: Literal["auto", "float32", "bf16"] = "auto",
         random_state: int | np.random.RandomState | None = None,

@@ -41,7 +41,8 @@ from .base import SignalEstimator
 
 # Parameters that change no output, or only through the model, its inputs and the device.
 _IN_THE_INPUTS = frozenset(
-    "pretrained revision channels unit ch_names sfreq device batch_size memory verbose".split()
+    "pretrained revision channels unit ch_names sfreq model_sfreq device batch_size memory "
+    "verbose".split()
 )
 # Parameters that only determine what is made of the codes.
 _OF_COLUMNS = frozenset("output pool levels combine precision".split())

@@ -149,7 +149,7 @@ MODALITIES = {
             types=frozenset(("ecg",)),
             vague=_ANY,
             named=re.compile(r"e[ck]g|\blead"),
-            amplitude=Amplitude(usual=200.0, smallest=1.0, largest=2e4, kind="ECG"),
+            amplitude=Amplitude(usual=200.0, smallest=1.0, largest=5e4, kind="ECG"),
             ch_type="ecg",
             ch_name="II",
             places="leads",

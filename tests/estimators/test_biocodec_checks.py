@@ -14,6 +14,7 @@ TINY = "biocodec-eeg-tiny-random"
         BioCodecTransformer(TINY),
         BioCodecTransformer(TINY, scaling="fit", pool="none", combine="concatenate", levels=[2, 0]),
         BioCodecTransformer(TINY, output="tokens"),
+        BioCodecTransformer("biocodec-emg-tiny-random"),
         BioCodecTransformer(TINY, output="histogram", levels=[1]),
         BioCodecClassifier(TINY, scaling="fit", max_epochs=2, batch_size=32, random_state=0),
         BioCodecClassifier(TINY, levels=[2], combine="sum", max_epochs=2, random_state=0),

@@ -43,6 +43,11 @@ TINY = "neurorvq-eeg-tiny-random"
             random_state=0,
         ),
         NeuroRVQRegressor(TINY, finetune="head", random_state=0),
+        NeuroRVQTransformer("neurorvq-ecg-tiny-random"),
+        NeuroRVQTransformer("neurorvq-ppg-tiny-random", output="histogram"),
+        NeuroRVQClassifier(
+            "neurorvq-emg-tiny-random", finetune="head", max_epochs=8, lr=2e-3, random_state=0
+        ),
         GroupStandardScaler(),
     ]
 )
