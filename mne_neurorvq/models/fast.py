@@ -9,11 +9,14 @@ on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _ENABLED = ContextVar("enabled", default=True)
@@ -126,18 +129,36 @@ def mean_pool(x: Tensor, size: int) -> Tensor:
     return total / size
 
 
+# --- What autocast leaves to the layers, where a CPU learns in bfloat16.
+
+
+def _learns_in_bf16() -> bool:
+    """Whether autocast is on and a gradient may be wanted."""
+    return enabled() and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+
+
+def convolving() -> AbstractContextManager[object]:
+    """Compute convolutions in float32: in bfloat16 their gradient takes twice as long."""
+    return torch.autocast("cpu", enabled=False) if _learns_in_bf16() else nullcontext()
+
+
+def normed(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalise queries or keys: in bfloat16 the gradient takes more than twice as long."""
+    return norm(x.float() if _learns_in_bf16() else x).to(x.dtype)
+
+
 # --- Attention of queries, keys and values ``(batch, n_heads, n_tokens, head_dim)``.
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, q_norm: nn.Module, k_norm: nn.Module) -> Tensor:
     """Attend; the norms are those already applied to queries and keys."""
     if enabled() and v.dtype == torch.bfloat16 and v.device.type == "cpu":
-        if torch.is_grad_enabled():
-            # Where a CPU learns, the gradient takes longer in bfloat16.
-            with torch.autocast("cpu", enabled=False):
-                return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
         if v.shape[-2] <= _MOST_TOKENS and _largest_product(q_norm, k_norm) <= _MOST_PRODUCT:
             return attend_by_products(q, k, v)
+        if torch.is_grad_enabled():
+            # The gradient of torch's own takes longer in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
     return F.scaled_dot_product_attention(q, k, v)
 
 
@@ -147,8 +168,8 @@ def _largest_product(q_norm: nn.Module, k_norm: nn.Module) -> float:
     for norm in (q_norm, k_norm):
         if not isinstance(norm, nn.LayerNorm):
             return torch.inf
-        dim = len(norm.weight)
-        bound *= float(norm.weight.abs().max() * dim**0.5 + norm.bias.norm()) / dim**0.25
+        weight, bias, dim = norm.weight.detach(), norm.bias.detach(), len(norm.weight)
+        bound *= float(weight.abs().max() * dim**0.5 + bias.norm()) / dim**0.25
     return bound
 
 
@@ -158,18 +179,101 @@ def attend_by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     torch's own makes blocks that are too small for the speed of products in bfloat16. Queries and
     keys must be so short that the exponential needs no maximum taken off.
     """
-    dim = v.shape[-1]
-    # A column of ones gives the sums of the weights with the same product.
-    columns = v.new_zeros(*v.shape[:-1], (dim // _LANES + 1) * _LANES)
-    columns[..., :dim] = v
-    columns[..., dim] = 1.0
-    found = torch.empty_like(columns)
-    # Sequence by sequence: the table stays in the cache.
-    weights = v.new_empty(*v.shape[1:-1], v.shape[-2])
-    for query, key, column, out in zip(q * dim**-0.5, k.mT, columns, found, strict=True):
-        torch.bmm(query, key, out=weights).exp_()
-        torch.bmm(weights, column, out=out)
-    return found[..., :dim] / found[..., dim : dim + 1]
+    attended: Tensor = _ByProducts.apply(q * v.shape[-1] ** -0.5, k, v)
+    return attended
+
+
+class _ByProducts(torch.autograd.Function):
+    """Sequence by sequence: tables of weights stay in the cache, and the gradient has its own."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        dim = v.shape[-1]
+        # A column of ones gives the sums of the weights with the same product.
+        columns = _with_column(v, 1.0)
+        found = torch.empty_like(columns)
+        weights = v.new_empty(*v.shape[1:-1], v.shape[-2])
+        for query, key, column, out in zip(q, k, columns, found, strict=True):
+            torch.bmm(query, key.mT, out=weights).exp_()
+            torch.bmm(weights, column, out=out)
+        sums = found[..., dim : dim + 1]
+        # Whole rows: a division of parts of them takes four times as long.
+        attended = (found / sums)[..., :dim]
+        ctx.save_for_backward(q, k, columns, sums, attended)
+        return attended
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        q, k, columns, sums, attended = ctx.saved_tensors
+        # The error of a weight is a product less the mean of its row, by the same product.
+        means = (gradient.float() * attended.float()).sum(-1)
+        scaled = _with_column(gradient, -means) / sums
+        found = tuple(torch.empty_like(q) for _ in range(3))
+        weights, errors = q.new_empty(2, *q.shape[1:-1], q.shape[-2])
+        inputs = zip(q, k, columns, scaled, *found, strict=True)
+        for query, key, column, part, of_query, of_key, of_value in inputs:
+            torch.bmm(query, key.mT, out=weights).exp_()
+            torch.bmm(weights.mT, part[..., : q.shape[-1]], out=of_value)
+            torch.bmm(part, column.mT, out=errors).mul_(weights)
+            torch.bmm(errors, key, out=of_query)
+            torch.bmm(errors.mT, query, out=of_key)
+        return found
+
+
+def _with_column(x: Tensor, values: float | Tensor) -> Tensor:
+    """Append a column to the last axis, and zeros up to a number of columns that is fast."""
+    dim = x.shape[-1]
+    columns = x.new_zeros(*x.shape[:-1], (dim // _LANES + 1) * _LANES)
+    columns[..., :dim] = x
+    columns[..., dim] = values
+    return columns
+
+
+# --- Errors of guessed codes, from logits ``(n_codebooks, n_levels, n_tokens, n_codes)``.
+
+
+def cross_entropy(logits: Tensor, codes: Tensor) -> Tensor:
+    """Cross-entropy ``(n_codebooks, n_levels, n_tokens)`` of every code, in float32."""
+    if enabled() and logits.dtype == torch.bfloat16 and logits.device.type == "cpu":
+        found: Tensor = _CrossEntropy.apply(logits, codes)
+        return found
+    each = F.cross_entropy(logits.flatten(0, 2), codes.flatten(), reduction="none")
+    return each.view(codes.shape)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Logits stay in bfloat16 but for one level of one codebook, whose table fits the cache."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, codes: Tensor) -> Tensor:
+        total = torch.empty(codes.shape)
+        for at in product(*map(range, logits.shape[:2])):
+            total[at] = logits[at].float().logsumexp(-1)
+        ctx.save_for_backward(logits, codes, total)
+        return total - logits.gather(-1, codes[..., None]).squeeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        logits, codes, total = ctx.saved_tensors
+        found, rows = torch.empty_like(logits), torch.arange(codes.shape[-1])
+        for at in product(*map(range, logits.shape[:2])):
+            error = (logits[at] - total[at][:, None]).exp_()
+            error[rows, codes[at]] -= 1.0
+            found[at] = error.mul_(gradient[at][:, None])
+        return found, None
+
+
+def guessed(logits: Tensor, codes: Tensor) -> Tensor:
+    """Whether each code is the (first) likeliest, ``(n_codebooks, n_levels, n_tokens)``."""
+    if not enabled() or logits.device.type != "cpu":
+        return logits.argmax(-1) == codes
+    # The largest value is found many times faster than its place, which few rows need.
+    found = logits.gather(-1, codes[..., None]).squeeze(-1) == logits.amax(-1)
+    likely = found.nonzero(as_tuple=True)
+    found[likely] = logits[likely].argmax(-1) == codes[likely]
+    return found
 
 
 # --- Nearest codes of vectors ``(n_codebooks, n_tokens, code_dim)``.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import TransformerConfig
+from .fast import cross_entropy
 from .trunk import draw_weights
 
 
@@ -128,8 +129,7 @@ def token_cross_entropy(logits: tuple[Tensor, Tensor], codes: Tensor, mask: Tens
     means = []
     for guesses, chosen in zip(logits, (hidden, ~hidden), strict=True):
         target = labels[chosen].permute(1, 2, 0)
-        each = F.cross_entropy(guesses.flatten(0, 2), target.flatten(), reduction="none")
-        means.append(each.view(target.shape).sum(-1) / max(1, target.shape[-1]))
+        means.append(cross_entropy(guesses, target).sum(-1) / max(1, target.shape[-1]))
     return torch.stack(means)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import ConvStage, TransformerConfig, TrunkStyle
-from .fast import attend, gelu, mean_pool, plus, times
+from .fast import attend, convolving, gelu, mean_pool, normed, plus, times
 from .input_scale import divided, input_scale, middle
 
 _PLAIN = TrunkStyle()
@@ -44,7 +44,7 @@ class Attention(nn.Module):
             biases = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
             qkv = plus(qkv, biases)
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
-        q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+        q, k = normed(self.q_norm, q), normed(self.k_norm, k)
         attended = attend(q, k, v, self.q_norm, self.k_norm)
         return self.proj(attended.transpose(1, 2).reshape(batch, n_tokens, dim))
 
@@ -180,9 +180,10 @@ class PatchEmbedding(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Map ``(batch, n_tokens, patch_size)`` to ``(batch, n_tokens, embed_dim)``."""
         x = patches[:, None]
-        for i, pool in enumerate(self.pools, start=1):
-            x = gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
-            x = x if pool == 1 else mean_pool(x, pool)
+        with convolving():
+            for i, pool in enumerate(self.pools, start=1):
+                x = gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
+                x = x if pool == 1 else mean_pool(x, pool)
         return x.permute(0, 2, 3, 1).flatten(2)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from ..models import BRAINRVQ_LEVEL_WEIGHTS, draw_mask, token_cross_entropy
+from ..models.fast import guessed
 from ..weights.systems import Config, Foundation
 from .batches import Batch
 
@@ -156,7 +157,7 @@ def guess_codes(
     labels, hits = codes.flatten(1, 2), []
     for guesses, hidden in zip(logits, (mask, ~mask), strict=True):
         target = labels[hidden].permute(1, 2, 0)
-        hits.append((guesses.detach().argmax(-1) == target).float().sum(-1))
+        hits.append(guessed(guesses.detach(), target).float().sum(-1))
     accuracy = torch.stack(hits).sum(0) / mask.numel()
     return Guesses(token_cross_entropy(logits, codes, mask), accuracy)
 

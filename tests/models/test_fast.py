@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given
@@ -58,6 +60,36 @@ def test_the_result_has_the_precision_of_the_first_argument(learning):
         for call in (plus, times):
             assert call(x.clone(), y).dtype == torch.bfloat16
             assert call(y.clone(), x[0]).dtype == torch.float32
+
+
+def _guesses(dtype):
+    """Logits ``(n_codebooks, n_levels, n_tokens, n_codes)`` as heads lay them out, and codes."""
+    torch.manual_seed(0)
+    return torch.randn(2, 5, 3, 7).to(dtype).transpose(1, 2), torch.randint(7, (2, 3, 5))
+
+
+def test_cross_entropy_of_logits_in_bfloat16_is_that_in_float32_with_its_gradient():
+    logits, codes = _guesses(torch.bfloat16)
+    weights, found = torch.rand(codes.shape), []
+    for plain in (False, True):
+        x = logits.detach().requires_grad_()
+        with fast.disabled() if plain else nullcontext():
+            each = fast.cross_entropy(x.float() if plain else x, codes)
+        found.append((each, *torch.autograd.grad(each, x, weights)))
+    (each, gradient), (wanted, wanted_gradient) = found
+    assert each.dtype == torch.float32
+    torch.testing.assert_close(each, wanted)
+    torch.testing.assert_close(gradient, wanted_gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_of_equally_likely_codes_the_first_is_the_guess(dtype):
+    logits, codes = _guesses(dtype)
+    logits = (2 * logits).round()
+    assert torch.equal(fast.guessed(logits, codes), logits.argmax(-1) == codes)
+    assert (logits.gather(-1, codes[..., None])[..., 0] == logits.amax(-1)).sum() > fast.guessed(
+        logits, codes
+    ).sum()
 
 
 @pytest.mark.parametrize("system", ["neurorvq", "brainrvq", "biocodec"])

@@ -2,9 +2,12 @@
 """Training: windows per second, waiting for data, memory against the corpus, two processes.
 
     python tests/timing/training.py [--json FILE] [--corpus DIR] [--steps N] [--published]
+                                    [--only TEXT]
 
 Trains both stages for some steps, as ``mne-neurorvq pretrain`` does; each run is a process of its
 own with one thread. The corpus is an hour of simulated signal (19 to 32 channels) or a given one.
+"Targets" is the foundation stage without masked tokens. ``--only`` takes the runs with a text in
+their name: ``--only "1 process, 0"`` compares the stages and precisions.
 
 - ``windows/s``, ``tokens/s``: over all processes of the run; a token is a patch of a channel.
 - ``signal s/s``: seconds of signal in the crops, each with all its channels, per second.
@@ -28,10 +31,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -60,6 +63,15 @@ from mne_neurorvq.training.checkpoints import CHECKPOINT, is_first
 from mne_neurorvq.training.corpus.format import DATA, INDEX
 
 _MIB = 2**20
+_CHANGES = {
+    "tokenizer": (),
+    "foundation": (),
+    "targets": (
+        "foundation.masked_tokens=0",
+        "foundation.targets={power: 0.375, laplacian_power: 0.375, slow: 0.125, "
+        "laplacian_slow: 0.125, waveform: 0.5}",
+    ),
+}
 _HOURS = (10, 1_000, 25_000)
 # Steps before the codebooks start, and steps that are left out.
 _WARMUP, _LEFT_OUT = 8, {"tokenizer": 12, "foundation": 4}
@@ -111,7 +123,7 @@ def watched(clock: Clock, profiler: SimpleProfiler) -> Iterator[None]:
 
 
 def measure(
-    corpus: str, stage: str, *, steps: int, devices: int, workers: int, published: bool
+    corpus: str, stage: str, *, steps: int, devices: int, changes: Sequence[str], published: bool
 ) -> dict[str, float]:
     """Train for some steps; to be called in a fresh process."""
     n_steps = _LEFT_OUT[stage] + steps
@@ -120,7 +132,7 @@ def measure(
             *(PUBLISHED if published else ()),
             f"model.quantizer.warmup_steps={_WARMUP}",
             f"{stage}={{n_steps: {n_steps}, save_every: {n_steps // 2}}}",
-            f"hardware={{accelerator: cpu, devices: {devices}, workers: {workers}}}",
+            *changes,
         ]
     )
     clock, profiler = Clock(), SimpleProfiler()
@@ -220,6 +232,17 @@ def in_a_process(**what: Any) -> dict[str, Any]:
     return found
 
 
+def runs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name the runs, and say what is particular to each."""
+    layouts = ((1, 0, "32-true"), (1, 0, "bf16-mixed"), (1, 1, "32-true"), (2, 0, "32-true"))
+    for name, (devices, workers, precision) in product(_CHANGES, layouts):
+        title = f"{name}, {devices} process{'es' * (devices > 1)}, {workers} workers, {precision}"
+        hardware = f"hardware={{accelerator: cpu, devices: {devices}, workers: {workers}, "
+        changes = [*_CHANGES[name], f"{hardware}precision: {precision}}}"]
+        stage = "tokenizer" if name == "tokenizer" else "foundation"
+        yield title, {"stage": stage, "devices": devices, "changes": changes}
+
+
 def row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     shares = (f"{100 * found[f'share_{what}']:.1f} %" for what in _SHARES)
     return (
@@ -250,6 +273,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="prepared corpus (default: a simulated one)")
     parser.add_argument("--steps", type=int, default=24, help="measured steps of every run (24)")
     parser.add_argument("--published", action="store_true", help="the published size instead")
+    parser.add_argument("--only", default="", metavar="TEXT", help="runs with this in their name")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
@@ -264,16 +288,14 @@ def main() -> None:
         folder = Path(name)
         corpus = args.corpus or make_corpus(folder)
         run = partial(in_a_process, steps=args.steps, published=args.published)
-        for stage in ("tokenizer", "foundation"):
-            for devices, workers in ((1, 0), (1, 1), (2, 0)):
-                title = f"{stage}, {devices} process{'es' * (devices > 1)}, {workers} workers"
-                found = run(corpus=str(corpus), stage=stage, devices=devices, workers=workers)
-                results["runs"][title] = found
+        for title, what in runs():
+            if args.only in title:
+                results["runs"][title] = found = run(corpus=str(corpus), **what)
                 table.append(row(title, found))
-        for hours in _HOURS:
+        for hours in () if args.only else _HOURS:
             larger = grown(corpus.absolute(), hours, folder / str(hours))
             n_windows = len(CorpusDataset(larger, "train"))
-            found = run(corpus=str(larger), stage="tokenizer", devices=1, workers=0, steps=12)
+            found = run(corpus=str(larger), **next(runs())[1] | {"steps": 12})
             results["memory"][n_windows] = found
             table.append(row(f"tokenizer, {n_windows:,} windows", found))
     report(results, table, args.json)
