@@ -204,14 +204,18 @@ def match_again(
     warned = fitted.warned
     rate = f"rate {trials.sfreq:g}"
     if not set(trials.bands) <= set(fitted.bands) and check_band(
-        trials, preprocessing_of(config), modality=config.modality, picks=fitted.places[0]
+        trials,
+        preprocessing_of(config),
+        modality=config.modality,
+        picks=fitted.places[0],
+        model_sfreq=config.sfreq,
     ):
         # An offset has the same cause as a wide band, and the same remedy.
         warned |= {"offset"}
     if rate not in warned:
         warn_of_rate(trials.sfreq, preprocessing_of(config), config.sfreq)
-    # Of channels that are encoded one by one, a broken one does not spoil the others.
-    joint = not config.one_by_one
+    # Scaled channels are encoded one by one: a broken one does not spoil the others.
+    joint = not config.takes_scaled
     faults = frozenset((rate,)) | check_amplitude(
         trials, fitted.report, joint=joint, warned=warned, modality=config.modality
     )

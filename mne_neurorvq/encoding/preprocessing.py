@@ -38,7 +38,7 @@ def preprocess(
     *,
     average_reference: bool = False,
 ) -> mne.io.BaseRaw:
-    """Filter a recording the way a pretrained model expects.
+    """Filter the channels of a recording that a pretrained model reads, the way it expects.
 
     Parameters
     ----------
@@ -54,8 +54,9 @@ def preprocess(
     mne.io.Raw
         Filtered copy. For EEG models of NeuroRVQ: notches at 50, 60 and 100 Hz, a band-pass of
         0.5-44.5 Hz and clipping at 500 µV; of BioCodec: the same notches and a band-pass of
-        0.5-100 Hz; of BrainRVQ: notches at 50 and 60 Hz and a band-pass of 0.1-75 Hz. The rate
-        stays: the estimators resample. Gaps (NaN, infinity) that annotations beginning with BAD
+        0.5-100 Hz; of BrainRVQ: notches at 50 and 60 Hz and a band-pass of 0.1-75 Hz. For EMG: a
+        band-pass of 20-399.5 Hz; for ECG: drifts below 0.5 Hz are removed; for PPG: a band-pass of
+        0.5-39.5 Hz. Other channels and the rate stay: the estimators resample. Gaps (NaN, infinity) that annotations beginning with BAD
         mark stay as they are: filters stop before them and start anew after them.
 
     Raises

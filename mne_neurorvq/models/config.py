@@ -103,11 +103,6 @@ class ModelConfig:
     takes_scaled: ClassVar[bool] = False
 
     @property
-    def one_by_one(self) -> bool:
-        """Whether channels are processed one by one."""
-        return self.takes_scaled
-
-    @property
     def signal_unit(self) -> str:
         """Unit of decoded signals."""
         raise NotImplementedError

@@ -125,10 +125,11 @@ def check_amplitude(
     broken = _broken_channels([trials.ch_names[i] for i in picks], deviations, loud)
     new = [text for key, text in broken.items() if key not in warned]
     if new:
+        spoil = "The model sees all channels together, so that they spoil the codes of the others. "
         warn(
-            f"Channels that look broken: {', '.join(new)}. The model sees all channels together, "
-            "so that they spoil the codes of the others. Mark them as bad before fit "
-            "(epochs.info['bads']), drop them, or repair them (epochs.interpolate_bads)."
+            f"Channels that look broken: {', '.join(new)}. {spoil if loud else ''}"
+            "Mark them as bad before fit (epochs.info['bads']), drop them, or repair them "
+            "(epochs.interpolate_bads)."
         )
     times, offset = 0.0, 0.0
     for member in members if judged else ():
@@ -256,7 +257,7 @@ def _error_of_trials(
 
 
 def _broken_channels(
-    names: Sequence[str], deviations: NDArray[np.float64], most: float
+    names: Sequence[str], deviations: NDArray[np.float64], most: float | None
 ) -> dict[str, str]:
     """Describe the channels that are loud or flat beside the others, by a key for each."""
     if len(names) < 2:
@@ -264,7 +265,7 @@ def _broken_channels(
     typical = median_of_moving(deviations)[:, None]
     # The median of the others, if one is above it.
     others = median_of_moving(np.sort(deviations)[:, :-1])[:, None]
-    loud = (others > 0) & (deviations > most * others)
+    loud = (others > 0) & (deviations > (most or 1.0) * others) & (most is not None)
     flat = (typical > 0) & (deviations < FLAT * typical)
     found = {}
     for i, name in enumerate(names):

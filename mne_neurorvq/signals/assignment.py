@@ -23,10 +23,7 @@ _IS_LABEL = (
     "a label of the amplifier or of a depth electrode (A1, A2, ..., B1, ...), not the name of a "
     "site"
 )
-_NO_LEAD = (
-    "not the name of a lead of the model: if it is one, say which (rename_channels); a single "
-    "channel 'ECG' may be any"
-)
+_NO_LEAD = "names no lead: say which one it is (rename_channels)"
 _DIFFERENCE_OF_LEADS = "a difference of two leads, none of the model's"
 _IN_THE_BRAIN = "a contact of a depth electrode or grid, not on the scalp"
 _BELOW = "on the face, a cheek or the neck"
@@ -49,13 +46,16 @@ def excluded_channels(
     by_name: bool,
 ) -> dict[int, ChannelMatch]:
     """Find channels that are marked bad, or hold other signals, by their indices."""
-    may_hold = find_modality(modality).candidates(ch_names, ch_types, by_name=by_name)
+    facts = find_modality(modality)
+    may_hold = facts.candidates(ch_names, ch_types, by_name=by_name)
+    types = facts.types.intersection(ch_types or ()) or facts.known_types
     excluded = {}
     for i, name in enumerate(ch_names):
         if name in bads:
             excluded[i] = ChannelMatch(name, reason=MARKED_BAD)
         elif ch_types is not None and i not in may_hold:
-            excluded[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality))
+            vague = ch_types[i] in types
+            excluded[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality, vague=vague))
     return excluded
 
 
@@ -279,7 +279,9 @@ class Assignment:
         if i in self.labels:
             return _IS_LABEL
         if self.modality == "ecg":
-            return _DIFFERENCE_OF_LEADS if is_derivation(self.keys[i]) else _NO_LEAD
+            if is_derivation(self.keys[i]):
+                return _DIFFERENCE_OF_LEADS
+            return _NO_LEAD if self.facts.says(self.ch_names[i]) else self._not_among
         if is_derivation(self.keys[i]):
             return "bipolar: not matched to a single electrode"
         if _COUNTED.fullmatch(self.keys[i]) and self.modality == "eeg":

@@ -12,6 +12,7 @@ from .._warnings import warn
 from .names import quote
 
 MARKED_BAD = "marked bad"
+_NAME = "and the name does not say that it holds"
 COMPUTED_FROM = "one of the electrodes that sites are computed from"
 TAKE_POTENTIALS = (
     "Models take potentials: pass the signals from before compute_current_source_density."
@@ -126,8 +127,10 @@ def used_channels(matches: Sequence[ChannelMatch]) -> tuple[list[int], list[int]
     return [i for i, _ in pairs], [row for _, row in pairs]
 
 
-def wrong_type(ch_type: str, modality: str) -> str:
-    """Say why a channel of another type is left out."""
+def wrong_type(ch_type: str, modality: str, *, vague: bool = False) -> str:
+    """Say why a channel of another type is left out, or of a ``vague`` one that may hold any."""
+    if vague:
+        return f"type {ch_type!r}, {_NAME} {modality.upper()}"
     return f"type {ch_type!r} holds no {modality.upper()}"
 
 
@@ -142,6 +145,11 @@ def remedy(left_out: Sequence[ChannelMatch]) -> str:
             "interpolate_bads needs good ones."
         )
     if all(reason == MARKED_BAD or reason.startswith("type ") for reason in reasons):
+        if any(_NAME in reason for reason in reasons):
+            return (
+                "If they hold it, say so by their types (set_channel_types) or, where MNE has no "
+                "type, by their names (rename_channels)."
+            )
         return "If a type is wrong, say what the channels hold (set_channel_types)."
     return ""
 

@@ -206,6 +206,7 @@ def check_band(
     *,
     modality: str = "eeg",
     picks: Sequence[int] = (),
+    model_sfreq: float = np.inf,
 ) -> bool:
     """Warn, and say so, if the band of trials is clearly narrower or wider than the model's.
 
@@ -217,6 +218,7 @@ def check_band(
     if not find_modality(modality).band_is_stated(trials.ch_types or (), picks):
         return False
     highpass, lowpass = preprocessing.band(trials.sfreq)
+    lowpass = min(lowpass, model_sfreq / 2)
     trained = f"but the model was trained on {highpass:g}-{lowpass:g} Hz:"
     narrow = [band for band in trials.bands if clearly_narrower(band, (highpass, lowpass))]
     below = [band for band in trials.bands if band[0] < _WIDE_HIGHPASS_FACTOR * highpass]

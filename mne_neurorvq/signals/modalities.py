@@ -46,8 +46,8 @@ class Modality:
     ch_name: str
     #: What the names of a vocabulary are.
     places: str
-    #: What a channel that spoils others deviates by, against their median.
-    loud: float = 20.0
+    #: What a channel that spoils others deviates by, against their median; None where none does.
+    loud: float | None = 20.0
     matching: Literal["name", "order", "each"] = "name"
     beside: frozenset[str] = frozenset()
 
@@ -164,6 +164,7 @@ MODALITIES = {
             ch_type="misc",
             ch_name="PPG",
             places="places",
+            loud=None,  # none spoils another
             matching="each",
         ),
     )

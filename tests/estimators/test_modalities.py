@@ -310,3 +310,23 @@ def test_a_gap_in_a_pulse_is_refused_with_channel_and_time(ppg):
     ppg._data[2, 1, 250:300] = np.nan
     with pytest.raises(ValueError, match=r"Trial 2, channel 'IR' contains NaN.* from 2.000 s on"):
         NeuroRVQTransformer(PPG, output="tokens").fit(ppg)
+
+
+def test_a_pulse_far_from_zero_and_a_flat_one_are_named(ppg):
+    ppg._data += 5
+    with pytest.warns(UserWarning, match="lie 5 au from zero"):
+        NeuroRVQTransformer(PPG, output="tokens").fit(ppg)
+    ppg._data -= 5
+    ppg._data[:, 0] = 0
+    with pytest.warns(UserWarning, match=r"broken: 'PLETH' \(flat\)\. Mark"):
+        NeuroRVQTransformer(PPG, output="tokens").fit(ppg)
+
+
+def test_a_band_is_compared_with_what_reaches_the_model(ecg):
+    with ecg.info._unlock():
+        ecg.info.update(highpass=0.05, lowpass=150.0)
+    NeuroRVQTransformer(ECG).fit(ecg)  # fed at 200 Hz
+    with ecg.info._unlock():
+        ecg.info.update(lowpass=40.0)
+    with pytest.warns(UserWarning, match=r"0.05-40 Hz, but the model was trained on 0.5-100 Hz"):
+        NeuroRVQTransformer(ECG).fit(ecg)

@@ -53,7 +53,7 @@ def test_leads_are_known_in_the_spellings_of_devices_and_files(kind):
 
 
 def test_a_lead_that_is_no_lead_says_what_to_do():
-    with pytest.raises(ValueError, match=r"'ECG' \(not the name of a lead.*rename_channels"):
+    with pytest.raises(ValueError, match=r"'ECG' \(names no lead.*rename_channels"):
         match(["ECG"], NEURORVQ_ECG, "ecg")
     with pytest.warns(UserWarning, match="'I-aVR' .a difference of two leads"):
         match_channels(["I-aVR", "II"], NEURORVQ_ECG.channels, modality="ecg")
