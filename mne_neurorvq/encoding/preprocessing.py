@@ -56,8 +56,9 @@ def preprocess(
         0.5-44.5 Hz and clipping at 500 µV; of BioCodec: the same notches and a band-pass of
         0.5-100 Hz; of BrainRVQ: notches at 50 and 60 Hz and a band-pass of 0.1-75 Hz. For EMG: a
         band-pass of 20-399.5 Hz; for ECG: drifts below 0.5 Hz are removed; for PPG: a band-pass of
-        0.5-39.5 Hz. Other channels and the rate stay: the estimators resample. Gaps (NaN, infinity) that annotations beginning with BAD
-        mark stay as they are: filters stop before them and start anew after them.
+        0.5-39.5 Hz. Other channels and the rate stay: the estimators resample. Gaps (NaN, infinity)
+        that annotations beginning with BAD mark stay as they are: filters stop before them and
+        start anew after them.
 
     Raises
     ------
