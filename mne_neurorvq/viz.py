@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .benchmarks import ClassifierScores, CrossSubjectScores
+    from .benchmarks import CrossSubjectScores
 
 __all__ = ["plot_code_usage", "plot_codes", "plot_reconstruction", "plot_scores"]
 
@@ -232,7 +232,7 @@ def plot_code_usage(
 
 
 def plot_scores(
-    results: Mapping[str, CrossSubjectScores | ClassifierScores],
+    results: Mapping[str, CrossSubjectScores],
     *,
     title: str = "",
     axes: Axes | None = None,
@@ -242,9 +242,8 @@ def plot_scores(
 
     Parameters
     ----------
-    results : dict of str to CrossSubjectScores or ClassifierScores
-        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features` and
-        :func:`~mne_neurorvq.benchmarks.compare_classifiers`.
+    results : dict of str to CrossSubjectScores
+        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features`.
     title : str
         Title; by default the classes.
     axes : Axes | None

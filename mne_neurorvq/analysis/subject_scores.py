@@ -108,8 +108,8 @@ def low_resource_curve(
     splits = []
     for number, (train, test) in enumerate(folds):
         rng = np.random.default_rng([random_state, number])
-        rank = _spread_ranks(y[train], groups[train], rng)
-        splits += [(train[_first(y[train], rank, share)], test) for share in shares]
+        rank = spread_ranks(y[train], groups[train], rng)
+        splits += [(train[first_ranks(y[train], rank, share)], test) for share in shares]
     scores = cross_val_score(
         estimator,
         X,
@@ -256,7 +256,7 @@ def _subject_folds(
     return y, folds
 
 
-def _spread_ranks(
+def spread_ranks(
     y: NDArray[Any], groups: NDArray[Any], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Rank each trial from 0 to 1; the lowest ranks of a class come evenly from its subjects."""
@@ -270,7 +270,7 @@ def _spread_ranks(
     return rank
 
 
-def _first(y: NDArray[Any], rank: NDArray[np.float64], share: float) -> NDArray[np.intp]:
+def first_ranks(y: NDArray[Any], rank: NDArray[np.float64], share: float) -> NDArray[np.intp]:
     """Return the indices of the lowest ranks that make up a share of each class."""
     kept = []
     for label in np.unique(y):

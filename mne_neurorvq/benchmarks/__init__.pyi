@@ -1,24 +1,26 @@
-from .classifiers import ClassifierScores, compare_classifiers
 from .features import band_power, representations, untrained_twin
-from .fold_cache import FoldResult
-from .peers import BraindecodeClassifier
+from .paradigm import Windows
+from .probe import LinearProbe
+from .running import Plan, run
 from .scoring import CrossSubjectScores, compare_features, cross_subject_scores
-from .spatial_patterns import csp_lda
-from .tables import classifier_table, comparison, report_table
+from .steps import WithinSubjects
+from .tables import comparison, report_table
+from .tasks import TASKS, Task
 
 __all__ = [
-    "BraindecodeClassifier",
-    "ClassifierScores",
+    "TASKS",
     "CrossSubjectScores",
-    "FoldResult",
+    "LinearProbe",
+    "Plan",
+    "Task",
+    "Windows",
+    "WithinSubjects",
     "band_power",
-    "classifier_table",
-    "compare_classifiers",
     "compare_features",
     "comparison",
     "cross_subject_scores",
-    "csp_lda",
     "report_table",
     "representations",
+    "run",
     "untrained_twin",
 ]

@@ -5,26 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from ..estimators import GroupStandardScaler
 from .folds import FoldScores, checked_labels, checked_seeds, subject_folds
-
-#: Inverse regularisation strengths to choose from.
-C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-# For a single training subject, where C cannot be cross-validated.
-_C_UNCHOSEN = 1e-2
-_INNER_SPLITS = 5
+from .probe import LinearProbe
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,9 +105,9 @@ def cross_subject_scores(
     for row, seed in enumerate(seeds):
         for column, (train, test) in enumerate(subject_folds(groups, n_splits, seed)):
             if classifier is None:
-                predicted, chosen_c[row, column] = _probe(
-                    features[train], y[train], groups[train], features[test], n_jobs
-                )
+                probe = LinearProbe(n_jobs=n_jobs)
+                probe.fit(features[train], y[train], subjects=groups[train])
+                predicted, chosen_c[row, column] = probe.predict(features[test]), probe.strength_
             else:
                 model = clone(classifier).fit(features[train], y[train])
                 predicted = model.predict(features[test])
@@ -184,46 +174,6 @@ def compare_features(
         nothing, y, groups, n_splits=n_splits, seeds=seeds, classifier=constant
     )
     return results
-
-
-# Matrices this small are multiplied before a second thread has woken up.
-@threadpool_limits.wrap(limits=1, user_api="blas")
-def _probe(
-    X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any], tested: NDArray[Any], n_jobs: int | None
-) -> tuple[NDArray[Any], float]:
-    """Predictions for the tested trials, and the C that was chosen on the training subjects."""
-    scaler = StandardScaler().fit(X)
-    X, tested = scaler.transform(X), scaler.transform(tested)
-    rotation = _row_space(X)
-    if rotation is not None:
-        X, tested = X @ rotation, tested @ rotation
-    model = LogisticRegression(C=_C_UNCHOSEN, max_iter=5000)
-    n_subjects = len(np.unique(groups))
-    if n_subjects == 1:
-        return model.fit(X, y).predict(tested), _C_UNCHOSEN
-    search = GridSearchCV(
-        model,
-        {"C": C_GRID},
-        scoring="balanced_accuracy",
-        cv=GroupKFold(min(_INNER_SPLITS, n_subjects)),
-        n_jobs=n_jobs,
-        error_score="raise",
-    ).fit(X, y, groups=groups)
-    return search.predict(tested), search.best_params_["C"]
-
-
-def _row_space(X: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Orthonormal basis (n_columns, n_basis) of the rows; None if there are as many as columns."""
-    # With an L2 penalty the weights lie in this space: the solution is the same, and cheaper.
-    n_rows, n_columns = X.shape
-    if n_columns <= n_rows:
-        return None
-    X = X.astype(np.float64)
-    variances, directions = np.linalg.eigh(X @ X.T)
-    kept = variances > variances[-1] * n_rows * np.finfo(float).eps
-    if not kept.any():
-        return None
-    return (X.T @ directions[:, kept]) / np.sqrt(variances[kept])
 
 
 def _checked(features: ArrayLike) -> NDArray[np.floating]:

@@ -7,10 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._table import markdown_table
-from .classifiers import ClassifierScores
 from .folds import FoldScores
 from .scoring import CrossSubjectScores
 
@@ -25,10 +23,6 @@ _PROBE = (
 )
 _SCORE_HEAD = ("balanced accuracy", "lowest-highest fold")
 _SCORES = "Scores: balanced accuracy, mean and standard deviation over the {n} folds."
-_DIFFERENCES = (
-    "Differences are from {reference}, fold by fold; of the subjects, their means over the seeds "
-    "are compared."
-)
 
 
 def report_table(
@@ -77,120 +71,9 @@ def report_table(
     return "\n\n".join([f"### {title}", protocol, table, *notes])
 
 
-def classifier_table(
-    results: Mapping[str, ClassifierScores],
-    *,
-    title: str,
-    reference: str,
-    budget: str,
-    apart: Mapping[str, Sequence[str]] | None = None,
-    notes: Sequence[str] = (),
-) -> str:
-    """Write scores of classifiers as a table that states protocol and costs.
-
-    Parameters
-    ----------
-    results : dict of str to ClassifierScores
-        Scores by name, on the same trials and folds.
-    title : str
-        Title of the table.
-    reference : str
-        The row to compare the others with.
-    budget : str
-        How the classifiers were trained.
-    apart : dict of str to sequence of str | None
-        Titles of further columns, and the subjects over which balanced accuracy is averaged.
-    notes : sequence of str
-        Further remarks, such as which subjects a model was trained on.
-
-    Returns
-    -------
-    str
-        Markdown.
-
-    Examples
-    --------
-    >>> from sklearn.dummy import DummyClassifier
-    >>> from mne_neurorvq.benchmarks import compare_classifiers
-    >>> from mne_neurorvq.datasets import simulate_epochs, trial_column
-    >>> epochs = simulate_epochs(n_subjects=4, n_trials=4, verbose=False)
-    >>> y, subjects = (trial_column(epochs, name) for name in ("condition", "subject"))
-    >>> rows = {"chance": DummyClassifier()}
-    >>> results = compare_classifiers(rows, epochs, y, subjects, n_splits=2)
-    >>> print(classifier_table(results, title="Hands", reference="chance", budget="No training."))
-    ... # doctest: +ELLIPSIS
-    ### Hands
-    <BLANKLINE>
-    4 subjects (sim-01-sim-04), 16 trials. ...
-    <BLANKLINE>
-    | classifier | balanced accuracy | lowest-highest fold | difference | folds higher, lower | ...
-    | :--------- | ----------------: | ------------------: | ---------: | ------------------: | ...
-    | chance     |     0.500 ± 0.000 |         0.500-0.500 |            |                     | ...
-    """
-    first = _common(results)
-    if reference not in results:
-        raise ValueError(f"reference={reference!r} is none of the rows {', '.join(results)}.")
-    apart = dict(apart or {})
-    for name, subjects in apart.items():
-        absent = sorted(set(subjects) - set(first.subjects))
-        if absent or not subjects:
-            raise ValueError(
-                f"apart[{name!r}] must hold subjects who were tested, got {absent or 'none'}."
-            )
-    head = (
-        "classifier",
-        *_SCORE_HEAD,
-        "difference",
-        "folds higher, lower",
-        "subjects higher, lower",
-        *apart,
-        "minutes per fit",
-        "trained parameters",
-    )
-    rows = [
-        (
-            name,
-            *_score_cells(result),
-            *_difference_cells(result, results[reference], name == reference),
-            *(f"{_mean_of(result, subjects):.3f}" for subjects in apart.values()),
-            f"{result.minutes.mean():.2f}",
-            "" if (count := result.n_trainable_parameters) is None else f"{count:,}",
-        )
-        for name, result in results.items()
-    ]
-    protocol = [
-        _folds_text(first),
-        budget,
-        _SCORES.format(n=first.scores.size),
-        _DIFFERENCES.format(reference=reference),
-    ]
-    table = markdown_table(head, rows, align="l" + "r" * (len(head) - 1))
-    return "\n\n".join([f"### {title}", " ".join(protocol), table, *notes])
-
-
 def _score_cells(result: FoldScores) -> tuple[str, str]:
     scores = result.scores
     return f"{result.mean:.3f} ± {result.spread:.3f}", f"{scores.min():.3f}-{scores.max():.3f}"
-
-
-def _difference_cells(
-    result: ClassifierScores, reference: ClassifierScores, same: bool
-) -> tuple[str, str, str]:
-    if same:
-        return "", "", ""
-    folds = result.scores - reference.scores
-    subjects = (result.by_subject - reference.by_subject).mean(axis=0)
-    return f"{folds.mean():+.3f}", _counts(folds), _counts(subjects)
-
-
-def _counts(differences: NDArray[np.float64]) -> str:
-    """Count differences above and below zero, ignoring rounding."""
-    return f"{np.sum(differences > 1e-9)}, {np.sum(differences < -1e-9)} of {differences.size}"
-
-
-def _mean_of(result: ClassifierScores, subjects: Sequence[str]) -> float:
-    columns = [result.subjects.index(subject) for subject in subjects]
-    return float(result.by_subject[:, columns].mean())
 
 
 def _folds_text(result: FoldScores) -> str:
@@ -208,7 +91,7 @@ def comparison(results: Mapping[str, FoldScores], name: str, other: str) -> str:
 
     Parameters
     ----------
-    results : dict of str to CrossSubjectScores or ClassifierScores
+    results : dict of str to CrossSubjectScores
         Scores by name, on the same trials and folds.
     name, other : str
         The two rows.

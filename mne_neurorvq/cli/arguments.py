@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from ..weights.registry import SystemName
 
-#: What ``compare`` can compare.
-ROWS = (
-    *("full", "lora", "head", "random-full", "random-lora", "random-head"),
-    *("eegnet", "shallow", "csp", "chance"),
-)
 _RULES_FOR_CHANNELS = ("match", "strict", "nearest", "interpolate")
 _SYSTEMS = ", ".join(get_args(SystemName))
 
@@ -54,6 +50,16 @@ def _numbers(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a range of numbers from 1 upwards")
         numbers += range(start, stop + 1)
     return numbers
+
+
+def _people(text: str) -> list[str]:
+    """Read ``S003`` or ``S001-S016``."""
+    first, dash, last = text.partition("-")
+    found = re.fullmatch(r"(.*?)(\d+)", first)
+    if not dash or found is None or not re.fullmatch(re.escape(found[1]) + r"\d+", last):
+        return [text]
+    width, stop = len(found[2]), int(last.removeprefix(found[1]))
+    return [f"{found[1]}{n:0{width}d}" for n in range(int(found[2]), stop + 1)]
 
 
 def _positive(text: str, or_else: str = "") -> int:
@@ -177,45 +183,62 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         *_MODEL,
         _BATCH_SIZE,
     ),
-    "compare": (
+    "benchmark": (
         _DEBUG,
-        *_STUDY,
-        _folder("mne-neurorvq-compare", "report, scores and finished folds"),
         _arg(
-            "--channels NAME",
-            "channels to use (default: 21 over the sensorimotor strip where the recordings have "
-            "them, otherwise all)",
+            "what",
+            "run what is not finished and report (the default), list what is at hand, or only "
+            "report",
+            nargs="?",
+            choices=("run", "list", "report"),
+            default="run",
+        ),
+        _arg(
+            "out DIR",
+            "folder of a run (default: ./mne-neurorvq-benchmark)",
+            nargs="?",
+            type=Path,
+            default=Path("mne-neurorvq-benchmark"),
+        ),
+        _arg("--tasks NAME", "tasks (default: all at hand)", nargs="+", default=[]),
+        _arg("--pipelines NAME", "pipelines (default: all)", nargs="+", default=[]),
+        _arg(
+            "--models NAME",
+            "models of the pipelines that have one, each with its twin of random weights "
+            "(default: the three small ones)",
             nargs="+",
+            default=["neurorvq-eeg-small", "brainrvq-eeg-small", "biocodec-eeg-small"],
         ),
+        _arg("--data DIR", "folder of the recordings (default: MNE's)", type=Path),
+        _arg("--pipeline-folder DIR", "folder of further pipelines, MOABB's files", type=Path),
         _arg(
-            "--rows ROW",
-            f"what to compare: {', '.join(ROWS)} (default: all that the model has; random-... is "
-            "the same network from random weights)",
+            "--subjects NAME",
+            "people, such as S001-S016 (default: all)",
             nargs="+",
-            choices=ROWS,
+            type=_people,
         ),
+        _count("--folds", 5, "folds of people"),
+        _arg("--seeds N", "of folds and training (default: 0)", nargs="+", type=int, default=[0]),
         _arg(
-            "--reference ROW",
-            "row that the others are compared with (default: csp, or the first)",
-            choices=ROWS,
-        ),
-        _arg(
-            "--head",
-            "what the head of the fine-tuned models sees (default: mean)",
-            choices=("mean", "flatten"),
-            default="mean",
-        ),
-        _count("--splits", 3, "folds"),
-        _count("--epochs", 5, "epochs of training of every row that is trained by epochs"),
-        _count("--batch-size", 32, "trials in a step of training"),
-        _arg(
-            "--seeds N",
-            "each assigns the subjects to folds differently (default: 0)",
+            "--shares SHARE",
+            "of the training trials, such as 0.1 0.3 1 (default: 1)",
             nargs="+",
-            type=int,
-            default=[0],
+            type=float,
+            default=[1.0],
         ),
-        *_MODEL,
+        _arg(
+            "--controls NAME",
+            "permuted (labels shuffled within people), identity (who is it?)",
+            nargs="+",
+            choices=("permuted", "identity"),
+            default=[],
+        ),
+        _arg(
+            "--reference NAME",
+            "pipeline that the others are compared with (default: band_power)",
+            default="band_power",
+        ),
+        _count("--jobs", 1, "processes"),
     ),
     "tokenize": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),
     "reconstruct": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),

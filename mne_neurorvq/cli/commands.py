@@ -47,16 +47,17 @@ _COMMANDS = {
         "Tokens, reconstruction quality and subject-independent scores beside band power and an "
         "untrained model. On SIMULATED recordings unless --data says otherwise.",
     ),
-    "compare": _Command(
-        "cli.compare:run_compare",
-        "fine-tuned models beside their peers, on subjects that none of them has seen",
+    "benchmark": _Command(
+        "cli.benchmark:run_benchmark",
+        "tasks of the literature with models, their random twins and classical pipelines",
         (
-            "compare --rows full csp --epochs 5",
-            "compare --data eegbci --subjects 1-16 -o my-comparison",
+            "benchmark list --data recordings",
+            "benchmark run results --tasks imagery --pipelines band_power csp_lda embedding",
+            "benchmark report results",
         ),
-        "Fine-tuned models beside their peers, trained with one budget, on subjects that none of "
-        "them was trained on. On SIMULATED recordings unless --data says otherwise. What is "
-        "finished is kept: the same command takes up a run that was stopped.",
+        "Pipelines on tasks, fitted and scored by MOABB on people who were not trained on, with "
+        "controls. What is finished is kept: the same command goes on with a run that was stopped, "
+        "and several may work on one folder.",
     ),
     "tokenize": _Command(
         "cli.file_commands:run_files",

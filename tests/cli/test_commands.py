@@ -90,14 +90,14 @@ def test_help_lists_the_commands_without_loading_torch_or_mne():
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
-    for command in ("demo", "compare", "tokenize", "reconstruct", "embed", "models", "export"):
+    for command in ("demo", "benchmark", "tokenize", "reconstruct", "embed", "models", "export"):
         assert command in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
     "command",
-    "demo compare tokenize reconstruct embed models prepare pretrain export".split(),
+    "demo benchmark tokenize reconstruct embed models prepare pretrain export".split(),
 )
 def test_every_command_has_help_with_examples_that_parse(command, capsys, monkeypatch):
     assert _run(command, "--help") == 0

@@ -46,10 +46,11 @@ from torch import Tensor, nn
 
 from mne_neurorvq import GroupStandardScaler, NeuroRVQTransformer, preprocess
 from mne_neurorvq.benchmarks import band_power, cross_subject_scores
-from mne_neurorvq.cli.compare import _STRIP
 from mne_neurorvq.datasets import epochs_from_recordings, load_eegbci, trial_column
 from mne_neurorvq.weights import load_pretrained
 
+#: Channels over the sensorimotor strip.
+STRIP = "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6".split()
 _RUNS = (4, 8, 12)
 _ALPHAS = (0.1, 1.0, 10.0, 100.0)
 _FRONTAL = ("Fp1", "Fp2", "AF7", "AF8", "F7", "F8")
@@ -61,8 +62,7 @@ def trials(subjects: list[int], pretrained: str = "neurorvq-eeg-small") -> Any:
     recordings = [
         preprocess(raw, pretrained) for raw in load_eegbci(subjects, _RUNS, verbose="error")
     ]
-    names = list(_STRIP)
-    return epochs_from_recordings(recordings, 0.0, 4 - 1 / 160, picks=names, verbose="error")
+    return epochs_from_recordings(recordings, 0.0, 4 - 1 / 160, picks=STRIP, verbose="error")
 
 
 class _Watched(nn.Module):
@@ -179,7 +179,7 @@ def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
             raws = load_eegbci(args.subjects, _RUNS, verbose="error")
         else:
             raws = read_folder(args.folder, args.subjects)
-        sets["eegmmidb"] = ([*map(without_eyes, map(filtered, raws))], _TASKS, list(_STRIP))
+        sets["eegmmidb"] = ([*map(without_eyes, map(filtered, raws))], _TASKS, STRIP)
     if args.eegmat is not None:
         raws = [*map(filtered, read_eegmat(args.eegmat))]
         sets["eegmat"] = (raws, {"arithmetic": ("rest", "arithmetic")}, raws[0].ch_names)

@@ -25,13 +25,12 @@ from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
-from features import parse, read_folder, scores, trials
+from features import STRIP, parse, read_folder, scores, trials
 from machine import facts, report
 from numpy.typing import NDArray
 
 from mne_neurorvq import BioCodecTransformer, preprocess
 from mne_neurorvq.analysis import Gain, Noise, code_stability, reconstruction_quality
-from mne_neurorvq.cli.compare import _STRIP
 from mne_neurorvq.datasets import epochs_from_recordings, load_eegbci, trial_column
 from mne_neurorvq.weights.loading import find_config
 from mne_neurorvq.weights.systems import SYSTEMS
@@ -97,7 +96,7 @@ def some_trials(args: argparse.Namespace, name: str) -> Any:
         raws = read_folder(args.folder, args.subjects)
     raws = [preprocess(raw, name) for raw in raws]
     last = 4 - 1 / raws[0].info["sfreq"]
-    epochs = epochs_from_recordings(raws, 0.0, last, picks=list(_STRIP), verbose="error")
+    epochs = epochs_from_recordings(raws, 0.0, last, picks=STRIP, verbose="error")
     return epochs[np.linspace(0, len(epochs) - 1, _N_TRIALS).astype(int)].load_data()
 
 

@@ -1,0 +1,73 @@
+# License: BSD-3-Clause
+"""Networks of braindecode, stopped on people who are not trained on."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from sklearn import config_context
+from sklearn.model_selection import GroupKFold
+from skorch.callbacks import EarlyStopping, LRScheduler
+from skorch.dataset import ValidSplit
+
+from .._optional import optional
+from ..encoding.device import resolve_device
+
+with optional("a network of braindecode", "benchmark"), warnings.catch_warnings(action="ignore"):
+    # Importing it raises deprecation warnings of its dependencies.
+    from braindecode import EEGClassifier
+
+
+class SubjectNet(EEGClassifier):
+    """An EEGClassifier that takes MOABB's ``subjects`` for the split only, not for its module."""
+
+    def run_single_epoch(self, *args: Any, subjects: Any = None, **kwargs: Any) -> None:
+        """Train or validate once."""
+        super().run_single_epoch(*args, **kwargs)
+
+    @property
+    def n_trainable_parameters_(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.module_.parameters() if p.requires_grad)
+
+
+def network(module: str, *, lr: float, max_epochs: int = 20, **settings: Any) -> SubjectNet:
+    """Make a classifier of a network of braindecode.
+
+    The weights with the lowest loss on a fifth of the training people are kept; training ends five
+    epochs after them.
+
+    Parameters
+    ----------
+    module : str
+        Name of the network.
+    lr : float
+        Initial learning rate of AdamW, which falls to zero along a cosine.
+    max_epochs : int
+        Passes over the trials.
+    **settings : dict
+        Further parameters of :class:`braindecode.EEGClassifier`, such as ``batch_size``.
+
+    Returns
+    -------
+    SubjectNet
+        A classifier of Epochs.
+    """
+    with config_context(enable_metadata_routing=True):
+        people = GroupKFold(5).set_split_request(groups="subjects")
+    return SubjectNet(
+        module,
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.AdamW,
+        lr=lr,
+        max_epochs=max_epochs,
+        train_split=ValidSplit(people),
+        callbacks=[
+            ("schedule", LRScheduler("CosineAnnealingLR", T_max=max_epochs)),
+            ("stop", EarlyStopping(patience=5, load_best=True)),
+        ],
+        device=str(resolve_device("auto")),
+        **{"batch_size": 32, "iterator_train__drop_last": False, "verbose": 0} | settings,
+    )

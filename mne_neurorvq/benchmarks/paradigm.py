@@ -1,0 +1,139 @@
+# License: BSD-3-Clause
+"""The paradigm of all tasks: windows at events, with or without what the eyes explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mne
+import numpy as np
+from moabb.datasets.preprocessing import EpochsToEvents, EventsToLabels, make_fixed_pipeline
+from moabb.paradigms.base import BaseParadigm
+from sklearn.preprocessing import FunctionTransformer
+
+#: Frontal sites, on which eyes are louder than the brain.
+FRONTAL = tuple("Fp1 Fpz Fp2 AF7 AF3 AFz AF4 AF8".split())
+
+
+class Windows(BaseParadigm):
+    """Windows at events as trials of any MOABB dataset, at one rate.
+
+    Parameters
+    ----------
+    classes : dict of str to sequence of str
+        Events of each class.
+    duration, tmin : float
+        Length of a window, and where it starts after the event, in s.
+    fmin, fmax : float | None
+        Edges of the pass band in Hz.
+    resample : float | None
+        Rate in Hz to which recordings are brought; None keeps theirs.
+    reference : str | None
+        Reference of the EEG channels, such as ``"average"``; None keeps the recorded one.
+    channels : sequence of str | None
+        Channels to use, in this order; None takes all of EEG.
+    regress_out : sequence of str
+        Channels that are regressed out of all others within each recording, without labels, and
+        then left out.
+    scorer : str | callable
+        What MOABB's evaluations score by, as in scikit-learn.
+
+    Notes
+    -----
+    A window has ``duration * rate`` samples: the one at its end belongs to the next. The
+    regression is that of :class:`mne.preprocessing.EOGRegression`.
+
+    Examples
+    --------
+    >>> hands = Windows({"left": ["left_hand"], "right": ["right_hand"]}, duration=4.0)
+    >>> hands.scoring
+    'balanced_accuracy'
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, Sequence[str]],
+        *,
+        duration: float,
+        tmin: float = 0.0,
+        fmin: float | None = 0.5,
+        fmax: float | None = 45.0,
+        resample: float | None = 200.0,
+        reference: str | None = "average",
+        channels: Sequence[str] | None = None,
+        regress_out: Sequence[str] = (),
+        scorer: Any = "balanced_accuracy",
+    ) -> None:
+        #: What it was made with.
+        self.settings = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__")
+        }
+        rate = resample or np.inf
+        super().__init__(
+            filters=[[fmin, fmax]],
+            events=[event for events in classes.values() for event in events],
+            tmin=tmin,
+            tmax=tmin + duration - 1 / rate,
+            channels=None if channels is None else list(channels),
+            scorer=scorer,
+        )
+        self.classes = {name: list(events) for name, events in classes.items()}
+        self.rate = resample
+        self.reference = reference
+        self.regress_out = list(regress_out)
+
+    @property
+    def datasets(self) -> list[Any]:
+        """No dataset of MOABB is taken unless it is named."""
+        return []
+
+    @property
+    def scoring(self) -> Any:
+        """What evaluations score by."""
+        return self.scorer
+
+    def is_valid(self, dataset: Any) -> bool:
+        """Whether a dataset has all events."""
+        return set(self.events) <= set(dataset.event_id)
+
+    def used_events(self, dataset: Any) -> dict[str, int]:
+        """Codes of the events in a dataset."""
+        return {event: dataset.event_id[event] for event in self.events}
+
+    def make_labels_pipeline(
+        self, dataset: Any, return_epochs: bool = False, return_raws: bool = False
+    ) -> Any:
+        """Make what turns codes of events into classes."""
+        codes = self.used_events(dataset)
+        merged = {name: [codes[event] for event in own] for name, own in self.classes.items()}
+        labels = EventsToLabels(event_id=merged)
+        return make_fixed_pipeline(EpochsToEvents(), labels) if return_epochs else labels
+
+    def _get_raw_pipelines(self) -> list[Any]:
+        (band,) = super()._get_raw_pipelines()
+        settings = {"rate": self.rate, "reference": self.reference, "leave_out": self.regress_out}
+        return [make_fixed_pipeline(band, FunctionTransformer(_prepared, kw_args=settings))]
+
+
+def _prepared(
+    raw: mne.io.BaseRaw, rate: float | None, reference: str | None, leave_out: list[str]
+) -> mne.io.BaseRaw:
+    """Resample, reference, and regress channels out of the others."""
+    raw = raw.copy().load_data(verbose="error")
+    if rate is not None and raw.info["sfreq"] != rate:
+        raw.resample(rate, verbose="error")
+    if reference is not None:
+        raw.set_eeg_reference(reference, projection=False, verbose="error")
+    if not leave_out:
+        return raw
+    absent = [name for name in leave_out if name not in raw.ch_names]
+    if absent:
+        raise ValueError(
+            f"regress_out: the recording has no {', '.join(absent)}, only "
+            f"{', '.join(raw.ch_names)}."
+        )
+    # Says that the reference is as it is meant to be, which the regression asks for.
+    raw.set_eeg_reference([], verbose="error")
+    regression = mne.preprocessing.EOGRegression(picks="eeg", picks_artifact=leave_out)
+    return regression.fit(raw).apply(raw).drop_channels(leave_out)

@@ -1,0 +1,105 @@
+# License: BSD-3-Clause
+"""Pipelines as files, in MOABB's format, and each that has a model with several models."""
+
+from __future__ import annotations
+
+import runpy
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from inspect import signature
+from pathlib import Path
+from pkgutil import resolve_name
+
+import yaml
+from sklearn.base import BaseEstimator, clone
+
+from .._optional import optional
+from ..weights.loading import find_config
+from ..weights.systems import SYSTEMS
+from .features import untrained_twin
+
+MODELS = ("neurorvq-eeg-small", "brainrvq-eeg-small", "biocodec-eeg-small")
+
+
+def pipeline_files(folder: Path | None = None) -> dict[str, Path]:
+    """Files of pipelines by name: those of the package, and those of a folder."""
+    folders = [Path(str(resources.files(__package__))) / "pipelines"]
+    folders += [] if folder is None else [folder]
+    found = {}
+    for place in folders:
+        for path in sorted(place.iterdir()):
+            if path.suffix in (".py", ".yml") and not path.name.startswith("_"):
+                found[path.stem] = path
+    return found
+
+
+def read_pipeline(path: Path) -> BaseEstimator:
+    """Make the pipeline of a file of MOABB's format."""
+    with optional(f"the pipeline {path.stem}", "benchmark"), warnings.catch_warnings():
+        # What a file imports warns of its own dependencies.
+        warnings.simplefilter("ignore")
+        if path.suffix == ".py":
+            pipeline = runpy.run_path(str(path)).get("PIPELINE", {}).get("pipeline")
+        else:
+            from moabb.pipelines.utils import create_pipeline_from_config
+
+            pipeline = create_pipeline_from_config(yaml.safe_load(path.read_text())["pipeline"])
+    if not isinstance(pipeline, BaseEstimator):
+        raise ValueError(f"{path} defines no PIPELINE with a scikit-learn 'pipeline' in it.")
+    return pipeline
+
+
+def with_models(
+    name: str, pipeline: BaseEstimator, models: Sequence[str]
+) -> Iterator[tuple[str, str | None, BaseEstimator]]:
+    """Give a pipeline with each model and its twin of random weights: name, model and pipeline.
+
+    A pipeline without a model is given as it is, and a model that does not fit left out.
+    """
+    place = _place_of_model(pipeline)
+    if place is None:
+        yield name, None, pipeline
+        return
+    for model in models:
+        for pretrained in (model, untrained_twin(model)):
+            made = None if pretrained is None else _with_model(pipeline, place, pretrained)
+            if made is not None:
+                yield f"{name}:{pretrained}", pretrained, made
+
+
+def _place_of_model(pipeline: BaseEstimator) -> str | None:
+    """Name of the parameter that is one of this package's estimators."""
+    for name, value in pipeline.get_params().items():
+        if isinstance(value, BaseEstimator) and "pretrained" in value.get_params(deep=False):
+            return name
+    return None
+
+
+def _with_model(pipeline: BaseEstimator, place: str, pretrained: str) -> BaseEstimator | None:
+    """Set the model, in the estimator of its system; None if that lacks what the file asks for."""
+    old = pipeline.get_params()[place]
+    system = SYSTEMS[find_config(pretrained).system]
+    make = resolve_name(system.transformer if hasattr(old, "transform") else system.classifier)
+    usual, known = signature(type(old)).parameters, signature(make).parameters
+    asked = {
+        parameter: value
+        for parameter, value in old.get_params(deep=False).items()
+        if parameter != "pretrained" and value != usual[parameter].default
+    }
+    # Where nothing but a head is trained, there is no parameter to say so.
+    if "finetune" in usual and "finetune" not in known:
+        if old.finetune != "head":
+            return None
+        # Nor, without early stopping, anything to watch other people for.
+        asked = {
+            parameter: value
+            for parameter, value in asked.items()
+            if parameter in known and parameter != "validation_fraction"
+        }
+    if not set(asked) <= set(known):
+        return None
+    new = make(pretrained, **asked)
+    if hasattr(old, "_metadata_request"):
+        new._metadata_request = old._metadata_request
+    return clone(pipeline).set_params(**{place: new})

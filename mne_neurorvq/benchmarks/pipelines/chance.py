@@ -1,0 +1,11 @@
+# License: BSD-3-Clause
+"""The most frequent class of the training trials."""
+
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+
+PIPELINE = {
+    "name": "chance",
+    "paradigms": ["Windows"],
+    "pipeline": make_pipeline(DummyClassifier(strategy="most_frequent")),
+}

@@ -1,0 +1,17 @@
+# License: BSD-3-Clause
+"""A head trained on the frozen model, stopped on people who are not trained on."""
+
+from sklearn import config_context
+from sklearn.pipeline import make_pipeline
+
+from mne_neurorvq import NeuroRVQClassifier
+
+classifier = NeuroRVQClassifier(finetune="head", validation_fraction=0.2, early_stopping=True)
+with config_context(enable_metadata_routing=True):
+    classifier.set_fit_request(groups="subjects")
+
+PIPELINE = {
+    "name": "head",
+    "paradigms": ["Windows"],
+    "pipeline": make_pipeline(classifier),
+}

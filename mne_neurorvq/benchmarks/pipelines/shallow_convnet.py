@@ -1,0 +1,12 @@
+# License: BSD-3-Clause
+"""ShallowFBCSPNet (Schirrmeister et al. 2017, Hum Brain Mapp 38(11))."""
+
+from sklearn.pipeline import make_pipeline
+
+from mne_neurorvq.benchmarks.networks import network
+
+PIPELINE = {
+    "name": "ShallowFBCSPNet",
+    "paradigms": ["Windows"],
+    "pipeline": make_pipeline(network("ShallowFBCSPNet", lr=6.25e-4)),
+}

@@ -1,0 +1,152 @@
+# License: BSD-3-Clause
+"""Recordings in folders as datasets of MOABB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mne
+import numpy as np
+from moabb.datasets.base import BaseDataset
+
+from ..datasets import eegbci
+from ..datasets.montage import standard_montage
+
+
+class FolderDataset(BaseDataset):
+    """People whose recordings lie in a folder; a subclass says how they are named and read.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the files are, at any depth.
+    subjects : iterable of str | None
+        People to take; None takes all whose files are complete.
+    """
+
+    #: Events and their codes.
+    events: ClassVar[Mapping[str, int]]
+    #: Endings of the files of each person, by the name of the run.
+    files: ClassVar[Mapping[str, tuple[str, ...]]]
+    #: Where they are to be had, and how large they are.
+    source: ClassVar[str]
+    #: Name of the data in records of what models were trained on.
+    data_set: ClassVar[str]
+
+    def __init__(self, folder: str | Path, subjects: Iterable[str] | None = None) -> None:
+        self.folder = Path(folder)
+        people = self._find()
+        wanted = list(people) if subjects is None else [str(subject) for subject in subjects]
+        absent = [subject for subject in wanted if subject not in people]
+        if absent or not people:
+            raise FileNotFoundError(
+                f"{self.folder} has no complete recordings of {', '.join(absent) or 'anyone'}: "
+                f"wanted are files such as {self._example()}. {self.source}"
+            )
+        self.people = people
+        super().__init__(
+            subjects=list(people),
+            sessions_per_subject=1,
+            events=dict(self.events),
+            code=type(self).__name__,
+            interval=[0, 1],
+            paradigm="imagery",
+            selected_subjects=wanted,
+        )
+
+    def _find(self) -> dict[str, dict[str, Path]]:
+        """Files by subject and run, of subjects who have all runs."""
+        found: dict[str, dict[str, Path]] = {}
+        for run, endings in self.files.items():
+            for ending in endings:
+                for path in self.folder.rglob(f"*{ending}"):
+                    found.setdefault(path.name.removesuffix(ending), {}).setdefault(run, path)
+        complete = {who: runs for who, runs in found.items() if len(runs) == len(self.files)}
+        return dict(sorted(complete.items()))
+
+    def _example(self) -> str:
+        return ", ".join(f"*{' or *'.join(endings)}" for endings in self.files.values())
+
+    def _get_single_subject_data(self, subject: str) -> dict[str, dict[str, mne.io.BaseRaw]]:
+        runs = self.people[subject]
+        return {"0": {str(n): self.read(runs[run], run) for n, run in enumerate(self.files)}}
+
+    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+        """Read a run, with its events as annotations."""
+        raise NotImplementedError
+
+    def data_path(self, subject: str, *args: Any, **kwargs: Any) -> list[str]:
+        """Give the files of a person."""
+        return [str(path) for path in self.people[subject].values()]
+
+
+class Eegmmidb(FolderDataset):
+    """Imagery of the left or right fist, and rest: runs 4, 8 and 12 of PhysioNet's eegmmidb.
+
+    Schalk et al. (2004), IEEE Trans Biomed Eng 51(6). EDF files as published, or FIF with the same
+    annotations.
+    """
+
+    events: ClassVar = {"rest": 1, "left_hand": 2, "right_hand": 3}
+    files: ClassVar = {run: (f"R{run}.edf", f"R{run}_raw.fif") for run in ("04", "08", "12")}
+    source: ClassVar = "https://physionet.org/content/eegmmidb/1.0.0 (ODC-By 1.0, 2.6 MB a run)."
+    data_set: ClassVar = "eegmmidb"
+    _names: ClassVar = {"T0": "rest", "T1": "left_hand", "T2": "right_hand"}
+
+    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+        """Read a run."""
+        read = mne.io.read_raw_edf if path.suffix == ".edf" else mne.io.read_raw_fif
+        raw = read(path, preload=True, verbose="error")
+        mne.datasets.eegbci.standardize(raw)
+        raw.set_montage(standard_montage())
+        found = set(raw.annotations.description)
+        raw.annotations.rename({old: new for old, new in self._names.items() if old in found})
+        return raw
+
+
+class EegmmidbEyes(Eegmmidb):
+    """Eyes open and closed, in windows of 4 s: runs 1 and 2 of PhysioNet's eegmmidb."""
+
+    events: ClassVar = {"open": 1, "closed": 2}
+    files: ClassVar = {run: (f"R{run}.edf", f"R{run}_raw.fif") for run in ("01", "02")}
+    _names: ClassVar = {}
+
+    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+        """Read a run."""
+        return in_windows(super().read(path, run), 4.0, {"01": "open", "02": "closed"}[run])
+
+
+class Eegmat(FolderDataset):
+    """Rest and mental arithmetic, in windows of 4 s: PhysioNet's eegmat.
+
+    Zyma et al. (2019), Data 4(1).
+    """
+
+    events: ClassVar = {"rest": 1, "arithmetic": 2}
+    files: ClassVar = {"rest": ("_1.edf",), "arithmetic": ("_2.edf",)}
+    source: ClassVar = "https://physionet.org/content/eegmat/1.0.0 (ODC-By 1.0, 175 MB)."
+    data_set: ClassVar = "eegmat"
+
+    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+        """Read a run."""
+        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
+        raw.pick([name for name in raw.ch_names if name.startswith("EEG ") and "A2-A1" not in name])
+        raw.rename_channels(lambda name: name.removeprefix("EEG ").strip())
+        raw.set_montage(standard_montage())
+        return in_windows(raw, 4.0, run)
+
+
+def in_windows(raw: mne.io.BaseRaw, duration: float, name: str) -> mne.io.BaseRaw:
+    """Mark successive windows of a recording."""
+    onsets = np.arange(int((raw.n_times / raw.info["sfreq"]) // duration)) * duration
+    return raw.set_annotations(mne.Annotations(onsets, duration, name), verbose="error")
+
+
+def standard_folder(data: Path | None) -> Path:
+    """Folder of recordings: the one given, or where MNE keeps its own."""
+    if data is not None:
+        return data
+    folder = eegbci.find_folder(None) or mne.get_config("MNE_DATA")
+    return Path(folder or "~/mne_data").expanduser()

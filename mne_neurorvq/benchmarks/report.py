@@ -1,0 +1,277 @@
+# License: BSD-3-Clause
+"""The report of a run: Markdown, CSV, LaTeX and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._table import markdown_table
+from .._writing import replacing, write_text
+from .results import people_scores, read_results, summary
+from .tables import name_ranges
+from .tasks import TASKS
+
+_REFERENCE = "band_power"
+_HEAD = (
+    "pipeline",
+    "balanced accuracy",
+    "difference",
+    "p",
+    "ROC-AUC",
+    "PR-AUC",
+    "kappa",
+    "weighted F1",
+    "all people",
+    "of them seen",
+    "s per fit",
+    "trained",
+)
+
+
+def write_report(out: Path, reference: str = _REFERENCE) -> str:
+    """Write ``report.md``, tables and figures of a run into its folder.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+        Folder of the run.
+    reference : str
+        Pipeline from which differences are taken.
+
+    Returns
+    -------
+    str
+        The text of the report.
+    """
+    cells = read_results(out)
+    scores = people_scores(cells)
+    costs = pd.DataFrame(
+        {
+            **{key: cell[key] for key in ("task", "pipeline", "share")},
+            "model": cell["model"],
+            "seconds": sum(part["time"] for part in cell["moabb"]),
+            "n_trained": cell["n_trained_parameters"],
+        }
+        for cell in cells
+    )
+    _write_frame(out / "scores.csv", scores)
+    plain = scores[(scores["control"] == "") & (scores["share"] == scores["share"].max())]
+    tables = {
+        str(task): summary(own, reference if reference in set(own["pipeline"]) else "")
+        for task, own in plain.groupby("task", sort=False)
+    }
+    parts = ["# Benchmark", _protocol(cells)]
+    for task, table in tables.items():
+        table = table.merge(
+            costs[costs["task"] == task]
+            .groupby("pipeline")
+            .agg({"seconds": "mean", "n_trained": "max", "model": "first"}),
+            on="pipeline",
+        )
+        parts += _task_part(out, task, table, plain[plain["task"] == task], reference)
+    parts += _side_by_side(tables)
+    parts += _controls(scores)
+    parts += _low_resource(out, scores)
+    parts += _pipelines(cells)
+    text = "\n\n".join(parts) + "\n"
+    write_text(out / "report.md", text)
+    return text
+
+
+def _protocol(cells: list[dict[str, Any]]) -> str:
+    told = {
+        ", ".join(f"{name} {value}" for name, value in cell["environment"].items()): None
+        for cell in cells
+    }
+    seeds = sorted({cell["seed"] for cell in cells})
+    n_folds = 1 + max(cell["fold"] for cell in cells if not cell["control"])
+    return (
+        f"Folds: GroupKFold({n_folds}) over people, shuffled by seeds "
+        f"{', '.join(map(str, seeds))}. Every choice is made on inner people. Scores are of each "
+        "person, from predictions of models that never saw them; means over people, 95 % bootstrap "
+        "intervals over people in brackets. People whom a model of the table had seen in "
+        "pretraining count in the column of all people only. p: corrected resampled t-test over "
+        "folds and seeds, adjusted (Benjamini-Hochberg) for the number of pipelines.\n\n"
+        f"Computed with {'; '.join(told)}."
+    )
+
+
+def _task_part(
+    out: Path, task: str, table: pd.DataFrame, scores: pd.DataFrame, reference: str
+) -> list[str]:
+    """Heading, headline, table and figures of a task."""
+    known = TASKS.get(task)
+    people = sorted(scores["person"].unique())
+    title = task if known is None else f"{task}: {known.title}"
+    title += f", {known.control}" if known is not None and known.control else ""
+    source = "" if known is None else f" {known.source}"
+    intro = f"{len(people)} people ({name_ranges(people)}).{source}"
+    rows = [_row(found) for _, found in table.iterrows()]
+    frame = pd.DataFrame(rows, columns=list(_HEAD))
+    write_text(out / f"{task}.tex", frame.to_latex(index=False, escape=True))
+    _write_frame(out / f"{task}.csv", table)
+    _save(_forest(table, title, reference), out / f"{task}-differences.png")
+    _save(_paired(scores, table, title, reference), out / f"{task}-people.png")
+    text = markdown_table(_HEAD, rows, align="l" + "r" * (len(_HEAD) - 1))
+    figures = f"![differences]({task}-differences.png) ![people]({task}-people.png)"
+    return [f"## {title}", intro, _headline(table), text, figures]
+
+
+def _headline(table: pd.DataFrame) -> str:
+    """Say what is best, and by how much a model is better or worse than what has none."""
+    ranked = table.dropna(subset=["mean"])
+    if ranked.empty:
+        return "**Every person had been seen by a model: there is no headline.**"
+    best = {
+        kind: found.iloc[0]
+        for kind, found in ranked.groupby(ranked["model"].isna(), sort=False)
+        if len(found)
+    }
+    if len(best) < 2:
+        return f"**Best: {ranked.iloc[0]['pipeline']}, {ranked.iloc[0]['mean']:.3f}.**"
+    classical, model = best[True], best[False]
+    told = (
+        f"{classical['pipeline']} ({classical['mean']:.3f}) against the best with a model, "
+        f"{model['pipeline']} ({model['mean']:.3f})"
+    )
+    if classical["mean"] >= model["mean"]:
+        return f"**What is trained from scratch wins: {told}.**"
+    return f"**A pretrained or random model is best: {told}.**"
+
+
+def _row(found: pd.Series) -> list[str]:
+    difference = ""
+    if not np.isnan(found["difference"]):
+        low, high = found["difference_low"], found["difference_high"]
+        difference = f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return [
+        str(found["pipeline"]),
+        f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]",
+        difference,
+        "" if np.isnan(found["p"]) else f"{found['p']:.3f}",
+        *(_number(found[name]) for name in ("roc_auc", "pr_auc", "kappa", "weighted_f1")),
+        _number(found["all_people"]),
+        f"{found['n_seen']}" if found["seen_known"] else "unknown",
+        f"{found['seconds']:.1f}",
+        "" if pd.isna(found["n_trained"]) else f"{int(found['n_trained']):,}",
+    ]
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
+
+
+def _side_by_side(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Tasks beside their controls: what is left without artefacts, and what these alone give."""
+    parts = []
+    for name in tables:
+        controls = [other for other in tables if other in TASKS and TASKS[other].of == name]
+        if not controls:
+            continue
+        columns = {"as published": name, **{TASKS[other].control: other for other in controls}}
+        means = pd.DataFrame(
+            {title: tables[task].set_index("pipeline")["mean"] for title, task in columns.items()}
+        ).sort_values("as published", ascending=False)
+        rows = [[str(row), *map(_number, values)] for row, *values in means.itertuples()]
+        text = markdown_table(["pipeline", *columns], rows, align="l" + "r" * len(columns))
+        parts += [f"## {name}: with and without artefacts", text]
+    return parts
+
+
+def _controls(scores: pd.DataFrame) -> list[str]:
+    """Labels shuffled within people, and people told apart."""
+    found = scores[scores["control"] != ""]
+    if found.empty:
+        return []
+    rows = [
+        [*map(str, where), f"{own.mean():.3f}", f"{own.min():.3f}-{own.max():.3f}"]
+        for where, own in found.groupby(["control", "task", "pipeline"])["balanced_accuracy"]
+    ]
+    head = ["control", "task", "pipeline", "balanced accuracy", "lowest-highest"]
+    text = (
+        "Permuted: labels shuffled within people, where a score above chance is a leak. Identity: "
+        "people told apart in runs that were not trained on."
+    )
+    return ["## Controls", text, markdown_table(head, rows, align="lllrr")]
+
+
+def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:
+    plain = scores[scores["control"] == ""]
+    if plain["share"].nunique() < 2:
+        return []
+    parts = ["## Fewer training trials"]
+    for task, own in plain.groupby("task", sort=False):
+        means = own.groupby(["pipeline", "share"])["balanced_accuracy"].mean().unstack()
+        rows = [[str(row), *map(_number, values)] for row, *values in means.itertuples()]
+        head = [str(task), *(f"{share:.0%}" for share in means.columns)]
+        _save(_curves(means, str(task)), out / f"{task}-shares.png")
+        parts += [
+            markdown_table(head, rows, align="l" + "r" * means.shape[1]),
+            f"![shares]({task}-shares.png)",
+        ]
+    return parts
+
+
+def _pipelines(cells: Iterable[dict[str, Any]]) -> list[str]:
+    made = {cell["pipeline"]: cell["parameters"] for cell in cells}
+    return ["## Pipelines", "\n".join(f"- {name}: `{made[name]}`" for name in sorted(made))]
+
+
+def _forest(table: pd.DataFrame, title: str, reference: str) -> Any:
+    """Differences from the reference with their intervals."""
+    figure, axes = _axes(len(table))
+    rows = np.arange(len(table))
+    middle = table["difference"].to_numpy()
+    spread = np.abs(table[["difference_low", "difference_high"]].to_numpy() - middle[:, None]).T
+    axes.errorbar(middle, rows, xerr=spread, fmt="o", capsize=2)
+    axes.axvline(0.0, color="0.5", ls="--", lw=1)
+    _label(axes, table["pipeline"], title, f"difference from {reference}, 95 % interval")
+    return figure
+
+
+def _paired(scores: pd.DataFrame, table: pd.DataFrame, title: str, reference: str) -> Any:
+    """Every person's difference from the reference."""
+    figure, axes = _axes(len(table))
+    people = scores.groupby(["pipeline", "person"])["balanced_accuracy"].mean().unstack(0)
+    for row, pipeline in enumerate(table["pipeline"]):
+        values = people[pipeline] - people.get(reference, people[pipeline])
+        axes.plot(values, row + np.linspace(-0.25, 0.25, len(values)), ".", color="0.4")
+    axes.axvline(0.0, color="0.5", ls="--", lw=1)
+    _label(axes, table["pipeline"], title, f"each person's difference from {reference}")
+    return figure
+
+
+def _curves(means: pd.DataFrame, title: str) -> Any:
+    figure, axes = _axes(8)
+    for pipeline, values in means.iterrows():
+        axes.plot(100 * means.columns, values, "o-", label=pipeline)
+    axes.set(xscale="log", xlabel="training trials (%)", ylabel="balanced accuracy", title=title)
+    axes.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _axes(n_rows: int) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 1.4 + 0.3 * n_rows), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _label(axes: Any, names: Sequence[str], title: str, label: str) -> None:
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set(xlabel=label, title=title)
+
+
+def _save(figure: Any, path: Path) -> None:
+    with replacing(path) as new:
+        figure.savefig(new, dpi=120)
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    write_text(path, frame.to_csv(index=False, float_format="%.6f"))

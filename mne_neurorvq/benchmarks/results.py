@@ -1,0 +1,157 @@
+# License: BSD-3-Clause
+"""From predictions to scores: of people, their means, intervals and differences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from moabb.analysis.meta_analysis import compute_pvals_corrected_ttest
+from numpy.typing import NDArray
+from scipy.stats import bootstrap, false_discovery_control
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    f1_score,
+    roc_auc_score,
+)
+
+METRICS = ("balanced_accuracy", "roc_auc", "pr_auc", "kappa", "weighted_f1")
+_KEYS = ["task", "pipeline", "control", "share", "seed", "fold"]
+_RESAMPLES = 9999
+
+
+def read_results(out: Path) -> list[dict[str, Any]]:
+    """Read the finished cells of a run, whose parameters must not have changed on the way."""
+    cells = [json.loads(path.read_text("utf-8")) for path in sorted(out.glob("cells/*/*/*.json"))]
+    if not cells:
+        raise ValueError(f"{out} has no finished cell: run the benchmark with -o {out} first.")
+    digests: dict[tuple[str, str], str] = {}
+    for cell in cells:
+        where = cell["task"], cell["pipeline"]
+        if digests.setdefault(where, cell["digest"]) != cell["digest"]:
+            raise ValueError(
+                f"{out} has cells of {where[1]} on {where[0]} of two runs with different people, "
+                "folds or parameters: remove those that are not meant "
+                f"({out / 'cells' / where[0]})."
+            )
+    return cells
+
+
+def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:
+    """Score each person of each cell.
+
+    Where a person does not have all classes (one record, one diagnosis), the people of a fold are
+    scored together, as one.
+    """
+    rows: list[dict[str, Any]] = []
+    for cell in cells:
+        trials = pd.DataFrame({k: v for k, v in cell["trials"].items() if k != "scores"})
+        decision = np.array(cell["trials"]["scores"])
+        classes = np.arange(len(cell["classes"]))
+        people = trials["subject"]
+        if trials.groupby("subject")["y"].nunique().min() < len(classes):
+            people = pd.Series(f"fold {cell['fold']}", index=trials.index)
+        for person, index in trials.groupby(people).indices.items():
+            y, predicted = (trials[name].to_numpy()[index] for name in ("y", "predicted"))
+            seen = None if cell["seen"] is None else person in cell["seen"]
+            row = {
+                "person": person,
+                "seen": seen,
+                "n_trials": len(y),
+                **_metrics(y, predicted, decision[index], classes),
+            }
+            rows.append({**{key: cell[key] for key in _KEYS}, **row})
+    return pd.DataFrame(rows)
+
+
+def _metrics(
+    y: NDArray[np.int_],
+    predicted: NDArray[np.int_],
+    decision: NDArray[np.floating],
+    classes: NDArray[np.int_],
+) -> dict[str, float]:
+    hot = (y[:, None] == classes).astype(int)
+    if len(classes) == 2:
+        # Of the second class, whether there are probabilities of both or one decision.
+        decision, hot = (decision[:, 1] if decision.ndim == 2 else decision), hot[:, 1]
+    complete = len(np.unique(y)) == len(classes)
+    return {
+        "balanced_accuracy": balanced_accuracy_score(y, predicted),
+        # One class against the others, the mean of the classes.
+        "roc_auc": roc_auc_score(hot, decision) if complete else np.nan,
+        "pr_auc": average_precision_score(hot, decision) if complete else np.nan,
+        "kappa": cohen_kappa_score(y, predicted, labels=classes),
+        "weighted_f1": f1_score(y, predicted, average="weighted", zero_division=0.0),
+    }
+
+
+def interval(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Bootstrap interval of a mean over people, at 95 %."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        return (float(values.mean()),) * 2 if len(values) > 1 else (np.nan, np.nan)
+    found = bootstrap(
+        (values,), np.mean, n_resamples=_RESAMPLES, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Summarise the scores of a task: a row for each pipeline, the best first.
+
+    ``scores`` are of one task, control and share. Means are over people whom no model of the table
+    has seen, of whose seeds the mean is taken first. Differences are from ``reference``, person by
+    person; their p is that of the corrected resampled t-test over folds and seeds (Nadeau and
+    Bengio 2003, Machine Learning 52), two-sided and adjusted for the number of pipelines
+    (Benjamini and Hochberg 1995, J R Stat Soc B 57).
+    """
+    known = scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])
+    unseen = scores[~known]
+    everyone = scores.groupby("pipeline")["balanced_accuracy"].mean()
+    rows = []
+    for pipeline, own in scores.groupby("pipeline", sort=False):
+        fresh = unseen[unseen["pipeline"] == pipeline]
+        people = fresh.groupby("person")["balanced_accuracy"].mean()
+        low, high = interval(people.to_numpy())
+        row: dict[str, Any] = {
+            "pipeline": pipeline,
+            "n_people": len(people),
+            "n_seen": int(own.loc[own["seen"].eq(True), "person"].nunique()),
+            "seen_known": bool(own["seen"].notna().all()),
+            "mean": people.mean(),
+            "low": low,
+            "high": high,
+            "all_people": everyone[pipeline],
+            **{metric: fresh.groupby("person")[metric].mean().mean() for metric in METRICS[1:]},
+        }
+        rows.append(row | _difference(unseen, str(pipeline), reference))
+    table = pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+    tested = table["p"].notna()
+    if tested.any():
+        table.loc[tested, "p"] = false_discovery_control(table.loc[tested, "p"])
+    return table
+
+
+def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str, float]:
+    """Mean difference of a pipeline from another over the people and folds that both have."""
+    empty = dict.fromkeys(("difference", "difference_low", "difference_high", "p"), np.nan)
+    both = unseen[unseen["pipeline"].isin([pipeline, reference])].pivot_table(
+        index=["seed", "fold", "person"], columns="pipeline", values="balanced_accuracy"
+    )
+    if pipeline == reference or both.shape[1] < 2 or both.dropna().empty:
+        return empty
+    both = both.dropna()[[pipeline, reference]]
+    people = both.groupby("person").mean()
+    difference = (people[pipeline] - people[reference]).to_numpy()
+    low, high = interval(difference)
+    found = {"difference": difference.mean(), "difference_low": low, "difference_high": high}
+    folds = both.groupby(["seed", "fold"]).mean()
+    if len(folds) < 2:
+        return {**empty, **found}
+    n_tested = len(people) / folds.index.get_level_values("fold").nunique()
+    one_sided = compute_pvals_corrected_ttest(folds, len(people) - n_tested, n_tested)[0, 1]
+    return {**found, "p": 2 * min(one_sided, 1 - one_sided)}

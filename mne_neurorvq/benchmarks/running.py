@@ -1,0 +1,265 @@
+# License: BSD-3-Clause
+"""Running the benchmark: cell by cell, each once, whoever runs it and however often it is stopped.
+
+The predictions of a cell are written when it is finished, and everything that is reported is
+computed from them.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from moabb.analysis.results import get_digest
+from moabb.datasets.base import BaseDataset
+from sklearn.base import BaseEstimator
+
+from .._writing import write_json
+from ..weights.provenance import pretraining_subjects
+from .cells import Cell, Trials, run_cell
+from .pipeline_files import MODELS, pipeline_files, read_pipeline, with_models
+from .tasks import TASKS, open_task
+
+_PACKAGES = ("mne-neurorvq", "moabb", "mne", "numpy", "scikit-learn", "torch")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run, in plain values.
+
+    Attributes
+    ----------
+    out : pathlib.Path
+        Folder of the run.
+    tasks, pipelines : tuple of str
+        Names; none are all that are at hand.
+    models : tuple of str
+        Models of the pipelines that have one; each comes with its twin of random weights.
+    data : pathlib.Path | None
+        Folder of the recordings; None is MNE's.
+    folder : pathlib.Path | None
+        Folder of further pipelines.
+    subjects : tuple of str | None
+        People to use; None takes all.
+    folds : int
+        Number of folds of people.
+    seeds : tuple of int
+        Seeds of folds and training.
+    shares : tuple of float
+        Shares of the training trials.
+    controls : tuple of str
+        ``""`` for the task itself, ``"permuted"`` and ``"identity"``.
+    """
+
+    out: Path
+    tasks: tuple[str, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    models: tuple[str, ...] = MODELS
+    data: Path | None = None
+    folder: Path | None = None
+    subjects: tuple[str, ...] | None = None
+    folds: int = 5
+    seeds: tuple[int, ...] = (0,)
+    shares: tuple[float, ...] = (1.0,)
+    controls: tuple[str, ...] = ("",)
+
+
+def run(plan: Plan, n_jobs: int = 1, say: Callable[[str], None] | None = None) -> None:
+    """Run what is not finished yet.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    n_jobs : int
+        Number of processes, started by joblib's backend. Further calls, here or on other machines
+        that see the same folder, share the work.
+    say : callable | None
+        Called with a line for each finished cell; by default these go to standard error.
+
+    Raises
+    ------
+    RuntimeError
+        In the end, if a pipeline failed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> plan = Plan(Path("results"), ("imagery",), ("band_power",), data=Path("recordings"))
+    >>> run(plan)  # doctest: +SKIP
+    """
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=n_jobs)(delayed(_work)(plan, say) for _ in range(n_jobs))
+
+
+def _work(plan: Plan, say: Callable[[str], None] | None) -> None:
+    say = say or _to_stderr
+    groups = list(_groups(plan))
+    start, finished = time.perf_counter(), 0
+    read: dict[str, Trials] = {}
+    failed: dict[str, str] = {}
+    # Several processes first take a pipeline each, whose model then encodes a trial once.
+    for together, group in product((False, True), groups):
+        where = f"{group.task_name} {group.name}"
+        with _claimed(plan.out, where) as mine:
+            for cell in group.cells if (mine or together) and where not in failed else ():
+                try:
+                    with mne.utils.use_log_level("error"):
+                        result = _run_if_new(group, cell, plan, read)
+                except Exception as error:  # of one pipeline, which must not end a night's run
+                    failed[where] = f"{cell}: {type(error).__name__}: {error}"
+                    say(f"FAILED {failed[where]}")
+                    break
+                if result is not None:
+                    finished += 1
+                    each = (time.perf_counter() - start) / finished
+                    say(_line(result, len(_unfinished(groups, plan.out)), each))
+    if failed:
+        raise RuntimeError(f"failed: {'; '.join(failed.values())}")
+
+
+@dataclass
+class _Group:
+    """Cells of a pipeline on a task."""
+
+    task_name: str
+    name: str
+    model: str | None
+    pipeline: BaseEstimator
+    dataset: BaseDataset
+    digest: str
+    cells: list[Cell]
+
+
+def _groups(plan: Plan) -> Iterator[_Group]:
+    pipelines = list(_pipelines(plan))
+    for task_name in plan.tasks or TASKS:
+        try:
+            dataset = open_task(task_name, plan.data, plan.subjects)
+        except FileNotFoundError:
+            if plan.tasks:
+                raise
+            continue  # not at hand, which `--list` says
+        for name, model, pipeline in pipelines:
+            windows = sorted(vars(TASKS[task_name].paradigm).items())
+            facts = get_digest(pipeline), repr(windows), plan.folds, dataset.subject_list
+            digest = sha256(repr(facts).encode()).hexdigest()[:12]
+            ways = product(plan.controls, plan.shares, plan.seeds)
+            cells = [
+                Cell(task_name, name, *way, fold)
+                for way in ways
+                for fold in range(_n_folds(plan, way[0]))
+            ]
+            yield _Group(task_name, name, model, pipeline, dataset, digest, cells)
+
+
+def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator]]:
+    """Name, model and estimator of each pipeline that is asked for or can be imported."""
+    files = pipeline_files(plan.folder)
+    unknown = [name for name in plan.pipelines if name not in files]
+    if unknown:
+        raise ValueError(f"there is no pipeline {', '.join(unknown)}, only {', '.join(files)}.")
+    for name in plan.pipelines or files:
+        try:
+            pipeline = read_pipeline(files[name])
+        except ImportError:
+            if plan.pipelines:
+                raise
+            continue
+        yield from with_models(name, pipeline, plan.models)
+
+
+def _unfinished(groups: Sequence[_Group], out: Path) -> list[Cell]:
+    return [c for group in groups for c in group.cells if not c.file(out, group.digest).exists()]
+
+
+def _run_if_new(
+    group: _Group, cell: Cell, plan: Plan, read: dict[str, Trials]
+) -> dict[str, Any] | None:
+    """Run a cell, unless it is finished or someone is at it."""
+    path = cell.file(plan.out, group.digest)
+    if path.exists():
+        return None
+    with _claimed(plan.out, str(path)) as mine:
+        if not mine or path.exists():
+            return None
+        task = TASKS[cell.task]
+        if cell.task not in read:
+            read.clear()
+            read[cell.task] = Trials.read(task, group.dataset)
+        result = run_cell(cell, group.pipeline, read[cell.task], task, _n_folds(plan, cell.control))
+        known = {} if group.model is None else pretraining_subjects(group.model)
+        data_set = getattr(group.dataset, "data_set", group.dataset.code)
+        result |= {
+            "digest": group.digest,
+            "model": group.model,
+            # People whom the model had seen, without labels; None if nobody knows.
+            "seen": None if known is None else list(known.get(data_set, ())),
+            "parameters": re.sub(r" at 0x\w+", "", " ".join(repr(group.pipeline).split())),
+            "environment": environment(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, result, indent=None)
+    return result
+
+
+def _n_folds(plan: Plan, control: str) -> int:
+    """Folds of people; runs, which identity is about, are fewer."""
+    return 2 if control == "identity" else plan.folds
+
+
+def _line(result: dict[str, Any], n_left: int, seconds_each: float) -> str:
+    score = np.mean([part["score"] for part in result["moabb"]])
+    named = [result["task"], result["pipeline"], result["control"]]
+    took = f"{sum(part['time'] for part in result['moabb']):.1f} s"
+    left = f"{n_left} left, about {n_left * seconds_each / 60:.0f} min" if n_left else "finished"
+    where = f"share {result['share']:g}, seed {result['seed']}, fold {result['fold']}"
+    return f"{' '.join(filter(None, named))}, {where}: {score:.3f} ({took}); {left}"
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _claimed(out: Path, what: str) -> Iterator[bool]:
+    """Say whether this process alone is at something; the system ends the claim of a dead one."""
+    folder = out / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / sha256(what.encode()).hexdigest()[:32])
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def environment() -> dict[str, str]:
+    """Say what a cell was computed with."""
+    found = {name: version(name) for name in _PACKAGES}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "python": platform.python_version(),
+        **found,
+        "system": platform.system(),
+        "device": device,
+    }

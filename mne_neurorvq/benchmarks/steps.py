@@ -1,0 +1,124 @@
+# License: BSD-3-Clause
+"""Steps of pipelines over Epochs: classical features, and what is done within each person."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import mne
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+
+from .._fitting import all_or_nothing
+from ..datasets import trial_column
+from .features import band_power
+
+
+class WithinSubjects(TransformerMixin, BaseEstimator):
+    """Features of Epochs, brought to a common scale within each person, without labels.
+
+    Parameters
+    ----------
+    features : scikit-learn transformer
+        Makes features of Epochs; fitted on the training trials.
+    scaler : scikit-learn transformer
+        Fitted on, and applied to, the features of each person alone, such as
+        :class:`sklearn.preprocessing.StandardScaler`, or ``pyriemann.preprocessing.Whitening``,
+        which moves the mean covariance of each person to the identity.
+
+    Attributes
+    ----------
+    features_ : scikit-learn transformer
+        The fitted features.
+
+    Notes
+    -----
+    Whose a trial is comes from ``epochs.metadata["subject"]``, which MOABB writes. It is
+    transductive: all trials of a test subject that are transformed together are used, unlabelled.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import FunctionTransformer, StandardScaler
+    >>> from mne_neurorvq.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=2, n_trials=4, verbose=False)
+    >>> step = WithinSubjects(FunctionTransformer(log_power), StandardScaler())
+    >>> rows = step.fit_transform(epochs)
+    >>> rows.shape, bool(abs(rows[:4].mean(axis=0)).max() < 1e-9)
+    ((8, 95), True)
+    """
+
+    def __init__(self, features: Any, scaler: Any) -> None:
+        self.features = features
+        self.scaler = scaler
+
+    @all_or_nothing
+    def fit(self, X: mne.BaseEpochs, y: ArrayLike | None = None) -> Self:
+        """Fit the features.
+
+        Parameters
+        ----------
+        X : mne.Epochs
+            Trials.
+        y : array-like, shape (n_trials,) | None
+            Classes, for features that learn from them.
+
+        Returns
+        -------
+        WithinSubjects
+            Itself.
+        """
+        self.features_ = clone(self.features).fit(X, y)
+        return self
+
+    def transform(self, X: mne.BaseEpochs) -> NDArray[np.floating]:
+        """Compute the features, person by person.
+
+        Parameters
+        ----------
+        X : mne.Epochs
+            Trials, with the column ``subject`` in their metadata.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, ...)
+            Scaled features.
+        """
+        values = np.asarray(self.features_.transform(X))
+        subjects = trial_column(X, "subject")
+        scaled = np.empty_like(values)
+        for subject in np.unique(subjects):
+            theirs = subjects == subject
+            scaled[theirs] = clone(self.scaler).fit_transform(values[theirs])
+        return scaled
+
+
+def log_power(epochs: mne.BaseEpochs, laplacian: bool = False) -> NDArray[np.float64]:
+    """Log power in the classical bands of every channel, or of its surface Laplacian."""
+    if laplacian:
+        potentials = mne.preprocessing.compute_current_source_density(epochs)
+        # The power of a potential, whatever its unit: only its logarithm is used.
+        epochs = mne.EpochsArray(
+            potentials.get_data(copy=False) * 1e-3,
+            mne.create_info(potentials.ch_names, epochs.info["sfreq"], "eeg"),
+            verbose="error",
+        )
+    power = band_power(epochs)
+    return power.reshape(len(power), -1)
+
+
+def slow_potentials(epochs: mne.BaseEpochs, h_freq: float = 4.0) -> NDArray[np.float64]:
+    """Signals below a frequency, four of their averages a second, (n_trials, n_columns), in µV."""
+    slow = band_signals(epochs, None, h_freq)
+    width = round(epochs.info["sfreq"] / 4)
+    n_windows = slow.shape[-1] // width
+    windows = slow[..., : n_windows * width].reshape(*slow.shape[:2], n_windows, width)
+    return windows.mean(axis=-1).reshape(len(slow), -1)
+
+
+def band_signals(
+    epochs: mne.BaseEpochs, l_freq: float | None = 8.0, h_freq: float | None = 30.0
+) -> NDArray[np.float64]:
+    """Good EEG channels, each trial filtered on its own, (n_trials, n_channels, n_times), in µV."""
+    signals = epochs.get_data(picks="eeg", units={"eeg": "uV"}, verbose="error")
+    return mne.filter.filter_data(signals, epochs.info["sfreq"], l_freq, h_freq, verbose="error")

@@ -1,0 +1,86 @@
+# License: BSD-3-Clause
+"""Pipelines as files: each can be made, says what it is, and comes with models and their twins."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from optional_library import import_or_skip
+
+import_or_skip("moabb", "benchmark")
+import_or_skip("braindecode")
+
+from moabb.analysis.results import get_digest
+from sklearn.base import clone
+
+from mne_neurorvq import BioCodecClassifier, BrainRVQTransformer
+from mne_neurorvq.benchmarks.pipeline_files import (
+    MODELS,
+    pipeline_files,
+    read_pipeline,
+    with_models,
+)
+
+FILES = pipeline_files()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_makes_a_pipeline_that_clones_and_says_what_it_is(name):
+    pipeline = read_pipeline(FILES[name])
+    # By which finished cells are found: no address, no state.
+    assert get_digest(clone(pipeline)) == get_digest(pipeline)
+    assert hasattr(pipeline, "predict")
+    assert ast.get_docstring(ast.parse(FILES[name].read_text()))
+
+
+def test_a_model_is_put_in_the_estimator_of_its_system_with_its_twin():
+    made = dict(
+        (name, pipeline)
+        for name, _, pipeline in with_models("e", read_pipeline(FILES["embedding_thirds"]), MODELS)
+    )
+    assert set(made) == {f"e:{model}{end}" for model in MODELS for end in ("", "-random")}
+    features = made["e:brainrvq-eeg-small-random"].get_params()["withinsubjects__features"]
+    assert isinstance(features, BrainRVQTransformer)
+    assert features.pretrained == "brainrvq-eeg-small-random"
+    assert features.pool == "thirds"
+
+
+def test_what_a_system_cannot_do_is_left_out():
+    names = {
+        kind: {model for _, model, _ in with_models("x", read_pipeline(FILES[kind]), MODELS)}
+        for kind in ("full", "lora", "head")
+    }
+    biocodec = {"biocodec-eeg-small", "biocodec-eeg-small-random"}
+    assert names["full"] == names["lora"] == names["head"] - biocodec
+    assert biocodec < names["head"]
+
+
+def test_classifiers_still_ask_for_people_when_their_model_changes():
+    for _, _, pipeline in with_models("x", read_pipeline(FILES["head"]), ["biocodec-eeg-small"]):
+        assert isinstance(pipeline[-1], BioCodecClassifier)
+        # It has no early stopping: nobody is held back for nothing.
+        assert pipeline[-1].validation_fraction is None
+        assert pipeline[-1]._metadata_request.fit.requests["groups"] == "subjects"
+
+
+def test_a_pipeline_without_a_model_is_itself():
+    pipeline = read_pipeline(FILES["csp_lda"])
+    assert list(with_models("csp_lda", pipeline, MODELS)) == [("csp_lda", None, pipeline)]
+
+
+def test_yaml_files_of_moabb_are_read(tmp_path):
+    path = tmp_path / "dummy.yml"
+    path.write_text(
+        "name: dummy\nparadigms: [Windows]\npipeline:\n"
+        "  - name: DummyClassifier\n    from: sklearn.dummy\n    parameters: {strategy: prior}\n"
+    )
+    assert "dummy" in pipeline_files(tmp_path)
+    assert read_pipeline(path)[-1].strategy == "prior"
+
+
+def test_a_file_without_a_pipeline_is_refused(tmp_path):
+    path = tmp_path / "empty.py"
+    path.write_text("x = 1\n")
+    with pytest.raises(ValueError, match=r"empty.py defines no PIPELINE"):
+        read_pipeline(path)

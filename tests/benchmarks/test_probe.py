@@ -1,0 +1,77 @@
+# License: BSD-3-Clause
+"""The linear probe, and steps that know whose a trial is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from mne_neurorvq.benchmarks import LinearProbe, WithinSubjects
+from mne_neurorvq.benchmarks.steps import log_power, slow_potentials
+from mne_neurorvq.datasets import simulate_epochs
+
+
+@parametrize_with_checks([LinearProbe(), LinearProbe("ridge")])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def _study(n_columns=4):
+    rng = np.random.default_rng(0)
+    y, subjects = np.tile([0, 1], 60), np.repeat(list("abcdef"), 20)
+    X = rng.standard_normal((120, n_columns))
+    X[:, 0] += y
+    return X, y, subjects
+
+
+@pytest.mark.parametrize("n_columns", [4, 300])
+def test_a_ridge_probe_is_scikit_learns_ridge_at_the_chosen_strength(n_columns):
+    X, y, subjects = _study(n_columns)
+    probe = LinearProbe("ridge").fit(X, y, subjects=subjects)
+    scaled = StandardScaler().fit_transform(X)
+    plain = RidgeClassifier(alpha=probe.strength_, class_weight="balanced").fit(scaled, y)
+    np.testing.assert_allclose(
+        probe.decision_function(X), plain.decision_function(scaled), atol=1e-6
+    )
+
+
+def test_without_people_the_strength_is_in_the_middle():
+    X, y, _ = _study()
+    probe = LinearProbe().fit(X, y)
+    assert probe.strength_ == 1e-2
+    plain = LogisticRegression(C=1e-2, max_iter=5000).fit(StandardScaler().fit_transform(X), y)
+    np.testing.assert_array_equal(
+        probe.predict(X), plain.predict(StandardScaler().fit_transform(X))
+    )
+
+
+def test_scaling_within_people_removes_what_is_theirs_and_uses_no_one_else():
+    epochs = simulate_epochs(n_subjects=3, n_trials=4, verbose=False)
+    step = WithinSubjects(FunctionTransformer(log_power), StandardScaler()).fit(epochs[:4])
+    rows = step.transform(epochs)
+    alone = step.transform(epochs[8:])
+    np.testing.assert_allclose(rows[8:], alone, atol=1e-9)
+    np.testing.assert_allclose(rows[4:8].mean(axis=0), 0, atol=1e-9)
+
+
+def test_slow_potentials_are_those_below_four_hertz():
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    t = epochs.times
+    for frequency, kept in ((1.0, True), (12.0, False)):
+        wave = epochs.copy()
+        wave._data[:] = 1e-5 * np.sin(2 * np.pi * frequency * t)
+        slow = slow_potentials(wave)
+        assert slow.shape == (2, 19 * 16)
+        assert (slow.std() > 5) == kept  # µV
+
+
+def test_power_of_the_laplacian_forgets_what_all_electrodes_share():
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    moved = epochs.copy()
+    moved._data += 1e-4 * np.sin(2 * np.pi * 10 * epochs.times)
+    same = log_power(moved, laplacian=True) - log_power(epochs, laplacian=True)
+    assert abs(same).max() < 0.05
+    assert (log_power(moved) - log_power(epochs)).max() > 0.5

@@ -1,0 +1,63 @@
+# License: BSD-3-Clause
+"""Recordings in folders as datasets of MOABB."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pytest
+from optional_library import import_or_skip
+
+import_or_skip("moabb", "benchmark")
+
+from mne_neurorvq.benchmarks.recordings import Eegmmidb, in_windows
+from mne_neurorvq.benchmarks.tasks import TASKS, open_task
+
+
+def write(folder, subject, runs=("04", "08", "12")):
+    for run in runs:
+        path = folder / "some" / subject / f"{subject}R{run}_raw.fif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = ["Fp1", "AF7", "AF8", "C3", "Cz", "C4"]
+        info = mne.create_info(names, 100.0, "eeg")
+        noise = 1e-5 * np.random.default_rng(int(run)).standard_normal((6, 3000))
+        raw = mne.io.RawArray(noise, info, verbose="error")
+        raw.set_annotations(mne.Annotations([1, 6, 11, 16], 4.0, ["T0", "T1", "T0", "T2"]))
+        raw.save(path, verbose="error")
+
+
+def test_people_are_found_at_any_depth_and_read_with_moabbs_names(tmp_path):
+    write(tmp_path, "S051")
+    write(tmp_path, "S052")
+    write(tmp_path, "S053", runs=("04",))  # not complete
+    dataset = Eegmmidb(tmp_path)
+    assert dataset.subject_list == ["S051", "S052"]
+    epochs, labels, metadata = TASKS["imagery"].paradigm.get_data(dataset, return_epochs=True)
+    assert epochs.get_data(copy=False).shape == (12, 6, 400)
+    assert sorted(labels) == ["left"] * 6 + ["right"] * 6
+    assert set(metadata["run"]) == {"0", "1", "2"}
+    rest = TASKS["rest"].paradigm.get_data(dataset, return_epochs=True)[1]
+    assert sorted(set(rest)) == ["imagery", "rest"]
+    assert Eegmmidb(tmp_path, ["S052"]).subject_list == ["S052"]
+
+
+def test_what_is_missing_is_said_with_where_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no complete recordings of anyone: .*physionet"):
+        open_task("imagery", tmp_path)
+    write(tmp_path, "S051")
+    with pytest.raises(FileNotFoundError, match=r"recordings of S099: wanted are files such as"):
+        open_task("imagery", tmp_path, ["S051", "S099"])
+
+
+def test_windows_follow_one_another_to_the_end():
+    raw = mne.io.RawArray(np.zeros((1, 1050)), mne.create_info(1, 100.0), verbose="error")
+    notes = in_windows(raw, 4.0, "rest").annotations
+    assert notes.onset.tolist() == [0.0, 4.0]
+    assert set(notes.description) == {"rest"}
+
+
+def test_every_control_is_of_a_task_and_every_task_names_its_source():
+    for name, task in TASKS.items():
+        assert task.source, name
+        assert bool(task.of) == bool(task.control)
+        assert not task.of or task.of in TASKS

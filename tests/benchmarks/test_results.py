@@ -1,0 +1,125 @@
+# License: BSD-3-Clause
+"""From predictions to tables: people, intervals, differences, and who counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from optional_library import import_or_skip
+from scipy.stats import t
+from sklearn.metrics import roc_auc_score
+
+import_or_skip("moabb", "benchmark")
+
+from mne_neurorvq.benchmarks.results import interval, people_scores, summary
+
+
+def cell(
+    pipeline="x", seed=0, fold=0, seen=(), people=("a", "b"), y=(0, 0, 1, 1), wrong=(), **rest
+):
+    """Predictions of each person, of whom ``wrong`` trials are."""
+    n = len(y)
+    predicted = [1 - label if i in wrong else label for i, label in enumerate(y)]
+    trials = {
+        "subject": [person for person in people for _ in range(n)],
+        "session": ["0"] * (n * len(people)),
+        "y": list(y) * len(people),
+        "predicted": predicted * len(people),
+        "scores": [[1 - p, p] for p in np.abs(np.array(predicted) - 0.3).tolist()] * len(people),
+    }
+    facts = {"task": "t", "control": "", "share": 1.0, "classes": ["A", "B"], "trials": trials}
+    return {
+        **facts,
+        "pipeline": pipeline,
+        "seed": seed,
+        "fold": fold,
+        "seen": None if seen is None else list(seen),
+        **rest,
+    }
+
+
+def test_each_person_is_scored_alone():
+    scores = people_scores([cell(wrong=(0,))])
+    assert scores["person"].tolist() == ["a", "b"]
+    assert scores["balanced_accuracy"].tolist() == [0.75, 0.75]
+    assert scores["kappa"].tolist() == [0.5, 0.5]
+    y, p = [0, 0, 1, 1], [0.7, 0.3, 0.7, 0.7]
+    assert scores["roc_auc"].tolist() == [roc_auc_score(y, p)] * 2
+
+
+def test_people_of_one_class_are_scored_together():
+    single = cell(people=("a",), y=(0, 0)), cell(people=("b",), y=(1, 1), wrong=(0,))
+    joined = cell()
+    joined["trials"] = {
+        name: single[0]["trials"][name] + single[1]["trials"][name] for name in joined["trials"]
+    }
+    scores = people_scores([joined])
+    assert scores["person"].tolist() == ["fold 0"]
+    assert scores["balanced_accuracy"].tolist() == [0.75]
+
+
+def test_several_classes_have_all_metrics():
+    three = cell(classes=["A", "B", "C"], people=("a",), y=(0, 1, 2))
+    three["trials"]["predicted"] = [0, 1, 1]
+    three["trials"]["scores"] = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.5, 0.4]]
+    found = people_scores([three]).iloc[0]
+    assert found["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert found["roc_auc"] == found["pr_auc"] == 1.0
+
+
+def test_people_whom_a_model_had_seen_are_in_no_headline():
+    seen = [cell("model", seen=("a",)), cell("classical", wrong=(0, 1))]
+    table = summary(people_scores(seen), "classical").set_index("pipeline")
+    assert table["n_people"].tolist() == [1, 1]  # of both, since one of them had seen a
+    assert table.loc["model", "n_seen"] == 1
+    unknown = summary(people_scores([cell("model", seen=None)]), "model")
+    assert not unknown.loc[0, "seen_known"]
+    nobody = summary(people_scores([cell("model", seen=("a", "b"))]), "model")
+    assert np.isnan(nobody.loc[0, "mean"])
+    assert nobody.loc[0, "all_people"] == 1.0
+
+
+def test_differences_are_paired_by_person_and_tested_by_fold():
+    cells = []
+    for fold, people in enumerate((("a", "b"), ("c", "d"), ("e", "f"))):
+        cells.append(cell("low", fold=fold, people=people, wrong=(0, 1)))
+        cells.append(cell("high", fold=fold, people=people, wrong=(0,) if fold else ()))
+    table = summary(people_scores(cells), "low").set_index("pipeline")
+    assert table.index.tolist() == ["high", "low"]
+    high = table.loc["high"]
+    assert high["difference"] == pytest.approx((0.5 + 0.25 + 0.25) / 3)
+    assert high["difference_low"] > 0.2
+    # By hand: mean over sqrt((1/3 + 1/2) * variance), two degrees of freedom, two-sided.
+    differences = np.array([0.5, 0.25, 0.25])
+    statistic = differences.mean() / np.sqrt((1 / 3 + 1 / 2) * differences.var(ddof=1))
+    assert high["p"] == pytest.approx(2 * t.sf(statistic, 2))
+    assert np.isnan(table.loc["low", "p"])
+
+
+def test_p_values_are_adjusted_for_the_number_of_pipelines():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"task": "t", "pipeline": name, "seed": 0, "fold": fold, "person": f"{fold}{i}"}
+        | {"seen": False, "balanced_accuracy": rng.normal(0.6, 0.1), "roc_auc": 0.5}
+        | {"pr_auc": 0.5, "kappa": 0.0, "weighted_f1": 0.5}
+        for name in ("a", "b", "c")
+        for fold in range(4)
+        for i in range(3)
+    ]
+    frame = pd.DataFrame(rows)
+    together = summary(frame, "a").set_index("pipeline")["p"]
+    alone = [summary(frame[frame["pipeline"].isin(["a", name])], "a") for name in ("b", "c")]
+    single = [table.set_index("pipeline")["p"].dropna().iloc[0] for table in alone]
+    assert (together[["b", "c"]].to_numpy() >= np.array(single) - 1e-12).all()
+    assert together.max() == pytest.approx(max(single))
+
+
+def test_an_interval_holds_the_mean_and_shrinks_with_people():
+    values = np.random.default_rng(0).normal(0.6, 0.1, 100)
+    low, high = interval(values[:10])
+    assert low < values[:10].mean() < high
+    few, many = high - low, np.ptp(interval(values))
+    assert many < few
+    assert np.isnan(interval(values[:1])).all()
+    assert interval(np.full(3, 0.5)) == (0.5, 0.5)

@@ -1,0 +1,251 @@
+# License: BSD-3-Clause
+"""A run of the benchmark: MOABB's scores, each cell once, whoever runs it and is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optional_library import import_or_skip
+
+import_or_skip("moabb", "benchmark")
+
+from moabb.evaluations import CrossSubjectEvaluation
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GroupKFold
+from tiny_task import PARADIGM, TinyHands, add_task, write_pipeline
+
+from mne_neurorvq.benchmarks import TASKS, Plan, run
+from mne_neurorvq.benchmarks.pipeline_files import read_pipeline
+from mne_neurorvq.benchmarks.results import people_scores, read_results
+
+# MOABB creates a table of its results without saying of which type.
+pytestmark = pytest.mark.filterwarnings("ignore:Creating a dataset without passing data or dtype")
+
+COUNTED = """
+from pathlib import Path
+import time
+class Counted(LinearProbe):
+    def __init__(self, log="", seconds=0.0):
+        super().__init__()
+        self.log, self.seconds = log, seconds
+    def fit(self, X, y, subjects=None):
+        with Path(self.log).open("a") as file:
+            file.write("fit\\n")
+        time.sleep(self.seconds)
+        return super().fit(X, y, subjects=subjects)
+"""
+RUN = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {support!r})
+from tiny_task import add_task
+from mne_neurorvq.benchmarks import Plan, run
+add_task()
+run(Plan(Path({out!r}), ("tiny",), ("counted",), folder=Path({folder!r}), folds=2, seeds=(0, 1)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def tiny():
+    """The task, for as long as a test takes."""
+    before = dict(TASKS)
+    add_task()
+    yield
+    TASKS.clear()
+    TASKS.update(before)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    folder = tmp_path / "pipelines"
+    write_pipeline(folder, "probe", "LinearProbe()")
+    return Plan(tmp_path / "run", ("tiny",), ("probe",), folder=folder, folds=2)
+
+
+def counted(tmp_path, seconds=0.0):
+    """Write a pipeline that notes each fit; give its folder and the notes."""
+    log = tmp_path / "fits.txt"
+    code = f"Counted({str(log)!r}, {seconds})"
+    write_pipeline(tmp_path / "pipelines", "counted", code, COUNTED)
+    return tmp_path / "pipelines", log
+
+
+def lines_of(plan):
+    lines = []
+    run(plan, say=lines.append)
+    return lines
+
+
+def contents(out):
+    return {
+        str(path.relative_to(out)): {
+            key: json.loads(path.read_text())[key] for key in ("trials", "classes")
+        }
+        for path in out.glob("cells/*/*/*.json")
+    }
+
+
+def test_scores_are_those_of_moabb_on_the_same_folds_to_the_digit(plan, tmp_path):
+    plan = replace(plan, seeds=(3,))
+    run(plan, say=lambda line: None)
+    cells = read_results(plan.out)
+    dataset = TinyHands()
+    evaluation = CrossSubjectEvaluation(
+        PARADIGM,
+        [dataset],
+        return_epochs=True,
+        random_state=3,
+        n_splits=2,
+        cv_class=GroupKFold,
+        cv_kwargs={"shuffle": True},
+        hdf5_path=str(tmp_path / "moabb"),
+    )
+    pipeline = read_pipeline(plan.folder / "probe.py")
+    (process,) = PARADIGM.make_process_pipelines(dataset, return_epochs=True)
+    found = evaluation.evaluate(dataset, {"x": pipeline}, None, process)
+    theirs = [result["score"] for result in found]
+    assert [cell["moabb"][0]["score"] for cell in cells] == theirs
+    # The predictions that everything is computed from are those that MOABB scored.
+    ours = [
+        balanced_accuracy_score(cell["trials"]["y"], cell["trials"]["predicted"]) for cell in cells
+    ]
+    assert ours == theirs
+    assert min(theirs) > 0.8
+
+
+def test_every_person_is_tested_once_a_seed_and_never_trained_on_then(plan):
+    run(replace(plan, seeds=(0, 3)), say=lambda line: None)
+    cells = read_results(plan.out)
+    for seed in (0, 3):
+        own = [cell for cell in cells if cell["seed"] == seed]
+        tested = [person for cell in own for person in set(cell["trials"]["subject"])]
+        assert sorted(tested) == ["P1", "P2", "P3", "P4"]
+        for cell in own:
+            assert not set(cell["trained_people"]) & set(cell["trials"]["subject"])
+    folds = [
+        [sorted(set(c["trials"]["subject"])) for c in cells if c["seed"] == seed] for seed in (0, 3)
+    ]
+    assert folds[0] != folds[1]
+
+
+def test_what_is_finished_is_not_computed_again(plan):
+    first = lines_of(plan)
+    assert len(first) == 2
+    assert first[0].startswith("tiny probe, share 1, seed 0, fold 0: ")
+    assert first[1].endswith("; finished")
+    before = contents(plan.out)
+    assert lines_of(plan) == []
+    next(plan.out.glob("cells/*/*/*fold1*.json")).unlink()
+    assert len(lines_of(plan)) == 1
+    assert contents(plan.out) == before
+
+
+def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan):
+    run(plan, say=lambda line: None)
+    write_pipeline(plan.folder, "probe", 'LinearProbe("ridge")')
+    assert len(lines_of(plan)) == 2
+    with pytest.raises(ValueError, match="cells of probe on tiny of two runs"):
+        read_results(plan.out)
+
+
+def test_a_killed_run_goes_on_where_it_was(plan, tmp_path):
+    folder, _ = counted(tmp_path, seconds=0.5)
+    code = RUN.format(
+        support=str(Path(__file__).parents[1] / "support"), out=str(plan.out), folder=str(folder)
+    )
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code])
+    deadline = time.monotonic() + 120
+    while not list(plan.out.glob("cells/*/*/*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(contents(plan.out))
+    assert 1 <= done < 4
+    again = replace(plan, pipelines=("counted",), seeds=(0, 1))
+    assert len(lines_of(again)) == 4 - done
+    whole = replace(again, out=tmp_path / "whole")
+    run(whole, say=lambda line: None)
+    assert contents(plan.out) == contents(whole.out)
+
+
+def test_processes_that_run_the_same_do_no_work_twice(plan, tmp_path):
+    folder, log = counted(tmp_path, seconds=0.3)
+    code = RUN.format(
+        support=str(Path(__file__).parents[1] / "support"), out=str(plan.out), folder=str(folder)
+    )
+    both = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert len(contents(plan.out)) == 4
+    assert log.read_text().count("fit") == 4
+
+
+def test_labels_shuffled_within_people_give_chance(plan):
+    run(replace(plan, controls=("", "permuted"), seeds=tuple(range(6))), say=lambda line: None)
+    means = people_scores(read_results(plan.out)).groupby("control")["balanced_accuracy"].mean()
+    assert means[""] > 0.8
+    assert abs(means["permuted"] - 0.5) < 0.1  # 288 trials tested
+
+
+def test_identity_is_who_it_is_in_runs_that_were_not_trained_on(plan):
+    run(replace(plan, controls=("identity",)), say=lambda line: None)
+    cells = read_results(plan.out)
+    assert [cell["classes"] for cell in cells] == [["P1", "P2", "P3", "P4"]] * 2
+    assert [set(cell["trials"]["subject"]) for cell in cells] in (
+        [{"run 0"}, {"run 1"}],
+        [{"run 1"}, {"run 0"}],
+    )
+    # Their amplifiers have different gains, which scaling within a run leaves.
+    assert people_scores(cells)["balanced_accuracy"].min() > 0.5  # chance is 0.25
+
+
+def test_a_recording_under_two_names_is_refused(plan):
+    add_task("twins", n_people=2, twins=True)
+    with pytest.raises(RuntimeError, match=r"of P[12] is trained on as .* a recording twice"):
+        run(replace(plan, tasks=("twins",)), say=lambda line: None)
+
+
+def test_one_pipeline_that_fails_does_not_end_the_others(plan):
+    write_pipeline(plan.folder, "broken", "LinearProbe('cubic')")
+    lines = []
+    with pytest.raises(RuntimeError, match=r"failed: Cell.* kind='cubic'"):
+        run(replace(plan, pipelines=("broken", "probe")), say=lines.append)
+    assert [line.startswith("FAILED") for line in lines] == [True, False, False]
+
+
+def test_low_resource_cells_are_trained_on_a_share(plan):
+    run(replace(plan, shares=(0.25, 1.0)), say=lambda line: None)
+    sizes = {cell["share"]: cell["moabb"][0]["n_samples"] for cell in read_results(plan.out)}
+    assert sizes == {0.25: 6, 1.0: 24}
+
+
+def test_a_model_comes_with_its_twin_and_whom_it_had_seen(plan):
+    lines = lines_of(
+        replace(plan, pipelines=("embedding",), models=("neurorvq-eeg-small",), folds=2)
+    )
+    assert len(lines) == 4
+    cells = {cell["pipeline"]: cell for cell in read_results(plan.out)}
+    assert set(cells) == {"embedding:neurorvq-eeg-small", "embedding:neurorvq-eeg-small-random"}
+    assert cells["embedding:neurorvq-eeg-small"]["seen"] == []  # of this dataset
+    assert cells["embedding:neurorvq-eeg-small"]["model"] == "neurorvq-eeg-small"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pipelines": ("nothing",)}, "there is no pipeline nothing, only band_power, "),
+        ({"tasks": ("imagery",), "data": Path("nowhere")}, r"wanted are files such as \*R04.edf"),
+    ],
+)
+def test_what_is_not_there_is_named(plan, change, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run(replace(plan, **change), say=lambda line: None)

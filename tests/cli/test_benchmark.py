@@ -1,0 +1,66 @@
+# License: BSD-3-Clause
+"""``mne-neurorvq benchmark``: what it lists, runs and reports."""
+
+from __future__ import annotations
+
+import pytest
+from optional_library import import_or_skip
+
+import_or_skip("moabb", "benchmark")
+
+from tiny_task import add_task, write_pipeline  # noqa: E402
+
+from mne_neurorvq.benchmarks import TASKS  # noqa: E402
+from mne_neurorvq.cli import main  # noqa: E402
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with one pipeline; the task is at hand as long as a test takes."""
+    before = dict(TASKS)
+    add_task()
+    write_pipeline(tmp_path / "pipelines", "probe", "LinearProbe()")
+    yield tmp_path / "pipelines"
+    TASKS.clear()
+    TASKS.update(before)
+
+
+def run(*arguments):
+    return main(["benchmark", *map(str, arguments)])
+
+
+def test_a_run_prints_its_report_and_goes_on_where_it_was(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    given = ("run", out, "--tasks", "tiny", "--pipelines", "probe", "--pipeline-folder", folder)
+    assert run(*given, "--folds", 2) == 0
+    text, lines = capsys.readouterr()
+    assert "## tiny: left / right" in text
+    assert len(lines.splitlines()) == 2
+    assert run(*given, "--folds", 2) == 0
+    assert capsys.readouterr().err == ""
+    assert run("report", out, "--reference", "probe") == 0
+    assert capsys.readouterr().out.strip() == (out / "report.md").read_text().strip()
+
+
+def test_the_list_says_what_is_at_hand_and_what_each_pipeline_is(folder, tmp_path, capsys):
+    assert run("list", "--data", tmp_path, "--pipeline-folder", folder) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "| tiny | left / right | 4 people |" in text
+    assert "has no complete recordings of anyone: wanted are files such as *R04.edf" in text
+    assert "| csp_lda | Common spatial patterns of 8-30 Hz with LDA" in text
+    assert "| probe |" in text
+
+
+def test_an_unknown_task_is_named_with_those_there_are(tmp_path, capsys):
+    assert run("run", tmp_path, "--tasks", "telepathy") == 2
+    assert "--tasks: telepathy is none of imagery, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("S001-S003", ["S001", "S002", "S003"]), ("P9-P10", ["P9", "P10"]), ("sub-01", ["sub-01"])],
+)
+def test_ranges_of_people(given, expected):
+    from mne_neurorvq.cli.arguments import _people
+
+    assert _people(given) == expected
