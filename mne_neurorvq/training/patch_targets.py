@@ -24,7 +24,8 @@ from .crops import average_referenced
 
 _BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30), (30, 44))
 _SLOW_HZ, _WAVEFORM_HZ = 4.0, 12.0
-_HALVES, _BINS = 2, 16
+_RHYTHMS_HZ = ((8, 13), (13, 30))
+_HALVES, _QUARTERS, _BINS = 2, 4, 16
 # Mean and spread of a recording come from so many of its windows, those of the corpus from so many.
 _MEASURED_WINDOWS, _MEASURED_IN_ALL = 16, 256
 # Two beats are further apart; slopes of a QRS complex are summed over so long; a peak of the sum is
@@ -73,6 +74,18 @@ def _binned(stretch: Stretch, limit: float, n_bins: int) -> _Array:
     edges = np.linspace(0, stretch.patch_size, n_bins + 1).round().astype(int)
     sums = np.add.reduceat(patches, edges[:-1], axis=-1)
     return (sums / np.diff(edges)).astype(np.float32)
+
+
+def _envelope(stretch: Stretch) -> _Array:
+    """Logarithm of the power of each rhythm in equal parts of a patch: how it rises and falls."""
+    waves = dct(stretch.signal, axis=-1, norm="ortho")
+    hz = np.arange(waves.shape[1]) * stretch.sfreq / (2 * waves.shape[1])
+    found = []
+    for low, high in _RHYTHMS_HZ:
+        rhythm = idct(np.where((low <= hz) & (hz < high), waves, 0), axis=-1, norm="ortho")
+        parts = np.split(np.square(stretch.patches(rhythm)), _QUARTERS, axis=-1)
+        found.append(np.log(np.mean(parts, axis=-1) + stretch.floor))
+    return np.moveaxis(np.concatenate(found), 0, -1).astype(np.float32)
 
 
 def _beat(stretch: Stretch) -> _Array:
@@ -141,6 +154,11 @@ TARGETS: Mapping[str, Target] = {
     **_twice("power", [f"{low}-{high} Hz" for low, high in _BANDS_HZ], _log_power),
     **_twice(
         "slow", ["first half", "second half"], partial(_binned, limit=_SLOW_HZ, n_bins=_HALVES)
+    ),
+    **_twice(
+        "envelope",
+        [f"{a}-{b} Hz, quarter {i + 1}" for a, b in _RHYTHMS_HZ for i in range(_QUARTERS)],
+        _envelope,
     ),
     "waveform": Target(
         tuple(f"waveform {i}" for i in range(_BINS)),

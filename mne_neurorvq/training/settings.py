@@ -86,11 +86,12 @@ class FoundationSettings(StageSettings):
     targets : dict of str to float
         Weight of the mean squared error of each target. EEG, standardised within a recording:
         ``power`` and ``laplacian_power``, the log power in six bands of the channel and of the
-        surface Laplacian; ``slow`` and ``laplacian_slow``, means of both halves of the patch below
-        4 Hz; ``waveform``, the signal below 12 Hz in 16 bins of the patch. ECG, standardised over
-        the corpus: ``beat``, the log interval from R peak to R peak, the place of the patch in it,
-        and the highest and lowest value of the lead. EMG, likewise: ``muscle``, the log root mean
-        square and the median frequency.
+        surface Laplacian; ``slow`` and ``laplacian_slow``, means of both halves of the patch
+        below 4 Hz; ``envelope`` and ``laplacian_envelope``, the log power in 8-13 and 13-30 Hz
+        in each quarter of the patch; ``waveform``, the signal below 12 Hz in 16 bins of the
+        patch. ECG, standardised over the corpus: ``beat``, the log interval from R peak to R
+        peak, the place of the patch in it, and the highest and lowest value of the lead. EMG,
+        likewise: ``muscle``, the log root mean square and the median frequency.
     head_lr : float
         Learning rate (of AdamW) of that linear layer.
 

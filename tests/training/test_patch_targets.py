@@ -50,6 +50,15 @@ def test_slow_means_and_waveform_are_those_of_their_parts_of_a_patch():
     np.testing.assert_allclose(found, bins, atol=0.5)
 
 
+@pytest.mark.parametrize(("hz", "rhythm"), [(10, 0), (21, 1)])
+def test_envelopes_follow_a_rhythm_within_a_patch(hz, rhythm):
+    size = 1 + np.cos(2 * np.pi * TIME)  # large in the first and last quarter of each second
+    found = _measure("envelope", size * np.sin(2 * np.pi * hz * TIME)).reshape(6, 2, 4)[1:-1]
+    power = (0.5 * size**2).reshape(6, 4, -1).mean(-1)[1:-1]
+    np.testing.assert_allclose(np.exp(found[:, rhythm]), power, rtol=0.15)
+    assert (np.exp(found[:, 1 - rhythm]) < 0.01).all()
+
+
 def test_a_beat_is_told_by_its_length_place_and_extremes():
     sfreq, size, interval = 200.0, 40, 0.8
     times = np.arange(2000) / sfreq
@@ -109,14 +118,14 @@ def test_targets_of_a_recording_are_standardised(train):
         flat = np.concatenate(values, axis=1).reshape(-1, len(targets.columns))
         assert abs(flat.mean(0)).max() < 0.1
         assert abs(flat.std(0) - 1).max() < 0.15
-    assert len(set(targets.columns)) == len(targets.columns) == 32
+    assert len(set(targets.columns)) == len(targets.columns) == 48
 
 
 def test_targets_of_a_batch_are_those_of_its_crops(train):
     config, settings = NEURORVQ_EEG, CropSettings(64, n_channels=(8,), n_patches=(2,))
     targets = PatchTargets(train, config, ALL)
     (batch, *_) = CorpusBatches(train, config, settings, seed=0, n_batches=1, targets=ALL)
-    assert batch.targets.shape == (*batch.windows.shape[:2], 2, 32)
+    assert batch.targets.shape == (*batch.windows.shape[:2], 2, 48)
     for windows, rows, name, found in zip(
         batch.windows.numpy(), batch.channel_ids.numpy(), batch.ids, batch.targets, strict=True
     ):
@@ -181,5 +190,5 @@ def test_the_laplacian_is_left_out_where_there_are_no_positions(train):
 def test_windows_to_watch_have_targets_too(valid):
     for _, batch in watched_batches(valid, NEURORVQ_EEG, targets=ALL):
         n_windows, n_channels, n_times = batch.windows.shape
-        assert batch.targets.shape == (n_windows, n_channels, n_times // PATCH, 32)
+        assert batch.targets.shape == (n_windows, n_channels, n_times // PATCH, 48)
     assert all(batch.targets is None for _, batch in watched_batches(valid, NEURORVQ_EEG))
