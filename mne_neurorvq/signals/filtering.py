@@ -158,6 +158,8 @@ def filter_recording(
             "filter before cutting Epochs."
         )
     facts = find_modality(modality)
+    if average_reference and modality != "eeg":
+        raise ValueError(f"average_reference=True is for EEG, not for {modality.upper()}.")
     picks = np.array(facts.to_filter(raw.ch_names, raw.get_channel_types()), int)
     if len(picks) == 0:
         remedy = f"Say with set_channel_types which channels are {modality.upper()}."

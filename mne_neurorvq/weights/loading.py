@@ -218,6 +218,8 @@ def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None
     having = [name for name, system in SYSTEMS.items() if kind in system.stages]
     system = config.system if config is not None and config.system in having else having[0]
     names = _that_have(kind, system, None if config is None else config.modality)
+    if not names and kind == "foundation":
+        names = " Of its codes, output='tokens' or 'histogram' can be had."
     return ValueError(
         f"{_NEEDS[kind]} a {kind} model, but {name!r} holds only a {held} model.{names}"
     )

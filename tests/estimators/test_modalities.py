@@ -155,6 +155,12 @@ def test_pulses_are_processed_one_by_one(ppg):
         assert_allclose(found, signals[:, i], rtol=0, atol=1e-6)
 
 
+def test_a_pulse_has_no_embedding_but_codes():
+    pulse = 0.1 * np.random.default_rng(0).standard_normal((3, 400))
+    with pytest.raises(ValueError, match="Of its codes, output='tokens'"):
+        NeuroRVQTransformer(PPG).fit(pulse)
+
+
 def test_a_long_pulse_is_cut_where_the_model_has_read_enough(ppg):
     model = NeuroRVQTransformer(PPG, output="tokens").fit(ppg)
     assert max(model.segmentation_.segments) <= model.config_.max_patches == 12
