@@ -21,6 +21,7 @@ from ._figures import (
     spectra,
 )
 from .analysis import CodeUsage, code_usage
+from .analysis.trial_arrays import check_references
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def plot_reconstruction(
     Parameters
     ----------
     original, reconstruction : mne.Epochs
-        The same trials, in volts.
+        The same trials, in volts and in the same reference, see
+        :func:`~mne_neurorvq.signals.set_reference`.
     trial : int
         Index of the trial.
     channels : sequence of str | None
@@ -73,6 +75,7 @@ def plot_reconstruction(
     <Figure size ... with 2 Axes>
     """
     check_same(original, reconstruction, trial)
+    check_references(original, reconstruction)
     names = shown_channels(original, reconstruction, channels)
     pairs = [
         1e6 * epochs.get_data(item=[trial], picks=names, verbose="error")[0]

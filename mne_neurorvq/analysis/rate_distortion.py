@@ -17,7 +17,7 @@ from .reconstruction import (
     band_weights,
     reconstruction_quality,
 )
-from .trial_arrays import nanmean, paired_signals, signals_of
+from .trial_arrays import check_references, nanmean, paired_signals, signals_of
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
@@ -70,8 +70,9 @@ def rate_distortion(
     tokens : Tokens
         Tokens that it made.
     signals : Epochs | list of Epochs | array, shape (n_trials, n_channels, n_times)
-        The original trials. An array is in volts and holds the channels of the tokens in their
-        order.
+        The original trials, in the reference of the tokens
+        (:func:`~mne_neurorvq.signals.set_reference`). An array is in volts and holds the channels
+        of the tokens in their order.
     bands : dict of str to (float, float)
         Edges of frequency bands in Hz, as in :func:`reconstruction_quality`.
 
@@ -99,7 +100,9 @@ def rate_distortion(
     rates, quality = [], []
     for n_kept in range(1, tokens.shape[-1] + 1):
         part = replace(tokens, codes=tokens.codes[..., :n_kept])
-        restored = transformer.detokenize(part).get_data()
+        decoded = transformer.detokenize(part)
+        check_references(signals, decoded)
+        restored = decoded.get_data()
         rates.append(part.bits_per_second)
         quality.append(reconstruction_quality(original, restored, tokens.sfreq, bands=bands))
     gain = float(nanmean(quality[-1].gain.ravel()))

@@ -130,7 +130,8 @@ def reconstruction_quality(
     ----------
     original, reconstruction : Epochs | list of Epochs | array
         Two Epochs, compared on the channels of the reconstruction, or two arrays
-        ``(n_trials, n_channels, n_times)`` in the same unit.
+        ``(n_trials, n_channels, n_times)`` in the same unit; in the same reference, see
+        :func:`~mne_neurorvq.signals.set_reference`.
     sfreq : float | None
         Sampling rate in Hz; can be None for Epochs.
     bands : dict of str to (float, float)

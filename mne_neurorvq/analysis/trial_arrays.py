@@ -55,6 +55,7 @@ def paired_signals(
         if len(rates) > 1:
             raise ValueError(f"the sampling rates must agree, got {sorted(rates)} Hz")
         (sfreq,) = rates
+        check_references(*held)
         names = held[1][0].ch_names
         pair = [signals_of(name, parts, names) for name, parts in both.items()]
     if pair[0].shape != pair[1].shape:
@@ -63,6 +64,22 @@ def paired_signals(
             f"{pair[1].shape}"
         )
     return pair[0], pair[1], float(sfreq)
+
+
+def check_references(original: Any, reconstruction: Any) -> None:
+    """Raise if the second of two Epochs, or lists of them, was brought to another reference."""
+    both = [_epochs_of(X) for X in (original, reconstruction)]
+    if None in both:
+        return
+    of_original, of_other = (
+        {int(part.info["custom_ref_applied"]) for part in parts or ()} for parts in both
+    )
+    if of_other - {0} - of_original:
+        raise ValueError(
+            "the reconstruction is in another reference than the original (custom_ref_applied): "
+            "compare it with mne_neurorvq.signals.set_reference(epochs, transformer.reference_), "
+            "which is what the model was given"
+        )
 
 
 def with_signals(X: Any, signals: NDArray[np.float64]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from .._references import REFERENCES
 from ..weights.registry import SystemName
 
 _RULES_FOR_CHANNELS = ("match", "strict", "nearest", "interpolate")
@@ -163,6 +164,12 @@ _FILES = (
         "fail, map them to the nearest sites, or interpolate the sites (default: match)",
         type=_rule_for_channels,
         default="match",
+    ),
+    _arg(
+        "--reference",
+        "reference of what the model is given, computed from all good EEG channels (default: the "
+        "model's)",
+        choices=REFERENCES,
     ),
 )
 _POOL = _arg(
@@ -332,6 +339,12 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             "licence of the weights as the Hugging Face hub spells it, such as bsd-3-clause "
             "(default: other)",
             default="other",
+        ),
+        _arg(
+            "--reference",
+            "reference in which users' signals are given to the model unless they choose another "
+            "(default: that of the run, as recorded)",
+            choices=REFERENCES,
         ),
         _switch(
             "--official",

@@ -34,6 +34,7 @@ from ..benchmarks import (
     representations,
 )
 from ..benchmarks.tables import name_ranges
+from ..signals import set_reference
 from ..tokens import Tokens
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
@@ -111,7 +112,7 @@ def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> Non
     make = resolve_name(SYSTEMS[find_config(args.pretrained).system].transformer)
     model = make(args.pretrained, output="tokens", device=args.device, batch_size=args.batch_size)
     tokens = model.fit(epochs).tokenize(epochs)
-    rebuilt = model.detokenize(tokens)
+    rebuilt, epochs = model.detokenize(tokens), set_reference(epochs, model.reference_)
     quality = reconstruction_quality(
         epochs.get_data(picks=list(tokens.ch_names), verbose="error"),
         rebuilt.get_data(copy=False),

@@ -81,6 +81,7 @@ def _find_transformer(args: argparse.Namespace) -> Callable[[], Any]:
         "output": output,
         "pool": getattr(args, "pool", "mean"),
         "channels": args.channels,
+        "reference": args.reference,
         "device": args.device,
         "batch_size": args.batch_size,
     }

@@ -22,6 +22,7 @@ _ENDINGS = {
 _SETTINGS = {
     "pretrained": "--pretrained",
     "channels": "--channels",
+    "reference": "--reference",
     "window": "--window",
     "no_filter": "--no-filter",
     "pool": "--pool",
@@ -56,7 +57,8 @@ def settings_of(args: argparse.Namespace, source: Path) -> dict[str, Any]:
 def differences(target: Path, settings: dict[str, Any]) -> str | None:
     """Say what an output that is there was made with instead."""
     try:
-        then = json.loads(_record(target).read_text("utf-8"))
+        # Earlier versions had no choice of a reference.
+        then = {"reference": None} | json.loads(_record(target).read_text("utf-8"))
         if then[_DIGEST] != sha256_of(target):  # of another output, as a killed process leaves it
             raise ValueError
         changed = [name for name in settings if then[name] != settings[name]]

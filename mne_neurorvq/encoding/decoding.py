@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..signals import Segmentation
 from ..signals.modalities import find_modality
+from ..signals.reference import kind_of
 from ..signals.segments import restore
 from ..tokens import Tokens
 from ..weights import LoadedModel
@@ -43,6 +44,7 @@ def make_tokens(values: Arrays, matched: MatchedTrials, model: str, loaded: Load
         event_id=trials.event_id,
         metadata=trials.metadata,
         left_out=matched.left_out,
+        reference=kind_of(matched.rereference),
     )
 
 

@@ -16,20 +16,17 @@ from ..signals import Trials
 from ..signals.bands import widest_band
 from ..signals.modalities import find_modality
 from ..signals.names import order_by_name
+from ..signals.reference import mark_reference
 from ..signals.trials import Provenance
 from ..tokens import Tokens
-
-# What is true of sites that are computed as well as of the recording.
-_KEPT = (
-    *("highpass", "lowpass", "line_freq", "meas_date", "subject_info", "description"),
-    *("experimenter", "custom_ref_applied"),
-)
 
 
 def as_epochs(
     data: NDArray[np.floating], tokens: Tokens, *, modality: str, like: Trials | None = None
 ) -> mne.EpochsArray:
     """Put decoded signals ``(n_trials, n_channels, n_times)``, in volts, back into Epochs.
+
+    They stay in the reference of the tokens, which ``custom_ref_applied`` tells.
 
     ``like`` are the trials that the tokens were made of, with positions of the channels and what
     Epochs remember; where they do not say the type of channels, ``modality`` does.
@@ -40,6 +37,7 @@ def as_epochs(
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, find_modality(modality).ch_type)
     else:
         info = _info_of(like, like.info, tokens.ch_names)
+    mark_reference(info, tokens.reference)
     provenance = Provenance() if like is None else like.provenance
     selection = provenance.selection
     if selection is None or len(set(selection.tolist())) < len(selection):

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._references import Reference
 from .._warnings import warn
 from ..signals import (
     ChannelMatch,
@@ -30,6 +31,7 @@ from ..signals.channels import check_types_of_fit, match_and_interpolate
 from ..signals.filtering import check_band, warn_of_rate
 from ..signals.modalities import MODALITIES
 from ..signals.names import order_by_name, say_difference, shorten
+from ..signals.reference import Rereference, find_reference, with_reference
 from ..signals.resampling import resample, resampled_length
 from ..signals.segments import cut
 from ..signals.splines import Splines, with_sites
@@ -54,6 +56,7 @@ class FittedChannels:
     names: tuple[str, ...]
     types: tuple[str, ...] | None = None
     splines: Splines | None = None
+    rereference: Rereference | None = None
     bands: tuple[tuple[float, float], ...] = ()
     warned: frozenset[str] = frozenset()
     projectors: tuple[str, ...] = ()
@@ -70,15 +73,22 @@ class FittedChannels:
 
     @cached_property
     def needed(self) -> tuple[str, ...]:
-        """Channels that are read: those that the model uses, or that sites are computed from."""
+        """Channels that the model uses, or that sites are computed from."""
         places = {*self.places[0], *(() if self.splines is None else self.splines.sources)}
         return tuple(name for i, name in enumerate(self.names) if i in places)
+
+    @cached_property
+    def electrodes(self) -> tuple[str, ...]:
+        """Channels that only the reference is computed from."""
+        places = () if self.rereference is None else self.rereference.electrodes
+        return tuple(self.names[i] for i in places if self.names[i] not in self.needed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that later trials are checked against, as plain data."""
         return {
             "channel_report": [asdict(match) for match in self.report],
             "splines": None if self.splines is None else self.splines.to_dict(),
+            "rereference": None if self.rereference is None else self.rereference.to_dict(),
             "fitted_names": list(self.names),
             "fitted_types": self.types,
         }
@@ -87,11 +97,13 @@ class FittedChannels:
     def from_dict(cls, record: dict[str, Any]) -> Self:
         """Undo :meth:`to_dict`."""
         splines, types = record.get("splines"), record.get("fitted_types")
+        rereference = record.get("rereference")
         return cls(
             ChannelReport(ChannelMatch(**match) for match in record["channel_report"]),
             tuple(record["fitted_names"]),
             None if types is None else tuple(types),
             None if splines is None else Splines.from_dict(splines),
+            None if rereference is None else Rereference.from_dict(rereference),
         )
 
 
@@ -112,6 +124,7 @@ class MatchedTrials:
     config: Config
     scaling: Scaling | None = None
     faults: frozenset[str] = frozenset()
+    rereference: Rereference | None = None
 
     @property
     def ch_names(self) -> tuple[str, ...]:
@@ -165,9 +178,12 @@ class MatchedTrials:
 
 
 def match(
-    trials: Trials, config: Config, mode: Any = "match"
+    trials: Trials, config: Config, mode: Any = "match", reference: Reference | None = None
 ) -> tuple[FittedChannels, MatchedTrials]:
-    """Match the trials of fit to a model, and remember how."""
+    """Match the trials of fit to a model, and remember how.
+
+    They are brought to a reference, that of the model where there is no other.
+    """
     about: dict[str, Any] = {
         "ch_types": trials.ch_types,
         "bads": trials.bads,
@@ -180,7 +196,10 @@ def match(
         )
     else:  # a model that takes any channel
         report = use_channels(trials.ch_names, **about)
-    fitted = FittedChannels(report, trials.ch_names, trials.ch_types, splines)
+    rereference = find_reference(trials, reference or config.reference, config.modality)
+    if rereference is not None:
+        report = _with_reference(report, rereference, trials)
+    fitted = FittedChannels(report, trials.ch_names, trials.ch_types, splines, rereference)
     matched = match_again(trials, fitted, config)  # the checks are those of later trials
     fitted.bands, fitted.warned = trials.bands, matched.faults
     fitted.projectors = tuple(trials.waiting)
@@ -198,7 +217,12 @@ def match_again(
         trials = replace(trials, unit=UNITLESS)  # MNE says volts of any channel
     as_in_fit = trials.ch_names == fitted.names and trials.ch_types == fitted.types
     if not as_in_fit or trials.bads:
-        trials = as_fitted(trials, fitted.names, fitted.needed, fitted.types, config.modality)
+        trials = as_fitted(
+            trials, fitted.names, fitted.needed, fitted.types, config.modality, fitted.electrodes
+        )
+    recorded = trials
+    if fitted.rereference is not None:
+        trials = with_reference(trials, fitted.rereference)
     if trials.waiting:
         _warn_of_projectors(trials, fitted)
     warned = fitted.warned
@@ -214,10 +238,10 @@ def match_again(
         warned |= {"offset"}
     if rate not in warned:
         warn_of_rate(trials.sfreq, preprocessing_of(config), config.sfreq)
-    # Scaled channels are encoded one by one: a broken one does not spoil the others.
-    joint = not config.takes_scaled
+    # Scaled channels are encoded one by one: a broken one spoils the others by the reference only.
+    joint = not config.takes_scaled or fitted.rereference is not None
     faults = frozenset((rate,)) | check_amplitude(
-        trials, fitted.report, joint=joint, warned=warned, modality=config.modality
+        recorded, fitted.report, joint=joint, warned=warned, modality=config.modality
     )
     if fitted.splines is not None:
         trials = with_sites(trials, fitted.splines)
@@ -226,7 +250,26 @@ def match_again(
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
     if known is None or known.n_times != n_times:
         known = _plan(n_times, len(fitted.places[0]), config)
-    return MatchedTrials(trials, fitted.report, fitted.places, known, config, faults=faults)
+    return MatchedTrials(
+        trials,
+        fitted.report,
+        fitted.places,
+        known,
+        config,
+        faults=faults,
+        rereference=fitted.rereference,
+    )
+
+
+def _with_reference(
+    report: ChannelReport, rereference: Rereference, trials: Trials
+) -> ChannelReport:
+    """Note which good electrodes make a reference; sites are computed from them."""
+    places = {i for i in rereference.electrodes if trials.ch_names[i] not in trials.bads}
+    return ChannelReport(
+        replace(one, reference=rereference.kind) if i in places or one.how == "spline" else one
+        for i, one in enumerate(report)
+    )
 
 
 def as_fitted(
@@ -235,10 +278,12 @@ def as_fitted(
     used: Sequence[str],
     types: Sequence[str] | None = None,
     modality: str = "eeg",
+    electrodes: Sequence[str] = (),
 ) -> Trials:
     """Bring trials to the channels ``seen`` in fit, by name; warn of used ones that are bad.
 
-    ``types`` are those of all channels that fit saw, None if nothing was known.
+    ``types`` are those of all channels that fit saw, None if nothing was known; ``electrodes`` have
+    a part in the reference only.
     """
     if trials.ch_names != tuple(seen):
         order, new = order_by_name(trials.ch_names, seen)
@@ -249,7 +294,7 @@ def as_fitted(
                 "channels of fit, in any order, or fit again."
             )
         trials = reorder_channels(trials, [place for place in order if place is not None])
-    picks = [i for i, name in enumerate(seen) if name in used]
+    picks = [i for i, name in enumerate(seen) if name in used or name in electrodes]
     if trials.ch_types is not None and trials.ch_types != types:
         check_types_of_fit(
             [trials.ch_names[i] for i in picks],
@@ -257,6 +302,7 @@ def as_fitted(
             None if types is None else [types[i] for i in picks],
             modality,
         )
+    picks = [i for i in picks if seen[i] in used]
     bads = [trials.ch_names[i] for i in picks if trials.ch_names[i] in trials.bads]
     if bads:
         warn(

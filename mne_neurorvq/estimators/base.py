@@ -15,12 +15,14 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 from torch import nn
 
+from .._references import REFERENCES, Reference
 from ..encoding.device import copy_to
 from ..encoding.matched_trials import FittedChannels, MatchedTrials, match, match_again
 from ..encoding.pooling import POOL_NAMES
 from ..signals import Segmentation, Trials, unit_factor
 from ..signals.conversion import recorded_trials, trials_of_array
 from ..signals.modalities import find_modality
+from ..signals.reference import kind_of
 from ..weights import LoadedModel
 from ..weights.registry import SystemName, registered
 from ..weights.sharing import CPU
@@ -31,8 +33,9 @@ from .persistence import SavedEstimator
 class SignalEstimator(SavedEstimator):
     """An estimator that reads trials and has the parameters which say how.
 
-    Its subclasses have the parameters ``pretrained``, ``revision``, ``unit``, ``ch_names``,
-    ``sfreq``, ``device`` and ``verbose``, and ``channels`` where the model has a vocabulary.
+    Its subclasses have the parameters ``pretrained``, ``revision``, ``reference``, ``unit``,
+    ``ch_names``, ``sfreq``, ``device`` and ``verbose``, and ``channels`` where the model has a
+    vocabulary.
     """
 
     #: Whose architecture the model must have.
@@ -46,6 +49,7 @@ class SignalEstimator(SavedEstimator):
         "scaling": ("trial", "fit"),
         "finetune": ("full", "head", "lora"),
         "head": ("mean", "flatten"),
+        "reference": (None, *REFERENCES),
     }
 
     def __sklearn_tags__(self) -> Tags:
@@ -63,8 +67,10 @@ class SignalEstimator(SavedEstimator):
         if (rate := getattr(self, "model_sfreq", None)) is not None:
             config = replace(config, sfreq=float(rate))
         trials = read_trials(self, X, config, reset=True)
-        self._fitted, matched = match(trials, config, getattr(self, "channels", "match"))
+        mode = getattr(self, "channels", "match")
+        self._fitted, matched = match(trials, config, mode, self.reference)
         self.channel_report_, self.ch_names_ = self._fitted.report, self._fitted.used
+        self.reference_: Reference = kind_of(self._fitted.rereference)
         self.config_, self.segmentation_ = config, matched.segmentation
         return matched
 
@@ -98,6 +104,7 @@ class SignalEstimator(SavedEstimator):
         self.segmentation_ = Segmentation(**record["segmentation"] | {"segments": segments})
         self._fitted = FittedChannels.from_dict(record)
         self.channel_report_, self.ch_names_ = self._fitted.report, self._fitted.used
+        self.reference_ = kind_of(self._fitted.rereference)
         self.config_ = SYSTEMS[self._system].config.from_dict(record["config"])
         self.n_features_in_ = record["n_features_in"]
         if record["feature_names_in"]:

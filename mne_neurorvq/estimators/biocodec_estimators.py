@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._references import Reference
 from ..encoding.device import copy_to, resolve_device
 from ..encoding.matched_trials import MatchedTrials
 from ..encoding.memory import Memory
@@ -119,12 +120,12 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
     scaling : "trial" | "fit"
         Whether channels are scaled by median and interquartile range of each trial, or by those
         of all trials given to :meth:`fit`, which is right if these are of one recording.
-    pool, unit, ch_names, sfreq, device, batch_size, memory, verbose
+    pool, reference, unit, ch_names, sfreq, device, batch_size, memory, verbose
         As in :class:`NeuroRVQTransformer`.
 
     Attributes
     ----------
-    channel_report_, ch_names_, n_features_in_
+    channel_report_, ch_names_, reference_, n_features_in_
         As in :class:`NeuroRVQTransformer`.
     config_ : BioCodecConfig
         Structure of the model.
@@ -177,6 +178,7 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         combine: Literal["sum", "concatenate"] = "sum",
         pool: PoolName = "mean",
         scaling: Literal["trial", "fit"] = "trial",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
@@ -230,7 +232,7 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
     scaling : "trial" | "fit"
         Whether channels are scaled by median and interquartile range of each trial, or by those
         of all training trials, which is right if these are of one recording.
-    validation_groups, callbacks, unit, ch_names, sfreq, device, verbose
+    validation_groups, callbacks, reference, unit, ch_names, sfreq, device, verbose
         As in :class:`NeuroRVQClassifier`; only the head is trained, in one process.
     random_state : int | RandomState | None
         Seed of the head, of dropout and of the order of trials: with the same seed, a fit on a CPU
@@ -310,6 +312,7 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
         validation_groups: Sequence[Any] | None = None,
         callbacks: Sequence[Any] | None = None,
         scaling: Literal["trial", "fit"] = "trial",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

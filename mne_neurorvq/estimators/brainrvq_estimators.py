@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from .._references import Reference
 from ..encoding.memory import Memory
 from ..encoding.pooling import PoolName
 from ..finetuning import Recipe
@@ -31,7 +32,7 @@ class BrainRVQTransformer(TokenTransformer):
     ----------
     pretrained : str
         Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
-    revision, output, pool, channels, unit, ch_names, sfreq
+    revision, output, pool, channels, reference, unit, ch_names, sfreq
         As in :class:`NeuroRVQTransformer`.
     device, batch_size, precision, memory, verbose
         As in :class:`NeuroRVQTransformer`.
@@ -40,7 +41,7 @@ class BrainRVQTransformer(TokenTransformer):
     ----------
     config_ : BrainRVQConfig
         Structure of the model.
-    channel_report_, ch_names_, segmentation_, n_features_in_
+    channel_report_, ch_names_, reference_, segmentation_, n_features_in_
         As in :class:`NeuroRVQTransformer`.
 
     See Also
@@ -81,6 +82,7 @@ class BrainRVQTransformer(TokenTransformer):
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
         pool: PoolName = "mean",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
@@ -104,7 +106,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         As in :class:`NeuroRVQClassifier`.
     warmup_epochs, class_weight, lora_rank, validation_fraction, validation_groups
         As in :class:`NeuroRVQClassifier`.
-    early_stopping, callbacks, channels, unit, ch_names, sfreq, device, precision
+    early_stopping, callbacks, channels, reference, unit, ch_names, sfreq, device, precision
         As in :class:`NeuroRVQClassifier`.
     random_state : int | RandomState | None
         Seed of the head, of the order of trials and of the blocks that training skips: with the
@@ -119,7 +121,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         Structure of the model.
     classes_, net_, history_, n_trainable_parameters_
         As in :class:`NeuroRVQClassifier`.
-    channel_report_, ch_names_, segmentation_, n_features_in_
+    channel_report_, ch_names_, reference_, segmentation_, n_features_in_
         As in :class:`NeuroRVQClassifier`.
 
     See Also
@@ -173,6 +175,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._references import Reference
 from ..encoding.memory import Memory
 from ..encoding.pooling import PoolName
 from .base import set_parameters
@@ -38,6 +39,10 @@ class NeuroRVQTransformer(TokenTransformer):
         What to do with channels that the model does not know: leave them out with a warning,
         raise, take each for the nearest free site, or compute free sites from all electrodes by
         MNE's splines; see :doc:`/signals`.
+    reference : "recorded" | "average" | "laplacian" | None
+        Reference in which the model is given EEG, computed from all good electrodes of the
+        recording before the model's are picked; see :doc:`/signals`. None takes that of the model
+        (``config_.reference``).
     unit : "uV" | "mV" | "V"
         Unit of arrays. Epochs are in volts. PPG has none: its values are taken as they are.
     ch_names : list of str | None
@@ -69,6 +74,8 @@ class NeuroRVQTransformer(TokenTransformer):
         What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
         Channels of those data that the model uses, and sites computed from them.
+    reference_ : str
+        The reference of what the model is given.
     config_ : NeuroRVQConfig
         Structure of the model.
     segmentation_ : Segmentation
@@ -114,6 +121,7 @@ class NeuroRVQTransformer(TokenTransformer):
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
         pool: PoolName = "mean",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
@@ -174,6 +182,10 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         What to do with channels that the model does not know: leave them out with a warning,
         raise, take each for the nearest free site, or compute free sites from all electrodes by
         MNE's splines; see :doc:`/signals`.
+    reference : "recorded" | "average" | "laplacian" | None
+        Reference in which the model is given EEG, computed from all good electrodes of the
+        recording before the model's are picked; see :doc:`/signals`. None takes that of the model
+        (``config_.reference``).
     unit : "uV" | "mV" | "V"
         Unit of arrays. Epochs are in volts. PPG has none: its values are taken as they are.
     ch_names : list of str | None
@@ -213,6 +225,8 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         What happened to each channel of the data given to :meth:`fit`; it prints as a table.
     ch_names_ : tuple of str
         Channels of those data that the model uses, and sites computed from them.
+    reference_ : str
+        The reference of what the model is given.
     config_ : NeuroRVQConfig
         Structure of the model.
     segmentation_ : Segmentation
@@ -273,6 +287,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,
@@ -297,7 +312,9 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
         As in :class:`NeuroRVQClassifier`.
     warmup_epochs, lora_rank, validation_fraction, validation_groups, early_stopping, callbacks
         As in :class:`NeuroRVQClassifier`.
-    channels, unit, ch_names, sfreq, model_sfreq, device, precision, random_state, verbose
+    channels, reference, unit, ch_names, sfreq, model_sfreq, device, precision
+        As in :class:`NeuroRVQClassifier`.
+    random_state, verbose
         As in :class:`NeuroRVQClassifier`.
 
     Attributes
@@ -307,7 +324,9 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
     history_ : list of dict
         For each epoch its number, ``train_loss``, ``seconds`` and, with validation,
         ``valid_loss``; losses are those of standardised targets.
-    n_trainable_parameters_, channel_report_, ch_names_, config_, segmentation_, n_features_in_
+    n_trainable_parameters_, channel_report_, ch_names_, reference_, config_, segmentation_
+        As in :class:`NeuroRVQClassifier`.
+    n_features_in_
         As in :class:`NeuroRVQClassifier`.
 
     See Also
@@ -348,6 +367,7 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
         early_stopping: bool | int = False,
         callbacks: Sequence[Any] | None = None,
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
+        reference: Reference | None = None,
         unit: str = "uV",
         ch_names: Sequence[str] | None = None,
         sfreq: float | None = None,

@@ -41,8 +41,8 @@ from .base import SignalEstimator
 
 # Parameters that change no output, or only through the model, its inputs and the device.
 _IN_THE_INPUTS = frozenset(
-    "pretrained revision channels unit ch_names sfreq model_sfreq device batch_size memory "
-    "verbose".split()
+    "pretrained revision channels reference unit ch_names sfreq model_sfreq device batch_size "
+    "memory verbose".split()
 )
 # Parameters that only determine what is made of the codes.
 _OF_COLUMNS = frozenset("output pool levels combine precision".split())
@@ -199,7 +199,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         -------
         mne.EpochsArray
             Signals in volts, at the rate and with the times, events and metadata that the trials
-            had.
+            had, in the reference that ``tokens.reference`` names: neither what an average took
+            away nor what is in a Laplacian (here in V/m² times 0.002 m²) comes back.
 
         Raises
         ------
@@ -232,8 +233,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             Signals in volts with the channels that the model uses, same times, events, metadata,
             ``selection``, ``drop_log`` and ``baseline``; with ``channels="interpolate"`` also the
             sites that were computed, at their places on a template head. ``channel_report_`` names
-            the channels left out. Projectors are there, but not as applied: the reconstruction does
-            not satisfy them.
+            the channels left out. Signals stay in the reference ``reference_``, as in
+            :meth:`detokenize`: compare them with those that
+            :func:`~mne_neurorvq.signals.set_reference` gives. Projectors are there, but not as
+            applied: the reconstruction does not satisfy them.
 
         Raises
         ------

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._references import Reference
 from .config import ModelConfig, QuantizerConfig, check_numbers
 from .fast import series_per_pass
 from .quantizer import Quantized, ResidualVQ
@@ -59,6 +60,8 @@ class BioCodecConfig(ModelConfig):
         published models do not.
     quantizer : QuantizerConfig
         The residual quantizer; its ``input_dim`` is the width of the latent vectors.
+    reference : "recorded" | "average" | "laplacian"
+        Reference in which estimators give it signals where they are not told another.
 
     Examples
     --------
@@ -83,6 +86,7 @@ class BioCodecConfig(ModelConfig):
     dilations: tuple[int, ...] = (1, 2)
     normalize: bool = False
     quantizer: QuantizerConfig = _QUANTIZER
+    reference: Reference = "recorded"
 
     def __post_init__(self) -> None:
         check_numbers(self)

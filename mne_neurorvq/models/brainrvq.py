@@ -54,6 +54,8 @@ foundation_layer_scale
     input_scale : "none" | "segment" | "channel"
         As in :class:`NeuroRVQConfig`; the side information of each patch is that of the input as
         it was, and needs no scale beside it.
+    reference : "recorded" | "average" | "laplacian"
+        Reference in which estimators give it signals where they are not told another.
     foundation_qkv_bias : bool
         Whether queries and values of the foundation model have a bias, as the tokenizer's do.
     foundation_drop_path : float

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+from .._references import REFERENCES, Reference
 from .fast import trials_per_pass
 
 ResidualRule = Literal["unit", "detached", "euclidean", "gain", "cosine"]
@@ -266,6 +267,7 @@ class TransformerConfig(ModelConfig):
     foundation_layer_scale: float = 1e-5
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     input_scale: Literal["none", "segment", "channel"] = "none"
+    reference: Reference = "recorded"
 
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("foundation_layer_scale", "foundation_drop_path"))
@@ -368,6 +370,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "modality": ("eeg", "emg", "ecg", "ppg"),
     "unit": ("V", "mV", "uV", "100uV", "au"),
     "input_scale": ("none", "segment", "channel"),
+    "reference": REFERENCES,
 }
 _TYPES: dict[str, Any] = {"int": Integral, "float": Real, "bool": bool, "str": str}
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

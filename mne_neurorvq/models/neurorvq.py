@@ -57,6 +57,8 @@ class NeuroRVQConfig(TransformerConfig):
         embedding runs over all channels, where a single loud one would drown the others. A
         foundation model with ``"channel"`` is told how large each channel was against the others,
         since features need that.
+    reference : "recorded" | "average" | "laplacian"
+        Reference in which estimators give it signals where they are not told another.
 
     Examples
     --------

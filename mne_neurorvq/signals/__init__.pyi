@@ -22,6 +22,7 @@ __all__ = [
     "plan_segments",
     "resample",
     "robust_scale",
+    "set_reference",
     "unit_factor",
     "use_channels",
 ]
@@ -42,6 +43,7 @@ from .filtering import (
     Preprocessing,
 )
 from .laplacian import laplacian_matrix
+from .reference import set_reference
 from .resampling import resample
 from .robust_scaling import robust_scale
 from .scale import check_recording_scale, check_scale

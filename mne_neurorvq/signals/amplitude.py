@@ -101,9 +101,13 @@ def check_amplitude(
     >>> check_amplitude(trials, match_channels(["Cz"], ["cz"]))
     frozenset()
     """
-    # Channels of the recording, those included that sites are computed from.
+    # Channels of the recording, those included that sites or the reference are computed from.
     recorded_matches = matches[: len(trials.ch_names)]
-    picks = [i for i, m in enumerate(recorded_matches) if m.row is not None or m.how == "source"]
+    picks = [
+        i
+        for i, m in enumerate(recorded_matches)
+        if m.row is not None or m.how == "source" or m.reference
+    ]
     recordings, chosen = _sample(trials)
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]

@@ -42,6 +42,9 @@ class ChannelMatch:
     distance_mm : float | None
         For channels matched by position, distance to the model's site; for a site that is
         computed, distance to the nearest electrode.
+    reference : str
+        Reference in whose computation the channel takes part and that its signals get, such as
+        ``"average"``; empty if they stay as recorded.
 
     Examples
     --------
@@ -60,6 +63,7 @@ class ChannelMatch:
     ) = None
     reason: str = ""
     distance_mm: float | None = None
+    reference: str = ""
 
     @property
     def used(self) -> bool:
@@ -68,7 +72,7 @@ class ChannelMatch:
 
     @property
     def left_out(self) -> bool:
-        """Whether the channel plays no part at all."""
+        """Whether the channel plays no part at all, or only in the reference."""
         return self.how is None
 
 
@@ -93,23 +97,24 @@ class ChannelReport(tuple[ChannelMatch, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        head = ["channel", "site", "how", "mm", "why not"]
+        head = ["channel", "site", "how", "mm", "reference", "why not"]
         rows = [
             [
                 match.name,
                 match.target or "",
                 match.how or "left out",
                 "" if match.distance_mm is None else f"{match.distance_mm:.1f}",
+                match.reference,
                 match.reason,
             ]
             for match in self
         ]
         # Empty columns are not shown.
-        kept = [k for k in range(5) if k < 3 or any(row[k] for row in rows)]
+        kept = [k for k in range(6) if k < 3 or any(row[k] for row in rows)]
         return markdown_table(
             [head[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
-            align="".join("lllrl"[k] for k in kept),
+            align="".join("lllrll"[k] for k in kept),
         )
 
 

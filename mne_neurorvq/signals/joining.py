@@ -54,6 +54,7 @@ def join_trials(items: Sequence[Trials]) -> Trials:
         starts=tuple(starts[:-1]),
         provenance=provenance,
         waiting={name: at for item in items for name, at in item.waiting.items()},
+        bads_of=tuple(item.bads for item in items),
     )
 
 

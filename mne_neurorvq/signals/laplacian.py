@@ -12,8 +12,24 @@ from numpy.typing import NDArray
 
 from .sites import fit_sphere, template_positions
 
-# Splines through fewer electrodes say little about what lies between them.
-_FEWEST = 16
+#: Splines through fewer electrodes say little about what lies between them.
+FEWEST_FOR_LAPLACIAN = 16
+
+
+def current_source_density(
+    positions: NDArray[np.float64], sphere: tuple[float, ...] | str = "auto"
+) -> NDArray[np.float64]:
+    """Compute MNE's Laplacian as a matrix, in 1/m², of electrodes ``(n_electrodes, 3)``."""
+    places = {str(i): place for i, place in enumerate(positions)}
+    info = mne.create_info(list(places), 1.0, "eeg", verbose="error")
+    info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"), verbose="error")
+    # What it makes of one volt at each electrode in turn.
+    impulses = mne.EvokedArray(np.eye(len(places)), info, verbose="error")
+    density = mne.preprocessing.compute_current_source_density(
+        impulses, sphere=sphere, verbose="error"
+    )
+    matrix: NDArray[np.float64] = density.data
+    return matrix
 
 
 @lru_cache(maxsize=64)
@@ -21,18 +37,12 @@ def _matrix(names: tuple[str, ...]) -> NDArray[np.float64]:
     sites = template_positions()[0]
     known = [i for i, name in enumerate(names) if name in sites]
     matrix = np.full((len(names), len(names)), np.nan)
-    if len(known) < _FEWEST:
+    if len(known) < FEWEST_FOR_LAPLACIAN:
         return matrix
-    info = mne.create_info([names[i] for i in known], 1.0, "eeg", verbose="error")
-    for ch, i in zip(info["chs"], known, strict=True):
-        ch["loc"][:3] = sites[names[i]]
     centre, radius = fit_sphere(np.array(list(sites.values())))
-    # What it makes of one volt at each electrode in turn.
-    found = mne.preprocessing.compute_current_source_density(
-        mne.EvokedArray(np.eye(len(known)), info, verbose="error"), sphere=(*centre, radius)
-    )
+    positions = np.array([sites[names[i]] for i in known])
     matrix[known] = 0.0
-    matrix[np.ix_(known, known)] = found.data
+    matrix[np.ix_(known, known)] = current_source_density(positions, (*centre, radius))
     return matrix
 
 

@@ -27,7 +27,7 @@ _MORE_NAMES = "t1 t2 sp1 sp2 cb1 cb2 ccp7 ccp8 cfc7 cfc8 o9 o10 m1 m2 a1 a2 t3 t
 _BETWEEN = re.compile(r"[a-z]{3}\d+h?|[a-z]+\d+h|[a-z]{3}z")
 # A sphere through fewer electrodes, or of a size that heads do not have, is not used.
 _MIN_ON_SPHERE = 8
-_HEAD_RADIUS = (0.06, 0.14)
+HEAD_RADIUS = (0.06, 0.14)
 # The lowest row of the 10-10 system. Electrodes that lie lower are on the face or neck; caps that
 # sit low reach a little below it at the back, and nothing but nets does in front of the ears.
 _LOWEST_ROW = "f9 f10 ft9 ft10 t9 t10 tp9 tp10 p9 p10 iz".split()
@@ -163,7 +163,7 @@ def on_sphere(positions: NDArray[np.floating], sphere: _Sphere) -> NDArray[np.fl
     if len(known) < _MIN_ON_SPHERE:
         return None
     centre, radius = fit_sphere(known)
-    if not _HEAD_RADIUS[0] < radius < _HEAD_RADIUS[1]:
+    if not HEAD_RADIUS[0] < radius < HEAD_RADIUS[1]:
         return None
     moved: NDArray[np.float64] = (positions - centre) * (sphere[1] / radius) + sphere[0]
     return moved

@@ -60,6 +60,8 @@ class Trials:
         Selection, drop log and baseline of Epochs, as far as several of them agree.
     waiting : dict of str to tuple of str
         Projectors that are not applied yet, with the channels that they change.
+    bads_of : tuple of tuple of str
+        Channels marked bad in each item, if X was a list of Epochs or a dataset of several.
 
     Examples
     --------
@@ -87,6 +89,7 @@ class Trials:
     info: mne.Info | None = field(default=None, repr=False)
     provenance: Provenance = field(default=Provenance(), repr=False)
     waiting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bads_of: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return self.n_trials
@@ -205,6 +208,7 @@ def reorder_channels(
         ch_names=tuple(names),
         ch_types=None if trials.ch_types is None else tuple(trials.ch_types[i] for i in order),
         bads=tuple(new_names.get(name, name) for name in trials.bads),
+        bads_of=tuple(tuple(new_names.get(name, name) for name in bads) for bads in trials.bads_of),
         reader=partial(_read_reordered, trials.reader, list(order)),
     )
 

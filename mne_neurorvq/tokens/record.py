@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .._rates import RATE_TOLERANCE
+from .._references import REFERENCES, Reference
 from . import checks, file
 from .metadata import (
     Metadata,
@@ -79,6 +80,9 @@ class Tokens:
         One row for each trial, numbered from 0 (as in MNE: a list of dicts without pandas).
     left_out : tuple of str
         Channels of the user that the model did not use.
+    reference : "recorded" | "average" | "laplacian"
+        Reference in which the model was given the signals, and in which they are decoded. Files of
+        earlier versions are of the recorded one.
 
     Attributes
     ----------
@@ -128,6 +132,7 @@ class Tokens:
     event_id: dict[str, int] | None = None
     metadata: Metadata | None = None
     left_out: tuple[str, ...] = ()
+    reference: Reference = "recorded"
 
     def __post_init__(self) -> None:
         self._set("model", str(self.model))
@@ -144,6 +149,8 @@ class Tokens:
         for name, lowest in (("channel_rows", 0), ("segments", 1)):
             values = [checks.integer(name, v, lowest) for v in getattr(self, name)]
             self._set(name, tuple(values))
+        if self.reference not in REFERENCES:
+            raise ValueError(f"reference must be one of {REFERENCES}, got {self.reference!r}")
         self._set("codes", checks.codes(self.codes, self.n_codes, self.axes))
         if sum(self.segments) != self.shape[2]:
             raise ValueError(
@@ -242,7 +249,8 @@ class Tokens:
             f"{size} {axis}{'' if size == 1 else 'es' if axis == 'patch' else 's'}"
             for size, axis in zip(self.shape, self.axes, strict=True)
         )
-        return f"<Tokens | {self.model} | {sizes} | {self.n_codes} codes>"
+        reference = "" if self.reference == "recorded" else f" | reference: {self.reference}"
+        return f"<Tokens | {self.model} | {sizes} | {self.n_codes} codes{reference}>"
 
     def to_dataframe(self) -> pd.DataFrame:
         """Make a table with one row for each trial, channel and patch, in this order.

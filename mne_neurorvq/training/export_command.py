@@ -14,6 +14,7 @@ from ..weights import LoadedModel, load_pretrained, to_official_state_dict
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_together, saving_together
 from ..weights.reading import fill
+from ..weights.saving import files_with_reference
 from ..weights.tensors import read_tensors
 from .pretrain_command import HEADS, HEADS_OF, MODEL
 
@@ -27,6 +28,11 @@ tags:
 ---
 
 # {name}
+
+{reference}"""
+_REFERENCE = """Reference of what it is given, unless a user chooses another: {reference}, computed
+from all good EEG channels of a recording. Figures of reconstruction below are of signals as
+recorded.
 
 """
 
@@ -43,7 +49,11 @@ def run(args: argparse.Namespace) -> None:
     if not began.is_current:
         raise ValueError(f"{source} has just been written: export it again.")
     official = _official(loaded, args.run / HEADS, began) if args.official else {}
+    reference = args.reference or loaded.config.reference
+    if args.reference is not None:
+        files = files_with_reference(files, reference)
     front = _FRONT.format(
+        reference="" if reference == "recorded" else _REFERENCE.format(reference=reference),
         licence=args.licence,
         modality=loaded.config.modality,
         system=loaded.config.system,

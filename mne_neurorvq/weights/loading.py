@@ -37,7 +37,7 @@ KINDS: tuple[Kind, ...] = ("tokenizer", "foundation")
 _NEEDS = {"tokenizer": "codes and reconstructions need", "foundation": "embeddings need"}
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 # What a tokenizer and a foundation model must share to be used on the same windows.
-_SHARED = ("system", "modality", "channels", "sfreq", "unit", "patch_size")
+_SHARED = ("system", "modality", "channels", "sfreq", "unit", "patch_size", "reference")
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from .._references import Reference
 from .._writing import write_bytes
-from .configs import CONFIG_FILE, config_to_json
+from .configs import CONFIG_FILE, config_from_json, config_to_json
 from .errors import first_few
 from .loading import CARD_FILE, KINDS, find_file, load_pretrained
 from .manifest import Folder, saving_together
@@ -123,12 +125,25 @@ def _config_of(models: Mapping[Kind, Model]) -> Config:
 
 
 def _model_files(models: Mapping[Kind, Model], dtype: str) -> dict[str, bytes]:
-    config = _config_of(models)
+    tensors = {kind: _on_disk(model, kind, dtype) for kind, model in models.items()}
+    return _files(tensors, _config_of(models))
+
+
+def _files(tensors: Mapping[Kind, dict[str, Tensor]], config: Config) -> dict[str, bytes]:
     files = {CONFIG_FILE: f"{config_to_json(config, indent=2)}\n".encode()}
-    for kind, model in models.items():
+    for kind, state in tensors.items():
         metadata = {METADATA_CONFIG: config_to_json(config), METADATA_KIND: kind}
-        files[f"{kind}.safetensors"] = save(_on_disk(model, kind, dtype), metadata=metadata)
+        files[f"{kind}.safetensors"] = save(state, metadata=metadata)
     return files
+
+
+def files_with_reference(files: Mapping[str, bytes], reference: Reference) -> dict[str, bytes]:
+    """Give the files of a folder for a model that wants its signals in a reference."""
+    config = config_from_json(files[CONFIG_FILE], CONFIG_FILE)
+    tensors: dict[Kind, dict[str, Tensor]] = {
+        kind: load(files[name]) for kind in KINDS if (name := f"{kind}.safetensors") in files
+    }
+    return {**files, **_files(tensors, replace(config, reference=reference))}
 
 
 def _others(folder: Folder, models: Mapping[Kind, Model]) -> list[str]:

@@ -174,6 +174,27 @@ def test_tokenize_writes_the_tokens_of_the_filtered_windows(recordings, tmp_path
     assert not said.err
 
 
+def test_the_reference_of_the_command_is_that_of_the_tokens(recordings, tmp_path, capsys):
+    command = ("tokenize", recordings[0], "-o", tmp_path, *TINY_MODEL)
+    assert _run(*command, "--reference", "average") == 0
+    epochs = _windows(recordings[0])
+    expected = NeuroRVQTransformer(TINY, reference="average").fit(epochs).tokenize(epochs)
+    assert Tokens.load(tmp_path / f"{recordings[0].stem}-tokens.h5") == expected
+    assert _run(*command) == 1
+    assert "it was made with --reference average (now None)" in capsys.readouterr().err
+
+
+def test_an_output_of_before_there_was_a_choice_is_as_recorded(recordings, tmp_path, capsys):
+    command = ("tokenize", recordings[0], "-o", tmp_path, *TINY_MODEL)
+    assert _run(*command) == 0
+    (record,) = tmp_path.glob("*.json")
+    facts = json.loads(record.read_text())
+    del facts["reference"]
+    record.write_text(json.dumps(facts))
+    assert _run(*command) == 0
+    assert "skipped" in capsys.readouterr().out
+
+
 def test_without_filters_the_recording_is_taken_as_it_is(recordings, tmp_path):
     filtered = tmp_path / "filtered_raw.fif"
     preprocess(mne.io.read_raw(recordings[2], verbose=False)).save(filtered, verbose=False)

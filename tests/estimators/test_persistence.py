@@ -441,21 +441,22 @@ def test_an_estimator_is_loaded_while_it_is_saved_again(saved):
 
 def test_every_part_of_a_record_is_known_here(saved):
     record = read_record(saved[0])
-    assert set(record) == {*KEYS, "splines", "fitted_types", "written_by"}
+    assert set(record) == {*KEYS, "splines", "rereference", "fitted_types", "written_by"}
 
 
-def test_folders_from_before_types_were_kept_are_read(saved, X):
+def test_folders_from_before_types_and_references_were_kept_are_read(saved, X):
     record = read_record(saved[0])
-    del record["fitted_types"]
+    del record["fitted_types"], record["rereference"]
     (saved[0] / RECORD).write_text(json.dumps(record))
     assert_array_equal(load_estimator(saved[0]).predict(X), saved[1].predict(X))
 
 
+@pytest.mark.parametrize("part", ["splines", "rereference"])
 @pytest.mark.parametrize("spoilt", ["text", -1, [1], {"a": 1}])
-def test_weights_of_sites_that_are_none_are_named(saved, spoilt):
+def test_weights_of_sites_and_electrodes_that_are_none_are_named(saved, part, spoilt):
     file = saved[0] / RECORD
     record = read_record(saved[0])
-    file.write_text(json.dumps(record | {"splines": spoilt}))
+    file.write_text(json.dumps(record | {part: spoilt}))
     with pytest.raises(ValueError, match=r"estimator\.json is not the record of an estimator"):
         load_estimator(saved[0])
 

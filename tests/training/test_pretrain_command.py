@@ -271,6 +271,19 @@ def test_an_exported_folder_has_weights_configuration_and_card(run):
     assert card.endswith((run.folder / "model" / "README.md").read_text())
 
 
+def test_the_reference_of_an_exported_model_is_its_own_and_on_its_card(run, tmp_path):
+    out = tmp_path / "out"
+    assert _main("export", run.folder, "-o", out, "--reference", "average") == 0
+    before, loaded = load_pretrained(run.exported), load_pretrained(out)
+    for kind in ("tokenizer", "foundation"):
+        old, new = getattr(before, kind), getattr(loaded, kind)
+        assert new.config == replace(old.config, reference="average")
+        states = [model.state_dict() for model in (old, new)]
+        assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
+    assert "Reference of what it is given, unless a user chooses another: average" in loaded.card
+    assert "Reference of what" not in before.card
+
+
 def test_the_hub_reads_the_card(run):
     from huggingface_hub import ModelCard
 
