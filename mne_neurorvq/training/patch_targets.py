@@ -93,7 +93,7 @@ def _beat(stretch: Stretch) -> _Array:
     signal = stretch.signal
     centres = stretch.start + (np.arange(stretch.n_patches) + 0.5) * stretch.patch_size
     found = np.full((len(signal), stretch.n_patches, 5), np.nan, np.float32)
-    peaks = _r_peaks(signal, stretch.sfreq)
+    peaks = find_r_peaks(signal, stretch.sfreq)
     last = np.searchsorted(peaks, centres) - 1
     inside = (last >= 0) & (last < len(peaks) - 1)
     before, after = peaks[last[inside]], peaks[last[inside] + 1]
@@ -105,7 +105,7 @@ def _beat(stretch: Stretch) -> _Array:
     return found
 
 
-def _r_peaks(signal: _Array, sfreq: float) -> NDArray[np.intp]:
+def find_r_peaks(signal: _Array, sfreq: float) -> NDArray[np.intp]:
     """Find the samples of the R peaks: where the slopes of all leads together are steepest."""
     energy = np.square(np.diff(signal, axis=1)).sum(axis=0)
     window = np.hanning(round(_QRS * sfreq) + 2)

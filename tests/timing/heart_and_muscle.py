@@ -1,0 +1,383 @@
+# License: BSD-3-Clause
+"""What a heart or muscle person checks: beats, amplitudes, envelopes, and probes of features.
+
+    python tests/timing/heart_and_muscle.py --ecg MODEL... [--ptbxl DIR] [--mitbih DIR]
+    python tests/timing/heart_and_muscle.py --emg MODEL... [--thighs DIR] [--json FILE]
+
+The folders default to those below ``MNE_NEURORVQ_SHARED``. ECG: the records of folds 9 and 10 of
+PTB-XL, which no model has seen, before and after the codes: R peaks (MNE's detector, lead II) that
+are found again within 100 ms, their timing error, error of the QRS amplitude (peak to peak within
+60 ms of the R peak, every lead), heart rate, correlation and SI-SDR by lead; the heart rate of
+MIT-BIH records against their annotators. EMG: five people whom no model has seen: correlation and
+SI-SDR, correlation of the envelope (rectified, below 6 Hz) by muscle and movement, error of the
+median frequency.
+
+Probes: linear, trained on the other people, beside the random twin and features made by hand. ECG:
+five superclasses of PTB-XL, trained on folds 1 to 8, tested on 9 and 10, area under the ROC curve
+(chance .5); by hand, intervals and amplitudes of the mean beat. EMG: movement in windows of 2 s of
+the five people, columns standardised within each person; healthy or not, of all 22 people, each
+judged by a probe of the others, mean over their windows; by hand, root mean square, median
+frequency and Hudgins' four (mean absolute value, zero crossings, slope sign changes, waveform
+length).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import mne
+import numpy as np
+import pandas as pd
+import torch
+from machine import facts, report
+from mne.preprocessing.ecg import qrs_detector
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt, welch
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mne_neurorvq import GroupStandardScaler, preprocess
+from mne_neurorvq.analysis import reconstruction_quality
+from mne_neurorvq.benchmarks import untrained_twin
+from mne_neurorvq.datasets import load_emg_lower_limb, load_ptbxl, read_wfdb, trial_column
+from mne_neurorvq.datasets.wfdb_records import PTBXL_CLASSES
+from mne_neurorvq.training.patch_targets import find_r_peaks
+from mne_neurorvq.weights.loading import find_config
+from mne_neurorvq.weights.systems import SYSTEMS
+
+Array = NDArray[np.float64]
+
+#: Whom the models of thigh muscles have not seen.
+HELD_OUT = ("A2", "A7", "N3", "N8", "N11")
+_TEST_FOLDS = (9, 10)
+_ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4)
+_AGAIN, _AROUND = 0.1, 0.06  # s
+_WINDOW = 2.0  # s, of muscles
+
+
+def transformer(name: str, **given: Any) -> Any:
+    """Make the transformer of a model."""
+    return resolve_name(SYSTEMS[find_config(name).system].transformer)(name, **given)
+
+
+def filtered(epochs: mne.BaseEpochs, name: str) -> mne.EpochsArray:
+    """Filter each trial as a model expects."""
+    info = epochs.info
+    parts = [
+        preprocess(mne.io.RawArray(trial, info, verbose="error"), name).get_data()
+        for trial in epochs.get_data(copy=True)
+    ]
+    metadata = epochs.metadata
+    return mne.EpochsArray(
+        np.stack(parts), info, epochs.events, metadata=metadata, proj=False, verbose="error"
+    )
+
+
+def beats(signal: Array, sfreq: float) -> NDArray[np.intp]:
+    """R peaks of a lead by MNE's detector, each at the largest deflection nearby."""
+    found = qrs_detector(sfreq, signal, verbose="error")
+    reach = round(_AROUND * sfreq)
+    size = np.abs(signal - np.median(signal))
+    places = [max(0, one - reach) + int(size[max(0, one - reach) : one + reach].argmax())
+              for one in found]  # fmt: skip
+    return np.unique(np.array(places, int))
+
+
+def rate(peaks: NDArray[np.intp], sfreq: float) -> float:
+    """Heart rate in beats a minute."""
+    return 60 * sfreq / float(np.median(np.diff(peaks))) if len(peaks) > 2 else float("nan")
+
+
+def compare_hearts(before: Array, after: Array, sfreq: float, lead: int) -> dict[str, Array]:
+    """Compare two ECGs ``(n_channels, n_times)`` beat by beat."""
+    one, two = beats(before[lead], sfreq), beats(after[lead], sfreq)
+    inside = one[(one > _AGAIN * sfreq) & (one < before.shape[1] - _AGAIN * sfreq)]
+    errors = two[np.abs(two[:, None] - inside).argmin(axis=0)] - inside if len(two) else inside
+    again = np.abs(errors) <= _AGAIN * sfreq if len(two) else np.zeros(len(inside), bool)
+    reach = round(_AROUND * sfreq)
+    sizes = [
+        np.array([np.ptp(x[:, max(0, i - reach) : i + reach], axis=1) for i in inside])
+        for x in (before, after)
+    ]
+    return {
+        "timing ms": 1e3 * errors[again] / sfreq,
+        "found": again,
+        "extra": np.array([max(0, len(two) - len(one))]),
+        "QRS mV": 1e3 * (sizes[1] - sizes[0]),
+        "QRS %": 100 * (sizes[1] / sizes[0] - 1),
+        "rate": np.array([rate(two, sfreq) - rate(one, sfreq)]),
+    }
+
+
+def heart_rows(name: str, epochs: mne.BaseEpochs) -> dict[str, float]:
+    """Fidelity of a model for ECG."""
+    epochs = filtered(epochs, name)
+    model = transformer(name, output="tokens").fit(epochs)
+    rebuilt = model.reconstruct(epochs)
+    picks = rebuilt.ch_names
+    before, after = epochs.get_data(picks=picks), rebuilt.get_data()
+    sfreq = epochs.info["sfreq"]
+    found = [
+        compare_hearts(*pair, sfreq, picks.index("II")) for pair in zip(before, after, strict=True)
+    ]
+    joined = {key: [part[key] for part in found] for key in found[0]}
+    timing = np.abs(np.concatenate(joined["timing ms"]))
+    rates = np.abs(np.concatenate(joined["rate"]))
+    quality = reconstruction_quality(before, after, sfreq, bands={})
+    return {
+        "R peaks found": float(np.concatenate(joined["found"]).mean()),
+        "beats more than there were": float(np.concatenate(joined["extra"]).sum()),
+        "R peak error, mean ms": float(timing.mean()),
+        "R peak error, 95 % ms": float(np.quantile(timing, 0.95)),
+        "QRS error, mean mV": float(np.abs(np.concatenate(joined["QRS mV"])).mean()),
+        "QRS error, median %": float(np.median(np.abs(np.concatenate(joined["QRS %"])))),
+        "heart rate error, median": float(np.nanmedian(rates)),
+        "records within 1 beat/min": float((rates <= 1).mean()),
+        "r": float(np.nanmean(quality.r)),
+        "SI-SDR dB": float(np.nanmean(quality.si_sdr)),
+        **{f"r, {lead}": float(r) for lead, r in zip(picks, np.nanmean(quality.r, 0), strict=True)},
+        **{
+            f"SI-SDR dB, {lead}": float(value)
+            for lead, value in zip(picks, np.nanmean(quality.si_sdr, 0), strict=True)
+        },
+    }
+
+
+def holter_rows(name: str, folder: Path) -> dict[str, float]:
+    """Heart rate in five minutes of MIT-BIH records, after the codes and by annotators."""
+    rows = {}
+    for file in sorted(folder.glob("*.hea")):
+        raw = preprocess(read_wfdb(file).crop(tmax=300.0), name)
+        epochs = mne.make_fixed_length_epochs(raw, 10.0, preload=True, verbose="error")
+        model = transformer(name, output="tokens").fit(epochs)
+        rebuilt = model.reconstruct(epochs)
+        sfreq, lead = epochs.info["sfreq"], rebuilt.ch_names[0]
+        marks = raw.annotations.onset[[len(d) == 1 for d in raw.annotations.description]]
+        errors = []
+        for i, signal in enumerate(rebuilt.get_data(picks=[lead])[:, 0]):
+            known = np.diff(marks[(marks >= 10 * i) & (marks < 10 * i + 10)])
+            errors.append(rate(beats(signal, sfreq), sfreq) - 60 / np.median(known))
+        rows[f"record {file.stem}, windows within 1 beat/min"] = float((np.abs(errors) <= 1).mean())
+    return rows
+
+
+def hand_made_heart(epochs: mne.BaseEpochs) -> Array:
+    """Intervals, and amplitudes of the waves of the mean beat in every lead."""
+    sfreq = epochs.info["sfreq"]
+
+    def part(beat: Array, start: float, stop: float) -> Array:
+        return beat[:, round((0.3 + start) * sfreq) : round((0.3 + stop) * sfreq)]
+
+    def signed(values: Array) -> Array:
+        return np.take_along_axis(values, np.abs(values).argmax(1)[:, None], 1)[:, 0]
+
+    rows = []
+    for signals in 1e3 * epochs.get_data(copy=False):
+        peaks = find_r_peaks(signals, sfreq)
+        intervals = np.diff(peaks) / sfreq
+        before, after = round(0.3 * sfreq), round(0.5 * sfreq)
+        inside = peaks[(peaks >= before) & (peaks < signals.shape[1] - after)]
+        beat = np.median([signals[:, i - before : i + after] for i in inside], axis=0)
+        beat = beat - np.median(part(beat, -0.12, -0.06), axis=1, keepdims=True)
+        energy = np.sqrt((np.diff(beat, axis=1) ** 2).sum(axis=0))
+        near = energy[round(0.15 * sfreq) : round(0.45 * sfreq)]
+        repolarisation = np.abs(part(beat, 0.15, 0.45)).sum(axis=0)
+        rows.append(
+            np.concatenate(
+                [
+                    [np.median(intervals), intervals.std(), (near > 0.15 * near.max()).sum()],
+                    [repolarisation.argmax(), np.abs(part(beat, -0.25, -0.1)).sum(0).argmax()],
+                    signed(part(beat, -0.25, -0.1)),  # P
+                    part(beat, -0.08, 0.0).min(axis=1),  # Q
+                    part(beat, -0.06, 0.06).max(axis=1),  # R
+                    part(beat, 0.0, 0.1).min(axis=1),  # S
+                    part(beat, 0.08, 0.1).mean(axis=1),  # ST
+                    signed(part(beat, 0.15, 0.45)),  # T
+                ]
+            )
+        )
+    return np.array(rows)
+
+
+def _probe(groups: NDArray[np.str_], scoring: str = "balanced_accuracy") -> GridSearchCV:
+    """Linear probe whose strength is chosen on people apart."""
+    probe = make_pipeline(StandardScaler(), RidgeClassifier(class_weight="balanced"))
+    inner = GroupKFold(min(4, len(np.unique(groups))))
+    return GridSearchCV(probe, {"ridgeclassifier__alpha": _ALPHAS}, scoring=scoring, cv=inner)
+
+
+def diagnosis_scores(values: Array, epochs: mne.BaseEpochs) -> dict[str, float]:
+    """Area under the curve of each superclass on folds 9 and 10."""
+    test = np.isin(trial_column(epochs, "fold"), _TEST_FOLDS)
+    people = trial_column(epochs, "subject")
+    found = {}
+    for name in PTBXL_CLASSES:
+        y = trial_column(epochs, name)
+        search = _probe(people[~test], "roc_auc")
+        search.fit(values[~test], y[~test], groups=people[~test])
+        found[name] = float(roc_auc_score(y[test], search.decision_function(values[test])))
+    return {"macro": float(np.mean(list(found.values()))), **found}
+
+
+def muscle_windows(recordings: list[mne.io.BaseRaw], name: str) -> mne.EpochsArray:
+    """Windows of all recordings, filtered, with the person and the movement."""
+    parts, rows = [], []
+    for raw in recordings:
+        windows = mne.make_fixed_length_epochs(preprocess(raw, name), _WINDOW, verbose="error")
+        parts.append(windows.get_data(verbose="error"))
+        who = raw.info["subject_info"]["his_id"]
+        rows += [(who, raw.annotations.description[0])] * len(parts[-1])
+    data = np.concatenate(parts)
+    events = np.column_stack([np.arange(len(data)) * data.shape[-1], *np.zeros((2, len(data)))])
+    metadata = [{"subject": who, "condition": task} for who, task in rows]
+    epochs = mne.EpochsArray(data, recordings[0].info, events.astype(int), verbose="error")
+    epochs.metadata = pd.DataFrame(metadata)
+    return epochs
+
+
+def envelope(signals: Array, sfreq: float) -> Array:
+    """Rectified, below 6 Hz."""
+    return np.asarray(sosfiltfilt(butter(4, 6.0, fs=sfreq, output="sos"), np.abs(signals)))
+
+
+def median_frequency(signals: Array, sfreq: float) -> Array:
+    """Frequency in Hz that halves the power of each signal."""
+    hz, power = welch(signals, sfreq, nperseg=min(512, signals.shape[-1]))
+    total = np.cumsum(power, axis=-1)
+    return np.asarray(hz[(total < total[..., -1:] / 2).sum(axis=-1)])
+
+
+def muscle_rows(name: str, epochs: mne.BaseEpochs) -> dict[str, float]:
+    """Fidelity of a model for EMG."""
+    model = transformer(name, output="tokens").fit(epochs)
+    rebuilt = model.reconstruct(epochs)
+    sfreq, picks = epochs.info["sfreq"], rebuilt.ch_names
+    before, after = epochs.get_data(picks=picks), rebuilt.get_data()
+    quality = reconstruction_quality(before, after, sfreq, bands={})
+    one, two = envelope(before, sfreq), envelope(after, sfreq)
+    r = np.array([[np.corrcoef(a, b)[0, 1] for a, b in zip(*pair, strict=True)]
+                  for pair in zip(one, two, strict=True)])  # fmt: skip
+    error = np.abs(median_frequency(after, sfreq) - median_frequency(before, sfreq))
+    tasks = trial_column(epochs, "condition")
+    return {
+        "r": float(np.nanmean(quality.r)),
+        "SI-SDR dB": float(np.nanmean(quality.si_sdr)),
+        "gain": float(np.nanmedian(quality.gain)),
+        "r of the envelope": float(r.mean()),
+        "median frequency error, Hz": float(error.mean()),
+        **{
+            f"r of the envelope, {muscle}, {task}": float(r[tasks == task, i].mean())
+            for i, muscle in enumerate(picks)
+            for task in np.unique(tasks)
+        },
+    }
+
+
+def hand_made_muscle(epochs: mne.BaseEpochs) -> Array:
+    """Root mean square, median frequency and Hudgins' four of every muscle."""
+    x = 1e6 * epochs.get_data(copy=False)
+    slope = np.diff(x, axis=-1)
+
+    def changes(values: Array, least: float) -> Array:
+        large = np.abs(np.diff(values, axis=-1)) > least
+        return np.asarray(((values[..., 1:] * values[..., :-1] < 0) & large).mean(axis=-1))
+
+    columns = [
+        np.log(x.std(axis=-1)),
+        median_frequency(x, epochs.info["sfreq"]),
+        np.log(np.abs(x).mean(axis=-1)),
+        changes(x, 2.0),
+        changes(slope, 2.0),
+        np.log(np.abs(slope).mean(axis=-1)),
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def movement_score(values: Array, y: Any, people: Any) -> float:
+    """Balanced accuracy for the movement on the people held out."""
+    within = GroupStandardScaler().fit_transform(values, groups=people)
+    test = np.isin(people, HELD_OUT)
+    fitted = _probe(people[~test]).fit(within[~test], y[~test], groups=people[~test])
+    return float(balanced_accuracy_score(y[test], fitted.predict(within[test])))
+
+
+def health_scores(values: Array, people: Any) -> tuple[float, int]:
+    """Area under the curve over people, each judged by a probe of the others, and people right."""
+    y = np.array([one.startswith("A") for one in people])
+    told = np.empty(len(y))
+    for train, test in LeaveOneGroupOut().split(values, groups=people):
+        fitted = _probe(people[train]).fit(values[train], y[train], groups=people[train])
+        told[test] = fitted.decision_function(values[test])
+    means = np.array([[told[people == one].mean(), one.startswith("A")] for one in set(people)])
+    right = int(((means[:, 0] > 0) == means[:, 1]).sum())
+    return float(roc_auc_score(means[:, 1], means[:, 0])), right
+
+
+def embeddings(names: list[str], epochs_of: Callable[[str], Any]) -> dict[str, Array]:
+    """Features of models and of their random twins, averaged over time."""
+    found = {}
+    for name in names:
+        for one in (name, untrained_twin(name)):
+            if one is not None:
+                found[one] = transformer(one, pool="time").fit_transform(epochs_of(name))
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    data = Path(os.environ.get("MNE_NEURORVQ_SHARED", ".")) / "data"
+    parser.add_argument("--ecg", nargs="+", default=[], metavar="MODEL")
+    parser.add_argument("--emg", nargs="+", default=[], metavar="MODEL")
+    parser.add_argument("--ptbxl", type=Path, default=data / "ecg_ptbxl")
+    parser.add_argument("--mitbih", type=Path, default=data / "ecg_mitbih")
+    parser.add_argument("--thighs", type=Path, default=data / "emg_lower_limb")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    args = parser.parse_args()
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+    torch.set_num_threads(threads)
+    mne.set_log_level("error")
+    results: dict[str, Any] = {"machine": facts(threads)}
+    if args.ecg:
+        epochs = load_ptbxl(args.ptbxl)
+        unseen = epochs[np.isin(trial_column(epochs, "fold"), _TEST_FOLDS)]
+        for name in args.ecg:
+            results[f"{name}, fidelity"] = heart_rows(name, unseen) | holter_rows(name, args.mitbih)
+        features = embeddings(args.ecg, lambda name: filtered(epochs, name))
+        features["intervals and amplitudes"] = hand_made_heart(filtered(epochs, args.ecg[0]))
+        for name, values in features.items():
+            results[f"{name}, diagnoses (AUROC)"] = diagnosis_scores(values, epochs)
+    if args.emg:
+        recordings = load_emg_lower_limb(args.thighs)
+        windows = {name: muscle_windows(recordings, name) for name in args.emg}
+        for name, epochs in windows.items():
+            unseen = epochs[np.isin(trial_column(epochs, "subject"), HELD_OUT)]
+            results[f"{name}, fidelity"] = muscle_rows(name, unseen)
+        features = embeddings(args.emg, lambda name: windows[name])
+        first = windows[args.emg[0]]
+        features["by hand"] = hand_made_muscle(first)
+        people, y = trial_column(first, "subject"), trial_column(first, "condition")
+        for name, values in features.items():
+            area, right = health_scores(values, people)
+            results[f"{name}, probes"] = {
+                "movement": movement_score(values, y, people),
+                "healthy or not, AUROC of people": area,
+                "people right": right,
+            }
+    rows = [["", "value"]]
+    for title, values in results.items():
+        if title != "machine":
+            rows += [[f"{title}: {key}", f"{value:.3f}"] for key, value in values.items()]
+    report(results, rows, args.json)
+
+
+if __name__ == "__main__":
+    main()
