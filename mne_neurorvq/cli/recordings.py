@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Files of any format that MNE reads."""
+"""Files of any format that MNE or wfdb reads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mne
 
+from ..datasets.wfdb_records import WFDB_HEADER, read_wfdb
 from .messages import one_line
 
 _EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
@@ -16,6 +17,8 @@ def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
     """Read a recording, or the trials that a file holds; signals stay on the disk if they can."""
     if not path.exists():
         raise FileNotFoundError("there is no such file")
+    if path.suffix.lower() == WFDB_HEADER:
+        return read_wfdb(path)
     try:
         if path.name.endswith(_EPOCHS):
             return mne.read_epochs(path, preload=False, verbose="error")

@@ -18,6 +18,9 @@ from .._optional import optional
 from ..signals.units import VOLTS_PER_UNIT
 from .epoching import attach_table
 
+#: Ending of the file that a record is named by.
+WFDB_HEADER = ".hea"
+
 #: Superclasses of the diagnoses of PTB-XL.
 PTBXL_CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
@@ -60,8 +63,8 @@ def read_wfdb(path: str | Path) -> mne.io.RawArray:
     with optional("a WFDB record", "ecg"):
         import wfdb
     stem = Path(path).expanduser()
-    stem = stem.with_suffix("") if stem.suffix == ".hea" else stem
-    if not stem.with_name(f"{stem.name}.hea").is_file():
+    stem = stem.with_suffix("") if stem.suffix.lower() == WFDB_HEADER else stem
+    if not stem.with_name(f"{stem.name}{WFDB_HEADER}").is_file():
         raise FileNotFoundError(f"there is no WFDB record {stem}: {stem.name}.hea is missing")
     record = wfdb.rdrecord(str(stem))
     if not record.fs:

@@ -33,7 +33,8 @@ _MODEL_KEYS = (
 _SMALL_QUANTIZER = QuantizerConfig(
     n_codes=1024, code_dim=32, rule="euclidean", dead_code_threshold=0.1, warmup_steps=400
 )
-# What the small models of other signals than EEG have of their own. Their patches last 0.2 s.
+# What the small models of other signals than EEG have of their own. Patches last 0.2 s, of
+# PPG, whose channels are taken one by one, 0.8 s.
 _SMALL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "ecg": {
         "model": {
@@ -58,6 +59,7 @@ _SMALL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "crops": {"n_channels": (1, 2, 4, 4, 8), "n_patches": (5, 10, 20, 30)},
         "targets": {"muscle": 1.0},
     },
+    "ppg": {"crops": {"n_channels": (1,), "n_patches": (4, 6, 8, 12)}},
 }
 
 

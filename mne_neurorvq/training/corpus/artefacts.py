@@ -20,10 +20,11 @@ class ArtefactLimits:
     """When channels and windows are left out of a corpus.
 
     A sample is clipped within 2 % of the clip limit; a patch of a channel is flat if its standard
-    deviation is below ``flat_deviation``.
+    deviation is below ``flat_deviation``. These two are in microvolts, of pulse waves without a
+    unit.
     """
 
-    # Standard deviation of a filtered patch in microvolts. Amplifiers alone give more than 0.1 uV;
+    # Standard deviation of a filtered patch. Amplifiers alone give more than 0.1 uV;
     # the living brain gives 1 uV at least.
     flat_deviation: float = 0.1
     # A channel with more flat patches than this share is dropped as flat.
@@ -37,9 +38,14 @@ class ArtefactLimits:
     window_flat_share: float = 0.25
 
 
-LIMITS = {"eeg": ArtefactLimits(), "ecg": ArtefactLimits(), "emg": ArtefactLimits()}
-#: Clip limit in microvolts for systems whose filters have none.
-CLIP_UV = {"eeg": 500.0, "ecg": 5_000.0, "emg": 5_000.0}
+LIMITS = {
+    "eeg": ArtefactLimits(),
+    "ecg": ArtefactLimits(),
+    "emg": ArtefactLimits(),
+    "ppg": ArtefactLimits(flat_deviation=1e-4),
+}
+#: Clip limit for systems whose filters have none, in microvolts too.
+CLIP = {"eeg": 500.0, "ecg": 5_000.0, "emg": 5_000.0, "ppg": 5.0}
 # Resampling makes ripples of a plateau.
 _NEAR_CLIP = 0.98
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from ..._optional import optional
 
-# What MNE reads and what may hold biosignals from electrodes. Other endings that MNE knows (.mat,
-# .txt, .dat, ...) mostly belong to something else: those files are tried if they are named.
+# What MNE or wfdb reads and what may hold biosignals from electrodes. Other endings that MNE knows
+# (.mat, .txt, .dat, ...) mostly belong to something else: those files are tried if they are named.
 _ENDINGS = tuple(
     """
-    .edf .bdf .gdf .vhdr .ahdr .fif .fif.gz .set .cnt .eeg .mff .ds .cdt .lay .nxe .nedf .mefd
+    .edf .bdf .gdf .vhdr .ahdr .fif .fif.gz .set .cnt .eeg .mff .ds .cdt .lay .nxe .nedf .mefd .hea
     """.split()
 )
 # Formats in which a recording is a folder.
@@ -26,6 +26,7 @@ _COMPANIONS = {
     ".vhdr": (".eeg", ".dat", ".vmrk"),
     ".ahdr": (".eeg", ".dat", ".amrk"),
     ".set": (".fdt",),
+    ".hea": (".dat", ".mat"),
 }
 # Continuations of FIF files beyond 2 GB, by MNE's names and by BIDS'.
 _CONTINUATION = re.compile(r"-\d+\.fif(\.gz)?$|_split-(?!0*1_)\d+_")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._optional import optional
+from ...datasets.wfdb_records import WFDB_HEADER, read_wfdb
 from ...encoding.preprocessing import preprocessing_of
 from ...signals import (
     ChannelReport,
@@ -29,6 +30,7 @@ from ...signals import (
 from ...signals.channel_report import used_channels
 from ...signals.filtering import filter_recording
 from ...signals.gaps import bridged
+from ...signals.modalities import find_modality
 from ...signals.resampling import resampled_length
 from ...weights.systems import Config
 from .artefacts import PatchQuality, stuck_channels
@@ -77,7 +79,7 @@ def _prepare(found: Found, stamp: str, rules: Rules, folder: CorpusFolder) -> En
         raw, matches = pick_matching(raw, config)
     with _unusable(whole=True):
         # Before channels in another unit are dropped as flat or saturated.
-        check_recording_scale(raw, range(len(raw.ch_names)))
+        check_recording_scale(raw, range(len(raw.ch_names)), config.modality)
     for match in matches:
         if not match.used:
             known = match.reason == "marked bad"
@@ -148,6 +150,8 @@ def _open(found: Found) -> mne.io.BaseRaw:
         # Of a file that was cut off MNE reads what is left: a part of somebody, under the name
         # of somebody else perhaps.
         warnings.filterwarnings("error", "Number of records from the header does not match")
+        if found.path.suffix.lower() == WFDB_HEADER:
+            return read_wfdb(found.path)
         if found.bids_root is None:
             return mne.io.read_raw(found.path, preload=False, verbose="warning")
         with optional("a BIDS data set", "pretrain"):
@@ -180,7 +184,7 @@ def pick_matching(raw: mne.io.BaseRaw, config: Config) -> tuple[mne.io.BaseRaw, 
     picks, _ = used_channels(matches)
     raw.pick(picks, verbose="error")
     # Filters leave other types alone: an EOG electrode that the vocabulary has would stay raw.
-    kinds = dict.fromkeys(raw.ch_names, modality)
+    kinds = dict.fromkeys(raw.ch_names, find_modality(modality).ch_type)
     raw.set_channel_types(kinds, on_unit_change="ignore", verbose="error")
     return raw, matches
 
@@ -194,7 +198,8 @@ def _types(raw: mne.io.BaseRaw) -> list[str]:
 def model_signals(raw: mne.io.BaseRaw, config: Config) -> NDArray[np.float32]:
     """Filter a recording and bring it to the unit of the corpus and the model's rate."""
     filtered = filter_recording(raw, preprocessing_of(config), modality=config.modality)
-    factor = unit_factor("V", config.signal_unit)
+    volts = find_modality(config.modality).has_volts
+    factor = unit_factor("V", config.signal_unit) if volts else 1.0
     sfreq = float(raw.info["sfreq"])
     n_times = resampled_length(raw.n_times, sfreq, config.sfreq)
     data = np.empty((len(raw.ch_names), n_times), np.float32)

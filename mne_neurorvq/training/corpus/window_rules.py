@@ -8,8 +8,9 @@ from typing import Any
 
 from ...encoding.preprocessing import find_preprocessing, preprocessing_of
 from ...signals import unit_factor
+from ...signals.units import UNITLESS
 from ...weights.systems import SYSTEMS, Config
-from .artefacts import CLIP_UV, LIMITS, ArtefactLimits
+from .artefacts import CLIP, LIMITS, ArtefactLimits
 from .format import FORMAT
 
 # Steps from zero to the clip limit: 0.05 uV for EEG, finer than the noise of any amplifier. A step
@@ -75,13 +76,18 @@ class Rules:
         """Largest value in the unit of the corpus."""
         preprocessing = preprocessing_of(self.config)
         if preprocessing.clip is None:
-            return CLIP_UV[self.modality] * unit_factor("uV", self.unit)
+            return CLIP[self.modality] * self._per_microvolt
         return preprocessing.clip * unit_factor(preprocessing.unit, self.unit)
 
     @property
     def flat_deviation(self) -> float:
         """Least standard deviation of a patch that is not flat, in the unit of the corpus."""
-        return self.limits.flat_deviation * unit_factor("uV", self.unit)
+        return self.limits.flat_deviation * self._per_microvolt
+
+    @property
+    def _per_microvolt(self) -> float:
+        """Turn limits into the unit of the corpus; a pulse wave's have none."""
+        return 1.0 if self.unit == UNITLESS else unit_factor("uV", self.unit)
 
     @property
     def step(self) -> float:
