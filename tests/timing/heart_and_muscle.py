@@ -311,6 +311,8 @@ def movement_score(values: Array, y: Any, people: Any) -> float:
 
 def health_scores(values: Array, people: Any) -> tuple[float, int]:
     """Area under the curve over people, each judged by a probe of the others, and people right."""
+    # Two of the three recordings of N1 and N2 hold the same signals: they are one person here.
+    people = np.where(people == "N2", "N1", people)
     y = np.array([one.startswith("A") for one in people])
     told = np.empty(len(y))
     for train, test in LeaveOneGroupOut().split(values, groups=people):
