@@ -36,6 +36,8 @@ class Windows(BaseParadigm):
     regress_out : sequence of str
         Channels that are regressed out of all others within each recording, without labels, and
         then left out.
+    signal : "eeg" | "ecg" | "emg"
+        Type of the channels that are filtered and taken.
     scorer : str | callable
         What MOABB's evaluations score by, as in scikit-learn.
 
@@ -63,6 +65,7 @@ class Windows(BaseParadigm):
         reference: str | None = "average",
         channels: Sequence[str] | None = None,
         regress_out: Sequence[str] = (),
+        signal: str = "eeg",
         scorer: Any = "balanced_accuracy",
     ) -> None:
         #: What it was made with.
@@ -79,9 +82,7 @@ class Windows(BaseParadigm):
             scorer=scorer,
         )
         self.classes = {name: list(events) for name, events in classes.items()}
-        self.rate = resample
-        self.reference = reference
-        self.regress_out = list(regress_out)
+        self.signal = signal
 
     @property
     def datasets(self) -> list[Any]:
@@ -111,20 +112,28 @@ class Windows(BaseParadigm):
         return make_fixed_pipeline(EpochsToEvents(), labels) if return_epochs else labels
 
     def _get_raw_pipelines(self) -> list[Any]:
-        (band,) = super()._get_raw_pipelines()
-        settings = {"rate": self.rate, "reference": self.reference, "leave_out": self.regress_out}
-        return [make_fixed_pipeline(band, FunctionTransformer(_prepared, kw_args=settings))]
+        names = ("signal", "fmin", "fmax", "resample", "reference", "regress_out")
+        settings = {name: self.settings[name] for name in names}
+        return [make_fixed_pipeline(FunctionTransformer(_prepared, kw_args=settings))]
 
 
 def _prepared(
-    raw: mne.io.BaseRaw, rate: float | None, reference: str | None, leave_out: list[str]
+    raw: mne.io.BaseRaw,
+    signal: str,
+    fmin: float | None,
+    fmax: float | None,
+    resample: float | None,
+    reference: str | None,
+    regress_out: Sequence[str],
 ) -> mne.io.BaseRaw:
-    """Resample, reference, and regress channels out of the others."""
+    """Filter as MOABB does, resample, reference, and regress channels out of the others."""
     raw = raw.copy().load_data(verbose="error")
-    if rate is not None and raw.info["sfreq"] != rate:
-        raw.resample(rate, verbose="error")
+    raw.filter(fmin, fmax, picks=signal, method="iir", verbose="error")
+    if resample is not None and raw.info["sfreq"] != resample:
+        raw.resample(resample, verbose="error")
     if reference is not None:
         raw.set_eeg_reference(reference, projection=False, verbose="error")
+    leave_out = list(regress_out)
     if not leave_out:
         return raw
     absent = [name for name in leave_out if name not in raw.ch_names]

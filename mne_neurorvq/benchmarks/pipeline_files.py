@@ -34,20 +34,26 @@ def pipeline_files(folder: Path | None = None) -> dict[str, Path]:
     return found
 
 
-def read_pipeline(path: Path) -> BaseEstimator:
-    """Make the pipeline of a file of MOABB's format."""
+def read_pipeline(path: Path) -> tuple[BaseEstimator, tuple[str, ...]]:
+    """Make the pipeline of a file of MOABB's format, and say for which signals it is.
+
+    What the file has of ``signals`` counts for pipelines without a model; by default these are for
+    EEG.
+    """
     with optional(f"the pipeline {path.stem}", "benchmark"), warnings.catch_warnings():
         # What a file imports warns of its own dependencies.
         warnings.simplefilter("ignore")
         if path.suffix == ".py":
-            pipeline = runpy.run_path(str(path)).get("PIPELINE", {}).get("pipeline")
+            content = runpy.run_path(str(path)).get("PIPELINE", {})
+            pipeline = content.get("pipeline")
         else:
             from moabb.pipelines.utils import create_pipeline_from_config
 
-            pipeline = create_pipeline_from_config(yaml.safe_load(path.read_text())["pipeline"])
+            content = yaml.safe_load(path.read_text())
+            pipeline = create_pipeline_from_config(content["pipeline"])
     if not isinstance(pipeline, BaseEstimator):
         raise ValueError(f"{path} defines no PIPELINE with a scikit-learn 'pipeline' in it.")
-    return pipeline
+    return pipeline, tuple(content.get("signals", ["eeg"]))
 
 
 def with_models(

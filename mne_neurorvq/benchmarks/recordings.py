@@ -11,8 +11,9 @@ import mne
 import numpy as np
 from moabb.datasets.base import BaseDataset
 
-from ..datasets import eegbci
+from ..datasets import eegbci, load_emg_lower_limb, load_ptbxl
 from ..datasets.montage import standard_montage
+from ..datasets.wfdb_records import PTBXL_CLASSES
 
 
 class FolderDataset(BaseDataset):
@@ -30,6 +31,8 @@ class FolderDataset(BaseDataset):
     events: ClassVar[Mapping[str, int]]
     #: Endings of the files of each person, by the name of the run.
     files: ClassVar[Mapping[str, tuple[str, ...]]]
+    #: Type of their channels.
+    signal: ClassVar[str] = "eeg"
     #: Where they are to be had, and how large they are.
     source: ClassVar[str]
     #: Name of the data in records of what models were trained on.
@@ -54,9 +57,10 @@ class FolderDataset(BaseDataset):
             interval=[0, 1],
             paradigm="imagery",
             selected_subjects=wanted,
+            return_all_modalities={self.signal: True},
         )
 
-    def _find(self) -> dict[str, dict[str, Path]]:
+    def _find(self) -> dict[str, dict[str, Any]]:
         """Files by subject and run, of subjects who have all runs."""
         found: dict[str, dict[str, Path]] = {}
         for run, endings in self.files.items():
@@ -64,22 +68,24 @@ class FolderDataset(BaseDataset):
                 for path in self.folder.rglob(f"*{ending}"):
                     found.setdefault(path.name.removesuffix(ending), {}).setdefault(run, path)
         complete = {who: runs for who, runs in found.items() if len(runs) == len(self.files)}
-        return dict(sorted(complete.items()))
+        # In the order of the table of runs, whichever was found first.
+        return {who: {run: complete[who][run] for run in self.files} for who in sorted(complete)}
 
     def _example(self) -> str:
         return ", ".join(f"*{' or *'.join(endings)}" for endings in self.files.values())
 
     def _get_single_subject_data(self, subject: str) -> dict[str, dict[str, mne.io.BaseRaw]]:
-        runs = self.people[subject]
-        return {"0": {str(n): self.read(runs[run], run) for n, run in enumerate(self.files)}}
+        runs = self.people[subject].items()
+        return {"0": {str(n): self.read(found, run) for n, (run, found) in enumerate(runs)}}
 
-    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
-        """Read a run, with its events as annotations."""
-        raise NotImplementedError
+    def read(self, found: Any, run: str) -> mne.io.BaseRaw:
+        """Read a run that was found, with its events as annotations."""
+        raw: mne.io.BaseRaw = found.copy()
+        return raw
 
     def data_path(self, subject: str, *args: Any, **kwargs: Any) -> list[str]:
-        """Give the files of a person."""
-        return [str(path) for path in self.people[subject].values()]
+        """Give the folder: nothing is downloaded."""
+        return [str(self.folder)]
 
 
 class Eegmmidb(FolderDataset):
@@ -95,14 +101,14 @@ class Eegmmidb(FolderDataset):
     data_set: ClassVar = "eegmmidb"
     _names: ClassVar = {"T0": "rest", "T1": "left_hand", "T2": "right_hand"}
 
-    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+    def read(self, found: Path, run: str) -> mne.io.BaseRaw:
         """Read a run."""
-        read = mne.io.read_raw_edf if path.suffix == ".edf" else mne.io.read_raw_fif
-        raw = read(path, preload=True, verbose="error")
+        read = mne.io.read_raw_edf if found.suffix == ".edf" else mne.io.read_raw_fif
+        raw = read(found, preload=True, verbose="error")
         mne.datasets.eegbci.standardize(raw)
         raw.set_montage(standard_montage())
-        found = set(raw.annotations.description)
-        raw.annotations.rename({old: new for old, new in self._names.items() if old in found})
+        there = set(raw.annotations.description)
+        raw.annotations.rename({old: new for old, new in self._names.items() if old in there})
         return raw
 
 
@@ -113,9 +119,9 @@ class EegmmidbEyes(Eegmmidb):
     files: ClassVar = {run: (f"R{run}.edf", f"R{run}_raw.fif") for run in ("01", "02")}
     _names: ClassVar = {}
 
-    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+    def read(self, found: Path, run: str) -> mne.io.BaseRaw:
         """Read a run."""
-        return in_windows(super().read(path, run), 4.0, {"01": "open", "02": "closed"}[run])
+        return in_windows(super().read(found, run), 4.0, {"01": "open", "02": "closed"}[run])
 
 
 class Eegmat(FolderDataset):
@@ -129,13 +135,69 @@ class Eegmat(FolderDataset):
     source: ClassVar = "https://physionet.org/content/eegmat/1.0.0 (ODC-By 1.0, 175 MB)."
     data_set: ClassVar = "eegmat"
 
-    def read(self, path: Path, run: str) -> mne.io.BaseRaw:
+    def read(self, found: Path, run: str) -> mne.io.BaseRaw:
         """Read a run."""
-        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
+        raw = mne.io.read_raw_edf(found, preload=True, verbose="error")
         raw.pick([name for name in raw.ch_names if name.startswith("EEG ") and "A2-A1" not in name])
         raw.rename_channels(lambda name: name.removeprefix("EEG ").strip())
         raw.set_montage(standard_montage())
         return in_windows(raw, 4.0, run)
+
+
+class PtbXl(FolderDataset):
+    """Electrocardiograms of 10 s with the superclass of their diagnoses: PTB-XL at 100 Hz.
+
+    Wagner et al. (2020), Scientific Data 7:154. Records without a diagnosis are left out; those of
+    several superclasses are "several".
+    """
+
+    events: ClassVar = {"NORM": 1, "MI": 2, "STTC": 3, "CD": 4, "HYP": 5, "several": 6}
+    files: ClassVar = {"records": ("ptbxl_database.csv",)}
+    source: ClassVar = "https://physionet.org/content/ptb-xl/1.0.3 (CC BY 4.0, 1.8 GB)."
+    data_set: ClassVar = "ptbxl"
+    signal: ClassVar = "ecg"
+
+    def _find(self) -> dict[str, dict[str, Any]]:
+        """Find records by patient and number."""
+        table = next(self.folder.rglob(*self.files["records"]), None)
+        if table is None:
+            return {}
+        epochs = load_ptbxl(table.parent)
+        found: dict[str, dict[str, Any]] = {}
+        for place, row in enumerate(epochs.metadata.to_dict("records")):
+            names = [name for name in PTBXL_CLASSES if row[name]]
+            if names:
+                raw = mne.io.RawArray(epochs.get_data(item=place)[0], epochs.info, verbose="error")
+                name = names[0] if len(names) == 1 else "several"
+                raw.set_annotations(mne.Annotations([0.0], [10.0], [name]))
+                found.setdefault(row["subject"], {})[str(row["recording"])] = raw
+        return found
+
+
+class LowerLimb(FolderDataset):
+    """Four thigh muscles while walking, extending and flexing the knee, in windows of 2 s.
+
+    Sanchez et al. (2014), EMG dataset in Lower Limb, UCI Machine Learning Repository. N2 is left
+    out: sitting and standing are, sample by sample, those of N1.
+    """
+
+    events: ClassVar = {"gait": 1, "sitting": 2, "standing": 3}
+    files: ClassVar = {"person": ("N1.npz",)}
+    source: ClassVar = "https://doi.org/10.24432/C5ZW2K, as arrays: load_emg_lower_limb says how."
+    data_set: ClassVar = "emg_lower_limb"
+    signal: ClassVar = "emg"
+
+    def _find(self) -> dict[str, dict[str, Any]]:
+        """Find recordings by person and movement."""
+        first = next(self.folder.rglob(*self.files["person"]), None)
+        found: dict[str, dict[str, Any]] = {}
+        for raw in [] if first is None else load_emg_lower_limb(first.parent):
+            movement = str(raw.annotations.description[0])
+            person = raw.info["subject_info"]["his_id"]
+            if person == "N2":
+                continue
+            found.setdefault(person, {})[movement] = in_windows(raw, 2.0, movement)
+        return found
 
 
 def in_windows(raw: mne.io.BaseRaw, duration: float, name: str) -> mne.io.BaseRaw:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,12 @@ def _metrics(
         # Of the second class, whether there are probabilities of both or one decision.
         decision, hot = (decision[:, 1] if decision.ndim == 2 else decision), hot[:, 1]
     complete = len(np.unique(y)) == len(classes)
+    with warnings.catch_warnings():
+        # Of a class that nobody who is tested has, the score does not take account.
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        balanced = balanced_accuracy_score(y, predicted)
     return {
-        "balanced_accuracy": balanced_accuracy_score(y, predicted),
+        "balanced_accuracy": balanced,
         # One class against the others, the mean of the classes.
         "roc_auc": roc_auc_score(hot, decision) if complete else np.nan,
         "pr_auc": average_precision_score(hot, decision) if complete else np.nan,

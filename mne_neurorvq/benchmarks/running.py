@@ -29,6 +29,7 @@ from moabb.datasets.base import BaseDataset
 from sklearn.base import BaseEstimator
 
 from .._writing import write_json
+from ..weights.loading import find_config
 from ..weights.provenance import pretraining_subjects
 from .cells import Cell, Trials, run_cell
 from .pipeline_files import MODELS, pipeline_files, read_pipeline, with_models
@@ -148,14 +149,18 @@ class _Group:
 
 def _groups(plan: Plan) -> Iterator[_Group]:
     pipelines = list(_pipelines(plan))
-    for task_name in plan.tasks or TASKS:
+    at_hand = (name for name, task in TASKS.items() if not task.download)
+    for task_name in plan.tasks or at_hand:
         try:
             dataset = open_task(task_name, plan.data, plan.subjects)
         except FileNotFoundError:
             if plan.tasks:
                 raise
             continue  # not at hand, which `--list` says
-        for name, model, pipeline in pipelines:
+        signal = getattr(TASKS[task_name].paradigm, "signal", "eeg")
+        for name, model, pipeline, signals in pipelines:
+            if signal not in signals:
+                continue
             windows = sorted(vars(TASKS[task_name].paradigm).items())
             facts = get_digest(pipeline), repr(windows), plan.folds, dataset.subject_list
             digest = sha256(repr(facts).encode()).hexdigest()[:12]
@@ -168,20 +173,22 @@ def _groups(plan: Plan) -> Iterator[_Group]:
             yield _Group(task_name, name, model, pipeline, dataset, digest, cells)
 
 
-def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator]]:
-    """Name, model and estimator of each pipeline that is asked for or can be imported."""
+def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator, tuple[str, ...]]]:
+    """Name, model, estimator and signals of each pipeline that is wanted or can be imported."""
     files = pipeline_files(plan.folder)
     unknown = [name for name in plan.pipelines if name not in files]
     if unknown:
         raise ValueError(f"there is no pipeline {', '.join(unknown)}, only {', '.join(files)}.")
     for name in plan.pipelines or files:
         try:
-            pipeline = read_pipeline(files[name])
+            pipeline, signals = read_pipeline(files[name])
         except ImportError:
             if plan.pipelines:
                 raise
             continue
-        yield from with_models(name, pipeline, plan.models)
+        for made, model, estimator in with_models(name, pipeline, plan.models):
+            own = signals if model is None else (find_config(model).modality,)
+            yield made, model, estimator, own
 
 
 def _unfinished(groups: Sequence[_Group], out: Path) -> list[Cell]:

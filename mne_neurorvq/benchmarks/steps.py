@@ -31,11 +31,15 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
     ----------
     features_ : scikit-learn transformer
         The fitted features.
+    scales_ : bool
+        Whether people have trials enough to scale within.
 
     Notes
     -----
     Whose a trial is comes from ``epochs.metadata["subject"]``, which MOABB writes. It is
     transductive: all trials of a test subject that are transformed together are used, unlabelled.
+    Where most training subjects have a single trial, there is nothing to scale within and
+    features are left as they are.
 
     Examples
     --------
@@ -69,6 +73,8 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
             Itself.
         """
         self.features_ = clone(self.features).fit(X, y)
+        sizes = np.unique(trial_column(X, "subject"), return_counts=True)[1]
+        self.scales_ = bool(np.median(sizes) > 1)
         return self
 
     def transform(self, X: mne.BaseEpochs) -> NDArray[np.floating]:
@@ -85,10 +91,17 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
             Scaled features.
         """
         values = np.asarray(self.features_.transform(X))
+        if not self.scales_:
+            return values
         subjects = trial_column(X, "subject")
         scaled = np.empty_like(values)
         for subject in np.unique(subjects):
             theirs = subjects == subject
+            if theirs.sum() == 1:
+                raise ValueError(
+                    f"subject {subject} has a single trial, which cannot be scaled by itself: "
+                    "leave the subject out, or give more trials."
+                )
             scaled[theirs] = clone(self.scaler).fit_transform(values[theirs])
         return scaled
 
@@ -103,8 +116,24 @@ def log_power(epochs: mne.BaseEpochs, laplacian: bool = False) -> NDArray[np.flo
             mne.create_info(potentials.ch_names, epochs.info["sfreq"], "eeg"),
             verbose="error",
         )
-    power = band_power(epochs)
+    power = band_power(epochs, picks=_good(epochs))
     return power.reshape(len(power), -1)
+
+
+def time_domain(epochs: mne.BaseEpochs) -> NDArray[np.float64]:
+    """Hudgins' features of each channel and quarter of a trial, ``(n_trials, n_columns)``.
+
+    Logarithms of the mean absolute value and of the length of the waveform, rates of zero crossings
+    and of changes of slope: Hudgins et al. (1993), IEEE Trans Biomed Eng 40(1).
+    """
+    quarters = np.array_split(band_signals(epochs, None, None), 4, axis=-1)
+    found = []
+    for x in quarters:
+        steps = np.diff(x, axis=-1)
+        turns = [(np.diff(np.sign(part), axis=-1) != 0).mean(axis=-1) for part in (x, steps)]
+        sizes = [np.log10(abs(part).mean(axis=-1) + 1e-9) for part in (x, steps)]
+        found += [*sizes, *turns]
+    return np.concatenate(found, axis=1)
 
 
 def slow_potentials(epochs: mne.BaseEpochs, h_freq: float = 4.0) -> NDArray[np.float64]:
@@ -119,6 +148,13 @@ def slow_potentials(epochs: mne.BaseEpochs, h_freq: float = 4.0) -> NDArray[np.f
 def band_signals(
     epochs: mne.BaseEpochs, l_freq: float | None = 8.0, h_freq: float | None = 30.0
 ) -> NDArray[np.float64]:
-    """Good EEG channels, each trial filtered on its own, (n_trials, n_channels, n_times), in µV."""
-    signals = epochs.get_data(picks="eeg", units={"eeg": "uV"}, verbose="error")
+    """Good channels, each trial filtered on its own, (n_trials, n_channels, n_times), in µV."""
+    signals = 1e6 * epochs.get_data(picks=_good(epochs), verbose="error")
+    if l_freq is None and h_freq is None:
+        return signals
     return mne.filter.filter_data(signals, epochs.info["sfreq"], l_freq, h_freq, verbose="error")
+
+
+def _good(epochs: mne.BaseEpochs) -> list[str]:
+    """Channels that are not marked bad; the paradigm has chosen their type."""
+    return [name for name in epochs.ch_names if name not in epochs.info["bads"]]

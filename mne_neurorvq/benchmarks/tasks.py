@@ -8,11 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mne
+import moabb.datasets
 from moabb.datasets.base import BaseDataset
 from moabb.paradigms.base import BaseParadigm
 
 from .paradigm import FRONTAL, Windows
-from .recordings import Eegmat, Eegmmidb, EegmmidbEyes, FolderDataset, standard_folder
+from .recordings import (
+    Eegmat,
+    Eegmmidb,
+    EegmmidbEyes,
+    FolderDataset,
+    LowerLimb,
+    PtbXl,
+    standard_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class Task:
         Makes trials and classes of it.
     source : str
         Who has published windows, filters and classes, and where the recordings come from.
+    download : str
+        Empty if nothing is downloaded, else by whom and what; such a task is run where it is named.
     control : str
         Empty for the task as published, else what is different.
     of : str
@@ -39,12 +51,21 @@ class Task:
     dataset: Callable[[Path, Sequence[str] | None], BaseDataset]
     paradigm: BaseParadigm
     source: str
+    download: str = ""
     control: str = ""
     of: str = ""
 
 
 def _folder(kind: type[FolderDataset]) -> Callable[[Path, Sequence[str] | None], BaseDataset]:
     return lambda data, subjects: kind(data, subjects)
+
+
+def _moabb(name: str) -> Callable[[Path, Sequence[str] | None], BaseDataset]:
+    def make(data: Path, subjects: Sequence[str] | None) -> BaseDataset:
+        people = None if subjects is None else [int(subject) for subject in subjects]
+        return getattr(moabb.datasets, name)(subjects=people)
+
+    return make
 
 
 def _with_controls(name: str, task: Task, **settings: Any) -> dict[str, Task]:
@@ -76,6 +97,14 @@ _EYES: Mapping[str, Any] = {
 _MUSCLE: Mapping[str, Any] = {
     "muscle_removed": {"fmax": 20.0},
     "muscle_only": {"fmin": 25.0, "channels": ("F7", "F8", "T3", "T4", "T5", "T6")},
+}
+_HEART: Mapping[str, Any] = {
+    "duration": 10.0,
+    "fmin": 0.5,
+    "fmax": 45.0,
+    "resample": 100.0,
+    "reference": None,
+    "signal": "ecg",
 }
 _BENCHMARK = (
     "Filters, rate and reference: Lee et al. (2025), Assessing the Capabilities of Large Brainwave "
@@ -124,9 +153,63 @@ TASKS: Mapping[str, Task] = {
         ),
         **_MUSCLE,
     ),
+    "diagnosis": Task(
+        "a normal electrocardiogram against any diagnosis",
+        _folder(PtbXl),
+        Windows({"normal": ["NORM"], "abnormal": ["MI", "STTC", "CD", "HYP", "several"]}, **_HEART),
+        f"{PtbXl.source} 100 Hz as in Strodthoff et al. (2021), IEEE J Biomed Health Inform 25(5), "
+        "but two classes and folds of our own.",
+    ),
+    "superclasses": Task(
+        "five superclasses of diagnoses, of records that have one",
+        _folder(PtbXl),
+        Windows({name: [name] for name in ("NORM", "MI", "STTC", "CD", "HYP")}, **_HEART),
+        f"{PtbXl.source} 100 Hz as in Strodthoff et al. (2021), IEEE J Biomed Health Inform 25(5), "
+        "who predict several labels at once.",
+    ),
+    "movements": Task(
+        "walking, extending and flexing the knee",
+        _folder(LowerLimb),
+        Windows(
+            {name: [name] for name in ("gait", "sitting", "standing")},
+            duration=2.0,
+            fmin=20.0,
+            fmax=450.0,
+            resample=1000.0,
+            reference=None,
+            signal="emg",
+        ),
+        f"{LowerLimb.source} 20-450 Hz: De Luca et al. (2010), J Biomech 43(8).",
+    ),
+    **_with_controls(
+        "execution",
+        Task(
+            "movements of left hand, right hand and feet, and rest",
+            _moabb("Schirrmeister2017"),
+            Windows({n: [n] for n in ("left_hand", "right_hand", "feet", "rest")}, duration=4.0),
+            f"Schirrmeister et al. (2017), Hum Brain Mapp 38(11). {_BENCHMARK}.",
+            download="High Gamma, 14 people, by MOABB",
+        ),
+        **_EYES,
+    ),
+    "imagery-4": Task(
+        "imagery of left hand, right hand, feet and tongue",
+        _moabb("BNCI2014_001"),
+        Windows({n: [n] for n in ("left_hand", "right_hand", "feet", "tongue")}, duration=4.0),
+        f"Tangermann et al. (2012), Front Neurosci 6:55. {_BENCHMARK}.",
+        download="BCI competition IV 2a, 9 people, by MOABB",
+    ),
+    "erp": Task(
+        "target against other letters",
+        _moabb("Lee2019_ERP"),
+        Windows({"target": ["Target"], "other": ["NonTarget"]}, tmin=-0.2, duration=1.0),
+        f"Lee et al. (2019), GigaScience 8(5). {_BENCHMARK}.",
+        download="OpenBMI, 54 people, by MOABB",
+    ),
 }
 
 
 def open_task(name: str, data: Path | None, subjects: Sequence[str] | None = None) -> BaseDataset:
     """Find the recordings of a task."""
-    return TASKS[name].dataset(standard_folder(data), subjects)
+    with mne.utils.use_log_level("error"):
+        return TASKS[name].dataset(standard_folder(data), subjects)

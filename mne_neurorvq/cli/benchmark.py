@@ -49,6 +49,9 @@ def _list(args: argparse.Namespace) -> str:
 
     tasks = []
     for name, task in TASKS.items():
+        if task.download:
+            tasks.append([name, task.title, f"to be downloaded: {task.download}"])
+            continue
         try:
             at_hand = f"{len(open_task(name, args.data).subject_list)} people"
         except FileNotFoundError as error:

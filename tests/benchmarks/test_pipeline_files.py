@@ -27,7 +27,7 @@ FILES = pipeline_files()
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_makes_a_pipeline_that_clones_and_says_what_it_is(name):
-    pipeline = read_pipeline(FILES[name])
+    pipeline = read_pipeline(FILES[name])[0]
     # By which finished cells are found: no address, no state.
     assert get_digest(clone(pipeline)) == get_digest(pipeline)
     assert hasattr(pipeline, "predict")
@@ -37,7 +37,9 @@ def test_every_file_makes_a_pipeline_that_clones_and_says_what_it_is(name):
 def test_a_model_is_put_in_the_estimator_of_its_system_with_its_twin():
     made = dict(
         (name, pipeline)
-        for name, _, pipeline in with_models("e", read_pipeline(FILES["embedding_thirds"]), MODELS)
+        for name, _, pipeline in with_models(
+            "e", read_pipeline(FILES["embedding_thirds"])[0], MODELS
+        )
     )
     assert set(made) == {f"e:{model}{end}" for model in MODELS for end in ("", "-random")}
     features = made["e:brainrvq-eeg-small-random"].get_params()["withinsubjects__features"]
@@ -48,7 +50,7 @@ def test_a_model_is_put_in_the_estimator_of_its_system_with_its_twin():
 
 def test_what_a_system_cannot_do_is_left_out():
     names = {
-        kind: {model for _, model, _ in with_models("x", read_pipeline(FILES[kind]), MODELS)}
+        kind: {model for _, model, _ in with_models("x", read_pipeline(FILES[kind])[0], MODELS)}
         for kind in ("full", "lora", "head")
     }
     biocodec = {"biocodec-eeg-small", "biocodec-eeg-small-random"}
@@ -57,7 +59,7 @@ def test_what_a_system_cannot_do_is_left_out():
 
 
 def test_classifiers_still_ask_for_people_when_their_model_changes():
-    for _, _, pipeline in with_models("x", read_pipeline(FILES["head"]), ["biocodec-eeg-small"]):
+    for _, _, pipeline in with_models("x", read_pipeline(FILES["head"])[0], ["biocodec-eeg-small"]):
         assert isinstance(pipeline[-1], BioCodecClassifier)
         # It has no early stopping: nobody is held back for nothing.
         assert pipeline[-1].validation_fraction is None
@@ -65,7 +67,7 @@ def test_classifiers_still_ask_for_people_when_their_model_changes():
 
 
 def test_a_pipeline_without_a_model_is_itself():
-    pipeline = read_pipeline(FILES["csp_lda"])
+    pipeline = read_pipeline(FILES["csp_lda"])[0]
     assert list(with_models("csp_lda", pipeline, MODELS)) == [("csp_lda", None, pipeline)]
 
 
@@ -76,7 +78,7 @@ def test_yaml_files_of_moabb_are_read(tmp_path):
         "  - name: DummyClassifier\n    from: sklearn.dummy\n    parameters: {strategy: prior}\n"
     )
     assert "dummy" in pipeline_files(tmp_path)
-    assert read_pipeline(path)[-1].strategy == "prior"
+    assert read_pipeline(path)[0][-1].strategy == "prior"
 
 
 def test_a_file_without_a_pipeline_is_refused(tmp_path):

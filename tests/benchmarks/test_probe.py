@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mne_neurorvq.benchmarks import LinearProbe, WithinSubjects
-from mne_neurorvq.benchmarks.steps import log_power, slow_potentials
+from mne_neurorvq.benchmarks.steps import log_power, slow_potentials, time_domain
 from mne_neurorvq.datasets import simulate_epochs
 
 
@@ -55,6 +55,22 @@ def test_scaling_within_people_removes_what_is_theirs_and_uses_no_one_else():
     alone = step.transform(epochs[8:])
     np.testing.assert_allclose(rows[8:], alone, atol=1e-9)
     np.testing.assert_allclose(rows[4:8].mean(axis=0), 0, atol=1e-9)
+
+
+def test_where_people_have_one_trial_there_is_nothing_to_scale_within():
+    epochs = simulate_epochs(n_subjects=3, n_trials=2, verbose=False)
+    step = WithinSubjects(FunctionTransformer(log_power), StandardScaler())
+    np.testing.assert_array_equal(step.fit_transform(epochs[::2]), log_power(epochs[::2]))
+    with pytest.raises(ValueError, match="subject sim-03 has a single trial"):
+        step.fit(epochs).transform(epochs[:5])
+
+
+def test_time_domain_features_are_sizes_and_rates():
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    epochs._data[:] = 1e-5 * np.sin(2 * np.pi * 10 * epochs.times + 0.1)
+    features = time_domain(epochs).reshape(2, 4, 4, 19)[0, 0, :, 0]
+    assert features[0] == pytest.approx(np.log10(10 * 2 / np.pi), abs=0.01)  # µV
+    assert features[2:] == pytest.approx([0.1, 0.1], abs=0.01)  # twice 10 in 200 samples
 
 
 def test_slow_potentials_are_those_below_four_hertz():

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 from optional_library import import_or_skip
 
 import_or_skip("moabb", "benchmark")
 
-from mne_neurorvq.benchmarks.recordings import Eegmmidb, in_windows
+from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, PtbXl, in_windows
 from mne_neurorvq.benchmarks.tasks import TASKS, open_task
 
 
@@ -61,3 +62,43 @@ def test_every_control_is_of_a_task_and_every_task_names_its_source():
         assert task.source, name
         assert bool(task.of) == bool(task.control)
         assert not task.of or task.of in TASKS
+
+
+def test_muscles_are_read_by_person_without_the_one_who_is_there_twice(tmp_path):
+    rng = np.random.default_rng(0)
+    movements = ("gait", "sitting", "standing")
+    for person in ("N1", "N2", "A1"):
+        arrays = {
+            f"{name}_emg_1e-4mV": rng.integers(-900, 900, (4, 5000)).astype(np.int16)
+            for name in movements
+        }
+        np.savez(tmp_path / f"{person}.npz", **arrays)
+    dataset = LowerLimb(tmp_path)
+    assert sorted(dataset.subject_list) == ["A1", "N1"]
+    epochs, labels, _ = TASKS["movements"].paradigm.get_data(dataset, return_epochs=True)
+    assert epochs.get_data(copy=False).shape == (2 * 3 * 2, 4, 2000)
+    assert set(labels) == set(movements)
+    assert set(epochs.get_channel_types()) == {"emg"}
+
+
+def test_records_have_their_superclass_or_several(tmp_path, monkeypatch):
+    (tmp_path / "ptbxl_database.csv").touch()
+    info = mne.create_info(["I", "II"], 100.0, "ecg")
+    noise = 1e-4 * np.random.default_rng(0).standard_normal((4, 2, 1000))
+    epochs = mne.EpochsArray(noise, info, verbose="error")
+    found = [("NORM",), ("MI",), ("MI", "CD"), ()]
+    epochs.metadata = pd.DataFrame(
+        [
+            {"subject": f"patient{i % 3}", "recording": i}
+            | {name: int(name in names) for name in ("NORM", "MI", "STTC", "CD", "HYP")}
+            for i, names in enumerate(found)
+        ]
+    )
+    monkeypatch.setattr("mne_neurorvq.benchmarks.recordings.load_ptbxl", lambda folder: epochs)
+    dataset = PtbXl(tmp_path)
+    _, labels, metadata = TASKS["diagnosis"].paradigm.get_data(dataset, return_epochs=True)
+    assert dict(zip(metadata["subject"], labels, strict=True)) == {
+        "patient0": "normal",
+        "patient1": "abnormal",
+        "patient2": "abnormal",
+    }

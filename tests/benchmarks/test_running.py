@@ -108,7 +108,7 @@ def test_scores_are_those_of_moabb_on_the_same_folds_to_the_digit(plan, tmp_path
         cv_kwargs={"shuffle": True},
         hdf5_path=str(tmp_path / "moabb"),
     )
-    pipeline = read_pipeline(plan.folder / "probe.py")
+    pipeline = read_pipeline(plan.folder / "probe.py")[0]
     (process,) = PARADIGM.make_process_pipelines(dataset, return_epochs=True)
     found = evaluation.evaluate(dataset, {"x": pipeline}, None, process)
     theirs = [result["score"] for result in found]

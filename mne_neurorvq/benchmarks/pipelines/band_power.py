@@ -10,6 +10,7 @@ from mne_neurorvq.benchmarks.steps import log_power
 PIPELINE = {
     "name": "band power",
     "paradigms": ["Windows"],
+    "signals": ["eeg", "ecg"],
     "pipeline": make_pipeline(
         WithinSubjects(FunctionTransformer(log_power), StandardScaler()), LinearProbe()
     ),

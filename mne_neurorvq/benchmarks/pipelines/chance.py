@@ -7,5 +7,6 @@ from sklearn.pipeline import make_pipeline
 PIPELINE = {
     "name": "chance",
     "paradigms": ["Windows"],
+    "signals": ["eeg", "ecg", "emg"],
     "pipeline": make_pipeline(DummyClassifier(strategy="most_frequent")),
 }

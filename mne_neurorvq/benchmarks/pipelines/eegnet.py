@@ -8,5 +8,6 @@ from mne_neurorvq.benchmarks.networks import network
 PIPELINE = {
     "name": "EEGNet",
     "paradigms": ["Windows"],
+    "signals": ["eeg", "ecg", "emg"],
     "pipeline": make_pipeline(network("EEGNet", lr=1e-3)),
 }

@@ -8,5 +8,6 @@ from mne_neurorvq.benchmarks.networks import network
 PIPELINE = {
     "name": "ShallowFBCSPNet",
     "paradigms": ["Windows"],
+    "signals": ["eeg", "ecg", "emg"],
     "pipeline": make_pipeline(network("ShallowFBCSPNet", lr=6.25e-4)),
 }
