@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _ORIGINAL, _RECONSTRUCTION = "0.35", COLOURS[1]
 _MAX_CHANNELS = 4
-_FASTEST = 45.0  # Hz
+FASTEST = 45.0  # Hz
 
 
 def check_same(original: mne.BaseEpochs, reconstruction: mne.BaseEpochs, trial: int) -> None:
@@ -56,11 +56,12 @@ def overlay(
     original: NDArray[np.floating],
     reconstruction: NDArray[np.floating],
     name: str,
+    unit: str,
 ) -> None:
     """Draw a reconstructed signal over the original one."""
     ax.plot(times, original, color=_ORIGINAL, lw=1.6)
     ax.plot(times, reconstruction, color=_RECONSTRUCTION, lw=0.9)
-    ax.set_ylabel(f"{name} (µV)")
+    ax.set_ylabel(f"{name} ({unit})")
     ax.margins(x=0)
     hide_spines(ax)
     if original.std() and reconstruction.std():
@@ -76,8 +77,10 @@ def spectra(
     sfreq: float,
     original: NDArray[np.floating],
     reconstruction: NDArray[np.floating],
+    unit: str,
+    fastest: float = FASTEST,
 ) -> None:
-    """Draw the spectra of a signal and its reconstruction."""
+    """Draw the spectra, up to a frequency, of a signal and its reconstruction."""
     from scipy.signal import welch
 
     for signal, colour, width in (
@@ -85,10 +88,10 @@ def spectra(
         (reconstruction, _RECONSTRUCTION, 0.9),
     ):
         frequencies, density = welch(signal, sfreq, nperseg=min(signal.size, round(2 * sfreq)))
-        inside = (frequencies > 0) & (frequencies <= _FASTEST) & (density > 0)
+        inside = (frequencies > 0) & (frequencies <= fastest) & (density > 0)
         ax.semilogy(frequencies[inside], density[inside], color=colour, lw=width)
-    ax.set_ylabel("µV²/Hz")
-    ax.set_xlim(0, min(_FASTEST, sfreq / 2))
+    ax.set_ylabel(f"{unit}²/Hz")
+    ax.set_xlim(0, min(fastest, sfreq / 2))
     hide_spines(ax)
 
 

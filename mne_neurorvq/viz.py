@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ._figures import (
     COLOURS,
+    FASTEST,
     axes_grid,
     check_same,
     finish,
@@ -50,7 +51,8 @@ def plot_reconstruction(
     ----------
     original, reconstruction : mne.Epochs
         The same trials, in volts and in the same reference, see
-        :func:`~mne_neurorvq.signals.set_reference`.
+        :func:`~mne_neurorvq.signals.set_reference`; channels of type "misc", such as pulses, have
+        no unit.
     trial : int
         Index of the trial.
     channels : sequence of str | None
@@ -77,15 +79,20 @@ def plot_reconstruction(
     check_same(original, reconstruction, trial)
     check_references(original, reconstruction)
     names = shown_channels(original, reconstruction, channels)
+    types = [original.get_channel_types([name])[0] for name in names]
+    # MNE has no unit for the pulses that it calls "misc".
+    units = ["AU" if kind == "misc" else "µV" for kind in types]
+    scales = np.array([[1.0 if unit == "AU" else 1e6] for unit in units])
     pairs = [
-        1e6 * epochs.get_data(item=[trial], picks=names, verbose="error")[0]
+        scales * epochs.get_data(item=[trial], picks=names, verbose="error")[0]
         for epochs in (original, reconstruction)
     ]
     figure, grid = axes_grid(axes, len(names), 2, (10.0, 0.9 + 1.5 * len(names)), [3, 1.2])
     sfreq = float(original.info["sfreq"])
-    for row, name in enumerate(names):
-        overlay(grid[row, 0], original.times, pairs[0][row], pairs[1][row], name)
-        spectra(grid[row, 1], sfreq, pairs[0][row], pairs[1][row])
+    for row, (name, unit) in enumerate(zip(names, units, strict=True)):
+        overlay(grid[row, 0], original.times, pairs[0][row], pairs[1][row], name, unit)
+        fastest = sfreq if types[row] == "emg" else FASTEST
+        spectra(grid[row, 1], sfreq, pairs[0][row], pairs[1][row], unit, fastest)
         if row < len(names) - 1:
             for ax in grid[row]:
                 ax.tick_params(labelbottom=False)

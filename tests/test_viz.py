@@ -68,6 +68,18 @@ def test_a_constant_channel_has_no_correlation(epochs):
     assert not figure.axes[0].texts
 
 
+def test_muscles_have_fast_spectra_and_pulses_no_volts():
+    info = mne.create_info(["arm", "PLETH"], 1000.0, ["emg", "misc"])
+    data = np.random.default_rng(0).standard_normal((1, 2, 2000)) * [[1e-5], [0.1]]
+    trials = mne.EpochsArray(data, info, verbose=False)
+    figure = viz.plot_reconstruction(trials, trials, show=False)
+    labels = [ax.get_ylabel() for ax in figure.axes]
+    assert labels == ["arm (µV)", "µV²/Hz", "PLETH (AU)", "AU²/Hz"]
+    assert [ax.get_xlim()[1] for ax in figure.axes[1::2]] == [500, 45]
+    arm, pulse = (ax.get_lines()[0].get_ydata() for ax in figure.axes[::2])
+    np.testing.assert_allclose([arm, pulse], [1e6 * data[0, 0], data[0, 1]])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

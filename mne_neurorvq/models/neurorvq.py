@@ -140,6 +140,7 @@ NEURORVQ_EEG = NeuroRVQConfig(
     modality="eeg", channels=_EEG_CHANNELS, sfreq=200.0, patch_size=200, max_patches=256
 )
 
+# The authors feed it emg2pose as stored, whose unit they do not state: microvolts are assumed.
 NEURORVQ_EMG = NeuroRVQConfig(
     modality="emg",
     channels=tuple("c1 c10 c11 c12 c13 c14 c15 c16 c2 c3 c4 c5 c6 c7 c8 c9".split()),
@@ -152,6 +153,7 @@ NEURORVQ_EMG = NeuroRVQConfig(
     quantizer=QuantizerConfig(n_levels=16),
 )
 
+# Millivolts of PTB-XL. The kernels are those of EEG at 200 Hz; the authors' example gives 500 Hz.
 NEURORVQ_ECG = NeuroRVQConfig(
     modality="ecg",
     channels=tuple("avf avl avr i ii iii v1 v2 v3 v4 v5 v6 vx vy vz".split()),
@@ -161,6 +163,7 @@ NEURORVQ_ECG = NeuroRVQConfig(
     max_patches=600,
 )
 
+# PhysioNet's normalised units, 0 to 1, of the pulses of BIDMC.
 NEURORVQ_PPG = NeuroRVQConfig(
     modality="ppg",
     channels=("ppg_c1",),

@@ -75,7 +75,7 @@ class Assignment:
     def __post_init__(self) -> None:
         self.facts = find_modality(self.modality)
         self.keys = [name_key(name, self.modality) for name in self.ch_names]
-        is_eeg = self.modality == "eeg"
+        is_eeg = self.facts.on_the_head
         # Triggers and other inputs may be numbered as well.
         named = [key if self._may_be_eeg(i) else "" for i, key in enumerate(self.keys)]
         contacts = depth_contacts(named) if is_eeg else set()
@@ -279,11 +279,11 @@ class Assignment:
         if i in self.labels:
             return _IS_LABEL
         if self.modality == "ecg":
-            if is_derivation(self.keys[i]):
-                return _DIFFERENCE_OF_LEADS
-            return _NO_LEAD if self.facts.says(self.ch_names[i]) else self._not_among
+            if self.facts.says(self.ch_names[i]):
+                return _NO_LEAD
+            return _DIFFERENCE_OF_LEADS if is_derivation(self.keys[i]) else self._not_among
         if is_derivation(self.keys[i]):
             return "bipolar: not matched to a single electrode"
-        if _COUNTED.fullmatch(self.keys[i]) and self.modality == "eeg":
+        if _COUNTED.fullmatch(self.keys[i]) and self.facts.on_the_head:
             return _NUMBER if self.by_position else f"{_NUMBER} and pass channels='nearest'"
         return self._not_among

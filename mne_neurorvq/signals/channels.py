@@ -130,7 +130,7 @@ def match_and_interpolate(
     if mode not in _MODES:
         raise ValueError(f"channels={mode!r} is unknown: use one of {_MODES}.")
     facts = _check_types(ch_names, ch_types, modality)
-    if modality != "eeg" and mode in ("nearest", "interpolate"):
+    if not facts.on_the_head and mode in ("nearest", "interpolate"):
         raise ValueError(
             f"channels={mode!r} goes by positions on the head, which {modality.upper()} has not: "
             "use 'match' or 'strict'."
@@ -274,7 +274,7 @@ def _how_to_match(
     vocabulary: Sequence[str], mode: str, has_positions: bool, facts: Modality
 ) -> str:
     known = f"The model knows {quote(vocabulary)}. Rename the channels to their {facts.places}"
-    if facts.name != "eeg":
+    if not facts.on_the_head:
         return f"{known} (rename_channels)."
     if mode in ("nearest", "interpolate"):
         advice = "check them" if has_positions else "set_montage gives them"

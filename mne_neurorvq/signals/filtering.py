@@ -158,7 +158,7 @@ def filter_recording(
             "filter before cutting Epochs."
         )
     facts = find_modality(modality)
-    if average_reference and modality != "eeg":
+    if average_reference and not facts.on_the_head:
         raise ValueError(f"average_reference=True is for EEG, not for {modality.upper()}.")
     picks = np.array(facts.to_filter(raw.ch_names, raw.get_channel_types()), int)
     if len(picks) == 0:
@@ -188,7 +188,7 @@ def filter_recording(
             phase="zero",
             verbose="warning",
         )
-    if modality != "eeg" and facts.band_is_stated(raw.get_channel_types(), picks.tolist()):
+    if not facts.on_the_head and facts.band_is_stated(raw.get_channel_types(), picks.tolist()):
         # MNE notes the filters of EEG and the like only.
         with raw.info._unlock():
             raw.info["highpass"] = max(highpass, raw.info["highpass"])

@@ -8,7 +8,7 @@ in `names`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +16,6 @@ from .names import LEADS, name_key
 from .sites import site_names
 from .units import EEG_AMPLITUDE, UNITLESS, Amplitude
 
-# Labels that count the electrodes of a cap.
-_CAP = re.compile(r"e\d+|eeg\d+")
 # Inputs without a signal of the body; what a recording says of its filters is not about them.
 _NO_SIGNAL = frozenset(("stim", "misc", "syst", "exci", "ias"))
 
@@ -38,6 +36,7 @@ class Modality:
     name: str
     types: frozenset[str]
     vague: frozenset[str]
+    #: What names contain that say it, and keys of names that do.
     named: re.Pattern[str]
     amplitude: Amplitude
     #: MNE type of channels that are decoded.
@@ -50,6 +49,9 @@ class Modality:
     loud: float | None = 20.0
     matching: Literal["name", "order", "each"] = "name"
     beside: frozenset[str] = frozenset()
+    keys: Callable[[], Collection[str]] = frozenset
+    #: Whether electrodes have places on the head, and recordings references and noted filters.
+    on_the_head: bool = False
 
     @property
     def has_volts(self) -> bool:
@@ -63,12 +65,8 @@ class Modality:
 
     def says(self, ch_name: str) -> bool:
         """Whether a name says that a channel holds such signals."""
-        if self.named.search(ch_name.lower()):
-            return True
-        key = name_key(ch_name, self.name)
-        if self.name == "eeg":
-            return key in site_names() or _CAP.fullmatch(key) is not None
-        return self.name == "ecg" and key in LEADS
+        found = self.named.search(ch_name.lower()) is not None
+        return found or name_key(ch_name, self.name) in self.keys()
 
     def candidates(
         self, ch_names: Sequence[str], ch_types: Sequence[str] | None, *, by_name: bool
@@ -107,7 +105,7 @@ class Modality:
 
         MNE speaks of EEG, if there is any. Otherwise a band may be that of any other signal.
         """
-        if self.name == "eeg":
+        if self.on_the_head:
             return True
         own = {ch_types[i] for i in used}
         return set(ch_types) <= own | _NO_SIGNAL
@@ -123,7 +121,9 @@ MODALITIES = {
             types=frozenset(("eeg",)),
             vague=frozenset(("misc",)),
             beside=frozenset(("eog",)),
-            named=re.compile(r"\beeg"),
+            named=re.compile(r"\beeg|^e\d+$"),
+            keys=site_names,
+            on_the_head=True,
             amplitude=EEG_AMPLITUDE,
             ch_type="eeg",
             ch_name="Cz",
@@ -149,6 +149,7 @@ MODALITIES = {
             types=frozenset(("ecg",)),
             vague=_ANY,
             named=re.compile(r"e[ck]g|\blead"),
+            keys=lambda: LEADS,
             amplitude=Amplitude(usual=200.0, smallest=1.0, largest=5e4, kind="ECG"),
             ch_type="ecg",
             ch_name="II",

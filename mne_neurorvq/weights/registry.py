@@ -205,17 +205,11 @@ def _in_package(
 ) -> Iterator[Pretrained]:
     """Give the trained small model and its untrained twin, if there are these, and a tiny one."""
     small = f"{system}-{modality}-small"
-    for name, seed, notes in (
-        *(
-            ()
-            if twin_seed is None
-            else (
-                (small, None, _TRAINED),
-                (f"{small}-random", twin_seed, _TWIN.format(small)),
-            )
-        ),
-        (f"{system}-{modality}-tiny-random", tiny_seed, _TINY),
-    ):
+    named: list[tuple[str, int | None, str]] = []
+    if twin_seed is not None:
+        named = [(small, None, _TRAINED), (f"{small}-random", twin_seed, _TWIN.format(small))]
+    named.append((f"{system}-{modality}-tiny-random", tiny_seed, _TINY))
+    for name, seed, notes in named:
         yield Pretrained(
             name=name,
             modality=modality,
