@@ -196,7 +196,9 @@ def match(
         )
     else:  # a model that takes any channel
         report = use_channels(trials.ch_names, **about)
-    rereference = find_reference(trials, reference or config.reference, config.modality)
+    rereference = find_reference(
+        trials, reference or config.reference, config.modality, insist=reference is not None
+    )
     if rereference is not None:
         report = _with_reference(report, rereference, trials)
     fitted = FittedChannels(report, trials.ch_names, trials.ch_types, splines, rereference)

@@ -30,7 +30,7 @@ from .trials import Trials
 LAPLACIAN_AREA = 0.002
 _AVERAGE = "Average EEG reference"
 _REMEDY = (
-    "Pass the recording with all its electrodes: the model picks its channels afterwards. Or use "
+    "Pass the recording with all its electrodes: the model picks its channels afterwards. Or say "
     "reference='recorded'."
 )
 # Inputs that EDF readers call "eeg", besides those of another kind of signal.
@@ -106,8 +106,13 @@ def set_reference(epochs: mne.BaseEpochs, reference: Reference) -> mne.BaseEpoch
     return copy
 
 
-def find_reference(trials: Trials, kind: Reference, modality: str = "eeg") -> Rereference | None:
-    """Find the electrodes that make a reference, and check that they do; None for the recorded."""
+def find_reference(
+    trials: Trials, kind: Reference, modality: str = "eeg", *, insist: bool = True
+) -> Rereference | None:
+    """Find the electrodes that make a reference, and check that they do; None for the recorded.
+
+    Without insisting, signals of too few electrodes stay as recorded, with a warning.
+    """
     if kind not in REFERENCES:
         raise ValueError(f"reference={kind!r} must be one of {REFERENCES}.")
     if kind == "recorded":
@@ -119,6 +124,13 @@ def find_reference(trials: Trials, kind: Reference, modality: str = "eeg") -> Re
         )
     electrodes = _electrodes(trials)
     good = [i for i in electrodes if trials.ch_names[i] not in trials.bads]
+    enough = {"average": FEWEST_ELECTRODES, "laplacian": FEWEST_FOR_LAPLACIAN}[kind]
+    if not insist and len(good) < enough:
+        warn(
+            f"the model was made for the reference {kind!r}, which {len(good)} good EEG electrodes "
+            f"cannot give (it takes {enough}): signals stay as recorded. {_REMEDY}"
+        )
+        return None
     _check_number(kind, len(good))
     if len(good) < FEWEST_ELECTRODES:
         warn(

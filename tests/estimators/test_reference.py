@@ -79,6 +79,17 @@ def test_the_default_is_what_the_model_says(of_average, epochs):
     assert_array_equal(recorded.transform(epochs), NeuroRVQTransformer(TINY).fit_transform(epochs))
 
 
+def test_too_few_electrodes_stay_as_recorded_unless_told_otherwise(of_average, epochs):
+    few = epochs.copy().pick(["C3", "Cz", "C4"])
+    with pytest.warns(UserWarning, match="3 good EEG electrodes cannot give"):
+        model = NeuroRVQTransformer(of_average).fit(few)
+    assert model.reference_ == "recorded"
+    as_recorded = NeuroRVQTransformer(of_average, reference="recorded").fit_transform(few)
+    assert_array_equal(model.transform(few), as_recorded)
+    with pytest.warns(UserWarning, match="'average' of 3 electrodes only"):
+        assert NeuroRVQTransformer(of_average, reference="average").fit(few).reference_ == "average"
+
+
 def test_a_model_that_says_nothing_takes_signals_as_recorded(epochs):
     fitted = NeuroRVQTransformer(TINY).fit(epochs)
     assert fitted.reference_ == "recorded"
