@@ -111,7 +111,7 @@ class Assignment:
                 self.found[i] = ChannelMatch(self.ch_names[i], self.vocabulary[0], 0, "any")
             return
         if self.facts.matching == "order" and not set(keys.values()) <= set(self.rows):
-            self._match_in_order(list(keys))
+            self._match_in_order()
             return
         for i, pair in pair_names(keys, self.vocabulary, self.modality).items():
             name, target = self.ch_names[i], self.vocabulary[pair.place]
@@ -122,15 +122,18 @@ class Assignment:
                 reason = f"{target!r} is already used by {rival!r}"
                 self.found[i] = ChannelMatch(name, reason=reason)
 
-    def _match_in_order(self, channels: Sequence[int]) -> None:
-        """Give the places of the vocabulary, c1, c2 and so on, to channels as they come."""
+    def _match_in_order(self) -> None:
+        """Give channels the places c1, c2 and so on as they come; bad ones keep theirs free."""
+        channels = self.facts.candidates(self.ch_names, self.ch_types, by_name=False)
         places = sorted(self.vocabulary, key=lambda name: (len(name), name))
-        for i, target in zip(channels, places, strict=False):
-            row = self.rows[name_key(target, self.modality)]
-            self.found[i] = ChannelMatch(self.ch_names[i], target, row, "order")
-        for i in channels[len(places) :]:
-            reason = f"beyond the {len(places)} channels that the model takes"
-            self.found[i] = ChannelMatch(self.ch_names[i], reason=reason)
+        for place, i in enumerate(sorted(channels)):
+            name = self.ch_names[i]
+            if place >= len(places):
+                reason = f"beyond the {len(places)} channels that the model takes"
+                self.found.setdefault(i, ChannelMatch(name, reason=reason))
+            elif i not in self.found:
+                row = self.vocabulary.index(places[place])
+                self.found[i] = ChannelMatch(name, places[place], row, "order")
 
     def match_positions(self) -> None:
         """Assign the remaining channels to free sites."""

@@ -16,6 +16,8 @@ from .names import LEADS, name_key
 from .sites import site_names
 from .units import EEG_AMPLITUDE, UNITLESS, Amplitude
 
+# Names of what else is recorded beside biosignals, mostly by sensors without a type.
+_OTHER = re.compile(r"\bresp|\bsp?[ao]2|\b(abp|cvp|eda|gsr|acc|gyro?)\b|\btemp(?!or)|trig|status")
 # Inputs without a signal of the body; what a recording says of its filters is not about them.
 _NO_SIGNAL = frozenset(("stim", "misc", "syst", "exci", "ias"))
 
@@ -84,11 +86,17 @@ class Modality:
             allowed = self.types | (self.beside if by_name else frozenset())
             return {i for i, ch_type in enumerate(ch_types) if ch_type in allowed}
         vague = {i for i, kind in enumerate(ch_types) if kind in self.vague | self.beside}
-        if by_name:
-            return vague
+        if by_name and self.on_the_head:
+            return vague  # no other signal has the name of a site
+        named = {i for i in vague if self.says(ch_names[i])}
+        if named or by_name:
+            return named
         others = [kind for kind in MODALITIES.values() if kind is not self]
-        return {i for i in vague if self.says(ch_names[i])} or {
-            i for i in vague if not any(kind.says(ch_names[i]) for kind in others)
+        return {
+            i
+            for i in vague
+            if not _OTHER.search(ch_names[i].lower())
+            and not any(kind.says(ch_names[i]) for kind in others)
         }
 
     def to_filter(self, ch_names: Sequence[str], ch_types: Sequence[str]) -> list[int]:
@@ -148,7 +156,7 @@ MODALITIES = {
             name="ecg",
             types=frozenset(("ecg",)),
             vague=_ANY,
-            named=re.compile(r"e[ck]g|\blead"),
+            named=re.compile(r"e[ck]g|\blead|^mc?l(i+|\d)$"),
             keys=lambda: LEADS,
             amplitude=Amplitude(usual=200.0, smallest=1.0, largest=5e4, kind="ECG"),
             ch_type="ecg",

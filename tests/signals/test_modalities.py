@@ -79,6 +79,26 @@ def test_more_muscles_than_places_are_left_out_and_named():
     assert sum(found.used for found in report) == 16
 
 
+def test_a_bad_muscle_does_not_move_the_others():
+    names = ["left", "middle", "right"]
+    assert match(names, NEURORVQ_EMG, "emg", bads=["middle"]) == ["c1", None, "c3"]
+
+
+@pytest.mark.parametrize("name", ["X", "D1", "Resp"])
+def test_a_name_that_may_be_anything_is_a_lead_only_by_its_type(name):
+    assert match([name, "II", "MLI"], NEURORVQ_ECG, "misc") == [None, "ii", "i"]
+    assert match([name, "II"], NEURORVQ_ECG, "ecg")[0] == {"X": "vx", "D1": "i"}.get(name)
+
+
+@pytest.mark.parametrize("config", [NEURORVQ_EMG, NEURORVQ_PPG])
+def test_sensors_beside_biosignals_are_never_taken_for_them(config):
+    names = ["SpO2", "RESP", "ACC X", "Trigger"]
+    with pytest.raises(ValueError, match="None of the 4 channels"):
+        match(names, config, "misc")
+    muscles = ["temporalis", "adductor magnus"]
+    assert all(match([*names, *muscles], config, "misc")[4:])
+
+
 def test_every_pulse_has_the_only_place():
     assert match(["PLETH", "wrist"], NEURORVQ_PPG) == ["ppg_c1", "ppg_c1"]
 
