@@ -92,12 +92,15 @@ class Modality:
         if named or by_name:
             return named
         others = [kind for kind in MODALITIES.values() if kind is not self]
-        return {
+        unclaimed = {
             i
             for i in vague
             if not _OTHER.search(ch_names[i].lower())
             and not any(kind.says(ch_names[i]) for kind in others)
         }
+        # Where names only count, C1 is no site if C7 is none.
+        counted = len({re.sub(r"\d+$", "", ch_names[i]) for i in vague}) == 1
+        return vague if unclaimed and counted else unclaimed
 
     def to_filter(self, ch_names: Sequence[str], ch_types: Sequence[str]) -> list[int]:
         """Find the channels that filters are for, by index: of its types, or else named so."""

@@ -90,6 +90,12 @@ def test_a_name_that_may_be_anything_is_a_lead_only_by_its_type(name):
     assert match([name, "II"], NEURORVQ_ECG, "ecg")[0] == {"X": "vx", "D1": "i"}.get(name)
 
 
+def test_numbers_of_muscles_are_no_sites_of_a_cap():
+    assert match([f"C{i}" for i in range(1, 9)], NEURORVQ_EMG, "misc")[::7] == ["c1", "c8"]
+    with pytest.raises(ValueError, match="None of the 3 channels"):
+        match(["C3", "C4", "C5"], NEURORVQ_EMG, "misc")
+
+
 @pytest.mark.parametrize("config", [NEURORVQ_EMG, NEURORVQ_PPG])
 def test_sensors_beside_biosignals_are_never_taken_for_them(config):
     names = ["SpO2", "RESP", "ACC X", "Trigger"]
