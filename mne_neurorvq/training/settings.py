@@ -136,7 +136,7 @@ class Hardware:
     nodes : int
         Nodes.
     precision : str
-        ``"32-true"`` or ``"bf16-mixed"``.
+        ``"32-true"``, or ``"bf16-mixed"``, faster on a GPU or a CPU with bfloat16 products.
     workers : int
         Processes that read the corpus, for each training process.
 

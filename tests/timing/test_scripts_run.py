@@ -91,6 +91,12 @@ def test_one_command_compares_two_commits_and_leaves_no_worktree(tmp_path):
     assert "/tree\n" not in listed
 
 
+def test_the_benchmark_of_fine_tuning_times_steps_in_both_precisions(tmp_path):
+    options = ("--epochs", "2", "--trials", "2")
+    seconds = _results_of("finetuning.py", tmp_path, TINY, *options)["seconds"]
+    assert set(seconds) == {f"{f}, {p}" for f in ("full", "lora") for p in ("float32", "bf16")}
+
+
 def test_the_last_depth_of_the_feature_study_is_what_the_transformer_gives(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     from features import features_by_depth
