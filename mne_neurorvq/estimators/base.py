@@ -44,7 +44,6 @@ class SignalEstimator(SavedEstimator):
     _choices: ClassVar[dict[str, tuple[object, ...]]] = {
         "verbose": (None, True, False),
         "precision": ("auto", "float32", "bf16"),
-        "output": ("embedding", "tokens", "histogram"),
         "pool": tuple(POOL_NAMES),
         "scaling": ("trial", "fit"),
         "finetune": ("full", "head", "lora"),

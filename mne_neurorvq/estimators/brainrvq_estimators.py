@@ -79,7 +79,7 @@ class BrainRVQTransformer(TokenTransformer):
         pretrained: str = "brainrvq-eeg-small",
         *,
         revision: str | None = None,
-        output: Literal["embedding", "tokens", "histogram"] = "embedding",
+        output: Literal["embedding", "tokens", "histogram", "physiology"] = "embedding",
         pool: PoolName = "mean",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         reference: Reference | None = None,

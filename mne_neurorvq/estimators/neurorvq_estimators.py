@@ -28,9 +28,10 @@ class NeuroRVQTransformer(TokenTransformer):
         Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
     revision : str | None
         Revision of a model that is downloaded; None takes the registered one.
-    output : "embedding" | "tokens" | "histogram"
+    output : "embedding" | "tokens" | "histogram" | "physiology"
         What :meth:`transform` gives: features of the foundation model, codes of the tokenizer,
-        or how often each code is used.
+        how often each code is used, or, of models that have learned to tell them, physiological
+        numbers such as the log power in a band; see :doc:`/getting_started`.
     pool : "mean" | "channel" | "time" | "thirds" | "none" | "keep_channels"
         What embeddings and histograms are averaged over: channels and patches, channels, patches,
         the patches of each third of the window, or nothing. ``"keep_channels"`` is another name of
@@ -118,7 +119,7 @@ class NeuroRVQTransformer(TokenTransformer):
         pretrained: str = "neurorvq-eeg-small",
         *,
         revision: str | None = None,
-        output: Literal["embedding", "tokens", "histogram"] = "embedding",
+        output: Literal["embedding", "tokens", "histogram", "physiology"] = "embedding",
         pool: PoolName = "mean",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         reference: Reference | None = None,

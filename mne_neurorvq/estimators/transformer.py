@@ -37,15 +37,16 @@ from ..weights import LoadedModel
 from ..weights.registry import Kind
 from ..weights.sharing import shared_pretrained
 from ..weights.systems import SYSTEMS, Config
+from ..weights.target_head import blank_target_head
 from .base import SignalEstimator
 
 # Parameters that change no output, or only through the model, its inputs and the device.
 _IN_THE_INPUTS = frozenset(
-    "pretrained revision channels reference unit ch_names sfreq model_sfreq device batch_size "
-    "memory verbose".split()
+    "pretrained revision output channels reference unit ch_names sfreq model_sfreq device "
+    "batch_size memory verbose".split()
 )
 # Parameters that only determine what is made of the codes.
-_OF_COLUMNS = frozenset("output pool levels combine precision".split())
+_OF_COLUMNS = frozenset("pool levels combine precision".split())
 # Trials whose codes are counted at a time.
 _TRIALS = 64
 
@@ -109,7 +110,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         self._check_model_name()
         self._models: dict[tuple[str, str | None, Kind], LoadedModel] = {}
         kind = SYSTEMS[self._system].gives[self.output]
-        matched = self._match(X, self._model(kind, device).config)
+        loaded = self._loaded(kind, device)
+        if self.output == "physiology":
+            loaded.require_target_head()
+        matched = self._match(X, getattr(loaded, kind).config)
         self._fitted_model = str(self.pretrained), self.revision
         return self._learn(matched)
 
@@ -124,8 +128,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         Returns
         -------
         ndarray, shape (n_trials, n_columns)
-            ``"embedding"`` and ``"histogram"``: float32. ``"tokens"``: int32, the axes channel,
-            patch, codebook and level flattened in this order.
+            ``"embedding"``, ``"histogram"`` and ``"physiology"``: float32. ``"tokens"``: int32,
+            the axes channel, patch, codebook and level flattened in this order.
 
         Raises
         ------
@@ -145,6 +149,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             )
         if self.output == "embedding":
             return self._outputs("embedding", matched)[0]
+        if self.output == "physiology":
+            return self._physiology(matched)
         codes: NDArray[Any] = self._outputs("tokens", matched)[0]
         codes = codes[..., self._levels(codes.shape[-1])]
         if self.output == "tokens":
@@ -158,6 +164,15 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             ),
             len(codes),
         )
+
+    def _physiology(self, matched: MatchedTrials) -> NDArray[Any]:
+        """Numbers that the target head tells of pooled features: it is linear, as pooling is."""
+        features = self._outputs("embedding", matched)[0]
+        head = self._loaded("foundation").require_target_head()
+        weight, bias = (part.detach().cpu().numpy() for part in (head.weight, head.bias))
+        # By rows of equal shape: matrix products of other shapes round differently.
+        rows = features.reshape(len(features), -1, weight.shape[1])
+        return gather(((one @ weight.T + bias).reshape(1, -1) for one in rows), len(rows))
 
     def tokenize(self, X: Any) -> Tokens:
         """Turn trials into tokens.
@@ -261,7 +276,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         -------
         ndarray of object, shape (n_columns,)
             Channel, patch, scale (or codebook and level) and number, as far as pooling keeps
-            them: ``Cz_patch0_scale1_17``.
+            them: ``Cz_patch0_scale1_17``, or ``Cz_power_8-13Hz``.
         """
         check_is_fitted(self)
         self._check_parameters()
@@ -272,6 +287,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         ]
         if self.output == "embedding":
             ending = self._feature_names(config)
+        elif self.output == "physiology":
+            ending = list(self._loaded("foundation").require_target_head().sizes)
         elif self.output == "tokens":
             ending = codes
         else:
@@ -372,6 +389,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
+        outputs = tuple(SYSTEMS[self._system].gives)
+        if self.output not in outputs:
+            raise ValueError(f"output={self.output!r} must be one of {outputs}.")
         size = self.batch_size
         if not isinstance(size, str) or size != "auto":
             if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
@@ -406,6 +426,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             plain = model if kind == "tokenizer" else type(model)(pretrained=model)
             modules[kind] = plain
             facts[kind] = {"config": model.config.to_dict(), "revision": loaded.revision}
+            if loaded.target_head is not None:
+                modules["target_head"] = loaded.target_head
+                facts[kind]["physiology"] = list(loaded.target_head.sizes)
         return {"models": facts}, nn.ModuleDict(modules)
 
     def _configs(self, record: dict[str, Any]) -> dict[Kind, Config]:
@@ -414,22 +437,24 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
 
     def _make_network(self, record: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
         system: Any = SYSTEMS[self._system]
-        network = nn.ModuleDict(
-            {
-                kind: getattr(system, kind)(config=config)
-                for kind, config in self._configs(record).items()
-            }
-        )
+        modules: dict[str, nn.Module] = {}
+        for kind, config in self._configs(record).items():
+            modules[kind] = getattr(system, kind)(config=config)
+            if columns := record["models"][kind].get("physiology"):
+                modules["target_head"] = blank_target_head(columns, config)
+        network = nn.ModuleDict(modules)
         return network, network
 
     def _set_network(self, network: nn.Module, record: dict[str, Any]) -> None:
         self._fitted_model = str(self.pretrained), self.revision
         models: Any = dict(network.named_children())
+        head = models.pop("target_head", None)
         self._models = {
             (*self._fitted_model, kind): LoadedModel(
                 name=str(self.pretrained),
                 config=model.config,
                 revision=record["models"][kind]["revision"],
+                target_head=head if kind == "foundation" else None,
                 **{kind: model},
             )
             for kind, model in models.items()

@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 import argparse
+import json
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import load, save
 
 from ..models.heads import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_together, saving_together
+from ..weights.provenance import TRAINING_FILE
 from ..weights.reading import fill
 from ..weights.saving import files_with_reference
+from ..weights.target_head import TARGET_COLUMNS, TARGET_HEAD
 from ..weights.tensors import read_tensors
+from .patch_targets import TARGETS, feature_names
 from .pretrain_command import HEADS, HEADS_OF, MODEL
 
 _FRONT = """---
@@ -49,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     if not began.is_current:
         raise ValueError(f"{source} has just been written: export it again.")
     official = _official(loaded, args.run / HEADS, began) if args.official else {}
+    if TARGET_HEAD in files:
+        files[TARGET_HEAD] = _with_names(files[TARGET_HEAD], json.loads(files[TRAINING_FILE]))
     reference = args.reference or loaded.config.reference
     if args.reference is not None:
         files = files_with_reference(files, reference)
@@ -72,6 +80,20 @@ def run(args: argparse.Namespace) -> None:
         f"{args.out}: load_pretrained({str(args.out)!r}) takes it, and so does every pretrained=."
     )
     print(f"Publish it with: hf upload USER/{args.name or args.out.name} {args.out}")
+
+
+def _with_names(head: bytes, record: dict[str, Any]) -> bytes:
+    """Name the numbers of a target head; earlier versions had them in the record only."""
+    targets = record["config"]["foundation"]["targets"]
+    names = feature_names([name for name in TARGETS if targets.get(name)])
+    tensors = load(head)
+    if len(names) != len(tensors["bias"]):
+        raise ValueError(
+            f"{TARGET_HEAD} tells {len(tensors['bias'])} numbers, but the targets that "
+            f"{TRAINING_FILE} names have {len(names)}: the run was changed, or is of another "
+            "version."
+        )
+    return save(tensors, {TARGET_COLUMNS: json.dumps(names)})
 
 
 def _official(

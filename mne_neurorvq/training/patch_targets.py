@@ -174,6 +174,16 @@ TARGETS: Mapping[str, Target] = {
 }
 
 
+def feature_names(targets: Sequence[str]) -> list[str]:
+    """Name the numbers of targets as features are named.
+
+    >>> feature_names(["laplacian_power"])[2:4]
+    ['laplacian_power_8-13Hz', 'laplacian_power_13-20Hz']
+    """
+    columns = [column for name in targets for column in TARGETS[name].columns]
+    return [name.replace(" Hz", "Hz").replace(",", "").replace(" ", "_") for name in columns]
+
+
 class PatchTargets:
     """Targets of the windows of a corpus; ``columns`` names all numbers, target after target."""
 

@@ -17,10 +17,12 @@ from ..weights.manifest import Folder, every_file, read_file, read_together, sav
 from ..weights.provenance import MEASURES_FILE, TRAINING_FILE, pretraining_subjects
 from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
+from ..weights.target_head import TARGET_COLUMNS, TARGET_HEAD
 from .checkpoints import is_first, steps_done
 from .corpus.dataset import CorpusDataset
 from .locks import only_writer
 from .model_card import card_text, measure, read_curves
+from .patch_targets import feature_names
 from .run_config import FoundationPretrainConfig, config_text, plain_config, read_config
 from .running import pretrain_foundation, pretrain_tokenizer
 from .settings import PretrainConfig
@@ -35,8 +37,6 @@ _OF_TOKENIZERS = ("domains", "phase")
 MODEL, HEADS = "model", "masked_token_heads.safetensors"
 # In the metadata of those heads: the digest of the foundation model that they are of.
 HEADS_OF = "foundation_sha256"
-# With the model: a layer of the columns that the targets of its configuration have, in that order.
-TARGET_HEAD = "target_head.safetensors"
 
 
 def run(args: argparse.Namespace) -> None:
@@ -207,7 +207,8 @@ def write_model(
         CARD_FILE: card_text(record, measures, curves).encode("utf-8"),
     }
     if targets is not None:
-        files[TARGET_HEAD] = state_bytes(targets)
+        named = {TARGET_COLUMNS: json.dumps(feature_names(list(targets.sizes)))}
+        files[TARGET_HEAD] = state_bytes(targets, named)
     with saving_together(run_dir / MODEL) as together:
         for name, content in files.items():
             together.add(name, content)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, overload
 
 from .._warnings import warn
 from ..models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTokenizer
+from ..models.heads import TargetHead
 from .blueprint import Blueprint
 from .configs import CONFIG_FILE, config_from_json, config_of
 from .download import fetch
@@ -29,6 +30,7 @@ from .registry import (
     registered,
 )
 from .systems import SYSTEMS, Config, Foundation, Model, Tokenizer
+from .target_head import TARGET_HEAD, has_target_head, make_target_head, read_target_head
 from .tensors import read_tensors
 from .untrained import build_untrained
 
@@ -58,6 +60,9 @@ class LoadedModel:
         Text of the model card.
     revision : str | None
         Revision that was downloaded; None for models in the package and for paths.
+    target_head : Module | None
+        Linear layer that tells physiological numbers of the features of a foundation model that
+        has learned to; the names of the numbers are the keys of its ``sizes``.
 
     Examples
     --------
@@ -73,6 +78,7 @@ class LoadedModel:
     foundation: Foundation | None = None
     card: str | None = None
     revision: str | None = None
+    target_head: TargetHead | None = None
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -139,6 +145,34 @@ class LoadedModel:
         if model is None:
             raise _lacks(kind, self.name, self.kinds[0], config)
         return model
+
+    def require_target_head(self) -> TargetHead:
+        """Get the layer that tells physiological numbers, or say why there is none.
+
+        Returns
+        -------
+        Module
+            The layer.
+
+        Raises
+        ------
+        ValueError
+            If there is none; the error names models that have it.
+        """
+        if self.target_head is not None:
+            return self.target_head
+        having = [
+            entry.name
+            for entry in list_pretrained()
+            if entry.bundled and (BUNDLED / entry.name / TARGET_HEAD).is_file()
+        ]
+        named = f"Models that have one: {', '.join(having)}. " if having else ""
+        raise ValueError(
+            f"output='physiology' needs a model that has learned to tell physiological numbers, "
+            f"but {self.name!r} has no {TARGET_HEAD} that names them. {named}Runs of 'mne-neurorvq "
+            "pretrain foundation' with weights in foundation.targets have one once they are "
+            "exported."
+        )
 
 
 def load_pretrained(
@@ -297,7 +331,10 @@ def _load_folder(folder: Folder, name: str, kinds: tuple[Kind, ...]) -> Callable
         for kind, file in names.items()
     }
     card = _read_card(folder)
-    return lambda: _assemble(name, _make_models(contents, config), card)
+    head = None
+    if "foundation" in kinds and has_target_head(folder):
+        head = _Named(str(folder.path / TARGET_HEAD), read_target_head(folder))
+    return lambda: _assemble(name, _make_models(contents, config), card, head=head)
 
 
 def _read_card(folder: Folder) -> str | None:
@@ -356,7 +393,11 @@ def _kind_of(model: Model) -> Kind:
 
 
 def _assemble(
-    name: str, models: dict[Kind, Model], card: str | None = None, revision: str | None = None
+    name: str,
+    models: dict[Kind, Model],
+    card: str | None = None,
+    revision: str | None = None,
+    head: _Named | None = None,
 ) -> LoadedModel:
     tokenizer, foundation = models.get("tokenizer"), models.get("foundation")
     assert tokenizer is None or isinstance(tokenizer, Tokenizer)
@@ -364,7 +405,10 @@ def _assemble(
     if tokenizer is not None and foundation is not None:
         _check_pair(name, tokenizer, foundation)
     config = next(iter(models.values())).config
-    return LoadedModel(name, config, tokenizer, foundation, card, revision)
+    targets = None
+    if head is not None and foundation is not None:
+        targets = make_target_head(head.content, foundation.config, head.source)
+    return LoadedModel(name, config, tokenizer, foundation, card, revision, targets)
 
 
 def _check_pair(name: str, tokenizer: Tokenizer, foundation: Foundation) -> None:

@@ -23,6 +23,7 @@ from .provenance import MEASURES_FILE, TRAINING_FILE
 from .reading import METADATA_CONFIG, METADATA_KIND
 from .registry import Kind
 from .systems import Config, Foundation, Model, Tokenizer
+from .target_head import TARGET_HEAD
 from .tensors import check_finite
 
 
@@ -109,7 +110,9 @@ def save_pretrained(
         staying = _others(together.before, models)
         for name, content in files.items():
             together.add(name, content)
-        beside = together.before.digests or (CARD_FILE, TRAINING_FILE, MEASURES_FILE)
+        beside = set(together.before.digests or (CARD_FILE, TRAINING_FILE, MEASURES_FILE))
+        if foundation is not None:
+            beside -= {TARGET_HEAD}  # of the one before
         together.keep([*staying, *beside])
     return folder
 

@@ -90,6 +90,7 @@ _BY_TWO: Mapping[str, Kind] = {
     "tokens": "tokenizer",
     "histogram": "tokenizer",
 }
+_WITH_PHYSIOLOGY: Mapping[str, Kind] = {**_BY_TWO, "physiology": "foundation"}
 SYSTEMS: Mapping[str, System] = {
     "neurorvq": System(
         title="NeuroRVQ",
@@ -105,7 +106,7 @@ SYSTEMS: Mapping[str, System] = {
         init_std=0.02,
         tokenizer=NeuroRVQTokenizer,
         foundation=NeuroRVQ,
-        gives=_BY_TWO,
+        gives=_WITH_PHYSIOLOGY,
         transformer="mne_neurorvq:NeuroRVQTransformer",
         classifier="mne_neurorvq:NeuroRVQClassifier",
         regressor="mne_neurorvq:NeuroRVQRegressor",
@@ -147,7 +148,7 @@ SYSTEMS: Mapping[str, System] = {
         init_std=0.02,
         tokenizer=BrainRVQTokenizer,
         foundation=BrainRVQ,
-        gives=_BY_TWO,
+        gives=_WITH_PHYSIOLOGY,
         transformer="mne_neurorvq:BrainRVQTransformer",
         classifier="mne_neurorvq:BrainRVQClassifier",
         regressor=None,

@@ -84,8 +84,16 @@ def test_a_model_of_physiology_brings_the_layer_that_tells_it(run, pretrain, tmp
     assert head["weight"].abs().max() > 0
     card = (out / "model" / "README.md").read_text()
     assert "valid_slow_hidden" in card
+    names = ["slow_first_half", "slow_second_half"]
+    assert list(loaded.target_head.sizes) == names
+    # As an earlier version wrote it, which did not name the numbers.
+    (out / "model" / "manifest.json").unlink()
+    save_file(head, out / "model" / TARGET_HEAD)
+    assert load_pretrained(out / "model").target_head is None
     assert _main("export", out, "-o", tmp_path / "away") == 0
-    assert (tmp_path / "away" / TARGET_HEAD).exists()
+    found = load_pretrained(tmp_path / "away").target_head
+    assert list(found.sizes) == names
+    assert torch.equal(found.weight, head["weight"])
 
 
 def test_people_held_out_are_in_no_record_of_what_was_seen(run):
