@@ -37,8 +37,9 @@ def make_target_head(content: Content, config: Any, source: str) -> TargetHead |
         return None
     try:
         columns = json.loads(metadata[TARGET_COLUMNS])
-        if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):
-            raise ValueError(f"{columns!r:.200} are not different names")
+        names = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
+        if not names or len(set(columns)) < len(columns):
+            raise ValueError(f"{columns!r:.200} is no list of different names")
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{source} does not name the numbers it tells: {error}") from None
     with torch.device("meta"):

@@ -171,6 +171,7 @@ def _head(**changes):
         (_head(), NAMES[:-1], "weight|bias"),
         (_head(), [NAMES[0]] * len(NAMES), "does not name the numbers"),
         (_head(), 7, "does not name the numbers"),
+        (_head(), "abcdefgh", "does not name the numbers"),
     ],
 )
 def test_a_head_that_is_not_what_it_says_is_refused(tmp_path, tensors, names, message):
