@@ -80,9 +80,7 @@ def test_the_numbers_are_those_that_the_model_predicts(transformer_and_model, po
     factor = unit_factor("V", loaded.config.unit)
     signals = torch.from_numpy(factor * epochs.get_data()).float()
     with torch.inference_mode():
-        predicted = foundation.predict_targets(
-            torch.from_numpy(signals).float(), None, rows
-        ).numpy()
+        predicted = foundation.predict_targets(signals, None, rows).numpy()
     expected = {
         "mean": predicted.mean((1, 2)),
         "channel": predicted.mean(1),
