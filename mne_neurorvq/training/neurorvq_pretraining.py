@@ -46,7 +46,7 @@ _SMALL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "crops": {
             "tokens_per_batch": 1200,
             "n_channels": (1, 2, 3, 6, 8, 12, 12, 12),
-            "n_patches": (10, 15, 20, 25, 50),
+            "n_patches": (10, 15, 20, 20, 25, 25, 25, 50),
         },
         "targets": {"beat": 1.0},
     },
