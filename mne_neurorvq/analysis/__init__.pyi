@@ -2,12 +2,19 @@ from .codes import CodeUsage, Compression, code_usage, compression
 from .coherence import SpatialCoherence, spatial_coherence
 from .perturbations import PERTURBATIONS, Gain, Mask, Noise
 from .rate_distortion import RateDistortion, gaussian_bound, rate_distortion
-from .reconstruction import BANDS, BandQuality, ReconstructionQuality, reconstruction_quality
+from .reconstruction import (
+    BANDS,
+    BANDS_OF,
+    BandQuality,
+    ReconstructionQuality,
+    reconstruction_quality,
+)
 from .stability import CodeStability, code_stability
 from .subject_scores import LevelScores, LowResourceCurve, level_scores, low_resource_curve
 
 __all__ = [
     "BANDS",
+    "BANDS_OF",
     "PERTURBATIONS",
     "BandQuality",
     "CodeStability",

@@ -25,6 +25,26 @@ BANDS: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 
+#: Bands of each kind of signal in Hz.
+BANDS_OF: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        "eeg": BANDS,
+        "ecg": {
+            "0.5-5 Hz": (0.5, 5.0),
+            "5-15 Hz": (5.0, 15.0),
+            "15-40 Hz": (15.0, 40.0),
+            "40-100 Hz": (40.0, 100.0),
+        },
+        "emg": {
+            "20-60 Hz": (20.0, 60.0),
+            "60-120 Hz": (60.0, 120.0),
+            "120-250 Hz": (120.0, 250.0),
+            "250-400 Hz": (250.0, 400.0),
+        },
+        "ppg": {"0.5-2 Hz": (0.5, 2.0), "2-6 Hz": (2.0, 6.0), "6-15 Hz": (6.0, 15.0)},
+    }
+)
+
 # A standard deviation below this share of the largest value is rounding, not signal.
 _ROUNDING = 1e3 * np.finfo(float).eps
 # A band below this share of the channel's standard deviation (-120 dB) holds leakage only.
@@ -231,6 +251,13 @@ def band_weights(
             )
         weight[inside] = sides[inside]
     return weights
+
+
+def bands_below(modality: str, sfreq: float) -> dict[str, tuple[float, float]]:
+    """Bands of a kind of signal that a sampling rate holds, the last of them perhaps in part."""
+    half = sfreq / 2
+    bands = BANDS_OF[modality].items()
+    return {name: (low, min(high, half)) for name, (low, high) in bands if low < half}
 
 
 def _window_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

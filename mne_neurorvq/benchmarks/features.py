@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import welch
 
 from ..analysis import BANDS
+from ..analysis.reconstruction import bands_below
 from ..signals import EpochsView, Trials, as_trials, unit_factor
 from ..weights import list_pretrained
 from ..weights.loading import find_config
@@ -177,13 +178,15 @@ def representations(
     >>> {name: values.shape for name, values in features.items()}
     {'embedding': (2, 800), 'band power': (2, 5), 'band power per channel': (2, 95)}
     """
-    make = resolve_name(SYSTEMS[find_config(pretrained).system].transformer)
+    config = find_config(pretrained)
+    make = resolve_name(SYSTEMS[config.system].transformer)
     model = make(pretrained, **transformer)
     features = {"embedding": model.fit_transform(epochs)}
     twin = untrained_twin(pretrained)
     if twin is not None:
         features["untrained twin"] = make(twin, **transformer).fit_transform(epochs)
-    power = band_power(epochs, picks=list(model.ch_names_))
+    bands = bands_below(config.modality, epochs.info["sfreq"])
+    power = band_power(epochs, bands=bands, picks=list(model.ch_names_))
     features["band power"] = power.mean(axis=1)
     features["band power per channel"] = power.reshape(len(power), -1)
     return features

@@ -117,9 +117,14 @@ def _folder(name: str, holds: str) -> Argument:
 
 
 _DEBUG = _switch("--debug", "show where an error comes from")
+_DEVICE = _arg("--device", "auto, cpu, cuda, ... (default: auto)", default="auto")
 _MODEL = (
-    _arg("--pretrained NAME", "name or path of a model", default="neurorvq-eeg-small"),
-    _arg("--device", "auto, cpu, cuda, ... (default: auto)", default="auto"),
+    _arg(
+        "--pretrained NAME",
+        "name or path of a model (default: neurorvq-eeg-small); it decides which channels are read",
+        default="neurorvq-eeg-small",
+    ),
+    _DEVICE,
 )
 _BATCH_SIZE = _arg(
     "--batch-size N",
@@ -130,8 +135,9 @@ _BATCH_SIZE = _arg(
 _STUDY = (
     _arg(
         "--data FILE",
-        "'eegbci' (PhysioNet motor imagery; MNE_DATASETS_EEGBCI_PATH names its folder), or "
-        "recordings that MNE reads; those of one subject by BIDS name (sub-01_...) count as one, "
+        "'ecg', 'emg' or 'ppg' (simulated, as EEG is by default), 'eegbci' (PhysioNet motor "
+        "imagery; MNE_DATASETS_EEGBCI_PATH names its folder), or recordings that MNE or wfdb "
+        "(.hea) reads; those of one subject by BIDS name (sub-01_...) count as one, "
         "otherwise each file is taken to be another subject",
         nargs="+",
     ),
@@ -146,7 +152,7 @@ _STUDY = (
 _FILES = (
     _arg(
         "files FILE",
-        "recordings that MNE reads, or Epochs (-epo.fif, .set with trials)",
+        "recordings that MNE or wfdb (.hea) reads, or Epochs (-epo.fif, .set with trials)",
         nargs="+",
         type=Path,
     ),
@@ -187,7 +193,11 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         *_STUDY,
         _folder("mne-neurorvq-demo", "report and figures, replaced if there"),
         _count("--jobs", 1, "processes for scoring", int),
-        *_MODEL,
+        _arg(
+            "--pretrained NAME",
+            "name or path of a model (default: neurorvq-eeg-small; that of a simulated signal)",
+        ),
+        _DEVICE,
         _BATCH_SIZE,
     ),
     "benchmark": (
@@ -255,7 +265,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _DEBUG,
         _arg(
             "sources SOURCE",
-            "files that MNE reads, folders of them, globs, BIDS data sets; none to --verify only",
+            "files that MNE or wfdb reads, folders, globs, BIDS data sets; none to --verify only",
             nargs="*",
         ),
         _arg(
@@ -269,7 +279,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             f"whose models are to learn from it: {_SYSTEMS} (default: neurorvq)",
             default="neurorvq",
         ),
-        _arg("--modality", "kind of signal (default: eeg)", default="eeg"),
+        _arg("--modality", "kind of signal: eeg, emg, ecg or ppg (default: eeg)", default="eeg"),
         _arg(
             "--window S",
             "longest window in s, a multiple of the model's patch, of BioCodec 1 s (default: 12)",

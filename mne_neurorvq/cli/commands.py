@@ -23,7 +23,7 @@ from .messages import PROGRAM, one_line
 _KEY = """\
 has: a tokenizer, for codes and reconstructions; both: a foundation model, for
      embeddings and classifiers, as well.
-now: ready     works as it is, without a network;
+now: ready     is in the package, or made from a seed: no network is needed;
      download  is fetched from the Hugging Face Hub when it is first used;
      by hand   get the file from its authors' page, which an attempt to load it
                names, and give its path as --pretrained;
@@ -43,7 +43,7 @@ _COMMANDS = {
     "demo": _Command(
         "cli.demo:run_demo",
         "tokens, reconstruction and subject-independent scores, with figures",
-        ("demo", "demo --data eegbci --subjects 1-4 -o my-demo", "demo --data sub-*_eeg.edf"),
+        ("demo", "demo --data ecg", "demo --data eegbci --subjects 1-4 -o my-demo"),
         "Tokens, reconstruction quality and subject-independent scores beside band power and an "
         "untrained model. On SIMULATED recordings unless --data says otherwise.",
     ),
@@ -65,6 +65,7 @@ _COMMANDS = {
         (
             "tokenize recording.edf -o tokens",
             "tokenize sub-*_eeg.vhdr -o tokens --window 2 --pretrained biocodec-eeg-small",
+            "tokenize 100.hea -o tokens --pretrained neurorvq-ecg",
         ),
     ),
     "reconstruct": _Command(
@@ -183,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Tokens, features and signals from residual-VQ models of EEG.",
+        description="Tokens, features and signals from residual-VQ models of EEG, EMG, ECG, PPG.",
         epilog=f"'{PROGRAM} COMMAND --help' explains a command.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

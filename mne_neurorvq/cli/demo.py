@@ -20,12 +20,12 @@ from .. import viz
 from .._table import markdown_table
 from .._writing import replacing, write_text
 from ..analysis import (
-    BANDS,
     CodeUsage,
     ReconstructionQuality,
     code_usage,
     reconstruction_quality,
 )
+from ..analysis.reconstruction import bands_below
 from ..benchmarks import (
     CrossSubjectScores,
     compare_features,
@@ -36,11 +36,12 @@ from ..benchmarks import (
 from ..benchmarks.tables import name_ranges
 from ..signals import set_reference
 from ..tokens import Tokens
+from ..weights import load_pretrained
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
 from .messages import Watch
 from .outputs import write_csv
-from .studies import Study, Task, make_study
+from .studies import Study, Task, make_study, simulated_modality
 
 # Quality needs no more trials than this; an hour of EEG would only take longer.
 _QUALITY_TRIALS = 160
@@ -54,6 +55,7 @@ def run_demo(args: argparse.Namespace) -> None:
     """Run the demo."""
     start = time.perf_counter()
     with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
+        args.pretrained = args.pretrained or f"neurorvq-{simulated_modality(args.data)}-small"
         study = make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)
         report = _Report(args.out, f"{args.pretrained} on {study.description}")
@@ -109,7 +111,8 @@ def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> Non
     n_taken = min(len(candidates), _QUALITY_TRIALS)
     taken = candidates[np.linspace(0, len(candidates) - 1, n_taken).round().astype(int)]
     epochs = study.epochs[taken]
-    make = resolve_name(SYSTEMS[find_config(args.pretrained).system].transformer)
+    config = find_config(args.pretrained)
+    make = resolve_name(SYSTEMS[config.system].transformer)
     model = make(args.pretrained, output="tokens", device=args.device, batch_size=args.batch_size)
     tokens = model.fit(epochs).tokenize(epochs)
     rebuilt, epochs = model.detokenize(tokens), set_reference(epochs, model.reference_)
@@ -117,7 +120,7 @@ def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> Non
         epochs.get_data(picks=list(tokens.ch_names), verbose="error"),
         rebuilt.get_data(copy=False),
         tokens.sfreq,
-        bands={name: edges for name, edges in BANDS.items() if edges[0] < tokens.sfreq / 2},
+        bands=bands_below(config.modality, tokens.sfreq),
     )
     usage = code_usage(tokens.codes, tokens.n_codes)
     few = f"{n_taken} of {len(study.epochs)} trials, evenly spread"
@@ -178,6 +181,10 @@ def _show_scores(report: _Report, args: argparse.Namespace, study: Study, watch:
             "## Scores",
             "None: this takes at least two subjects who share at least two annotated conditions.",
         )
+        return
+    system = SYSTEMS[find_config(args.pretrained).system]
+    if getattr(load_pretrained(args.pretrained), system.gives["embedding"]) is None:
+        report.say("## Scores", f"None: {args.pretrained} has no foundation model, for features.")
         return
     watch.step = f"features of {len(study.epochs)} trials"
     features = representations(

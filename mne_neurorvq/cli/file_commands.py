@@ -23,7 +23,7 @@ from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
 from .messages import PROGRAM, Watch, one_line
 from .outputs import complete, differences, outputs, settings_of
-from .recordings import read_file
+from .recordings import check_signals, read_file
 
 
 def run_files(args: argparse.Namespace) -> int:
@@ -133,6 +133,7 @@ def _read_windows(args: argparse.Namespace, source: Path) -> _Windows:
     raw = read_file(source)
     if isinstance(raw, mne.BaseEpochs):
         return _Windows(raw)
+    check_signals(raw, args.pretrained)
     duration = raw.n_times / raw.info["sfreq"]
     if duration < args.window:
         raise ValueError(f"{duration:g} s are shorter than a window of {args.window:g} s")

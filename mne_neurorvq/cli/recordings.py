@@ -8,7 +8,9 @@ from pathlib import Path
 import mne
 
 from ..datasets.wfdb_records import WFDB_HEADER, read_wfdb
-from .messages import one_line
+from ..signals.modalities import MODALITIES
+from ..weights.loading import find_config
+from .messages import PROGRAM, one_line
 
 _EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
 
@@ -34,3 +36,16 @@ def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
     except Exception as error:
         # Readers raise errors of any type, some without a message.
         raise ValueError(f"MNE cannot read it: {one_line(error)}") from error
+
+
+def check_signals(raw: mne.io.BaseRaw, pretrained: str) -> None:
+    """Raise if a recording has no channel of the kind that a model reads, and say what it has."""
+    wanted = find_config(pretrained).modality
+    names, types = raw.ch_names, raw.get_channel_types()
+    there = [name for name, kind in MODALITIES.items() if kind.to_filter(names, types)]
+    if wanted not in there and there:
+        raise ValueError(
+            f"{pretrained} reads {wanted.upper()}, of which there is no channel, only "
+            f"{' and '.join(map(str.upper, there))}: --pretrained names a model for that "
+            f"('{PROGRAM} models' lists them)"
+        )

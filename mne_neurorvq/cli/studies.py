@@ -21,10 +21,13 @@ from ..datasets import (
     simulate_recordings,
     trial_column,
 )
+from ..datasets.heart_and_muscle import KINDS
 from ..datasets.simulation import TEN_TWENTY
 from ..encoding import preprocess
+from ..signals.modalities import find_modality
+from ..weights.loading import find_config
 from ..weights.provenance import pretraining_subjects
-from .recordings import read_file
+from .recordings import check_signals, read_file
 
 _WINDOW = 4.0  # s
 _RUNS = [4, 8, 12]
@@ -106,8 +109,8 @@ def make_study(args: argparse.Namespace, subjects: Sequence[int] = range(1, 9)) 
         return eegbci_study(subjects, runs, args.pretrained)
     if args.runs:
         raise ValueError("--runs is for --data eegbci only.")
-    if args.data is None:
-        return simulated_study(subjects, args.pretrained)
+    if args.data is None or (len(args.data) == 1 and args.data[0] in KINDS):
+        return simulated_study(subjects, args.pretrained, simulated_modality(args.data))
     if args.subjects:
         raise ValueError("--subjects is for --data eegbci and for simulated recordings only.")
     return file_study([Path(name) for name in args.data], args.pretrained)
@@ -118,16 +121,29 @@ def _merged(parts: Iterable[Sequence[int]]) -> list[int]:
     return list(dict.fromkeys(number for part in parts for number in part))
 
 
-def simulated_study(subjects: Sequence[int], pretrained: str) -> Study:
+def simulated_modality(data: Sequence[str] | None) -> str:
+    """Kind of signal that is to be simulated, and that a demo is about by default."""
+    return data[0] if data and len(data) == 1 and data[0] in KINDS else "eeg"
+
+
+def simulated_study(subjects: Sequence[int], pretrained: str, modality: str = "eeg") -> Study:
     """Simulate a study."""
-    recordings = simulate_recordings(max(subjects), _SIMULATED_TRIALS, trial_duration=_WINDOW)
+    recordings = simulate_recordings(
+        max(subjects), _SIMULATED_TRIALS, modality=modality, trial_duration=_WINDOW
+    )
     recordings = [preprocess(recordings[number - 1], pretrained) for number in subjects]
-    epochs = _cut(recordings, recordings[0].info["sfreq"], picks=TEN_TWENTY)
+    picks, codes, others = TEN_TWENTY, None, "imagery"
+    if modality in KINDS:
+        kind = KINDS[modality]
+        picks, others = list(kind.ch_names), "movement" if modality == "emg" else "exercise"
+        # Beats are marked too.
+        codes = {name: code for code, name in enumerate(kind.conditions, start=1)}
+    epochs = _cut(recordings, recordings[0].info["sfreq"], codes, picks=picks)
     return _study(
         f"SIMULATED recordings, no measurements, of {len(subjects)} people",
         pretrained,
         epochs,
-        "imagery",
+        others,
         "simulated",
     )
 
@@ -158,11 +174,19 @@ def file_study(files: Sequence[Path], pretrained: str) -> Study:
     """Cut recordings into trials: at their annotations if those can be scored, else anywhere."""
     recordings = [_in_windows(_read(path, pretrained)) for path in files]
     rate = min(float(raw.info["sfreq"]) for raw in recordings)
-    scored = _scored_conditions(recordings)
+    modality = find_config(pretrained).modality
+    picks: str | list[str] = "eeg"
+    if modality != "eeg":
+        first = recordings[0]
+        found = find_modality(modality).to_filter(first.ch_names, first.get_channel_types())
+        picks = [first.ch_names[i] for i in found]
+    # Annotations of hearts are beats, not conditions.
+    scored = _scored_conditions(recordings) if modality in ("eeg", "emg") else []
     if len(scored) > 1:
-        epochs = _cut(recordings, rate, {name: code for code, name in enumerate(scored, start=1)})
+        codes = {name: code for code, name in enumerate(scored, start=1)}
+        epochs = _cut(recordings, rate, codes, picks)
     else:
-        epochs = _cut([_windows_anywhere(raw) for raw in recordings], rate, {"window": 1})
+        epochs = _cut([_windows_anywhere(raw) for raw in recordings], rate, {"window": 1}, picks)
     names = {_subject_of(path) for path in files}
     kind = "subjects by their BIDS names" if _by_bids(files) else "each taken as another subject"
     description = f"{len(files)} files ({len(names)} subjects: {kind})"
@@ -207,6 +231,7 @@ def _read(path: Path, pretrained: str) -> mne.io.BaseRaw:
         raw = read_file(path)
         if isinstance(raw, mne.BaseEpochs):
             raise ValueError("it holds trials; give the recording that they were cut from")
+        check_signals(raw, pretrained)
         raw.load_data(verbose="error")
         raw.info["bads"] += _flat_channels(raw)
         raw = preprocess(raw, pretrained)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
+from ..analysis.reconstruction import bands_below
 from ..weights.systems import Foundation, Tokenizer
 from .batches import model_input, watched_batches
 from .corpus.dataset import CorpusDataset
@@ -52,6 +53,7 @@ def measure(
     scaled is scaled as the estimators do, and brought back before it is compared.
     """
     config = tokenizer.config
+    bands = bands_below(config.modality, config.sfreq)
     quality: dict[str, list[tuple[int, dict[str, float]]]] = {}
     codes, norms, losses = [], [], list[tuple[int, dict[str, float]]]()
     hits: dict[bool, list[torch.Tensor]] = {True: [], False: []}
@@ -60,7 +62,8 @@ def measure(
         found, parts, quantized = tokenizer.assess(x, batch.channel_ids)
         losses.append((len(x), {name: float(loss) for name, loss in parts.items()}))
         rebuilt = found * scale + centre
-        measures = reconstruction_quality(batch.windows.numpy(), rebuilt.numpy(), config.sfreq)
+        signals = batch.windows.numpy(), rebuilt.numpy()
+        measures = reconstruction_quality(*signals, config.sfreq, bands=bands)
         quality.setdefault(subject, []).append((len(rebuilt), measures.summary()))
         codes.append(quantized.codes.transpose(0, 1).numpy())
         norms.append(quantized.residual_norms)
@@ -76,6 +79,7 @@ def measure(
     commonest = usage.counts.max(-1) / usage.counts.sum(-1)
     return {
         "system": config.system,
+        "bands": list(bands),
         "subjects": {subject: _mean(parts) for subject, parts in quality.items()},
         "losses": _mean(losses),
         "codebooks": list(config.codebook_names),
@@ -129,7 +133,7 @@ def card_text(
     """Write a model card as Markdown, of what :func:`measure` and :func:`read_curves` gave."""
     text = config_of_system(measures["system"]).card
     names = ("z_mse", "r", "si_sdr", "gain", "nmse")
-    bands = ("delta", "theta", "alpha", "beta", "gamma")
+    bands = measures["bands"]
     quality = measures["subjects"]
 
     def mean(name: str) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+from optional_library import import_or_skip
 
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.cli import main
@@ -270,3 +272,41 @@ def test_what_the_model_had_seen_is_stated_and_unseen_subjects_are_scored_apart(
     apart = "### Rest against imagery, only subjects that the model never saw\n\n3 subjects"
     assert f"{apart} (S001, S003, S004), 90 trials." in text
     assert (out / "scores-rest-against-imagery-never-seen.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("modality", "n_channels", "tasks", "band"),
+    [
+        ("ecg", 12, ["Rest against exercise"], "5-15 Hz"),
+        ("emg", 4, ["Rest against movement", "Extension against flexion"], "120-250 Hz"),
+        ("ppg", 1, [], "2-6 Hz"),  # of which there is a tokenizer only
+    ],
+)
+def test_the_demo_runs_on_simulated_hearts_muscles_and_pulses(
+    tmp_path, modality, n_channels, tasks, band
+):
+    arguments = ["--data", modality, "--subjects", "1-2", "-o", str(tmp_path)]
+    assert main(["demo", "--pretrained", f"neurorvq-{modality}-tiny-random", *arguments]) == 0
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "SIMULATED recordings, no measurements, of 2 people" in text
+    assert f" {n_channels} channel" in text
+    assert f" {band} |" in text
+    assert "delta" not in text
+    for task in tasks:
+        assert f"### {task}" in text
+    assert ("has no foundation model, for features" in text) == (not tasks)
+
+
+def test_the_demo_takes_the_small_model_of_the_simulated_signal(tmp_path, capsys):
+    assert main(["demo", "--data", "ppg", "-o", str(tmp_path)]) == 2
+    assert (
+        "'neurorvq-ppg-small' is neither a file or folder nor the name" in capsys.readouterr().err
+    )
+
+
+def test_records_of_physionet_are_demonstrated_in_windows(tmp_path, shared):
+    import_or_skip("wfdb", "ecg")
+    files = [str(shared / f"data/ecg_ptbxl/records100/00000/0000{i}_lr.hea") for i in (1, 2)]
+    study = file_study([Path(file) for file in files], "neurorvq-ecg-tiny-random")
+    assert study.epochs.get_data(copy=False).shape == (4, 12, 400)
+    assert study.tasks == ()

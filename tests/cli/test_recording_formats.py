@@ -8,6 +8,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+from optional_library import import_or_skip
 from scipy.io import savemat
 
 from mne_neurorvq import BioCodecTransformer, NeuroRVQTransformer, Tokens
@@ -159,3 +160,17 @@ def test_epochs_of_eeglab_are_tokenized_as_they_are(raw, tmp_path):
     assert (len(tokens), tokens.n_times) == (len(epochs), 600)
     fitted = NeuroRVQTransformer("neurorvq-eeg-tiny-random").fit(epochs)
     np.testing.assert_array_equal(fitted.tokenize(epochs).codes, tokens.codes)
+
+
+def test_records_of_physionet_become_tokens_and_another_kind_of_model_is_refused(
+    tmp_path, shared, capsys
+):
+    import_or_skip("wfdb", "ecg")
+    record = str(shared / "data/ecg_ptbxl/records500/00000/00001_hr.hea")
+    arguments = ["tokenize", record, "-o", str(tmp_path), "--pretrained"]
+    assert main([*arguments, "neurorvq-ecg-tiny-random"]) == 0
+    tokens = Tokens.load(tmp_path / "00001_hr-tokens.h5")
+    assert tokens.codes.shape[:3] == (2, 12, 20)  # 10 s in windows of 4 s, patches of 0.2 s
+    assert main([*arguments, "neurorvq-eeg-tiny-random", "--overwrite"]) == 1
+    said = capsys.readouterr().err
+    assert "neurorvq-eeg-tiny-random reads EEG, of which there is no channel, only ECG" in said
