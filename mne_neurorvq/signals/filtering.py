@@ -192,7 +192,8 @@ def filter_recording(
         # MNE notes the filters of EEG and the like only.
         with raw.info._unlock():
             raw.info["highpass"] = max(highpass, raw.info["highpass"])
-            raw.info["lowpass"] = min(lowpass, raw.info["lowpass"])
+            if preprocessing.lowpass is not None:
+                raw.info["lowpass"] = min(lowpass, raw.info["lowpass"])
     if preprocessing.clip is not None:
         limit = preprocessing.clip * unit_factor(preprocessing.unit, "V")
         _warn_of_clipping(raw, good, limit)
@@ -261,9 +262,9 @@ def warn_of_rate(sfreq: float, preprocessing: Preprocessing, model_sfreq: float)
     if lost > _MOST_LOST * (highest - preprocessing.highpass):
         share = lost / (highest - preprocessing.highpass)
         warn(
-            f"Signals at {sfreq:g} Hz hold nothing above {sfreq / 2:g} Hz, but the model was "
-            f"trained on {preprocessing.highpass:g}-{highest:g} Hz: {share:.0%} of that band is "
-            "missing from its codes, features and reconstructions, and no filter brings it back."
+            f"Signals at {sfreq:g} Hz hold nothing above {sfreq / 2:g} Hz, but the model reads "
+            f"{preprocessing.highpass:g}-{highest:g} Hz: {share:.0%} of that band is missing from "
+            "its codes, features and reconstructions, and no filter brings it back."
         )
 
 

@@ -294,7 +294,7 @@ def test_preprocess_filters_the_channels_of_the_signal_alone(kind, mixed):
 
 
 @pytest.mark.parametrize(
-    ("kind", "band"), [("emg", (20.0, 399.5)), ("ecg", (0.5, 499.5)), ("ppg", (0.5, 39.5))]
+    ("kind", "band"), [("emg", (20.0, 399.5)), ("ecg", (0.5, 500.0)), ("ppg", (0.5, 39.5))]
 )
 def test_what_preprocess_filters_passes_without_a_warning(kind, band, request):
     epochs = make_epochs({"PPG" if kind == "ppg" else "II": ("bio", 0.1)}, 1000.0, 8.0)
