@@ -12,8 +12,10 @@ from moabb.datasets.preprocessing import EpochsToEvents, EventsToLabels, make_fi
 from moabb.paradigms.base import BaseParadigm
 from sklearn.preprocessing import FunctionTransformer
 
-#: Frontal sites, on which eyes are louder than the brain.
-FRONTAL = tuple("Fp1 Fpz Fp2 AF7 AF3 AFz AF4 AF8".split())
+#: Sites around the eyes, on which these are louder than the brain.
+FRONTAL = tuple("Fp1 Fpz Fp2 AF7 AF3 AFz AF4 AF8 F7 F8 FT7 FT8".split())
+
+_EYES_BELOW = 5.0
 
 
 class Windows(BaseParadigm):
@@ -44,7 +46,7 @@ class Windows(BaseParadigm):
     Notes
     -----
     A window has ``duration * rate`` samples: the one at its end belongs to the next. The
-    regression is that of :class:`mne.preprocessing.EOGRegression`.
+    regression is that of :class:`mne.preprocessing.EOGRegression`, learned below 5 Hz.
 
     Examples
     --------
@@ -145,4 +147,6 @@ def _prepared(
     # Says that the reference is as it is meant to be, which the regression asks for.
     raw.set_eeg_reference([], verbose="error")
     regression = mne.preprocessing.EOGRegression(picks="eeg", picks_artifact=leave_out)
-    return regression.fit(raw).apply(raw).drop_channels(leave_out)
+    # How eyes spread is learned where they are louder than the brain, and holds at all frequencies.
+    slow = raw.copy().filter(None, _EYES_BELOW, verbose="error")
+    return regression.fit(slow).apply(raw).drop_channels(leave_out)

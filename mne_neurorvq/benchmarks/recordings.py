@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import mne
-import numpy as np
 from moabb.datasets.base import BaseDataset
 
 from ..datasets import eegbci, load_emg_lower_limb, load_ptbxl
@@ -40,7 +39,7 @@ class FolderDataset(BaseDataset):
 
     def __init__(self, folder: str | Path, subjects: Iterable[str] | None = None) -> None:
         self.folder = Path(folder)
-        people = self._find()
+        people = dict(sorted(self._find().items()))
         wanted = list(people) if subjects is None else [str(subject) for subject in subjects]
         absent = [subject for subject in wanted if subject not in people]
         if absent or not people:
@@ -69,7 +68,7 @@ class FolderDataset(BaseDataset):
                     found.setdefault(path.name.removesuffix(ending), {}).setdefault(run, path)
         complete = {who: runs for who, runs in found.items() if len(runs) == len(self.files)}
         # In the order of the table of runs, whichever was found first.
-        return {who: {run: complete[who][run] for run in self.files} for who in sorted(complete)}
+        return {who: {run: complete[who][run] for run in self.files} for who in complete}
 
     def _example(self) -> str:
         return ", ".join(f"*{' or *'.join(endings)}" for endings in self.files.values())
@@ -200,10 +199,24 @@ class LowerLimb(FolderDataset):
         return found
 
 
-def in_windows(raw: mne.io.BaseRaw, duration: float, name: str) -> mne.io.BaseRaw:
-    """Mark successive windows of a recording."""
-    onsets = np.arange(int((raw.n_times / raw.info["sfreq"]) // duration)) * duration
-    return raw.set_annotations(mne.Annotations(onsets, duration, name), verbose="error")
+def in_windows(raw: mne.io.BaseRaw, duration: float, name: str | None = None) -> mne.io.BaseRaw:
+    """Split annotations, or all of the recording under a name, into successive windows."""
+    if name is not None:
+        raw.set_annotations(mne.Annotations(0.0, raw.n_times / raw.info["sfreq"], name))
+    events, codes = mne.events_from_annotations(raw, chunk_duration=duration, verbose="error")
+    names = {code: description for description, code in codes.items()}
+    # Annotations count from the date of the measurement or, without one, from the first sample.
+    date = raw.info["meas_date"]
+    notes = mne.annotations_from_events(
+        events,
+        raw.info["sfreq"],
+        names,
+        first_samp=raw.first_samp if date is None else 0,
+        orig_time=date,
+        verbose="error",
+    )
+    notes.set_durations(duration)
+    return raw.set_annotations(notes, verbose="error")
 
 
 def standard_folder(data: Path | None) -> Path:

@@ -233,7 +233,7 @@ def _n_folds(plan: Plan, control: str) -> int:
 def _line(result: dict[str, Any], n_left: int, seconds_each: float) -> str:
     score = np.mean([part["score"] for part in result["moabb"]])
     named = [result["task"], result["pipeline"], result["control"]]
-    took = f"{sum(part['time'] for part in result['moabb']):.1f} s"
+    took = f"{result['cpu_seconds']:.1f} s of CPU"
     left = f"{n_left} left, about {n_left * seconds_each / 60:.0f} min" if n_left else "finished"
     where = f"share {result['share']:g}, seed {result['seed']}, fold {result['fold']}"
     return f"{' '.join(filter(None, named))}, {where}: {score:.3f} ({took}); {left}"

@@ -13,6 +13,7 @@ import moabb.datasets
 from moabb.datasets.base import BaseDataset
 from moabb.paradigms.base import BaseParadigm
 
+from .clinical_recordings import SleepEdf, Tuab, Tuev
 from .paradigm import FRONTAL, Windows
 from .recordings import (
     Eegmat,
@@ -180,6 +181,24 @@ TASKS: Mapping[str, Task] = {
             signal="emg",
         ),
         f"{LowerLimb.source} 20-450 Hz: De Luca et al. (2010), J Biomech 43(8).",
+    ),
+    "sleep": Task(
+        "six stages of sleep",
+        _folder(SleepEdf),
+        Windows({n: [n] for n in SleepEdf.events}, duration=30.0, resample=100.0),
+        f"{SleepEdf.source} Windows, {_BENCHMARK[0].lower()}{_BENCHMARK[1:]}, but 100 Hz.",
+    ),
+    "abnormal": Task(
+        "normal against abnormal recordings",
+        _folder(Tuab),
+        Windows({n: [n] for n in Tuab.events}, duration=10.0),
+        f"{Tuab.source} {_BENCHMARK}.",
+    ),
+    "events": Task(
+        "six kinds of clinical events",
+        _folder(Tuev),
+        Windows({n: [n] for n in Tuev.events}, duration=5.0, tmin=-2.0),
+        f"{Tuev.source} {_BENCHMARK}.",
     ),
     **_with_controls(
         "execution",

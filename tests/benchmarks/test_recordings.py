@@ -52,9 +52,16 @@ def test_what_is_missing_is_said_with_where_to_get_it(tmp_path):
 
 def test_windows_follow_one_another_to_the_end():
     raw = mne.io.RawArray(np.zeros((1, 1050)), mne.create_info(1, 100.0), verbose="error")
-    notes = in_windows(raw, 4.0, "rest").annotations
+    notes = in_windows(raw.copy(), 4.0, "rest").annotations
     assert notes.onset.tolist() == [0.0, 4.0]
     assert set(notes.description) == {"rest"}
+    raw.set_annotations(mne.Annotations([0.5, 5.0], [4.1, 2.0], ["a", "b"]))
+    notes = in_windows(raw, 2.0).annotations
+    assert list(zip(notes.onset, notes.description, strict=True)) == [
+        (0.5, "a"),
+        (2.5, "a"),
+        (5.0, "b"),
+    ]
 
 
 def test_every_control_is_of_a_task_and_every_task_names_its_source():

@@ -156,6 +156,7 @@ def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan):
         read_results(plan.out)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(plan, tmp_path):
     folder, _ = counted(tmp_path, seconds=0.5)
     code = RUN.format(
@@ -178,6 +179,7 @@ def test_a_killed_run_goes_on_where_it_was(plan, tmp_path):
     assert contents(plan.out) == contents(whole.out)
 
 
+@pytest.mark.slow
 def test_processes_that_run_the_same_do_no_work_twice(plan, tmp_path):
     folder, log = counted(tmp_path, seconds=0.3)
     code = RUN.format(
