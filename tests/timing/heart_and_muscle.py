@@ -28,6 +28,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mne
@@ -50,8 +51,11 @@ from mne_neurorvq.benchmarks import untrained_twin
 from mne_neurorvq.datasets import load_emg_lower_limb, load_ptbxl, read_wfdb, trial_column
 from mne_neurorvq.datasets.wfdb_records import PTBXL_CLASSES
 from mne_neurorvq.training.patch_targets import find_r_peaks
+from mne_neurorvq.weights import save_pretrained
+from mne_neurorvq.weights.blueprint import Blueprint
 from mne_neurorvq.weights.loading import find_config
 from mne_neurorvq.weights.systems import SYSTEMS
+from mne_neurorvq.weights.untrained import build_untrained
 
 Array = NDArray[np.float64]
 
@@ -323,13 +327,26 @@ def health_scores(values: Array, people: Any) -> tuple[float, int]:
     return float(roc_auc_score(means[:, 1], means[:, 0])), right
 
 
+def twin_of(name: str, folder: Path) -> str:
+    """Find the random twin of a named model, or make one of the same structure."""
+    if (named := untrained_twin(name)) is not None:
+        return named
+    config = find_config(name)
+    kind = SYSTEMS[config.system].gives["embedding"]
+    model: Any = build_untrained(Blueprint(kind, config), seed=1)
+    path = folder / f"random twin of {name.replace('/', ' ')}"
+    return str(save_pretrained(path, **{kind: model}))
+
+
 def embeddings(names: list[str], epochs_of: Callable[[str], Any]) -> dict[str, Array]:
-    """Features of models and of their random twins, averaged over time."""
+    """Features of models and of their random twins, averaged over time, and over channels too."""
     found = {}
-    for name in names:
-        for one in (name, untrained_twin(name)):
-            if one is not None:
-                found[one] = transformer(one, pool="time").fit_transform(epochs_of(name))
+    with TemporaryDirectory() as folder:
+        for name in names:
+            for label, one in {name: name, f"twin of {name}": twin_of(name, Path(folder))}.items():
+                for pool in ("mean", "time"):
+                    made = transformer(one, pool=pool).fit_transform(epochs_of(name))
+                    found[f"{label}, pool={pool}"] = made
     return found
 
 
@@ -353,8 +370,9 @@ def main() -> None:
         unseen = epochs[np.isin(trial_column(epochs, "fold"), _TEST_FOLDS)]
         for name in args.ecg:
             results[f"{name}, fidelity"] = heart_rows(name, unseen) | holter_rows(name, args.mitbih)
-        features = embeddings(args.ecg, lambda name: filtered(epochs, name))
-        features["intervals and amplitudes"] = hand_made_heart(filtered(epochs, args.ecg[0]))
+        records = {name: filtered(epochs, name) for name in args.ecg}
+        features = embeddings(args.ecg, records.__getitem__)
+        features["intervals and amplitudes"] = hand_made_heart(records[args.ecg[0]])
         for name, values in features.items():
             results[f"{name}, diagnoses (AUROC)"] = diagnosis_scores(values, epochs)
     if args.emg:
@@ -363,7 +381,7 @@ def main() -> None:
         for name, epochs in windows.items():
             unseen = epochs[np.isin(trial_column(epochs, "subject"), HELD_OUT)]
             results[f"{name}, fidelity"] = muscle_rows(name, unseen)
-        features = embeddings(args.emg, lambda name: windows[name])
+        features = embeddings(args.emg, windows.__getitem__)
         first = windows[args.emg[0]]
         features["by hand"] = hand_made_muscle(first)
         people, y = trial_column(first, "subject"), trial_column(first, "condition")
