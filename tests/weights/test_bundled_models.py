@@ -7,10 +7,12 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+from mne.preprocessing.ecg import qrs_detector
+from optional_library import import_or_skip
 
 from mne_neurorvq import load_pretrained, preprocess
 from mne_neurorvq.analysis import BANDS, code_usage, reconstruction_quality
-from mne_neurorvq.datasets import load_eegbci
+from mne_neurorvq.datasets import load_eegbci, read_wfdb
 from mne_neurorvq.estimators import (
     BioCodecTransformer,
     BrainRVQClassifier,
@@ -187,3 +189,49 @@ def test_the_bits_of_the_small_brainrvq_are_quoted_with_their_side_information()
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     assert f"`{BRAIN}` uses {bits:.0f} bits per second" in readme
     assert f"| rate | {bits:.0f} bits per second" in load_pretrained(BRAIN).card
+
+
+@pytest.fixture(scope="module")
+def hearts(shared):
+    """Records of patients whom no model has seen, before and after the codes, in volts."""
+    import_or_skip("wfdb", "ecg")
+    files = [
+        shared / f"data/ecg_ptbxl/records500/00000/{number}_hr.hea"
+        for number in ("00008", "00009", "00010")  # folds 9 and 10
+    ]
+    pairs = []
+    for file in files:
+        raw = preprocess(read_wfdb(file), "neurorvq-ecg-small")
+        epochs = mne.make_fixed_length_epochs(raw, 10.0, preload=True, verbose=False)
+        for name in ("neurorvq-ecg-small", "neurorvq-ecg-small-random"):
+            model = NeuroRVQTransformer(name, output="tokens").fit(epochs)
+            pairs.append((name, epochs, model.reconstruct(epochs)))
+    return pairs
+
+
+def test_the_small_model_of_hearts_takes_at_most_six_megabytes_and_knows_whom_it_has_seen():
+    folder = BUNDLED / "neurorvq-ecg-small"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 6e6
+    seen = pretraining_subjects("neurorvq-ecg-small")
+    assert len(seen["ptbxl"]) == 112
+    card = load_pretrained("neurorvq-ecg-small").card
+    for words in ("What it is not", "mne-neurorvq pretrain", "Folds 9 and 10", "Seed 0"):
+        assert words in card
+
+
+def test_hearts_it_never_saw_beat_where_they_did_and_its_twin_is_no_use(hearts):
+    for name, before, after in hearts:
+        r = reconstruction_quality(before, after, bands={}).r
+        if name.endswith("random"):
+            assert np.abs(r).max() < 0.5
+            continue
+        assert r.mean() > 0.97
+        sfreq = before.info["sfreq"]
+        peaks = [
+            qrs_detector(sfreq, epochs.get_data(picks=["II"])[0, 0], verbose="error")
+            for epochs in (before, after)
+        ]
+        errors = np.abs(np.subtract.outer(*peaks)).min(axis=1) / sfreq
+        assert np.median(errors) < 0.01
+        rates = [60 * sfreq / np.median(np.diff(one)) for one in peaks]
+        assert abs(rates[0] - rates[1]) < 1
