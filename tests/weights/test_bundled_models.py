@@ -12,7 +12,7 @@ from optional_library import import_or_skip
 
 from mne_neurorvq import load_pretrained, preprocess
 from mne_neurorvq.analysis import BANDS, code_usage, reconstruction_quality
-from mne_neurorvq.datasets import load_eegbci, read_wfdb
+from mne_neurorvq.datasets import load_eegbci, load_ptbxl, read_wfdb, trial_column
 from mne_neurorvq.estimators import (
     BioCodecTransformer,
     BrainRVQClassifier,
@@ -191,6 +191,9 @@ def test_the_bits_of_the_small_brainrvq_are_quoted_with_their_side_information()
     assert f"| rate | {bits:.0f} bits per second" in load_pretrained(BRAIN).card
 
 
+HEARTS = "neurorvq-ecg-small"
+
+
 @pytest.fixture(scope="module")
 def hearts(shared):
     """Records of patients whom no model has seen, before and after the codes, in volts."""
@@ -201,31 +204,45 @@ def hearts(shared):
     ]
     pairs = []
     for file in files:
-        raw = preprocess(read_wfdb(file), "neurorvq-ecg-small")
+        raw = preprocess(read_wfdb(file), HEARTS)
         epochs = mne.make_fixed_length_epochs(raw, 10.0, preload=True, verbose=False)
-        for name in ("neurorvq-ecg-small", "neurorvq-ecg-small-random"):
+        for name in (HEARTS, f"{HEARTS}-random"):
             model = NeuroRVQTransformer(name, output="tokens").fit(epochs)
             pairs.append((name, epochs, model.reconstruct(epochs)))
     return pairs
 
 
 def test_the_small_model_of_hearts_takes_at_most_six_megabytes_and_knows_whom_it_has_seen():
-    folder = BUNDLED / "neurorvq-ecg-small"
+    folder = BUNDLED / HEARTS
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 6e6
-    seen = pretraining_subjects("neurorvq-ecg-small")
-    assert len(seen["ptbxl"]) == 112
-    card = load_pretrained("neurorvq-ecg-small").card
-    for words in ("What it is not", "mne-neurorvq pretrain", "Folds 9 and 10", "Seed 0"):
+    assert len(pretraining_subjects(HEARTS)["ptbxl"]) == 112
+    card = load_pretrained(HEARTS).card
+    for words in (
+        "**What it is not**: a diagnostic",
+        "mne-neurorvq pretrain",
+        "Seed 0",
+        "**Never** seen",
+    ):
         assert words in card
+
+
+def test_patients_of_the_folds_for_testing_are_not_among_those_it_was_trained_on(shared):
+    import_or_skip("wfdb", "ecg")
+    unseen = set(trial_column(load_ptbxl(shared / "data/ecg_ptbxl", folds=(9, 10)), "subject"))
+    assert len(unseen) == 58
+    record = json.loads((BUNDLED / HEARTS / "training.json").read_text())
+    watched = {name.split("/")[1] for name in record["validation"]}
+    assert not unseen & {*pretraining_subjects(HEARTS)["ptbxl"], *watched}
 
 
 def test_hearts_it_never_saw_beat_where_they_did_and_its_twin_is_no_use(hearts):
     for name, before, after in hearts:
-        r = reconstruction_quality(before, after, bands={}).r
+        quality = reconstruction_quality(before, after, bands={})
         if name.endswith("random"):
-            assert np.abs(r).max() < 0.5
+            assert np.abs(quality.r).max() < 0.5
             continue
-        assert r.mean() > 0.97
+        assert quality.r.mean() > 0.97
+        assert (np.abs(quality.gain - 1) < 0.2).all()
         sfreq = before.info["sfreq"]
         peaks = [
             qrs_detector(sfreq, epochs.get_data(picks=["II"])[0, 0], verbose="error")
@@ -235,3 +252,13 @@ def test_hearts_it_never_saw_beat_where_they_did_and_its_twin_is_no_use(hearts):
         assert np.median(errors) < 0.01
         rates = [60 * sfreq / np.median(np.diff(one)) for one in peaks]
         assert abs(rates[0] - rates[1]) < 1
+
+
+def test_the_small_model_of_hearts_tells_where_a_lead_is_high(hearts):
+    _, before, _ = hearts[0]
+    model = NeuroRVQTransformer(HEARTS, output="physiology", pool="none", verbose=False)
+    told = model.fit_transform(before)[0]
+    names = model.get_feature_names_out()
+    highest = [n.startswith("II_") and n.endswith("highest") for n in names]
+    patches = before.get_data(picks=["II"])[0, 0].reshape(50, -1).max(axis=-1)
+    assert np.corrcoef(told[highest], patches)[0, 1] > 0.5
