@@ -350,6 +350,14 @@ def embeddings(names: list[str], epochs_of: Callable[[str], Any]) -> dict[str, A
     return found
 
 
+class _Told(dict[str, Any]):
+    """Results that are told as soon as they are there: probes take a while."""
+
+    def __setitem__(self, title: str, values: Any) -> None:
+        print(f"{title}: {values}", flush=True)
+        super().__setitem__(title, values)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -364,7 +372,7 @@ def main() -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     torch.set_num_threads(threads)
     mne.set_log_level("error")
-    results: dict[str, Any] = {"machine": facts(threads)}
+    results: dict[str, Any] = _Told({"machine": facts(threads)})
     if args.ecg:
         epochs = load_ptbxl(args.ptbxl)
         unseen = epochs[np.isin(trial_column(epochs, "fold"), _TEST_FOLDS)]
