@@ -38,7 +38,12 @@ def run_benchmark(args: argparse.Namespace) -> None:
             shares=tuple(args.shares),
             controls=("", *args.controls),
         )
-        run(plan, args.jobs)
+        try:
+            run(plan, args.jobs)
+        except RuntimeError:
+            # Some pipelines failed; the others are worth their report.
+            print(write_report(args.out, args.reference))
+            raise
     print(write_report(args.out, args.reference))
 
 

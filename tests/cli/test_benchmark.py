@@ -42,6 +42,15 @@ def test_a_run_prints_its_report_and_goes_on_where_it_was(folder, tmp_path, caps
     assert capsys.readouterr().out.strip() == (out / "report.md").read_text().strip()
 
 
+def test_a_pipeline_that_fails_leaves_the_report_of_the_others(folder, tmp_path, capsys):
+    write_pipeline(folder, "broken", "LinearProbe('cubic')")
+    given = ("--tasks", "tiny", "--pipelines", "broken", "probe", "--pipeline-folder", folder)
+    assert run("run", tmp_path / "out", *given, "--folds", 2) == 1
+    text, lines = capsys.readouterr()
+    assert "**Best: probe" in text
+    assert "kind='cubic'" in lines
+
+
 def test_the_list_says_what_is_at_hand_and_what_each_pipeline_is(folder, tmp_path, capsys):
     assert run("list", "--data", tmp_path, "--pipeline-folder", folder) == 0
     text = " ".join(capsys.readouterr().out.split())
