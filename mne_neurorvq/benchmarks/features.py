@@ -168,7 +168,7 @@ def representations(
     -------
     dict of str to ndarray, shape (n_trials, n_columns)
         ``"embedding"``, ``"untrained twin"`` if there is one, ``"band power"`` averaged over
-        channels like the embedding, and ``"band power per channel"``, all from the same channels.
+        channels, and ``"band power per channel"``, all from the same channels.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def representations(
     >>> epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)  # 19 channels
     >>> features = representations(epochs, "neurorvq-eeg-tiny-random")
     >>> {name: values.shape for name, values in features.items()}
-    {'embedding': (2, 800), 'band power': (2, 5), 'band power per channel': (2, 95)}
+    {'embedding': (2, 45600), 'band power': (2, 5), 'band power per channel': (2, 95)}
     """
     config = find_config(pretrained)
     make = resolve_name(SYSTEMS[config.system].transformer)

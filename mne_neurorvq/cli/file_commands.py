@@ -79,7 +79,7 @@ def _find_transformer(args: argparse.Namespace) -> Callable[[], Any]:
     output = "embedding" if args.command == "embed" else "tokens"
     given = {
         "output": output,
-        "pool": getattr(args, "pool", "mean"),
+        "pool": getattr(args, "pool", "auto"),
         "channels": args.channels,
         "reference": args.reference,
         "device": args.device,

@@ -12,9 +12,26 @@ from numpy.typing import NDArray
 
 Pool = Literal["mean", "channel", "time", "thirds", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
-#: What a user may call a pooling: by what is averaged over, or by what is kept.
-PoolName = Literal["mean", "channel", "time", "thirds", "none", "keep_channels"]
-POOL_NAMES: dict[PoolName, Pool] = {**{pool: pool for pool in POOLS}, "keep_channels": "time"}
+#: What a user may call a pooling: by what is averaged over, by what is kept, or by default.
+PoolName = Literal["auto", "mean", "channel", "time", "thirds", "none", "keep_channels"]
+POOL_NAMES: tuple[PoolName, ...] = get_args(PoolName)
+
+
+def resolve_pool(name: PoolName, output: str) -> Pool:
+    """Pooling of an output: the default of every system is here.
+
+    Features keep channels and thirds of the window, which told classes of EEG apart better than
+    any average. Histograms are averaged: there each channel would have a column per code. Tokens
+    are never pooled.
+
+    >>> [resolve_pool("auto", output) for output in ("embedding", "physiology", "histogram")]
+    ['thirds', 'thirds', 'mean']
+    """
+    if output == "tokens":
+        return "none"
+    if name == "auto":
+        return "mean" if output == "histogram" else "thirds"
+    return "time" if name == "keep_channels" else name
 
 
 def pool_embedding(

@@ -44,7 +44,7 @@ class SignalEstimator(SavedEstimator):
     _choices: ClassVar[dict[str, tuple[object, ...]]] = {
         "verbose": (None, True, False),
         "precision": ("auto", "float32", "bf16"),
-        "pool": tuple(POOL_NAMES),
+        "pool": POOL_NAMES,
         "scaling": ("trial", "fit"),
         "finetune": ("full", "head", "lora"),
         "head": ("mean", "flatten"),

@@ -155,8 +155,8 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
     >>> X = 10 * np.random.default_rng(0).standard_normal((3, 2, 640))  # microvolts
     >>> tok = BioCodecTransformer("biocodec-eeg-tiny-random", ch_names=["left", "right"],
     ...                           sfreq=160.0)
-    >>> tok.fit_transform(X).shape
-    (3, 16)
+    >>> tok.fit_transform(X).shape  # two channels, three thirds of the window
+    (3, 96)
     >>> tokens = tok.tokenize(X)
     >>> tokens.codes.shape  # trials, channels, patches, codebooks, levels
     (3, 2, 84, 1, 3)
@@ -176,7 +176,7 @@ class BioCodecTransformer(CodecEstimator, TokenTransformer):
         output: Literal["embedding", "tokens", "histogram"] = "embedding",
         levels: Sequence[int] | None = None,
         combine: Literal["sum", "concatenate"] = "sum",
-        pool: PoolName = "mean",
+        pool: PoolName = "auto",
         scaling: Literal["trial", "fit"] = "trial",
         reference: Reference | None = None,
         unit: str = "uV",

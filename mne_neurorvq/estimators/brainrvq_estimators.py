@@ -63,8 +63,8 @@ class BrainRVQTransformer(TokenTransformer):
     >>> X = 10 * np.random.default_rng(0).standard_normal((3, 2, 640))  # microvolts
     >>> tok = BrainRVQTransformer("brainrvq-eeg-tiny-random", ch_names=["Cz", "FP1-F7"],
     ...                           sfreq=160.0)
-    >>> tok.fit_transform(X).shape
-    (3, 200)
+    >>> tok.fit_transform(X).shape  # two channels, three thirds of the window
+    (3, 1200)
     >>> tokens = tok.tokenize(X)
     >>> tokens.codes.shape, tokens.side.shape  # trials, channels, patches, codebooks, levels
     ((3, 2, 4, 2, 3), (3, 2, 4, 2))
@@ -80,7 +80,7 @@ class BrainRVQTransformer(TokenTransformer):
         *,
         revision: str | None = None,
         output: Literal["embedding", "tokens", "histogram", "physiology"] = "embedding",
-        pool: PoolName = "mean",
+        pool: PoolName = "auto",
         channels: Literal["match", "strict", "nearest", "interpolate"] = "match",
         reference: Reference | None = None,
         unit: str = "uV",

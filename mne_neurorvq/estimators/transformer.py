@@ -26,11 +26,11 @@ from ..encoding.matched_trials import MatchedTrials
 from ..encoding.memory import Layout, check_memory, describe_model, find_store
 from ..encoding.passes import Arrays, compute, gather
 from ..encoding.pooling import (
-    POOL_NAMES,
     Pool,
     column_names,
     pool_embedding,
     pool_histogram,
+    resolve_pool,
 )
 from ..tokens import Tokens
 from ..weights import LoadedModel
@@ -140,8 +140,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
 
     def _transform(self, matched: MatchedTrials) -> NDArray[Any]:
         segmentation = matched.segmentation
-        patches_matter = self.output == "tokens" or POOL_NAMES[self.pool] in ("channel", "none")
-        if patches_matter and segmentation.n_patches != self.segmentation_.n_patches:
+        pool = self._pool()
+        if pool in ("channel", "none") and segmentation.n_patches != self.segmentation_.n_patches:
             raise ValueError(
                 f"X has windows of {segmentation.n_patches} patches, but fit saw "
                 f"{self.segmentation_.n_patches}: the columns would differ. Use windows of one "
@@ -156,10 +156,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         if self.output == "tokens":
             return codes.reshape(len(codes), -1).astype(np.int32)
         n_codes = self._model("tokenizer").config.quantizer.n_codes
-        weights, pool = segmentation.weights, POOL_NAMES[self.pool]
         return gather(
             (
-                pool_histogram(codes[start : start + _TRIALS], n_codes, weights, pool)
+                pool_histogram(codes[start : start + _TRIALS], n_codes, segmentation.weights, pool)
                 for start in range(0, len(codes), _TRIALS)
             ),
             len(codes),
@@ -293,8 +292,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             ending = codes
         else:
             ending = [f"{code}_code{i}" for code in codes for i in range(config.quantizer.n_codes)]
-        pool: Pool = "none" if self.output == "tokens" else POOL_NAMES[self.pool]
-        return column_names(pool, self.ch_names_, self.segmentation_.n_patches, ending)
+        return column_names(self._pool(), self.ch_names_, self.segmentation_.n_patches, ending)
 
     def _outputs(self, what: str, matched: MatchedTrials) -> Arrays:
         """Pooled embeddings, or codes and side information, of all trials; none computed twice."""
@@ -306,7 +304,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         if what == "embedding":
             # A foundation model's first output has the features.
             features = itemgetter(0) if kind == "foundation" else self._features()
-            weights, pool = matched.segmentation.weights, POOL_NAMES[self.pool]
+            weights, pool = matched.segmentation.weights, self._pool()
             options["finish"] = lambda values: (pool_embedding(features(values), weights, pool),)
             options["bf16"] = getattr(self, "precision", "auto") == "bf16"
         if self.memory is not None:
@@ -339,7 +337,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         float32 = np.dtype(np.float32)
         if what == "embedding":
             features = np.zeros((1, n_channels, n_patches, len(self._feature_names(config))), "f4")
-            pooled = pool_embedding(features, segmentation.weights, POOL_NAMES[self.pool])
+            pooled = pool_embedding(features, segmentation.weights, self._pool())
             return [(pooled.shape[1:], float32)]
         books = config.quantizer
         codes = (n_channels, n_patches, books.n_codebooks, books.n_levels)
@@ -349,7 +347,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
     def _determined_by(self, what: str, model: nn.Module, device: torch.device) -> str:
         """Say what determines outputs besides the model's inputs and the size of passes."""
         without = _IN_THE_INPUTS | (_OF_COLUMNS if what == "tokens" else frozenset())
-        chosen = {k: v for k, v in sorted(self.get_params().items()) if k not in without}
+        given = self.get_params() | {"pool": self._pool()}
+        chosen = {k: v for k, v in sorted(given.items()) if k not in without}
         return f"{type(self).__name__} {what} {chosen} {describe_model(model, device)}"
 
     def _decode(self, tokens: Tokens) -> NDArray[np.float64]:
@@ -364,6 +363,10 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             batch_size=self.batch_size,
             verbose=self.verbose,
         )
+
+    def _pool(self) -> Pool:
+        """How what ``output`` names is pooled."""
+        return resolve_pool(self.pool, self.output)
 
     def _levels(self, n_levels: int) -> list[int]:
         """Levels of the codes, of so many, that :meth:`transform` shows."""

@@ -13,8 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_neurorvq import NeuroRVQTransformer
-from mne_neurorvq.encoding.pooling import POOLS, column_names, pool_embedding, pool_histogram
+from mne_neurorvq import BioCodecTransformer, BrainRVQTransformer, NeuroRVQTransformer
+from mne_neurorvq.cli.arguments import ARGUMENTS
+from mne_neurorvq.encoding.pooling import (
+    POOL_NAMES,
+    POOLS,
+    column_names,
+    pool_embedding,
+    pool_histogram,
+    resolve_pool,
+)
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4"]
@@ -70,6 +78,24 @@ def test_the_plain_mean_is_the_mean_over_channels_and_patches():
     X = np.random.default_rng(0).normal(0, 20, (2, 3, 600))
     every = make(pool="none").fit_transform(X).reshape(2, 9, 800)
     assert_allclose(make(pool="mean").fit_transform(X), every.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("output", "pool"), [("embedding", "thirds"), ("histogram", "mean")])
+@pytest.mark.parametrize("system", [NeuroRVQTransformer, BrainRVQTransformer, BioCodecTransformer])
+def test_features_keep_channels_and_thirds_by_default_and_histograms_do_not(
+    system, output, pool, X
+):
+    given = {"output": output, "ch_names": NAMES, "sfreq": 200.0}
+    name = f"{system._system}-eeg-tiny-random"
+    found, expected = system(name, **given), system(name, pool=pool, **given)
+    assert_array_equal(found.fit_transform(X), expected.fit_transform(X))
+    assert_array_equal(found.get_feature_names_out(), expected.get_feature_names_out())
+
+
+def test_the_command_line_has_the_same_default():
+    (pool,) = (one for one in ARGUMENTS["embed"] if "--pool" in one.flags)
+    assert pool.settings["default"] == resolve_pool("auto", "embedding")
+    assert {*pool.settings["choices"], "auto"} == set(POOL_NAMES)
 
 
 @pytest.mark.parametrize(("output", "pool"), COMBINATIONS)

@@ -205,7 +205,7 @@ def test_a_window_beyond_30_s_becomes_segments_that_know_nothing_of_each_other()
                         atol=2e-6)  # fmt: skip
         assert_allclose(alone.detokenize(found).get_data(), rebuilt[..., 200 * start : 200 * stop],
                         rtol=1e-4, atol=1e-9)  # fmt: skip
-    pooled = make(ch_names=["Cz", "Pz"]).fit_transform(window)
+    pooled = make(ch_names=["Cz", "Pz"], pool="mean").fit_transform(window)
     weights = np.append(np.ones(61), 0.25)
     assert_allclose(pooled, np.average(features, axis=2, weights=weights).mean(1), atol=2e-6)
 

@@ -79,7 +79,7 @@ def test_an_armband_is_told_that_most_of_the_band_is_missing(data):
     X = counts.reshape(-1, 400, 8).transpose(0, 2, 1)
     model = NeuroRVQTransformer(EMG, ch_names=[f"EMG{i}" for i in range(1, 9)], sfreq=200.0)
     with pytest.warns(UserWarning, match="hold nothing above 100 Hz.* 79%"):
-        assert model.fit_transform(X).shape == (10, 800)
+        assert model.fit_transform(X).shape == (10, 8 * 3 * 800)
 
 
 def test_a_pulse_and_a_heart_in_one_table(data):

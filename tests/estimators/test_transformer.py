@@ -127,14 +127,14 @@ def test_a_refit_reads_the_model_again(X, tiny, tmp_path):
 
 def test_a_refit_with_another_montage_rate_and_length_replaces_everything(X, make_epochs):
     table = pd.DataFrame(X[:, 0], columns=[f"t{i}" for i in range(320)])
-    fitted = make(ch_names=["C3"]).fit(table)
+    fitted = make(ch_names=["C3"], pool="mean").fit(table)
     assert fitted.n_features_in_ == 320
     assert list(fitted.feature_names_in_) == list(table.columns)
     names = fitted.get_feature_names_out()
 
     other = make_epochs(n_times=1000, sfreq=250.0, ch_names=("Pz", "Cz", "C4"))
     fitted.fit(other)
-    fresh = make().fit(other)
+    fresh = make(pool="mean").fit(other)
     assert fitted.n_features_in_ == 3
     assert not hasattr(fitted, "feature_names_in_")
     assert fitted.ch_names_ == ("Pz", "Cz", "C4")
@@ -142,7 +142,7 @@ def test_a_refit_with_another_montage_rate_and_length_replaces_everything(X, mak
     assert fitted.channel_report_ == fresh.channel_report_
     assert vars(fitted).keys() == vars(fresh).keys()
     assert_array_equal(fitted.transform(other), fresh.transform(other))
-    assert_array_equal(fitted.get_feature_names_out(), names)  # pool="mean": no channels in them
+    assert_array_equal(fitted.get_feature_names_out(), names)  # no channels in them
 
     fitted.fit(X[:, :1])
     assert fitted.ch_names_ == ("C3",)
@@ -269,5 +269,5 @@ def test_the_embedding_is_the_recorded_feature_of_the_authors(shared, tmp_path):
     with np.load(folder / "inputs.npz") as inputs, np.load(folder / "fm_io.npz") as recorded:
         x, pooled = inputs["x"], recorded["fm_pooled800"]
     names = json.loads((folder / "meta.json").read_text())["channels"]
-    estimator = make(str(tmp_path), ch_names=names, sfreq=200.0)
+    estimator = make(str(tmp_path), pool="mean", ch_names=names, sfreq=200.0)
     assert_allclose(estimator.fit_transform(x), pooled, rtol=0, atol=1e-4)

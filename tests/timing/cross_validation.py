@@ -82,19 +82,22 @@ def measure_folds(
 
     def score(memory: str | None) -> np.ndarray:
         model = make_pipeline(
-            NeuroRVQTransformer(pretrained, memory=memory), LogisticRegression(max_iter=1000)
+            NeuroRVQTransformer(pretrained, pool="mean", memory=memory),
+            LogisticRegression(max_iter=1000),
         )
         return cross_val_score(model, X, y, cv=folds, n_jobs=n_jobs, scoring="neg_log_loss")
 
     # The time of other processes is only known on the clock.
     clock = time.perf_counter if n_jobs else time.process_time
     seconds, scores = {}, {}
-    NeuroRVQTransformer(pretrained, memory=None).fit_transform(X[:20])  # warms up
+    NeuroRVQTransformer(pretrained, pool="mean", memory=None).fit_transform(X[:20])  # warms up
     start = clock()
-    NeuroRVQTransformer(pretrained, memory=None).fit_transform(X)
+    NeuroRVQTransformer(pretrained, pool="mean", memory=None).fit_transform(X)
     seconds["one pass"] = clock() - start
     if n_jobs:
-        score_of_few = make_pipeline(NeuroRVQTransformer(pretrained), LogisticRegression())
+        score_of_few = make_pipeline(
+            NeuroRVQTransformer(pretrained, pool="mean"), LogisticRegression()
+        )
         cross_val_score(score_of_few, X[:8], y[:8], cv=2, n_jobs=n_jobs)  # starts the processes
     with tempfile.TemporaryDirectory() as folder:
         for name, memory in (("None", None), ("auto", "auto"), ("folder", folder)):

@@ -59,7 +59,8 @@ def measure(pretrained: str, folder: Path, ahead: bool) -> dict[str, float]:
     if not ahead:
         matched_trials.read_ahead = iter
     parts = windows(folder)
-    transformer = NeuroRVQTransformer(pretrained, memory=None, verbose=False).fit(parts)
+    model = NeuroRVQTransformer(pretrained, pool="mean", memory=None, verbose=False)
+    transformer = model.fit(parts)
     transformer.transform(as_array_like(parts[0])[:512])
     taken = {}
 

@@ -11,6 +11,6 @@ PIPELINE = {
     "name": "embedding",
     "paradigms": ["Windows"],
     "pipeline": make_pipeline(
-        WithinSubjects(NeuroRVQTransformer(), StandardScaler()), LinearProbe()
+        WithinSubjects(NeuroRVQTransformer(pool="mean"), StandardScaler()), LinearProbe()
     ),
 }
