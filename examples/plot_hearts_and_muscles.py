@@ -45,3 +45,26 @@ known = known[(known > 0.5) & (known < duration - 0.5)]
 errors = np.abs(np.subtract.outer(known, found)).min(axis=1)
 print(f"{len(known)} beats, at most {1e3 * errors.max():.0f} ms from where they were")
 print(f"{60 / np.median(np.diff(found)):.0f} and {60 / np.median(np.diff(known)):.0f} beats/min")
+
+# %%
+# Muscles
+# -------
+# Four thigh muscles at 1000 Hz, which rest and bend or stretch the knee.
+
+(raw,) = datasets.simulate_recordings(1, 4, modality="emg", verbose=False)
+epochs = mne.make_fixed_length_epochs(
+    preprocess(raw, "neurorvq-emg-small"), 2.0, preload=True, verbose=False
+)
+muscles = NeuroRVQTransformer("neurorvq-emg-small").fit(epochs)
+restored = muscles.reconstruct(epochs)
+viz.plot_reconstruction(epochs, restored, trial=3)
+
+# %%
+# A simulated muscle is noise, of which the waveform comes back in part. When and how strongly each
+# muscle works comes back in full:
+
+work = [np.abs(one.get_data()).mean(axis=-1) for one in (epochs, restored)]
+quality = analysis.reconstruction_quality(epochs, restored, bands={}).summary()
+print(f"r of the signals: {quality['r']:.2f}")
+for name, *both in zip(epochs.ch_names, *(one.T for one in work), strict=True):
+    print(f"{name}: r of how strongly it works in 2 s: {np.corrcoef(*both)[0, 1]:.3f}")

@@ -155,8 +155,9 @@ def list_pretrained() -> tuple[Pretrained, ...]:
     ['neurorvq-eeg-small', 'neurorvq-eeg-small-random', 'neurorvq-eeg-tiny-random',
      'biocodec-eeg-small', 'biocodec-eeg-small-random', 'biocodec-eeg-tiny-random',
      'brainrvq-eeg-small', 'brainrvq-eeg-small-random', 'brainrvq-eeg-tiny-random',
-     'neurorvq-emg-tiny-random', 'neurorvq-ecg-small', 'neurorvq-ecg-small-random',
-     'neurorvq-ecg-tiny-random', 'neurorvq-ppg-tiny-random', 'biocodec-emg-tiny-random']
+     'neurorvq-emg-small', 'neurorvq-emg-small-random', 'neurorvq-emg-tiny-random',
+     'neurorvq-ecg-small', 'neurorvq-ecg-small-random', 'neurorvq-ecg-tiny-random',
+     'neurorvq-ppg-tiny-random', 'biocodec-emg-tiny-random']
     """
     return _REGISTRY
 
@@ -305,7 +306,7 @@ _REGISTRY: tuple[Pretrained, ...] = (
     *_in_package("neurorvq", _BOTH, twin_seed=1, tiny_seed=2),
     *_in_package("biocodec", ("tokenizer",), twin_seed=5, tiny_seed=3),
     *_in_package("brainrvq", _BOTH, twin_seed=6, tiny_seed=4),
-    *_in_package("neurorvq", _BOTH, "emg", tiny_seed=7),
+    *_in_package("neurorvq", _BOTH, "emg", twin_seed=12, tiny_seed=7),
     *_in_package("neurorvq", _BOTH, "ecg", twin_seed=11, tiny_seed=8),
     *_in_package("neurorvq", ("tokenizer",), "ppg", tiny_seed=9),
     *_in_package("biocodec", ("tokenizer",), "emg", tiny_seed=10),

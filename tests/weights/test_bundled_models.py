@@ -12,7 +12,13 @@ from optional_library import import_or_skip
 
 from mne_neurorvq import load_pretrained, preprocess
 from mne_neurorvq.analysis import BANDS, code_usage, reconstruction_quality
-from mne_neurorvq.datasets import load_eegbci, load_ptbxl, read_wfdb, trial_column
+from mne_neurorvq.datasets import (
+    load_eegbci,
+    load_emg_lower_limb,
+    load_ptbxl,
+    read_wfdb,
+    trial_column,
+)
 from mne_neurorvq.estimators import (
     BioCodecTransformer,
     BrainRVQClassifier,
@@ -262,3 +268,53 @@ def test_the_small_model_of_hearts_tells_where_a_lead_is_high(hearts):
     highest = [n.startswith("II_") and n.endswith("highest") for n in names]
     patches = before.get_data(picks=["II"])[0, 0].reshape(50, -1).max(axis=-1)
     assert np.corrcoef(told[highest], patches)[0, 1] > 0.5
+
+
+MUSCLES = "neurorvq-emg-small"
+UNSEEN_THIGHS = ("A2", "A7", "N3", "N8", "N11")
+
+
+@pytest.fixture(scope="module")
+def thighs(shared):
+    """Seconds of the thigh muscles of people whom no model has seen, as the model wants them."""
+    found = []
+    for raw in load_emg_lower_limb(shared / "data/emg_lower_limb", tasks=("gait",)):
+        if raw.info["subject_info"]["his_id"] in UNSEEN_THIGHS:
+            raw = preprocess(raw.set_annotations(None), MUSCLES)
+            found.append(mne.make_fixed_length_epochs(raw, 2.0, preload=True, verbose=False)[:3])
+    return mne.concatenate_epochs(found, verbose=False)
+
+
+def test_the_small_model_of_muscles_takes_at_most_four_megabytes_and_knows_whom_it_has_seen():
+    folder = BUNDLED / MUSCLES
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 4e6
+    seen = pretraining_subjects(MUSCLES)["emg_lower_limb"]
+    watched = json.loads((folder / "training.json").read_text())["validation"]
+    assert len(seen) == 15
+    assert not {*seen, *(name.split("/")[1] for name in watched)} & set(UNSEEN_THIGHS)
+    card = load_pretrained(MUSCLES).card
+    for words in ("**What it is not**: a diagnostic", "mne-neurorvq pretrain", "mirror", "Seed 0"):
+        assert words in card
+
+
+def test_muscles_it_never_saw_contract_when_they_did_and_its_twin_is_no_use(thighs):
+    for name in (MUSCLES, f"{MUSCLES}-random"):
+        after = NeuroRVQTransformer(name, output="tokens", verbose=False).fit(thighs)
+        after = after.reconstruct(thighs).get_data()
+        before = thighs.get_data()
+        quality = reconstruction_quality(before, after, 1000.0, bands={})
+        if name.endswith("random"):
+            assert quality.summary()["r"] < 0.2
+            continue
+        assert quality.summary()["r"] > 0.85
+        assert abs(np.median(quality.gain) - 1) < 0.15
+        envelopes = [
+            mne.filter.filter_data(np.abs(signals), 1000.0, None, 6.0, verbose=False)
+            for signals in (before, after)
+        ]
+        both = zip(*(one.reshape(-1, one.shape[-1]) for one in envelopes), strict=True)
+        assert np.mean([np.corrcoef(one, two)[0, 1] for one, two in both]) > 0.95
+
+
+def test_all_models_in_the_package_take_less_than_forty_megabytes():
+    assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 40e6
