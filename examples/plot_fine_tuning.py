@@ -33,11 +33,10 @@ print(epochs)
 # Labels need no encoding. With ``groups``, ``validation_fraction=0.25`` holds out a quarter of the
 # *people*, so early stopping never looks at someone who is trained on. It stops after three epochs
 # without a lower validation loss and keeps the weights of the best one. The head reads the features
-# of each channel (``"flatten"``), because left and right differ in where the rhythm is.
+# of each channel, since left and right differ in where the rhythm is.
 
 model = NeuroRVQClassifier(
     "neurorvq-eeg-small",
-    head="flatten",
     max_epochs=12,
     warmup_epochs=2,
     validation_fraction=0.25,
@@ -104,7 +103,7 @@ ax.set(
 # -------------------
 # ``finetune="head"`` encodes the trials once and trains only the head, in a fraction of the time.
 
-head = NeuroRVQClassifier(head="flatten", finetune="head", random_state=0)
+head = NeuroRVQClassifier(finetune="head", random_state=0)
 predicted = head.fit(epochs[~unseen], y[~unseen]).predict(epochs[unseen])
 print(f"head alone {balanced_accuracy_score(y[unseen], predicted):.2f}, full {score:.2f}")
 

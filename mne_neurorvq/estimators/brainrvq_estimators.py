@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -131,10 +131,11 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
 
     Notes
     -----
-    Epochs, batch size and learning rates are those of the released code; its factor of 0.9 from
-    each block to the one below is ``layer_decay=0.994`` from each of the 17 tensors of a block to
-    the one below. The schedule, the weight decay and the weights of classes, of which it says
-    nothing or less, are those of :class:`NeuroRVQClassifier`, and labels are not smoothed.
+    Epochs, batch size and learning rates are those of the released code, whose head sees the mean
+    (:meth:`published`); its factor of 0.9 from each block to the one below is
+    ``layer_decay=0.994`` from each of the 17 tensors of a block to the one below. The schedule,
+    the weight decay and the weights of classes, of which it says nothing or less, are those of
+    :class:`NeuroRVQClassifier`, and labels are not smoothed.
     A batch too large for memory is trained on in parts whose gradients add up.
 
     Examples
@@ -149,11 +150,19 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
     >>> model.fit(X, y).score(X, y)
     1.0
     >>> model.predict_proba(X).shape, model.n_trainable_parameters_
-    ((20, 2), 802)
+    ((20, 2), 3202)
     """
 
     _system = "brainrvq"
     _draws = True
+    _published: ClassVar = {
+        "finetune": "full",
+        "head": "mean",
+        "max_epochs": 30,
+        "batch_size": 64,
+        "lr": 5e-4,
+        "layer_decay": 0.994,
+    }
 
     def __init__(
         self,
@@ -161,7 +170,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         *,
         revision: str | None = None,
         finetune: Literal["full", "head", "lora"] = "full",
-        head: Literal["mean", "flatten"] = "mean",
+        head: Literal["mean", "flatten"] = "flatten",
         max_epochs: int = 30,
         batch_size: int = 64,
         lr: float = 5e-4,

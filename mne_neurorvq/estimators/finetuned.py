@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,30 @@ class FineTunedEstimator(TrainedEstimator):
     """Base of estimators that fine-tune a foundation model; see :class:`NeuroRVQClassifier`."""
 
     _kind = "foundation"
+    #: What the authors of the system say of head and training.
+    _published: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def published(cls, *args: Any, **parameters: Any) -> Self:
+        """Make an estimator with the head, rates and epochs that the authors published.
+
+        Parameters
+        ----------
+        *args, **parameters : dict
+            Parameters of the estimator; those given here are taken instead of the published ones.
+
+        Returns
+        -------
+        BaseEstimator
+            The estimator, not fitted.
+
+        Examples
+        --------
+        >>> from mne_neurorvq import NeuroRVQClassifier
+        >>> NeuroRVQClassifier.published(finetune="head", max_epochs=5)
+        NeuroRVQClassifier(finetune='head', head='mean', max_epochs=5)
+        """
+        return cls(*args, **(cls._published | parameters))
 
     def _build(
         self, pretrained: Any, matched: MatchedTrials, n_outputs: int, generator: torch.Generator

@@ -16,6 +16,17 @@ from .finetuned import FineTunedEstimator
 from .targets import ClassTargets, NumberTargets
 from .transformer import TokenTransformer
 
+_PUBLISHED = {
+    "finetune": "full",
+    "head": "mean",
+    "max_epochs": 20,
+    "batch_size": 32,
+    "lr": 5e-4,
+    "layer_decay": 0.975,
+    "weight_decay": 1e-2,
+    "warmup_epochs": 4,
+}
+
 
 class NeuroRVQTransformer(TokenTransformer):
     """Embeddings, tokens and reconstructions of trials from a pretrained NeuroRVQ model.
@@ -151,7 +162,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         before training), or low-rank adapters on its projections (extra ``lora``).
     head : "mean" | "flatten"
         Whether the head, a LayerNorm and a linear layer, sees the mean of the features over
-        channels and patches, or all of them.
+        channels and patches, as published, or all of them, which did better.
     max_epochs : int
         Passes over the trials.
     batch_size : int
@@ -243,9 +254,11 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
 
     Notes
     -----
-    The recipe is the one that the authors published [1]_, with class weights from the training
-    trials only and a softmax for two classes as well. Training depends neither on the order of
-    the trials nor on whether one is given twice or with a weight of two.
+    But for the head, the recipe is the one that the authors published [1]_, with class weights
+    from the training trials only and a softmax for two classes as well; :meth:`published` has
+    their head, too. Training depends neither on the order of the trials nor on whether one is
+    given twice or with a weight of two. With ``finetune="head"`` a trial of 64 channels and 4 s
+    is kept as 819 kB of features, 3 kB with ``head="mean"``.
 
     References
     ----------
@@ -264,10 +277,11 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
     >>> model.fit(X, y).score(X, y)
     1.0
     >>> model.predict_proba(X).shape, model.n_trainable_parameters_
-    ((20, 2), 3202)
+    ((20, 2), 12802)
     """
 
     _system = "neurorvq"
+    _published = _PUBLISHED
 
     def __init__(
         self,
@@ -275,7 +289,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         *,
         revision: str | None = None,
         finetune: Literal["full", "head", "lora"] = "full",
-        head: Literal["mean", "flatten"] = "mean",
+        head: Literal["mean", "flatten"] = "flatten",
         max_epochs: int = 20,
         batch_size: int = 32,
         lr: float = 5e-4,
@@ -349,6 +363,7 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
     """
 
     _system = "neurorvq"
+    _published = _PUBLISHED
 
     def __init__(
         self,
@@ -356,7 +371,7 @@ class NeuroRVQRegressor(NumberTargets, FineTunedEstimator):
         *,
         revision: str | None = None,
         finetune: Literal["full", "head", "lora"] = "full",
-        head: Literal["mean", "flatten"] = "mean",
+        head: Literal["mean", "flatten"] = "flatten",
         max_epochs: int = 20,
         batch_size: int = 32,
         lr: float = 5e-4,

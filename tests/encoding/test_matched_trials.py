@@ -249,7 +249,7 @@ def test_a_sample_that_is_no_number_is_named_by_trial_and_channel(epochs, value)
 
 def test_samples_under_a_mask_are_missing_not_zero(epochs):
     X = np.ma.masked_array(1e6 * epochs.get_data(copy=True))
-    assert array_transformer().fit_transform(X).shape == (6, 800)
+    assert array_transformer().fit_transform(X).shape == (6, 4 * 3 * 800)
     X[3, 1, 5] = np.ma.masked
     with pytest.raises(ValueError, match="Trial 3, channel 'Cz'"):
         array_transformer().fit_transform(X)

@@ -27,7 +27,7 @@ MODES = ("head", "full", "lora")
 
 def make(pretrained=TINY, **parameters):
     settings = {"finetune": "head", "max_epochs": 2, "batch_size": 8, "lr": 5e-3}
-    settings |= {"random_state": 0, "ch_names": NAMES, "sfreq": 200.0}
+    settings |= {"head": "mean", "random_state": 0, "ch_names": NAMES, "sfreq": 200.0}
     return BrainRVQClassifier(pretrained, **(settings | parameters))
 
 
@@ -66,8 +66,9 @@ def test_it_learns_what_tells_the_classes_apart(X, y, finetune):
     assert isinstance(fitted.net_.module_.foundation, BrainRVQ)
 
 
-def test_the_recipe_is_that_of_the_released_code():
-    recipe = BrainRVQClassifier().get_params()
+def test_the_published_recipe_is_that_of_the_released_code():
+    recipe = BrainRVQClassifier.published().get_params()
+    assert (recipe["head"], BrainRVQClassifier().head) == ("mean", "flatten")
     assert (recipe["max_epochs"], recipe["batch_size"], recipe["lr"]) == (30, 64, 5e-4)
     with torch.device("meta"):
         (block,) = BrainRVQ(config=replace(BRAINRVQ_EEG, depth=1)).encoder.trunk.blocks
@@ -92,7 +93,8 @@ def test_each_mode_trains_what_it_says(X, y):
 
 def test_the_head_sees_the_embedding_of_the_transformer(X, y):
     fitted = make().fit(X, y)
-    embedding = BrainRVQTransformer(TINY, ch_names=NAMES, sfreq=200.0).fit_transform(X)
+    given = {"pool": "mean", "ch_names": NAMES, "sfreq": 200.0}
+    embedding = BrainRVQTransformer(TINY, **given).fit_transform(X)
     head = fitted.net_.module_.final_layer
     with torch.inference_mode():
         logits = head(torch.from_numpy(embedding)).numpy()

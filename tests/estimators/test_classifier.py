@@ -13,6 +13,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from optional_library import import_or_skip
 from scipy.special import softmax
+from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from mne_neurorvq import (
@@ -50,7 +51,7 @@ class Watch(Callback):
 
 def make(**parameters):
     settings = {"finetune": "head", "max_epochs": 2, "batch_size": 8, "lr": 5e-3}
-    settings |= {"random_state": 0, "ch_names": NAMES, "sfreq": 200.0}
+    settings |= {"head": "mean", "random_state": 0, "ch_names": NAMES, "sfreq": 200.0}
     return NeuroRVQClassifier(TINY, **(settings | parameters))
 
 
@@ -66,6 +67,24 @@ def study(make_epochs):
 @pytest.fixture
 def X(study):
     return 1e6 * study[0].get_data(copy=True)
+
+
+def test_the_head_sees_all_features_by_default_and_their_mean_as_published(study):
+    epochs, y, _ = study
+    for kind in (NeuroRVQClassifier, NeuroRVQRegressor):
+        assert kind().head == "flatten"
+        published = kind.published(TINY, random_state=0)
+        assert published.get_params() == kind(TINY, head="mean", random_state=0).get_params()
+        assert (published.max_epochs, published.batch_size, published.lr) == (20, 32, 5e-4)
+        assert (published.finetune, published.warmup_epochs) == ("full", 4)
+        assert clone(published).get_params() == published.get_params()
+    quick = {"finetune": "head", "max_epochs": 1, "random_state": 0}
+    fitted = NeuroRVQClassifier.published(TINY, **quick).fit(epochs, y)
+    expected = NeuroRVQClassifier(TINY, head="mean", **quick).fit(epochs, y)
+    assert_array_equal(fitted.predict_proba(epochs), expected.predict_proba(epochs))
+    n_features = len(fitted.ch_names_) * fitted.segmentation_.n_patches * 800
+    fitted = NeuroRVQClassifier(TINY, **quick).fit(epochs, y)
+    assert fitted.n_trainable_parameters_ == 2 * n_features + 2 * n_features + 2
 
 
 @pytest.mark.parametrize("finetune", ["head", "full", "lora"])

@@ -156,7 +156,7 @@ def trials():
 def fit(trials, **parameters):
     settings = {"max_epochs": 1, "lr": 0.01, "random_state": 0} | parameters
     settings |= {"ch_names": ["C3", "C4"], "sfreq": 200.0}
-    return NeuroRVQClassifier(TINY, finetune="lora", **settings).fit(*trials)
+    return NeuroRVQClassifier(TINY, finetune="lora", head="mean", **settings).fit(*trials)
 
 
 @pytest.mark.parametrize("rank", [1, 4])

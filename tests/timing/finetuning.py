@@ -54,7 +54,12 @@ def main() -> None:
     for finetune, precision in product(("full", "lora"), ("float32", "bf16")):
         options = {"max_epochs": args.epochs, "batch_size": _BATCH, "callbacks": [_Clock()]}
         model = NeuroRVQClassifier(
-            args.model, finetune=finetune, precision=precision, verbose=False, **options
+            args.model,
+            finetune=finetune,
+            head="mean",
+            precision=precision,
+            verbose=False,
+            **options,
         )
         _Clock.ends.clear()
         model.fit(epochs, y)
