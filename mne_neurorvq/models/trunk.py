@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,10 @@ class Attention(nn.Module):
             biases = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
             qkv = plus(qkv, biases)
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
-        q, k = normed(self.q_norm, q), normed(self.k_norm, k)
+        if self.training:
+            q, k = normed(self.q_norm, q), normed(self.k_norm, k)
+        else:
+            q, k = self.q_norm(q), self.k_norm(k)
         attended = attend(q, k, v, self.q_norm, self.k_norm)
         return self.proj(attended.transpose(1, 2).reshape(batch, n_tokens, dim))
 
@@ -180,7 +184,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Map ``(batch, n_tokens, patch_size)`` to ``(batch, n_tokens, embed_dim)``."""
         x = patches[:, None]
-        with convolving():
+        with convolving() if self.training else nullcontext():
             for i, pool in enumerate(self.pools, start=1):
                 x = gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
                 x = x if pool == 1 else mean_pool(x, pool)

@@ -3,8 +3,9 @@
 
     python tests/timing/features.py MODEL... [--json FILE] [--subjects 1-16] [--never 9-12]
     python tests/timing/features.py MODEL... --eye-free [--subjects 51-60] [--folder FIF]
-                                                 [--eegmat FOLDER] [--pools time thirds]
-                                                 [--folds 6]
+                                                 [--eegmat FOLDER] [--eyes 1 3 15 42]
+                                                 [--pools time thirds] [--folds 6]
+                                                 [--outputs embedding histogram physiology]
 
 Trials of 4 s of PhysioNet motor imagery (runs 4, 8 and 12; MNE_DATASETS_EEGBCI_PATH names the
 folder), 21 channels of the sensorimotor strip. Two tasks: imagery of the left against the right
@@ -21,9 +22,12 @@ With ``--eye-free``, eye movements are removed first, since the targets of that 
 the left and right of a screen. Six frontal channels, low-passed at 5 Hz, are regressed out
 of every channel within each recording, without labels. Models and band power are then compared
 under the recorded and the average reference (of all 64 channels): each person is classified by
-a ridge classifier trained on the others, or on the people outside their fold (``--folds``).
+a ridge classifier trained on the others, on the people outside their fold (``--folds``), or on
+others altogether (``--train 9-60``).
 ``--folder`` has recordings that MNE's loader does not, as ``S051/S051R04_raw.fif``; ``--eegmat``
-has recordings of mental arithmetic against rest, from which nothing is removed.
+has recordings of mental arithmetic against rest, and ``--eyes`` names people whose runs 1 and 2 are
+told apart (eyes open, closed); nothing is removed from these. Band power of thirds is computed in
+each third of a trial.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from machine import facts, report
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, PredefinedSplit
 from torch import Tensor, nn
 
 from mne_neurorvq import GroupStandardScaler, NeuroRVQTransformer, preprocess
@@ -136,12 +140,24 @@ def read_eegmat(folder: Path) -> list[mne.io.BaseRaw]:
         raw = mne.io.read_raw_edf(file, preload=True, verbose="error")
         raw.rename_channels(lambda name: name.removeprefix("EEG ").strip())
         raw.pick([name for name in raw.ch_names if name not in ("A2-A1", "ECG ECG", "ECG")])
-        onsets = np.arange(0.0, raw.times[-1] - 4.0, 4.0)
-        condition = {"1": "rest", "2": "arithmetic"}[file.stem[-1]]
-        raw.set_annotations(mne.Annotations(onsets, 4.0, condition))
         raw.info["subject_info"] = {"his_id": file.stem.partition("_")[0]}
-        found.append(raw)
+        found.append(_marked(raw, {"1": "rest", "2": "arithmetic"}[file.stem[-1]]))
     return found
+
+
+def read_eyes(subjects: list[int]) -> list[mne.io.BaseRaw]:
+    """Recordings of eyes open and closed, marked every four seconds."""
+    runs = {"open": 1, "closed": 2}
+    return [
+        _marked(raw, condition)
+        for condition, run in runs.items()
+        for raw in load_eegbci(subjects, run, verbose="error")
+    ]
+
+
+def _marked(raw: mne.io.BaseRaw, condition: str) -> mne.io.BaseRaw:
+    onsets = np.arange(0.0, raw.times[-1] - 4.0, 4.0)
+    return raw.set_annotations(mne.Annotations(onsets, 4.0, condition))
 
 
 def people_scores(
@@ -149,25 +165,29 @@ def people_scores(
     y: NDArray[np.str_],
     subjects: NDArray[np.str_],
     n_folds: int | None = None,
+    trained_on: frozenset[str] = frozenset(),
 ) -> NDArray[np.float64]:
     """Balanced accuracy on each person of a classifier of the others, on within-person columns.
 
     Its strength is chosen on those others, people apart. With folds it is trained on the people of
-    the other folds.
+    the other folds, or it is trained on people who are not scored.
     """
     within = GroupStandardScaler().fit_transform(values, groups=subjects)
     # A ridge sees the products of trials only: as many columns as trials are enough.
     weights, vectors = np.linalg.eigh(within @ within.T / within.shape[1])
     columns = vectors * np.sqrt(weights.clip(min=0))
     ridge = RidgeClassifier(class_weight="balanced")
-    folds = LeaveOneGroupOut() if n_folds is None else GroupKFold(n_folds)
+    known = np.isin(subjects, list(trained_on))
+    folds: Any = LeaveOneGroupOut() if n_folds is None else GroupKFold(n_folds)
+    if known.any():
+        folds = PredefinedSplit(np.where(known, -1, 0))
     predicted = np.empty_like(y)
     for train, test in folds.split(columns, groups=subjects):
         inner = GroupKFold(min(5, len(set(subjects[train].tolist()))))
         search = GridSearchCV(ridge, {"alpha": _ALPHAS}, scoring="balanced_accuracy", cv=inner)
         search.fit(columns[train], y[train], groups=subjects[train])
         predicted[test] = search.predict(columns[test])
-    people = [subjects == one for one in np.unique(subjects)]
+    people = [subjects == one for one in np.unique(subjects[~known])]
     return np.array([balanced_accuracy_score(y[who], predicted[who]) for who in people])
 
 
@@ -175,15 +195,23 @@ def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Scores of every person by reference, task and features."""
     sets: dict[str, tuple[list[mne.io.BaseRaw], dict[str, tuple[str, ...]], list[str]]] = {}
     if args.subjects:
-        if args.folder is None:
-            raws = load_eegbci(args.subjects, _RUNS, verbose="error")
-        else:
-            raws = read_folder(args.folder, args.subjects)
+        raws = []
+        for number in [*args.subjects, *args.train]:
+            if args.folder is not None and (args.folder / f"S{number:03d}").is_dir():
+                raws += read_folder(args.folder, [number])
+            else:
+                raws += load_eegbci(number, _RUNS, verbose="error")
+        lowest = min(raw.info["sfreq"] for raw in raws)
+        raws = [raw if raw.info["sfreq"] == lowest else raw.resample(lowest) for raw in raws]
         sets["eegmmidb"] = ([*map(without_eyes, map(filtered, raws))], _TASKS, STRIP)
     if args.eegmat is not None:
         raws = [*map(filtered, read_eegmat(args.eegmat))]
         sets["eegmat"] = (raws, {"arithmetic": ("rest", "arithmetic")}, raws[0].ch_names)
+    if args.eyes:
+        raws = [*map(filtered, read_eyes(args.eyes))]
+        sets["eyes"] = (raws, {"eyes": ("open", "closed")}, raws[0].ch_names)
     rows = []
+    trained_on = frozenset(f"S{number:03d}" for number in args.train)
     for recordings, tasks, names in sets.values():
         for reference in args.references:
             raws = recordings
@@ -192,21 +220,41 @@ def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
             last = 4 - 1 / raws[0].info["sfreq"]
             epochs = epochs_from_recordings(raws, 0.0, last, picks=names, verbose="error")
             conditions, subjects = (trial_column(epochs, n) for n in ("condition", "subject"))
-            power = band_power(epochs)
-            features = {"band power": power.reshape(len(power), -1)}
-            for name, pool in product(args.models, args.pools):
-                label = name if pool == "time" else f"{name}, pool={pool}"
-                features[label] = NeuroRVQTransformer(name, pool=pool).fit_transform(epochs)
+            features = {"band power": power_of(epochs, 1)}
+            if "thirds" in args.pools:
+                features["band power, pool=thirds"] = power_of(epochs, 3)
+            for name, output, pool in product(args.models, args.outputs, args.pools):
+                if output == "physiology" and not has_physiology(name):
+                    continue
+                model = NeuroRVQTransformer(name, output=output, pool=pool, reference="recorded")
+                label = name if output == "embedding" else f"{name}, {output}"
+                label = label if pool == "time" else f"{label}, pool={pool}"
+                features[label] = model.fit_transform(epochs)
             for task, classes in tasks.items():
                 y = conditions
                 if task == "rest/imagery":
                     y = np.where(conditions == "rest", "rest", "imagery")
                 wanted = np.isin(y, classes)
                 for label, values in features.items():
-                    found = people_scores(values[wanted], y[wanted], subjects[wanted], args.folds)
+                    found = people_scores(
+                        values[wanted], y[wanted], subjects[wanted], args.folds, trained_on
+                    )
                     row = {"task": task, "reference": reference, "features": label}
                     rows.append(row | {"people": found.tolist()})
     return rows
+
+
+def power_of(epochs: mne.BaseEpochs, n_parts: int) -> NDArray[np.floating]:
+    """Band power of every channel in equal parts of the trials."""
+    parts = np.array_split(np.arange(len(epochs.times)), n_parts)
+    edges = [(epochs.times[part[0]], epochs.times[part[-1]]) for part in parts]
+    powers = [band_power(epochs.copy().crop(*edge)) for edge in edges]
+    return np.concatenate(powers, axis=-1).reshape(len(epochs), -1)
+
+
+def has_physiology(name: str) -> bool:
+    """Whether a model has learned to tell physiological numbers."""
+    return load_pretrained(name).target_head is not None
 
 
 def filtered(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
@@ -216,7 +264,7 @@ def filtered(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
 
 def eye_free_table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Mean and standard deviation over people; differences from band power and the first model."""
-    first = rows[1]["features"]
+    first = next(row["features"] for row in rows if not row["features"].startswith("band power"))
     cells = [["task", "reference", "features", "mean ± SD", "above band power", f"above {first}"]]
     found = {
         (row["task"], row["reference"], row["features"]): np.array(row["people"]) for row in rows
@@ -274,11 +322,9 @@ def scores(
 
 
 def numbers(text: str) -> list[int]:
-    """Numbers of a range such as 1-16; none of an empty one."""
-    if not text:
-        return []
-    first, _, last = text.partition("-")
-    return list(range(int(first), int(last or first) + 1))
+    """Numbers of ranges such as 1-16 or 17-41,43-60; none of an empty text."""
+    ranges = [part.partition("-") for part in text.split(",") if part]
+    return [n for first, _, last in ranges for n in range(int(first), int(last or first) + 1)]
 
 
 def parse(parser: argparse.ArgumentParser, never: str = "9-12") -> argparse.Namespace:
@@ -300,7 +346,10 @@ def main() -> None:
     parser.add_argument("--eye-free", action="store_true", help="without eye movements")
     parser.add_argument("--references", nargs="+", default=["recorded", "average"])
     parser.add_argument("--pools", nargs="+", default=["time"], help="poolings, with --eye-free")
+    parser.add_argument("--outputs", nargs="+", default=["embedding"], help="with --eye-free")
     parser.add_argument("--folds", type=int, help="folds of people, with --eye-free")
+    parser.add_argument("--train", type=numbers, default=[], help="with --eye-free: train on these")
+    parser.add_argument("--eyes", nargs="+", type=int, help="people of the eyes, with --eye-free")
     parser.add_argument("--folder", type=Path, help="recordings as FIF, with --eye-free")
     parser.add_argument("--eegmat", type=Path, help="recordings of arithmetic, with --eye-free")
     args = parse(parser)
