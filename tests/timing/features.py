@@ -36,6 +36,7 @@ import argparse
 import os
 from itertools import product
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import mne
@@ -52,6 +53,8 @@ from mne_neurorvq import GroupStandardScaler, NeuroRVQTransformer, preprocess
 from mne_neurorvq.benchmarks import band_power, cross_subject_scores
 from mne_neurorvq.datasets import epochs_from_recordings, load_eegbci, trial_column
 from mne_neurorvq.weights import load_pretrained
+from mne_neurorvq.weights.loading import find_config
+from mne_neurorvq.weights.systems import SYSTEMS
 
 #: Channels over the sensorimotor strip.
 STRIP = "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6".split()
@@ -226,7 +229,8 @@ def eye_free(args: argparse.Namespace) -> list[dict[str, Any]]:
             for name, output, pool in product(args.models, args.outputs, args.pools):
                 if output == "physiology" and not has_physiology(name):
                     continue
-                model = NeuroRVQTransformer(name, output=output, pool=pool, reference="recorded")
+                make = resolve_name(SYSTEMS[find_config(name).system].transformer)
+                model = make(name, output=output, pool=pool, reference="recorded")
                 label = name if output == "embedding" else f"{name}, {output}"
                 label = label if pool == "time" else f"{label}, pool={pool}"
                 features[label] = model.fit_transform(epochs)
