@@ -230,6 +230,7 @@ def test_low_resource_cells_are_trained_on_a_share(plan):
     assert sizes == {0.25: 6, 1.0: 24}
 
 
+@pytest.mark.filterwarnings("ignore:the model was made for the reference .average.")  # six channels
 def test_a_model_comes_with_its_twin_and_whom_it_had_seen(plan):
     lines = lines_of(
         replace(plan, pipelines=("embedding",), models=("neurorvq-eeg-small",), folds=2)
