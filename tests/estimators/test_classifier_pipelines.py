@@ -327,7 +327,7 @@ def test_a_freezer_freezes_by_the_documented_prefix(study):
     settings = {"finetune": "full", "max_epochs": 2, "lr": 1e-3}
     freezer = Freezer("foundation.encoder.*")
     frozen = make(callbacks=[freezer], **settings).fit(epochs, y)
-    plain = NeuroRVQTransformer(TINY).fit_transform(epochs)
+    plain = NeuroRVQTransformer(TINY, pool="none").fit_transform(epochs)
     found = frozen.net_.module_.pooled(
         torch.tensor(1e6 * epochs.get_data(copy=True), dtype=torch.float32)
     )
