@@ -37,6 +37,7 @@ print(epochs)
 
 model = NeuroRVQClassifier(
     "neurorvq-eeg-small",
+    reference="recorded",  # an average of two electrodes says little
     max_epochs=12,
     warmup_epochs=2,
     validation_fraction=0.25,
@@ -103,7 +104,7 @@ ax.set(
 # -------------------
 # ``finetune="head"`` encodes the trials once and trains only the head, in a fraction of the time.
 
-head = NeuroRVQClassifier(finetune="head", random_state=0)
+head = NeuroRVQClassifier(finetune="head", reference="recorded", random_state=0)
 predicted = head.fit(epochs[~unseen], y[~unseen]).predict(epochs[unseen])
 print(f"head alone {balanced_accuracy_score(y[unseen], predicted):.2f}, full {score:.2f}")
 

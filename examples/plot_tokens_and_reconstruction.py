@@ -25,7 +25,9 @@ print(epochs)
 # ---------------------
 # ``fit`` loads the pretrained model and matches the channels; nothing is learned here.
 
-transformer = NeuroRVQTransformer("neurorvq-eeg-small").fit(epochs)
+# Features of this model are better with an average reference, its default, which cannot be undone.
+# Here the signals are to come back as they were recorded.
+transformer = NeuroRVQTransformer("neurorvq-eeg-small", reference="recorded").fit(epochs)
 tokens = transformer.tokenize(epochs)
 print(tokens)
 print(f"{tokens.bits_per_second:.0f} bits per second and channel")
