@@ -38,6 +38,7 @@ from ..signals import set_reference
 from ..tokens import Tokens
 from ..weights import load_pretrained
 from ..weights.loading import find_config
+from ..weights.registry import registered
 from ..weights.systems import SYSTEMS
 from .messages import Watch
 from .outputs import write_csv
@@ -55,7 +56,7 @@ def run_demo(args: argparse.Namespace) -> None:
     """Run the demo."""
     start = time.perf_counter()
     with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
-        args.pretrained = args.pretrained or f"neurorvq-{simulated_modality(args.data)}-small"
+        args.pretrained = args.pretrained or _trained_model(simulated_modality(args.data))
         study = make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)
         report = _Report(args.out, f"{args.pretrained} on {study.description}")
@@ -72,6 +73,17 @@ def run_demo(args: argparse.Namespace) -> None:
         _show_tokens(report, args, study)
         _show_scores(report, args, study, watch)
     report.say(f"{time.perf_counter() - start:.0f} s. Report and figures are in {args.out}.")
+
+
+def _trained_model(modality: str) -> str:
+    """Name the small model of a kind of signal."""
+    if registered(name := f"neurorvq-{modality}-small") is None:
+        raise ValueError(
+            f"No model in the package was trained on {modality.upper()}: choose one with "
+            f"--pretrained, neurorvq-{modality} (the authors', a download) or "
+            f"neurorvq-{modality}-tiny-random (untrained)."
+        )
+    return name
 
 
 class _Report:

@@ -297,11 +297,12 @@ def test_the_demo_runs_on_simulated_hearts_muscles_and_pulses(
     assert ("has no foundation model, for features" in text) == (not tasks)
 
 
-def test_the_demo_takes_the_small_model_of_the_simulated_signal(tmp_path, capsys):
-    assert main(["demo", "--data", "ppg", "-o", str(tmp_path)]) == 2
-    assert (
-        "'neurorvq-ppg-small' is neither a file or folder nor the name" in capsys.readouterr().err
-    )
+def test_pulses_of_which_there_is_no_trained_model_want_one_named(tmp_path, capsys):
+    assert main(["demo", "--data", "ppg", "-o", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "trained on PPG" in line
+    assert "--pretrained, neurorvq-ppg" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_records_of_physionet_are_demonstrated_in_windows(tmp_path, shared):
