@@ -36,7 +36,7 @@ _REMEDY = (
 # Inputs that EDF readers call "eeg", besides those of another kind of signal.
 _NO_ELECTRODE = re.compile(
     r"[hv]?eog|[lr]oc$|resp|gsr|eda|temp|stim|sti\d|status|trig|event|marker|photic|pulse|spo2|sao2|"
-    r"acc|gyr|aux|bip|exg?\d"
+    r"acc|gyr|aux|dc ?\d|bip|exg?\d"
 )
 
 
@@ -127,7 +127,7 @@ def find_reference(
     enough = {"average": FEWEST_ELECTRODES, "laplacian": FEWEST_FOR_LAPLACIAN}[kind]
     if not insist and len(good) < enough:
         warn(
-            f"the model was made for the reference {kind!r}, which {len(good)} good EEG electrodes "
+            f"The model was made for the reference {kind!r}, which {len(good)} good EEG electrodes "
             f"cannot give (it takes {enough}): signals stay as recorded. {_REMEDY}"
         )
         return None

@@ -8,7 +8,8 @@ The first: trials of 4 s and 21 channels of these people (``--folder`` as in fea
 channels are a fifth louder, have noise at 30 or 20 dB, or one of them (CPz) is twenty times as
 large, is white noise of twenty times its deviation, is flat, or every other channel is missing:
 the share of codes of the other channels that stay the same at the first and the last level, and the
-correlation of their reconstruction with the signal as it was.
+correlation of their reconstruction with the signal as it was. Signals are as recorded: in an
+average reference one bad channel changes all.
 
 The second gives the tables of doc/biocodec.rst. Trials as in systems.py. Gain: share of unchanged
 codes if the trials of people whom the model has not seen are louder or softer than those of
@@ -47,7 +48,8 @@ _COLUMNS = ["model, change", "codes: first level", "last level", "r", "fall of r
 def change_rows(name: str, epochs: Any) -> list[list[Any]]:
     """Equal codes and correlations of the channels that a change leaves, by change."""
     make = resolve_name(SYSTEMS[find_config(name).system].transformer)
-    model = make(name, output="tokens", verbose=False).fit(epochs)
+    settings: dict[str, Any] = {"output": "tokens", "reference": "recorded", "verbose": False}
+    model = make(name, **settings).fit(epochs)
     signals, sfreq = epochs.get_data(), epochs.info["sfreq"]
     bad = epochs.ch_names.index(_BAD)
     others = [i for i in range(len(epochs.ch_names)) if i != bad]
@@ -77,7 +79,7 @@ def change_rows(name: str, epochs: Any) -> list[list[Any]]:
 
     rows: list[list[Any]] = [[f"{label}, none", 1.0, 1.0, r(others, rebuilt[:, others]), 0.0]]
     for change, (given, left, gain) in changes.items():
-        found = make(name, output="tokens", verbose=False).fit(given).tokenize(given)
+        found = make(name, **settings).fit(given).tokenize(given)
         again = model.detokenize(found).get_data() / gain
         before = list(range(0, len(epochs.ch_names), 2)) if left is None else left
         after = list(range(len(before))) if left is None else left
