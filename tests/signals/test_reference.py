@@ -62,13 +62,13 @@ def test_arrays_have_names_and_the_template_instead_of_positions(epochs):
 
 def test_other_signals_and_bipolar_derivations_have_no_part_in_it(epochs):
     data = epochs.get_data()
-    names = [*epochs.ch_names, "EEG ECG", "EEG A2-A1", "VEOG"]
-    loud = np.concatenate([data, 1e-3 * np.ones_like(data[:, :3])], axis=1)
+    names = [*epochs.ch_names, "EEG ECG", "EEG A2-A1", "VEOG", "DC01"]
+    loud = np.concatenate([data, 1e-3 * np.ones_like(data[:, :4])], axis=1)
     info = mne.create_info(names, epochs.info["sfreq"], "eeg")
     more = mne.EpochsArray(loud, info, verbose=False)
     found = _referenced(more, "average").read()
-    assert_allclose(found[:, :-3], _referenced(epochs, "average").read(), rtol=0, atol=1e-18)
-    assert_array_equal(found[:, -3:], loud[:, -3:])
+    assert_allclose(found[:, :-4], _referenced(epochs, "average").read(), rtol=0, atol=1e-18)
+    assert_array_equal(found[:, -4:], loud[:, -4:])
 
 
 def test_channels_of_another_type_have_no_part_in_it(epochs):
