@@ -185,6 +185,12 @@ _POOL = _arg(
     choices=("mean", "channel", "time", "thirds", "none", "keep_channels"),
     default="thirds",
 )
+_OUTPUT = _arg(
+    "--output",
+    "features of the model, or the physiological numbers that it has learned to tell of them",
+    choices=("embedding", "physiology"),
+    default="embedding",
+)
 _OVERWRITE = _switch("--overwrite", "replace files that are there")
 
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
@@ -259,7 +265,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     ),
     "tokenize": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),
     "reconstruct": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),
-    "embed": (_DEBUG, *_FILES, _POOL, _OVERWRITE, *_MODEL, _BATCH_SIZE),
+    "embed": (_DEBUG, *_FILES, _OUTPUT, _POOL, _OVERWRITE, *_MODEL, _BATCH_SIZE),
     "models": (_DEBUG,),
     "prepare": (
         _DEBUG,

@@ -75,7 +75,7 @@ _COMMANDS = {
     ),
     "embed": _Command(
         "cli.file_commands:run_files",
-        "write the embedding of recordings, OUT/<name>-embedding.npz",
+        "write features of recordings, OUT/<name>-embedding.npz (or -physiology.npz)",
         (
             "embed recording.edf -o features",
             "embed cut-epo.fif -o features-per-channel --pool channel",

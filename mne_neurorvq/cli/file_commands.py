@@ -30,7 +30,7 @@ def run_files(args: argparse.Namespace) -> int:
     """Write what the command makes of each file; a file that fails does not stop the others."""
     todo = []
     failed = 0
-    for source, target in outputs(args.command, args.files, args.out):
+    for source, target in outputs(getattr(args, "output", args.command), args.files, args.out):
         if not target.exists() or args.overwrite:
             todo.append((source, target))
         elif (other := differences(target, settings_of(args, source))) is None:
@@ -76,7 +76,7 @@ def _find_transformer(args: argparse.Namespace) -> Callable[[], Any]:
     """Prepare the command's transformer; what the model cannot do fails here, before any file."""
     system_name = find_config(args.pretrained).system
     system = SYSTEMS[system_name]
-    output = "embedding" if args.command == "embed" else "tokens"
+    output = getattr(args, "output", "tokens")
     given = {
         "output": output,
         "pool": getattr(args, "pool", "auto"),
@@ -96,6 +96,8 @@ def _find_transformer(args: argparse.Namespace) -> Callable[[], Any]:
     kind = "tokenizer" if output == "tokens" else system.stages[-1]
     loaded: Any = load_pretrained(args.pretrained, only=kind)
     loaded.require(kind, system_name)
+    if output == "physiology":
+        loaded.require_target_head()
     return partial(make, args.pretrained, **given)
 
 
@@ -161,10 +163,10 @@ def _write_reconstruction(model: Any, windows: _Windows, path: Path) -> None:
     model.reconstruct(windows.epochs).save(path, verbose="error")
 
 
-def _write_embedding(model: Any, windows: _Windows, path: Path) -> None:
+def _write_features(model: Any, windows: _Windows, path: Path) -> None:
     np.savez(
         path,
-        embedding=model.transform(windows.epochs),
+        **{model.output: model.transform(windows.epochs)},
         feature_names=model.get_feature_names_out().astype(str),
         ch_names=np.array(model.ch_names_),
         times=windows.times,
@@ -176,5 +178,5 @@ def _write_embedding(model: Any, windows: _Windows, path: Path) -> None:
 _WRITERS: dict[str, Callable[[Any, _Windows, Path], None]] = {
     "tokenize": _write_tokens,
     "reconstruct": _write_reconstruction,
-    "embed": _write_embedding,
+    "embed": _write_features,
 }

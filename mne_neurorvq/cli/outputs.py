@@ -16,7 +16,8 @@ from .._writing import json_text, replacing, sha256_of
 _ENDINGS = {
     "tokenize": "-tokens.h5",
     "reconstruct": "-reconstructed-epo.fif",
-    "embed": "-embedding.npz",
+    "embedding": "-embedding.npz",
+    "physiology": "-physiology.npz",
 }
 #: Arguments that an output depends on, and how they are given.
 _SETTINGS = {
@@ -25,17 +26,18 @@ _SETTINGS = {
     "reference": "--reference",
     "window": "--window",
     "no_filter": "--no-filter",
+    "output": "--output",
     "pool": "--pool",
 }
 # In the record: the output that it is of.
 _DIGEST = "sha256"
 
 
-def outputs(command: str, files: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Name the output of each file; two files never have the same."""
+def outputs(kind: str, files: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Name the output of each file, which a command or its ``--output`` makes; all differ."""
     sources: dict[Path, Path] = {}
     for source in files:
-        target = out / f"{_stem(source)}{_ENDINGS[command]}"
+        target = out / f"{_stem(source)}{_ENDINGS[kind]}"
         if target in sources:
             raise ValueError(
                 f"{sources[target]} and {source} would both become {target}: rename one, or give "
@@ -57,8 +59,10 @@ def settings_of(args: argparse.Namespace, source: Path) -> dict[str, Any]:
 def differences(target: Path, settings: dict[str, Any]) -> str | None:
     """Say what an output that is there was made with instead."""
     try:
-        # Earlier versions had no choice of a reference.
-        then = {"reference": None} | json.loads(_record(target).read_text("utf-8"))
+        # Earlier versions had no choice of these.
+        then = {"reference": None, "output": "embedding"} | json.loads(
+            _record(target).read_text("utf-8")
+        )
         if then[_DIGEST] != sha256_of(target):  # of another output, as a killed process leaves it
             raise ValueError
         changed = [name for name in settings if then[name] != settings[name]]

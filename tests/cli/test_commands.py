@@ -243,6 +243,17 @@ def test_embed_writes_features_with_names_and_times(recordings, tmp_path):
         assert file["pretrained"] == TINY
 
 
+def test_embed_writes_physiological_numbers_of_models_that_tell_them(recordings, tmp_path, capsys):
+    assert _run("embed", recordings[0], "-o", tmp_path, "--output", "physiology") == 0
+    with np.load(tmp_path / "person0_eeg-physiology.npz", allow_pickle=False) as file:
+        names = file["feature_names"].tolist()
+        assert file["physiology"].shape == (8, len(names))
+    assert any(name.endswith("third0_power_8-13Hz") for name in names)
+    other = ("-o", tmp_path / "other", *TINY_MODEL)
+    assert _run("embed", recordings[0], "--output", "physiology", *other) == 2
+    assert "neurorvq-eeg-small" in _error(capsys)
+
+
 @_LITTLE_DRIFT
 @pytest.mark.parametrize("kind", [BioCodecTransformer, BrainRVQTransformer])
 @pytest.mark.parametrize("command", ["tokenize", "reconstruct", "embed"])
