@@ -23,7 +23,7 @@ def optional(purpose: str, extra: str, otherwise: str = "") -> Iterator[None]:
     ...     import camera_obscura
     Traceback (most recent call last):
     ImportError: a portrait needs camera_obscura, which is not installed: python -m pip install
-    "pandas>=...", or use words.
+    "..., or use words.
     """
     try:
         yield

@@ -22,8 +22,9 @@ class SubjectFold(GroupKFold):
 
     >>> fold = SubjectFold(2, fold=1, random_state=0)
     >>> people = np.repeat(list("abcd"), 2)
-    >>> [(train.tolist(), test.tolist()) for train, test in fold.split(people, groups=people)]
-    [([2, 3, 4, 5], [0, 1, 6, 7])]
+    >>> ((train, test),) = fold.split(people, groups=people)
+    >>> len(set(people[train])), len(set(people[test])), set(people[train]) & set(people[test])
+    (2, 2, set())
     """
 
     def __init__(

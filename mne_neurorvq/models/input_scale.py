@@ -24,19 +24,22 @@ def input_scale(patches: Tensor, per: str) -> Tensor | None:
     if per == "none":
         return None
     signals = patches.detach().flatten(2)
-    deviation = (signals - signals.median(-1, keepdim=True).values).abs()
+    deviation = (signals - middle(signals)).abs()
     if per == "segment":
         deviation = deviation.flatten(1)[:, None]
-    scale = deviation.median(-1).values
+    scale = middle(deviation).squeeze(-1)
     # More than half of the samples are the same: a pulse.
     scale = torch.where(scale > 0, scale, deviation.square().mean(-1).sqrt()) / _SIZE
     scale = scale.maximum(_LEAST * middle(scale))
     return torch.where(scale > 0, scale, 1.0)
 
 
-def middle(scale: Tensor) -> Tensor:
-    """Median over the channels, ``(batch, 1)``."""
-    return scale.median(-1, keepdim=True).values
+def middle(values: Tensor) -> Tensor:
+    """Median over the last axis, which stays, ``(..., 1)``; of two in the middle the lower."""
+    if torch.compiler.is_exporting():  # ONNX has no median
+        place = (values.shape[-1] - 1) // 2
+        return values.sort(-1).values[..., place : place + 1]
+    return values.median(-1, keepdim=True).values
 
 
 def divided(patches: Tensor, scale: Tensor | None) -> Tensor:

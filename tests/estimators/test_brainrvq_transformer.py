@@ -75,7 +75,7 @@ def test_codes_and_features_are_those_of_the_models_in_tenths_of_millivolts(brai
     assert tokens.shape == (N_TRIALS, 3, 2, 2, 3)
     found = make(pool="none").fit_transform(X)
     assert_allclose(found.reshape(features.shape), features, atol=1e-5)
-    assert_allclose(fitted.transform(X), features.mean((1, 2)), atol=1e-5)
+    assert_allclose(make(pool="mean").fit_transform(X), features.mean((1, 2)), atol=1e-5)
 
 
 def test_side_information_is_mean_and_deviation_of_each_patch(tokens):

@@ -118,7 +118,7 @@ def test_two_processes_train_the_net_that_one_trains(tmp_path):
             # High rates turn rounding into steps along directions that change no output.
             del alone["weights"]
         for name, expected in alone.items():
-            assert_allclose(first[name], expected, rtol=0, atol=2e-6, err_msg=f"{name} of {case}")
+            assert_allclose(first[name], expected, rtol=0, atol=1e-5, err_msg=f"{name} of {case}")
 
 
 def test_a_single_process_may_be_connected_with_itself():
