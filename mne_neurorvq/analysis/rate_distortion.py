@@ -17,7 +17,7 @@ from .reconstruction import (
     band_weights,
     reconstruction_quality,
 )
-from .trial_arrays import check_references, nanmean, paired_signals, signals_of
+from .trial_arrays import check_references, nanmean, signals_of, signals_with_rate
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
@@ -163,7 +163,7 @@ def gaussian_bound(
     """
     if not bits_per_second > 0:
         raise ValueError(f"bits_per_second must be positive, got {bits_per_second}")
-    values, _, sfreq = paired_signals(signals, signals, sfreq)
+    values, sfreq = signals_with_rate("signals", signals, sfreq)
     weights = band_weights(bands, sfreq, values.shape[2]) > 0
     hz, power = periodogram(values, sfreq, window="hann")
     power = power.mean(axis=0)[:, 1:]

@@ -36,6 +36,15 @@ def signals_of(name: str, X: Any, ch_names: Sequence[str] | None = None) -> NDAr
     return _checked(name, np.concatenate([part.get_data(picks=picks) for part in parts]))
 
 
+def signals_with_rate(name: str, X: Any, sfreq: float | None) -> tuple[NDArray[Any], float]:
+    """Signals of trials in their own unit, and their sampling rate."""
+    parts = _epochs_of(X)
+    sfreq = _rate_of(parts or [], sfreq)
+    if parts is None:
+        return _checked(name, X), sfreq
+    return signals_of(name, parts, parts[0].ch_names), sfreq
+
+
 def paired_signals(
     original: Any, reconstruction: Any, sfreq: float | None
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
@@ -43,18 +52,13 @@ def paired_signals(
     both = {"original": _epochs_of(original), "reconstruction": _epochs_of(reconstruction)}
     held = [parts for parts in both.values() if parts is not None]
     if not held:
-        if sfreq is None:
-            raise TypeError("sfreq is missing: arrays need it, only Epochs know it")
+        sfreq = _rate_of([], sfreq)
         pair = [_checked("original", original), _checked("reconstruction", reconstruction)]
     elif len(held) == 1:
         name = next(name for name, parts in both.items() if parts is None)
         raise TypeError(f"{name} is not Epochs, but the other is: pass two Epochs, or two arrays")
     else:
-        rates = {float(part.info["sfreq"]) for parts in held for part in parts}
-        rates |= set() if sfreq is None else {float(sfreq)}
-        if len(rates) > 1:
-            raise ValueError(f"the sampling rates must agree, got {sorted(rates)} Hz")
-        (sfreq,) = rates
+        sfreq = _rate_of([part for parts in held for part in parts], sfreq)
         check_references(*held)
         names = held[1][0].ch_names
         pair = [signals_of(name, parts, names) for name, parts in both.items()]
@@ -63,7 +67,7 @@ def paired_signals(
             f"original and reconstruction must have the same shape, got {pair[0].shape} and "
             f"{pair[1].shape}"
         )
-    return pair[0], pair[1], float(sfreq)
+    return pair[0], pair[1], sfreq
 
 
 def check_references(original: Any, reconstruction: Any) -> None:
@@ -100,6 +104,17 @@ def nanmean(values: NDArray[np.floating], axis: int = -1) -> NDArray[np.floating
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(defined, values, 0).sum(axis=axis) / defined.sum(axis=axis)
+
+
+def _rate_of(parts: Sequence[Any], sfreq: float | None) -> float:
+    """Find the sampling rate that Epochs, if there are any, and a given one agree on."""
+    rates = {float(part.info["sfreq"]) for part in parts}
+    rates |= set() if sfreq is None else {float(sfreq)}
+    if not rates:
+        raise TypeError("sfreq is missing: arrays need it, only Epochs know it")
+    if len(rates) > 1:
+        raise ValueError(f"the sampling rates must agree, got {sorted(rates)} Hz")
+    return rates.pop()
 
 
 def _checked(name: str, signals: Any) -> NDArray[Any]:

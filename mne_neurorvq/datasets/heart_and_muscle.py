@@ -61,9 +61,12 @@ def _courses(
     return {name: gaussian_filter1d(one, smooth * sfreq) for name, one in courses.items()}
 
 
-def _beats(exertion: _Array, sfreq: float, rng: np.random.Generator) -> tuple[_Array, _Array]:
+def _beats(
+    conditions: list[str], n_times: int, duration: float, sfreq: float, rng: np.random.Generator
+) -> tuple[_Array, _Array]:
     """Draw the times of beats in s, and the interval to each from the one before."""
-    times = np.arange(exertion.size) / sfreq
+    exertion = _courses(conditions, n_times, duration, sfreq, 0.5)["exercise"]
+    times = np.arange(n_times) / sfreq
     per_second = rng.uniform(52, 76) / 60 * (1 + (_EXERTION - 1) * exertion)
     # The heart beats faster while breathing in.
     per_second *= 1 + 0.04 * np.sin(2 * np.pi * rng.uniform(0.2, 0.3) * times)
@@ -86,9 +89,7 @@ def _ecg(
     conditions: list[str], n_times: int, duration: float, sfreq: float, rng: np.random.Generator
 ) -> Signals:
     times = np.arange(n_times) / sfreq
-    beats, intervals = _beats(
-        _courses(conditions, n_times, duration, sfreq, 0.5)["exercise"], sfreq, rng
-    )
+    beats, intervals = _beats(conditions, n_times, duration, sfreq, rng)
     dipole = np.zeros((3, n_times))
     for wave, (after, width, vector) in _WAVES.items():
         # P and T come sooner in shorter beats, as in Bazett's formula; the QRS complex does not.
@@ -108,9 +109,7 @@ def _ppg(
     conditions: list[str], n_times: int, duration: float, sfreq: float, rng: np.random.Generator
 ) -> Signals:
     times = np.arange(n_times) / sfreq
-    beats, intervals = _beats(
-        _courses(conditions, n_times, duration, sfreq, 0.5)["exercise"], sfreq, rng
-    )
+    beats, intervals = _beats(conditions, n_times, duration, sfreq, rng)
     wave = np.zeros(n_times)
     for after, width, height in _PULSE:
         stretch = np.sqrt(intervals)
