@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 import mne_neurorvq
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -44,18 +46,33 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
+# From a first look to a model of one's own.
+_EXAMPLES = {
+    "start": ["first_look", "tokens_and_reconstruction"],
+    "codes": ["what_codes_mean", "three_systems", "compress_a_recording"],
+    "predict": ["cross_subject_pipeline", "grid_search", "fine_tuning", "sleep_like_stages"],
+    "body": ["ecg", "emg", "ppg"],
+    "others": ["autoreject", "moabb_cross_subject", "braindecode_and_skorch", "onnx"],
+    "train": ["train_a_small_model"],
+}
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_",
     "abort_on_example_error": True,
+    # What a cell ends with is shown if it has a table or a diagram of its own, and never as text.
+    "capture_repr": ("_repr_html_",),
     "download_all_examples": False,
     "min_reported_time": 1e6,
+    "parallel": 2,
     "plot_gallery": "True",
     "remove_config_comments": True,
     "show_memory": False,
     "show_signature": False,
-    "within_subsection_order": "FileNameSortKey",
+    "subsection_order": ExplicitOrder([f"../examples/{folder}" for folder in _EXAMPLES]),
+    "within_subsection_order": ExplicitOrder(
+        [f"plot_{name}.py" for names in _EXAMPLES.values() for name in names]
+    ),
     "write_computation_times": False,
 }
 
