@@ -1,9 +1,10 @@
 # License: BSD-3-Clause
-"""Tables as text."""
+"""Tables as text and, in notebooks, as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> str:
@@ -25,6 +26,28 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align:
         f"| {' | '.join(_padded(*cell) for cell in zip(line, widths, align, strict=True))} |"
         for line in lines
     )
+
+
+# More rows than these are folded until somebody wants to see them.
+_UNFOLDED = 20
+
+
+def html_table(title: str, rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
+    """Write a table in HTML that folds to its title; all colours are those of the page.
+
+    >>> html_table("1 < 2", [["a", "b"]])
+    '<details open><summary>1 &lt; 2</summary><table><tr><td ...>a</td><td ...>b</td></tr>...'
+    """
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        style = 'style="text-align:left;white-space:pre-wrap"'
+        joined = "".join(f"<{tag} {style}>{escape(cell)}</{tag}>" for cell in cells)
+        return f"<tr>{joined}</tr>"
+
+    body = "".join([row(head, "th") if head else "", *(row(cells, "td") for cells in rows)])
+    opened = " open" if len(rows) <= _UNFOLDED else ""
+    summary = f"<summary>{escape(title)}</summary>"
+    return f"<details{opened}>{summary}<table>{body}</table></details>"
 
 
 def _padded(cell: str, width: int, side: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .._table import markdown_table
+from .._table import html_table, markdown_table
 from .._warnings import warn
 from .names import quote
 
@@ -79,6 +79,8 @@ class ChannelMatch:
 class ChannelReport(tuple[ChannelMatch, ...]):
     """What happened to each channel: a tuple of :class:`ChannelMatch` that prints as a table.
 
+    In notebooks the table folds.
+
     Parameters
     ----------
     iterable : iterable of ChannelMatch
@@ -97,6 +99,17 @@ class ChannelReport(tuple[ChannelMatch, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
+        head, rows, align = self._columns()
+        return markdown_table(head, rows, align=align)
+
+    def _repr_html_(self) -> str:
+        head, rows, _ = self._columns()
+        left_out = sum(match.left_out for match in self)
+        title = f"{len(self)} channels: {sum(match.used for match in self)} used"
+        return html_table(f"{title}, {left_out} left out" if left_out else title, rows, head)
+
+    def _columns(self) -> tuple[list[str], list[list[str]], str]:
+        """Head, rows and alignment of the table, without columns that are empty."""
         head = ["channel", "site", "how", "mm", "reference", "why not"]
         rows = [
             [
@@ -109,13 +122,9 @@ class ChannelReport(tuple[ChannelMatch, ...]):
             ]
             for match in self
         ]
-        # Empty columns are not shown.
         kept = [k for k in range(6) if k < 3 or any(row[k] for row in rows)]
-        return markdown_table(
-            [head[k] for k in kept],
-            [[row[k] for k in kept] for row in rows],
-            align="".join("lllrll"[k] for k in kept),
-        )
+        align = "".join("lllrll"[k] for k in kept)
+        return [head[k] for k in kept], [[row[k] for k in kept] for row in rows], align
 
 
 def used_channels(matches: Sequence[ChannelMatch]) -> tuple[list[int], list[int]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._rates import RATE_TOLERANCE
 from .._references import REFERENCES, Reference
+from .._table import html_table
 from . import checks, file
 from .metadata import (
     Metadata,
@@ -23,10 +24,11 @@ from .metadata import (
     same_metadata,
     take_rows,
 )
-from .table import table_of
+from .table import array_of, facts_of, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 _ARRAYS = ("codes", "side", "events")
 _LOWEST = {"n_codes": 1, "n_times": 1, "patch_size": 1, "overlap": 0, "padding": 0}
@@ -252,6 +254,9 @@ class Tokens:
         reference = "" if self.reference == "recorded" else f" | reference: {self.reference}"
         return f"<Tokens | {self.model} | {sizes} | {self.n_codes} codes{reference}>"
 
+    def _repr_html_(self) -> str:
+        return html_table(repr(self).strip("<>"), facts_of(self))
+
     def to_dataframe(self) -> pd.DataFrame:
         """Make a table with one row for each trial, channel and patch, in this order.
 
@@ -268,6 +273,36 @@ class Tokens:
             If pandas is not installed, or does not load with the other libraries.
         """
         return table_of(self)
+
+    def to_xarray(self) -> xr.DataArray:
+        """Make a labelled array of the codes.
+
+        Returns
+        -------
+        codes : xarray.DataArray
+            Dimensions as in ``axes``. Coordinates are ``channel`` with the names, ``time`` along
+            ``patch`` (start in s), and along ``trial`` ``event`` (its name in ``event_id``, else
+            its number; absent without events) and the columns of the metadata. Attributes tell the
+            model, ``n_codes`` and the rates. Side information is not part of it: decode
+            :class:`Tokens`.
+
+        Raises
+        ------
+        ValueError
+            If a column of the metadata has the name of an axis or another coordinate.
+        ImportError
+            If xarray is not installed, or does not load with the other libraries.
+
+        Examples
+        --------
+        >>> from mne_neurorvq import NeuroRVQTransformer, datasets
+        >>> epochs = datasets.simulate_epochs(n_subjects=2, n_trials=2, verbose="error")
+        >>> tokens = NeuroRVQTransformer("neurorvq-eeg-tiny-random").fit(epochs).tokenize(epochs)
+        >>> codes = tokens.to_xarray()
+        >>> dict(codes.sel(channel=["C3", "C4"], level=0).groupby("subject").first().sizes)
+        {'subject': 2, 'channel': 2, 'patch': 4, 'codebook': 4}
+        """
+        return array_of(self)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the tokens as HDF5, the codes packed at their bit width.

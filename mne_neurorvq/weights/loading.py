@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple, overload
 
+from .._table import html_table
 from .._warnings import warn
 from ..models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTokenizer
 from ..models.heads import TargetHead
@@ -42,9 +43,11 @@ _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _SHARED = ("system", "modality", "channels", "sfreq", "unit", "patch_size", "reference")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """Models loaded from one place.
+
+    In notebooks its facts are a table that folds.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ class LoadedModel:
     >>> loaded = load_pretrained("neurorvq-eeg-tiny-random")
     >>> loaded.kinds, loaded.config.sfreq
     (('tokenizer', 'foundation'), 200.0)
+    >>> loaded
+    <LoadedModel | neurorvq-eeg-tiny-random | NeuroRVQ: tokenizer, foundation | EEG at 200 Hz>
     """
 
     name: str
@@ -79,6 +84,33 @@ class LoadedModel:
     card: str | None = None
     revision: str | None = None
     target_head: TargetHead | None = None
+
+    def __repr__(self) -> str:
+        config, kinds = self.config, ", ".join(self.kinds)
+        system, signal = SYSTEMS[config.system].title, config.modality.upper()
+        return f"<LoadedModel | {self.name} | {system}: {kinds} | {signal} at {config.sfreq:g} Hz>"
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self).strip("<>"), self._facts())
+
+    def _facts(self) -> list[list[str]]:
+        """Lines of name and value, for a table."""
+        config, quantizer = self.config, self.config.quantizer
+        names = getattr(config, "channels", ())
+        entry = registered(self.name)
+        sizes: dict[str, str] = {kind: _size(getattr(self, kind)) for kind in self.kinds}
+        facts = sizes | {
+            "signals": f"{config.modality.upper()} in {config.unit} at {config.sfreq:g} Hz",
+            "channels": f"{len(names)} names" if names else "any, one at a time",
+            "patch": f"{config.patch_size} samples, {config.patch_size / config.sfreq:g} s",
+            "codes": f"{quantizer.n_codebooks} codebooks × {quantizer.n_levels} levels, "
+            f"{quantizer.n_codes} codes each",
+            "reference": config.reference,
+            "targets": ", ".join(self.target_head.sizes) if self.target_head else "",
+            "licence": entry.licence if entry else "",
+            "revision": self.revision or "",
+        }
+        return [[name, value] for name, value in facts.items() if value]
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -245,6 +277,10 @@ def find_config(pretrained: str | PathLike[str]) -> Config:
     """Look up the configuration of a model; of a named one, the published, without a download."""
     entry = registered(pretrained)
     return load_pretrained(pretrained).config if entry is None else entry.config
+
+
+def _size(model: Model) -> str:
+    return f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
 
 
 def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:

@@ -836,3 +836,35 @@ class TestDataFrame:
 
     def test_without_events_there_is_no_event_column(self) -> None:
         assert "event" not in make_tokens(events=None).to_dataframe()
+
+
+class TestXarray:
+    @pytest.fixture(autouse=True)
+    def _needs_xarray(self):
+        pytest.importorskip("xarray", reason="labelled arrays are made with it")
+
+    def test_axes_channels_times_events_and_metadata_have_their_names(self):
+        tokens = make_tokens()
+        codes = tokens.to_xarray()
+        assert codes.dims == tokens.axes
+        assert_array_equal(codes.sel(channel="EEG 1", level=0), tokens.codes[:, 1, :, :, 0])
+        assert_array_equal(codes.time, tokens.patch_times)
+        assert codes.time.attrs["units"] == "s"
+        assert codes.event.values.tolist() == ["left", "right", "left", "right", "left"]
+        assert codes.subject.values.tolist() == ["S000", "S000", "S001", "S001", "S002"]
+        assert codes.attrs["n_codes"] == 512
+
+    def test_trials_are_grouped_by_a_column_of_the_metadata(self):
+        counts = make_tokens().to_xarray().groupby("subject").count()
+        assert counts.sel(subject="S001")[0, 0, 0, 0] == 2
+
+    def test_metadata_as_a_list_of_dicts_and_none_at_all_are_taken(self):
+        tokens = make_tokens(n_trials=2, metadata=[{"a": 1}, {"a": 2}], events=None)
+        assert tokens.to_xarray().a.values.tolist() == [1, 2]
+        bare = make_tokens(n_trials=2, metadata=None, events=None, event_id=None).to_xarray()
+        assert "event" not in bare.coords
+
+    def test_a_column_with_the_name_of_an_axis_is_refused(self):
+        tokens = make_tokens(n_trials=1, metadata=pd.DataFrame({"level": [1]}))
+        with pytest.raises(ValueError, match="column 'level', which is the name of an axis"):
+            tokens.to_xarray()
