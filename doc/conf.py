@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
+import matplotlib as mpl
+from docutils import nodes
 from sphinx_gallery.sorting import ExplicitOrder
 
 import mne_neurorvq
 
 os.environ["MPLBACKEND"] = "Agg"
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 project = "mne_neurorvq"
 author = "mne_neurorvq developers"
@@ -34,7 +40,13 @@ if os.environ.get("READTHEDOCS"):
     }
 
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "auto_examples/**.ipynb", "auto_examples/**.py"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    "**.inc",
+    "auto_examples/**.ipynb",
+    "auto_examples/**.py",
+]
 default_role = "code"
 nitpicky = False
 
@@ -79,7 +91,11 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = f"mne_neurorvq {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
+    "header_links_before_dropdown": 7,
+    "logo": {"text": project},
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
@@ -91,5 +107,26 @@ def _skip_generated_methods(app, what, name, obj, skip, options):
     return True if name.startswith("set_") and name.endswith("_request") else None
 
 
+def _draw(app):
+    """Draw the figures and write the pages that are made from the code."""
+    import draw
+    import model_pages
+
+    with mpl.rc_context(draw.STYLE):
+        draw.draw_all(HERE / "figures")
+        model_pages.write_model_pages(HERE / "cards")
+
+
+def _keep_numbers_together(app, doctree):
+    """Let no line end between a mean and its deviation."""
+    for text in list(doctree.findall(nodes.Text)):
+        if " ± " in text and not isinstance(text.parent, nodes.literal_block):
+            text.parent.replace(
+                text, nodes.Text(text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"))
+            )
+
+
 def setup(app):
+    app.connect("doctree-read", _keep_numbers_together)
+    app.connect("builder-inited", _draw)
     app.connect("autodoc-skip-member", _skip_generated_methods)

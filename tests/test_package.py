@@ -22,6 +22,7 @@ import pytest
 from numpydoc.validate import validate
 
 import mne_neurorvq
+from mne_neurorvq.weights import list_pretrained
 
 SUBMODULES = (
     "analysis",
@@ -212,21 +213,39 @@ def test_the_command_is_installed():
     assert "demo" in done.stdout
 
 
-def test_the_examples_of_the_readme_run_without_any_extra(tmp_path):
-    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    example, further = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert sum(map(bool, example.splitlines())) == 8
-    code = f"{HIDE_EXTRAS}\n{example}\n{further}\nprint(len(scores))"
+def test_the_examples_of_the_readme_run_without_any_extra_and_print_what_it_says(tmp_path):
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    first, further = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (said,) = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
+    assert sum(map(bool, first.splitlines())) == 6
+    code = f"{HIDE_EXTRAS}\n{first}\n{further}\nprint(len(scores))"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == "4"
+    assert done.stdout == f"{said}4\n"
     assert (tmp_path / "rest-or-left" / "estimator.json").exists()
+
+
+def test_the_readme_lists_the_models_of_the_registry_with_their_signals_and_licences():
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    registry = {entry.name: entry for entry in list_pretrained()}
+    listed = []
+    for row in re.findall(r"^\| (?:\w+RVQ|BioCodec) .*", text, flags=re.MULTILINE):
+        system, names, signals, _, licence = (cell.strip() for cell in row.strip("| ").split(" | "))
+        entries = [registry[name] for name in re.findall(r"`([^`]+)`", names)]
+        listed += [entry.name for entry in entries]
+        assert {entry.system for entry in entries} == {system.lower()}
+        assert {entry.licence for entry in entries} == {licence}
+        assert [entry.modality.upper() for entry in entries] == signals.split(", ")
+    trained = [e.name for e in registry.values() if e.source in ("bundled", "official")]
+    assert sorted(listed) == sorted(trained)
 
 
 def test_the_api_reference_lists_every_public_name():

@@ -203,8 +203,8 @@ def test_the_bits_of_the_small_brainrvq_are_quoted_with_their_side_information()
     x = 20 * np.random.default_rng(0).standard_normal((1, 1, 400))  # microvolts
     model = BrainRVQTransformer(BRAIN, reference="recorded", ch_names=["Cz"], sfreq=200.0)
     bits = model.fit(x).tokenize(x).bits_per_second
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    assert f"`{BRAIN}` uses {bits:.0f} bits per second" in readme
+    page = (Path(__file__).resolve().parents[2] / "doc" / "brainrvq.rst").read_text()
+    assert f'`"{BRAIN}"` uses {bits:.0f} bits per second' in page
     assert f"| rate | {bits:.0f} bits per second" in load_pretrained(BRAIN).card
 
 
