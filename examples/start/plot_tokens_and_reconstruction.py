@@ -33,9 +33,10 @@ print(tokens)
 print(f"{tokens.bits_per_second:.0f} bits per second and channel")
 
 # %%
-# The codes of one trial, one row for each channel, with the levels of a patch side by side:
+# The codes of one trial over time and channels, for each codebook and the first levels. Codes are
+# names: equal colours in a panel are equal codes.
 
-viz.plot_codes(tokens, trial=0)
+viz.plot_tokens(tokens, trial=0)
 
 # %%
 # And back

@@ -1,5 +1,7 @@
 from .codes import CodeUsage, Compression, code_usage, compression
 from .coherence import SpatialCoherence, spatial_coherence
+from .feature_maps import feature_map
+from .occurrences import CodeWaveforms, code_rates, code_waveforms
 from .perturbations import PERTURBATIONS, Gain, Mask, Noise
 from .rate_distortion import RateDistortion, gaussian_bound, rate_distortion
 from .reconstruction import (
@@ -19,6 +21,7 @@ __all__ = [
     "BandQuality",
     "CodeStability",
     "CodeUsage",
+    "CodeWaveforms",
     "Compression",
     "Gain",
     "LevelScores",
@@ -28,9 +31,12 @@ __all__ = [
     "RateDistortion",
     "ReconstructionQuality",
     "SpatialCoherence",
+    "code_rates",
     "code_stability",
     "code_usage",
+    "code_waveforms",
     "compression",
+    "feature_map",
     "gaussian_bound",
     "level_scores",
     "low_resource_curve",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.fft import rfft, rfftfreq
@@ -61,10 +61,13 @@ class BandQuality:
         Correlation of the band-limited signals.
     nmse : array, shape (n_trials,)
         Squared error over the squared original, within the band, over all channels.
+    error : array, shape (n_trials, n_channels)
+        The same of each channel; NaN where its band is empty.
     """
 
     r: np.ndarray
     nmse: np.ndarray
+    error: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,34 @@ class ReconstructionQuality:
         measures = {name: getattr(self, name) for name in names}
         measures |= {f"r_{name}": band.r for name, band in self.bands.items()}
         return measures | {f"nmse_{name}": band.nmse for name, band in self.bands.items()}
+
+    @property
+    def error(self) -> np.ndarray:
+        """Squared error of each channel over its variance, means removed, (n_trials, n_channels).
+
+        0 is perfect, 1 is what a flat line has.
+        """
+        return 1 - 2 * self.slope + self.gain**2
+
+    def trial(self, which: Literal["median", "worst"]) -> int:
+        """Find a trial to look at by its `nmse`, of the lower two in the middle.
+
+        Parameters
+        ----------
+        which : "median" | "worst"
+            Whether its error is that of half of the trials, or the largest.
+
+        Returns
+        -------
+        trial : int
+            Its index.
+        """
+        if which not in ("median", "worst"):
+            raise ValueError(f"which must be 'median' or 'worst', got {which!r}")
+        ordered = np.argsort(self.nmse, kind="stable")[: np.sum(~np.isnan(self.nmse))]
+        if not ordered.size:
+            raise ValueError("no trial has an error: all of them are constant")
+        return int(ordered[-1] if which == "worst" else ordered[(len(ordered) - 1) // 2])
 
     @property
     def n_excluded(self) -> dict[str, int]:
@@ -209,6 +240,7 @@ def reconstruction_quality(
     whole = {name: np.empty(n_trials) for name in ("z_mse", "nmse")}
     channels = {name: np.empty((n_trials, n_channels)) for name in ("r", "si_sdr", "gain", "slope")}
     band_r = np.empty((len(bands), n_trials, n_channels))
+    band_error = np.empty_like(band_r)
     band_nmse = np.empty((len(bands), n_trials))
     for trial in range(n_trials):  # one at a time, to bound memory
         x, y = original[trial].astype(float), reconstruction[trial].astype(float)
@@ -216,13 +248,14 @@ def reconstruction_quality(
         for name, values in _channel_measures(x, y).items():
             channels[name][trial] = values
         if len(bands):
-            band_r[:, trial], band_nmse[:, trial] = _band_measures(x, y, weights)
+            found = _band_measures(x, y, weights)
+            band_r[:, trial], band_nmse[:, trial], band_error[:, trial] = found
     return ReconstructionQuality(
         **whole,
         **channels,
         bands={
-            name: BandQuality(r, nmse)
-            for name, r, nmse in zip(bands, band_r, band_nmse, strict=True)
+            name: BandQuality(*found)
+            for name, *found in zip(bands, band_r, band_nmse, band_error, strict=True)
         },
     )
 
@@ -260,6 +293,16 @@ def bands_below(modality: str, sfreq: float) -> dict[str, tuple[float, float]]:
     return {name: (low, min(high, half)) for name, (low, high) in bands if low < half}
 
 
+def bands_within(modality: str, sfreq: float, n_times: int) -> dict[str, tuple[float, float]]:
+    """Those of `bands_below` in which trials of so many samples have a frequency."""
+    frequencies = rfftfreq(n_times, 1 / sfreq)
+    return {
+        name: (low, high)
+        for name, (low, high) in bands_below(modality, sfreq).items()
+        if ((frequencies >= low) & (frequencies < high)).any()
+    }
+
+
 def _window_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Standardised error and error in units of the original's variance, of one trial."""
     if constant(x.reshape(1, -1))[0]:
@@ -291,8 +334,8 @@ def _channel_measures(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
 
 def _band_measures(
     x: np.ndarray, y: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation (n_bands, n_channels) and error (n_bands,) within the bands of one trial."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Correlation, error of all channels together (n_bands,) and of each, in one trial's bands."""
     window = get_window("hann", x.shape[1])
     spectra, floors = [], []
     for signal in (x, y):
@@ -307,8 +350,9 @@ def _band_measures(
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.where(empty, np.nan, np.clip(xy / np.sqrt(xx * yy), -1, 1))
         nmse = ee.sum(axis=0) / xx.sum(axis=0)
-    nothing = (xx <= floors[0][:, None]).all(axis=0)
-    return r.T, np.where(nothing, np.nan, nmse)
+        nothing = xx <= floors[0][:, None]
+        error = np.where(nothing, np.nan, ee / xx)
+    return r.T, np.where(nothing.all(axis=0), np.nan, nmse), error.T
 
 
 def constant(signals: np.ndarray) -> np.ndarray:

@@ -141,13 +141,12 @@ def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> Non
         text += f", of subjects that the model {'never saw' if unseen.any() else 'was trained on'}"
     report.say(f"## Tokens\n\n{text}.", _token_text(tokens, usage))
     report.say("## Reconstruction", *_quality_text(quality))
-    correlations = quality.per_trial()["r"]
-    typical = int(np.argsort(correlations)[len(correlations) // 2])
+    typical = quality.trial("median")
     report.save(
         "reconstruction", viz.plot_reconstruction(epochs, rebuilt, trial=typical, show=False)
     )
-    report.save("codes", viz.plot_codes(tokens, trial=typical, show=False))
-    report.save("code-usage", viz.plot_code_usage(usage, show=False))
+    report.save("codes", viz.plot_tokens(tokens, trial=typical, show=False))
+    report.save("code-usage", viz.plot_codebook_usage(usage, show=False))
 
 
 def _token_text(tokens: Tokens, usage: CodeUsage) -> str:
@@ -214,7 +213,7 @@ def _show_scores(report: _Report, args: argparse.Namespace, study: Study, watch:
         report.say(report_table(results, title=title, notes=[_comparisons(results)]))
         report.save(
             _file_name(f"scores {task.title}", "never-seen" if where else ""),
-            viz.plot_scores(results, title=title, show=False),
+            viz.plot_benchmark(results, title=title, show=False),
         )
         for name, result in results.items():
             for (seed, fold), score in np.ndenumerate(result.scores):

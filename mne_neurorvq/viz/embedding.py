@@ -1,0 +1,98 @@
+# License: BSD-3-Clause
+"""A figure of features in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..analysis import feature_map
+from ..analysis.feature_maps import Method
+from .drawing import COLOURS, MARKERS, axes_grid, finish, hide_spines, legend_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MAX_LEGEND = 18
+
+
+def plot_embedding(
+    features: ArrayLike,
+    subjects: ArrayLike | None = None,
+    conditions: ArrayLike | None = None,
+    *,
+    method: Method = "pca",
+    random_state: int = 0,
+    axes: Axes | Sequence[Axes] | NDArray[Any] | None = None,
+    show: bool = True,
+) -> Figure:
+    """Plot features in two dimensions, coloured by subject and by condition.
+
+    Parameters
+    ----------
+    features : array-like, shape (n_trials, n_columns)
+        Output of a transformer.
+    subjects, conditions : array-like, shape (n_trials,) | None
+        Subject and condition of each trial, see
+        :func:`~mne_neurorvq.datasets.trial_column`; each that is given has a panel.
+    method : "pca" | "umap"
+        As in :func:`~mne_neurorvq.analysis.feature_map`.
+    random_state : int
+        Seed.
+    axes : sequence of Axes | None
+        One for each panel.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> subjects = np.repeat(["s1", "s2"], 20)
+    >>> features = rng.standard_normal((40, 8)) + 3 * (subjects == "s2")[:, None]
+    >>> plot_embedding(features, subjects, np.tile(["left", "right"], 20), show=False)
+    <Figure size ... with 2 Axes>
+    """
+    points, labels = feature_map(features, method, random_state=random_state)
+    panels = {
+        name: np.asarray(values)
+        for name, values in (("subject", subjects), ("condition", conditions))
+        if values is not None
+    }
+    for name, values in panels.items():
+        if values.shape != (len(points),):
+            raise ValueError(
+                f"{name}s must have one entry for each of the {len(points)} trials, got shape "
+                f"{values.shape}."
+            )
+    panels = panels or {"": np.zeros(len(points), int)}
+    figure, grid = axes_grid(axes, 1, len(panels), (0.4 + 4.3 * len(panels), 3.4))
+    for ax, (name, values) in zip(grid[0], panels.items(), strict=True):
+        kinds = np.unique(values)
+        for number, kind in enumerate(kinds):
+            turn, colour = divmod(number, len(COLOURS))
+            ax.plot(
+                *points[values == kind].T,
+                MARKERS[turn % len(MARKERS)],
+                color=COLOURS[colour],
+                ms=4,
+                mew=0,
+                alpha=0.8,
+                label=str(kind),
+            )
+        ax.set(xlabel=labels[0], ylabel=labels[1])
+        hide_spines(ax)
+        if name and len(kinds) <= _MAX_LEGEND:
+            legend_beside(ax, title=name)
+        elif name:
+            ax.set_title(f"{len(kinds)} {name}s")
+    return finish(figure, show)

@@ -1,0 +1,234 @@
+# License: BSD-3-Clause
+"""Figures of stability, coherence, features, trainings and scores show what was computed."""
+
+from __future__ import annotations
+
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Annotation
+
+from mne_neurorvq import viz
+from mne_neurorvq.analysis import CodeStability, SpatialCoherence, feature_map
+from mne_neurorvq.benchmarks import CrossSubjectScores
+from mne_neurorvq.signals import match_channels
+
+
+@pytest.fixture(scope="module")
+def stability():
+    equal = np.random.default_rng(0).random((8, 5, 2, 3))
+    names = tuple(f"noise {i}" for i in range(8))
+    return CodeStability(names, equal, equal, np.full((2, 3), 0.1))
+
+
+@pytest.fixture(scope="module")
+def results():
+    scores = np.array([[0.6, 0.8], [0.7, 0.7]])
+    facts = (scores * 0 + 0.01, (0, 1), ("s1", "s2"), ("left", "right"), 8, 3)
+    return {
+        "ours": CrossSubjectScores(scores, *facts),
+        "theirs": CrossSubjectScores(scores - 0.2, *facts),
+    }
+
+
+def test_stability_is_drawn_in_percent_beside_chance(stability):
+    figure = viz.plot_stability(stability, show=False)
+    for book, ax in enumerate(figure.axes):
+        *lines, chance = ax.get_lines()
+        for line, mean in zip(lines, stability.mean.values(), strict=True):
+            np.testing.assert_allclose(line.get_ydata(), 100 * mean[book])
+        np.testing.assert_allclose(chance.get_ydata(), 10)
+        styles = {(line.get_color(), line.get_linestyle()) for line in lines}
+        assert len(styles) == len(lines)
+    assert figure.axes[0].get_ylabel() == "unchanged codes (%)"
+    assert figure.axes[0].get_xlabel() == "level"
+    names = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert names == [*stability.perturbations, "chance"]
+
+
+def test_coherence_is_drawn_with_its_spread_and_that_of_other_trials():
+    rho = np.random.default_rng(0).random((2, 6, 2, 3))
+    rho[0, 0] = np.nan
+    coherence = SpatialCoherence(*rho)
+    ax = viz.plot_spatial_coherence(coherence, show=False).axes[0]
+    spread = np.nanstd(rho[0], axis=0)
+    for book, bars in enumerate(ax.containers):
+        np.testing.assert_allclose(bars.lines[0].get_ydata(), coherence.mean[book])
+        heights = [np.ptp(segment[:, 1]) / 2 for segment in bars.lines[2][0].get_segments()]
+        np.testing.assert_allclose(heights, spread[book])
+    dashed = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed[1].get_ydata(), coherence.mean_other_trial[1])
+    assert ax.get_ylabel() == "Spearman's rho"
+
+
+@pytest.fixture(scope="module")
+def features():
+    rng = np.random.default_rng(0)
+    subjects = np.repeat(["s1", "s2", "s3"], 10)
+    return rng.standard_normal((30, 5)) + 5 * (subjects == "s2")[:, None], subjects
+
+
+def test_trials_are_coloured_by_subject_and_by_condition(features):
+    X, subjects = features
+    conditions = np.tile([1, 2], 15)
+    figure = viz.plot_embedding(X, subjects, conditions, show=False)
+    points, labels = feature_map(X)
+    for ax, values, title in zip(
+        figure.axes, (subjects, conditions), ("subject", "condition"), strict=True
+    ):
+        for line, value in zip(ax.get_lines(), np.unique(values), strict=True):
+            np.testing.assert_allclose(np.transpose(line.get_data()), points[values == value])
+            assert line.get_label() == str(value)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == labels
+        assert ax.get_legend().get_title().get_text() == title
+
+
+def test_features_without_labels_have_one_panel_and_many_people_no_legend(features):
+    X = features[0]
+    assert len(viz.plot_embedding(X, show=False).axes) == 1
+    (ax,) = viz.plot_embedding(X, np.arange(30), show=False).axes
+    assert ax.get_legend() is None
+    assert ax.get_title() == "30 subjects"
+    styles = {(line.get_color(), line.get_marker()) for line in ax.get_lines()}
+    assert len(styles) == 30
+
+
+def test_what_cannot_be_mapped_is_named(features, monkeypatch):
+    X = features[0]
+    with pytest.raises(ValueError, match="subjects must have one entry for each of the 30"):
+        viz.plot_embedding(X, ["s1"], show=False)
+    with pytest.raises(ValueError, match=r"got shape \(30, 5, 2\): pool them"):
+        feature_map(np.zeros((30, 5, 2)))
+    with pytest.raises(ValueError, match="got 'tsne'"):
+        feature_map(X, "tsne")
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match=r"method='umap' needs umap.*method='pca'"):
+        feature_map(X, "umap")
+
+
+@pytest.fixture(scope="module")
+def history():
+    return [
+        {"epoch": i, "train_loss": 1 / i, "valid_loss": 2 / i, "valid_balanced_accuracy": i / 9}
+        for i in range(1, 5)
+    ]
+
+
+def test_losses_and_scores_of_a_training_have_a_panel_each(history):
+    figure = viz.plot_learning_curve(history, show=False)
+    loss, accuracy = figure.axes
+    train, valid = loss.get_lines()
+    np.testing.assert_allclose(train.get_data(), [[1, 2, 3, 4], [1, 1 / 2, 1 / 3, 1 / 4]])
+    np.testing.assert_allclose(valid.get_ydata(), 2 / np.arange(1, 5))
+    assert (train.get_label(), valid.get_label()) == ("training", "validation")
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss")
+    assert accuracy.get_ylabel() == "balanced accuracy"
+    (line,) = accuracy.get_lines()
+    assert line.get_label() == "validation"
+
+
+def test_an_estimator_has_its_history(history):
+    class Estimator:
+        history_ = history
+
+    assert len(viz.plot_learning_curve(Estimator(), show=False).axes) == 2
+
+
+def test_the_folder_of_a_stage_has_its_log_also_if_it_was_resumed(tmp_path):
+    for start, text in ((0, "1,,0.5\n3,2.0,\n"), (20, "21,1.5,0.6\n"), (3, "5,1.8,\n")):
+        folder = tmp_path / "logs" / f"from_{start}"
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text("step,train_loss,valid_r\n" + text, encoding="utf-8")
+    loss, r = viz.plot_learning_curve(tmp_path, show=False).axes
+    np.testing.assert_allclose(loss.get_lines()[0].get_data(), [[3, 5, 21], [2.0, 1.8, 1.5]])
+    np.testing.assert_allclose(r.get_lines()[0].get_data(), [[1, 21], [0.5, 0.6]])
+    assert loss.get_xlabel() == "step"
+
+
+def test_trainings_and_measures_that_do_not_exist_are_named(history, tmp_path):
+    with pytest.raises(ValueError, match="some of loss, balanced_accuracy, not"):
+        viz.plot_learning_curve(history, "r", show=False)
+    with pytest.raises(FileNotFoundError, match=r"no logs/from_\*/metrics\.csv"):
+        viz.plot_learning_curve(tmp_path, show=False)
+    with pytest.raises(ValueError, match="nothing was trained"):
+        viz.plot_learning_curve([], show=False)
+
+
+def test_electrodes_are_at_their_places_with_the_names_of_their_sites():
+    with pytest.warns(UserWarning, match="'EXTRA'"):
+        report = match_channels(["EEG T7-REF", "Cz", "Fz", "EXTRA"], ["cz", "t3", "fz"])
+    (ax,) = viz.plot_channel_match(report, show=False).axes
+    labels = {text.get_text(): text.xy for text in ax.texts if isinstance(text, Annotation)}
+    assert set(labels) == {"EEG T7-REF→t3", "Cz", "Fz"}
+    assert labels["EEG T7-REF→t3"][0] < labels["Cz"][0]
+    assert labels["Fz"][1] > labels["Cz"][1]
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["same name (2)", "other name of the site (1)"]
+    assert ax.get_title() == "without a place: EXTRA"
+
+
+def test_channels_without_any_place_cannot_be_drawn():
+    report = match_channels(["II", "V1"], ["ii", "v1"], modality="ecg")
+    with pytest.raises(ValueError, match=r"only EEG has: print\(report\)"):
+        viz.plot_channel_match(report, show=False)
+
+
+def test_scores_are_drawn_with_their_folds_and_chance(results):
+    figure = viz.plot_benchmark(results, title="Left against right", show=False)
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["ours", "theirs"]
+    assert ax.get_title() == "Left against right"
+    chance, *rows = [line.get_xdata() for line in ax.get_lines()]
+    np.testing.assert_allclose(chance, 0.5)
+    np.testing.assert_allclose(rows[0], results["ours"].scores.ravel())
+    assert rows[1] == pytest.approx([results["ours"].mean])
+
+
+def test_no_scores_cannot_be_drawn():
+    with pytest.raises(ValueError, match="nothing to plot"):
+        viz.plot_benchmark({}, show=False)
+
+
+def test_figures_are_drawn_on_the_axes_given(
+    epochs, reconstruction, tokens, results, stability, features, history
+):
+    calls = {
+        (1, 2): [
+            lambda axes: viz.plot_codebook_usage(tokens, axes=axes[0], show=False),
+            lambda axes: viz.plot_stability(stability, axes=axes[0], show=False),
+            lambda axes: viz.plot_embedding(*features, features[1], axes=axes[0], show=False),
+            lambda axes: viz.plot_learning_curve(history, axes=list(axes[0]), show=False),
+            lambda axes: viz.plot_code_topomap(tokens, None, [0, 1], axes=axes[0], show=False),
+        ],
+        (2, 3): [
+            lambda axes: viz.plot_reconstruction(
+                epochs, reconstruction, 0, ["C3", "C4"], axes=axes, show=False
+            )
+        ],
+        (2, 4): [lambda axes: viz.plot_tokens(tokens, axes=axes, show=False)],
+        (1, 1): [
+            lambda axes: viz.plot_benchmark(results, axes=axes[0, 0], show=False),
+            lambda axes: viz.plot_channel_match(
+                match_channels(["Cz"], ["cz"]), axes=axes[0, 0], show=False
+            ),
+        ],
+    }
+    for shape, several in calls.items():
+        for call in several:
+            figure, axes = plt.subplots(*shape, squeeze=False)
+            assert call(axes) is figure
+            assert all(ax.has_data() for ax in axes.flat)
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf"])
+def test_figures_are_written_as_vectors(stability, tokens, tmp_path, ending):
+    figures = [
+        viz.plot_stability(stability, show=False),
+        viz.plot_code_topomap(tokens, codes=[0], show=False),
+    ]
+    for number, figure in enumerate(figures):
+        path = tmp_path / f"{number}.{ending}"
+        figure.savefig(path)
+        assert path.stat().st_size > 1000
