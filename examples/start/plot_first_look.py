@@ -35,22 +35,25 @@ epochs = mne.make_fixed_length_epochs(preprocess(raw), 4.0, preload=True, verbos
 # back.
 
 model = NeuroRVQTransformer("neurorvq-eeg-small", reference="recorded").fit(epochs)
+model.channel_report_
+
+# %%
+
 tokens = model.tokenize(epochs)
-print(tokens)
-print(f"{tokens.bits_per_second:.0f} bits per second and channel")
+tokens
 
 # %%
 # Each second of a channel has become 32 codes: four codebooks, which see different time scales,
 # with eight levels each.
 
-viz.plot_codes(tokens, trial=1)
+viz.plot_tokens(tokens, trial=1, levels=[0, 1])
 
 # %%
 # And back
 # --------
 # The tokens alone decode to a signal in volts.
 
-viz.plot_reconstruction(epochs, model.detokenize(tokens), trial=1)
+viz.plot_reconstruction(epochs, model.detokenize(tokens))
 
 # %%
 # Features
