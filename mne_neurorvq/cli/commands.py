@@ -61,10 +61,10 @@ _COMMANDS = {
     ),
     "tokenize": _Command(
         "cli.file_commands:run_files",
-        "write the tokens of recordings, OUT/<name>-tokens.h5",
+        "write the tokens of recordings, OUT/<name>-tokens.h5 (_desc-<system>_tokens.h5 in BIDS)",
         (
             "tokenize recording.edf -o tokens",
-            "tokenize sub-*_eeg.vhdr -o tokens --window 2 --pretrained biocodec-eeg-small",
+            "tokenize sub-*/eeg/*.vhdr -o derivatives --window 2 --pretrained biocodec-eeg-small",
             "tokenize 100.hea -o tokens --pretrained neurorvq-ecg",
         ),
     ),
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     with _warnings_on_one_line():
         try:
-            args = _parser().parse_args(arguments)
+            args = make_parser().parse_args(arguments)
             return _run(args)
         except KeyboardInterrupt:
             return _fail("interrupted; what was written is complete", 130)
@@ -179,7 +179,8 @@ def _run(args: argparse.Namespace) -> int:
     return getattr(found, function)(args) or 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser; shtab turns it into a file for the completion of a shell."""
     from .. import __version__
 
     parser = argparse.ArgumentParser(

@@ -30,7 +30,8 @@ def run_files(args: argparse.Namespace) -> int:
     """Write what the command makes of each file; a file that fails does not stop the others."""
     todo = []
     failed = 0
-    for source, target in outputs(getattr(args, "output", args.command), args.files, args.out):
+    kind, system = getattr(args, "output", args.command), find_config(args.pretrained).system
+    for source, target in outputs(kind, args.files, args.out, system):
         if not target.exists() or args.overwrite:
             todo.append((source, target))
         elif (other := differences(target, settings_of(args, source))) is None:

@@ -6,19 +6,24 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from .._writing import json_text, replacing, sha256_of
 
+# What follows the name of a recording, and the name of a recording in BIDS.
 _ENDINGS = {
-    "tokenize": "-tokens.h5",
-    "reconstruct": "-reconstructed-epo.fif",
-    "embedding": "-embedding.npz",
-    "physiology": "-physiology.npz",
+    "tokenize": ("-tokens.h5", "tokens.h5"),
+    "reconstruct": ("-reconstructed-epo.fif", "epo.fif"),
+    "embedding": ("-embedding.npz", "embedding.npz"),
+    "physiology": ("-physiology.npz", "physiology.npz"),
 }
+# Entities, of which "desc" is the last and is replaced, and the suffix.
+_BIDS = re.compile(r"(sub-[^\W_]+(?:_(?!desc-)[a-z]+-[^\W_]+)*)(?:_desc-[^\W_]+)?_[^\W_]+")
 #: Arguments that an output depends on, and how they are given.
 _SETTINGS = {
     "pretrained": "--pretrained",
@@ -33,11 +38,20 @@ _SETTINGS = {
 _DIGEST = "sha256"
 
 
-def outputs(kind: str, files: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Name the output of each file, which a command or its ``--output`` makes; all differ."""
+def outputs(
+    kind: str, files: Sequence[Path], out: Path, description: str
+) -> list[tuple[Path, Path]]:
+    """Name the output of each file, which a command or its ``--output`` makes; all differ.
+
+    Of a recording that is named as BIDS wants it the output is so too, with the description.
+    """
     sources: dict[Path, Path] = {}
     for source in files:
-        target = out / f"{_stem(source)}{_ENDINGS[kind]}"
+        ending, suffix = _ENDINGS[kind]
+        name = f"{_stem(source)}{ending}"
+        if (found := _BIDS.fullmatch(_stem(source))) is not None:
+            name = f"{found[1]}_desc-{description}_{suffix}"
+        target = out / name
         if target in sources:
             raise ValueError(
                 f"{sources[target]} and {source} would both become {target}: rename one, or give "
@@ -81,7 +95,12 @@ def complete(target: Path, settings: dict[str, Any]) -> Iterator[Path]:
     """Give a path to write to, which becomes the output only when everything is written."""
     with replacing(target) as new:
         yield new
-        record = json_text({**settings, _DIGEST: sha256_of(new)})
+        # The first two are those of sidecar files in BIDS.
+        known = {
+            "GeneratedBy": {"Name": "mne_neurorvq", "Version": __version__},
+            "Sources": [settings["file"]] if "file" in settings else [],
+        }
+        record = json_text({**known, **settings, _DIGEST: sha256_of(new)})
         new.with_name(_record(target).name).write_text(record, encoding="utf-8")
 
 

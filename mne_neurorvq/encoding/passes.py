@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from mne.utils import logger
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -70,6 +74,7 @@ def compute(
                 keys = [key_of(prefix, inputs) for inputs in zip(*batch, strict=True)]
                 left = _write_stored(outputs, n_trials, trials, [store.get(key) for key in keys])
                 if len(left) < len(trials):
+                    bar.update(len(trials) - len(left))
                     trials, keys = trials[left], [keys[i] for i in left]
                     batch = [part[left] for part in batch]
             run = partial(run_pass, forward, batch, rows, bf16)
@@ -183,11 +188,18 @@ def write(
         array[trials] = value
 
 
+def nobody_watches() -> bool:
+    """Whether bars are to stay away by themselves: in logs and in CI, and where MNE is quiet."""
+    in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
+    watched = in_notebook or sys.stderr.isatty()
+    return not watched or bool(os.environ.get("CI")) or logger.level > logging.INFO
+
+
 def progress(total: int, verbose: bool | None, unit: str = "trial") -> tqdm:
-    """Make a bar to enter and update; None shows it in a terminal when the work takes long."""
+    """Make a bar to enter and update; None shows it to who watches when the work takes long."""
     return tqdm(
         total=total,
         unit=unit,
         delay=0.0 if verbose else _PATIENCE,
-        disable=None if verbose is None else not verbose,
+        disable=nobody_watches() if verbose is None else not verbose,
     )

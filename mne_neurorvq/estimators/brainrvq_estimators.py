@@ -113,7 +113,7 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
         same seed, a fit on a CPU gives the same bits. None draws a new one.
     verbose : bool | None
         Whether to print a line for each epoch and a progress bar; None shows one bar for the
-        training in a terminal when it takes long.
+        training in a terminal or notebook when it takes long.
 
     Attributes
     ----------

@@ -79,7 +79,8 @@ class NeuroRVQTransformer(TokenTransformer):
         in this process (``"auto"``, the latest 512 MiB), in a folder that several processes may
         share, or nowhere (None). The results are the same, bit for bit.
     verbose : bool | None
-        Whether to show a progress bar; None shows it in a terminal when the work takes long.
+        Whether to show a progress bar; None shows it in a terminal or notebook when the work takes
+        long, unless MNE is to be quiet (:func:`mne.set_log_level`) or ``CI`` is set.
 
     Attributes
     ----------
@@ -221,7 +222,7 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
         same bits. None draws a new one.
     verbose : bool | None
         Whether to print a line for each epoch and a progress bar; None shows one bar for the
-        training in a terminal when it takes long.
+        training in a terminal or notebook when it takes long.
 
     Attributes
     ----------

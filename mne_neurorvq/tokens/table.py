@@ -72,15 +72,12 @@ def facts_of(tokens: Tokens) -> list[list[str]]:
     first, *_, last = tokens.patch_times if tokens.shape[2] > 1 else tokens.patch_times.repeat(2)
     facts = {
         "model": " ".join(filter(None, [tokens.model, tokens.revision])),
-        "codes": " × ".join(
-            f"{size} {axis}" for axis, size in zip(tokens.axes, tokens.shape, strict=True)
-        ),
         "signals": f"{tokens.n_times} samples at {tokens.sfreq:g} Hz from {tokens.tmin:g} s",
         "patches": f"{tokens.patch_size / tokens.model_sfreq:g} s, from {first:g} to {last:g} s",
         "channels": ", ".join(tokens.ch_names),
         "left out": ", ".join(tokens.left_out),
         "reference": tokens.reference,
-        "rate": f"{tokens.bits_per_second:g} bits/s and channel, with side information",
+        "rate": f"{tokens.bits_per_second:.4g} bits/s and channel, with side information",
     }
     if tokens.events is not None:
         names, counts = np.unique(_event_names(tokens).astype(str), return_counts=True)

@@ -106,7 +106,7 @@ class LoadedModel:
             "codes": f"{quantizer.n_codebooks} codebooks × {quantizer.n_levels} levels, "
             f"{quantizer.n_codes} codes each",
             "reference": config.reference,
-            "targets": ", ".join(self.target_head.sizes) if self.target_head else "",
+            "physiology": f"{len(self.target_head.sizes)} numbers" if self.target_head else "",
             "licence": entry.licence if entry else "",
             "revision": self.revision or "",
         }

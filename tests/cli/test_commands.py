@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -25,9 +26,9 @@ from mne_neurorvq import (
     preprocess,
 )
 from mne_neurorvq.cli import main, messages
-from mne_neurorvq.cli.commands import _parser
+from mne_neurorvq.cli.commands import make_parser
 from mne_neurorvq.cli.messages import Watch
-from mne_neurorvq.cli.outputs import complete, differences
+from mne_neurorvq.cli.outputs import complete, differences, outputs
 from mne_neurorvq.cli.recordings import read_file
 from mne_neurorvq.datasets import simulate_recordings
 from mne_neurorvq.weights import save_pretrained
@@ -108,7 +109,7 @@ def test_every_command_has_help_with_examples_that_parse(command, capsys, monkey
     for example in examples:
         program, *arguments = example.partition(" > ")[0].split()
         assert program == "mne-neurorvq"
-        assert _parser().parse_args(arguments).command == command
+        assert make_parser().parse_args(arguments).command == command
 
 
 def test_the_help_of_the_program_lists_every_command(capsys):
@@ -172,6 +173,34 @@ def test_tokenize_writes_the_tokens_of_the_filtered_windows(recordings, tmp_path
     said = capsys.readouterr()
     assert "person0_eeg.fif: 8 windows × 32 channels (the last 3.6 s do not fill a" in said.out
     assert not said.err
+
+
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [("tokenize", "tokens.h5"), ("reconstruct", "epo.fif"), ("embed", "embedding.npz")],
+)
+def test_the_output_of_a_recording_named_by_bids_is_a_derivative(
+    command, ending, recordings, tmp_path
+):
+    mne_bids = pytest.importorskip("mne_bids")
+    source = tmp_path / "sub-01_ses-a_task-rest_run-2_desc-clean_eeg.fif"
+    source.symlink_to(recordings[0])
+    assert _run(command, source, "-o", tmp_path / "out", *TINY_MODEL) == 0
+    name = f"sub-01_ses-a_task-rest_run-2_desc-neurorvq_{ending}"
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == sorted([name, f"{name.partition('.')[0]}.json"])
+    entities = mne_bids.get_entities_from_fname(name)
+    assert (entities["subject"], entities["description"]) == ("01", "neurorvq")
+    record = json.loads((tmp_path / "out" / name).with_suffix(".json").read_text())
+    assert record["Sources"] == [source.name]
+    assert record["GeneratedBy"]["Name"] == "mne_neurorvq"
+    assert record["pretrained"] == TINY
+
+
+@pytest.mark.parametrize("name", ["sub-01", "sub-01_eeg-tokens", "sub-_eeg", "subject-01_eeg"])
+def test_what_only_resembles_a_name_of_bids_keeps_its_name(name):
+    (named,) = outputs("tokenize", [Path(f"{name}.edf")], Path("out"), "neurorvq")
+    assert named[1] == Path(f"out/{name}-tokens.h5")
 
 
 def test_the_reference_of_the_command_is_that_of_the_tokens(recordings, tmp_path, capsys):

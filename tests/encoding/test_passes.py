@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
+import sys
 import warnings
 from contextlib import contextmanager
 
+import mne
 import numpy as np
 import pytest
 import torch
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
+from mne_neurorvq.encoding import passes
 from mne_neurorvq.encoding.device import copy_to, resolve_device
 from mne_neurorvq.estimators.randomness import own_randomness, seed_torch
 from mne_neurorvq.models import BIOCODEC_EEG, BRAINRVQ_EEG, NEURORVQ_EEG
@@ -164,6 +169,54 @@ def test_half_precision_is_close_and_comes_as_float32(everything):
 
 def test_automatic_precision_is_single(everything):
     assert_array_equal(make(precision="float32").fit_transform(X), everything["auto"][0])
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@contextmanager
+def _watched(monkeypatch):
+    """Give a terminal that somebody watches, in which every bar shows at once."""
+    # Not in a fixture: pytest puts its own stream back before the test.
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    monkeypatch.setattr(passes, "_PATIENCE", 0.0)
+    monkeypatch.delenv("CI", raising=False)
+    with mne.utils.use_log_level("INFO"):
+        yield screen
+
+
+def test_a_terminal_shows_a_bar_with_the_time_that_is_left(monkeypatch):
+    fitted = make(batch_size=2).fit(X)
+    fitted.tokenize(X[:5])
+    with _watched(monkeypatch) as screen:
+        fitted.tokenize(X)  # of which some are stored already
+    assert f"{N_TRIALS}/{N_TRIALS}" in screen.getvalue()
+    assert re.search(r"\[\d\d:\d\d<\d\d:\d\d", screen.getvalue())
+
+
+def test_ci_a_quiet_mne_and_a_log_have_no_bar(monkeypatch):
+    fitted = make().fit(X)
+    with _watched(monkeypatch) as screen:
+        with mne.utils.use_log_level("WARNING"):
+            fitted.tokenize(X)
+        monkeypatch.setenv("CI", "true")
+        fitted.tokenize(X)
+        monkeypatch.delenv("CI")
+        monkeypatch.setattr(Screen, "isatty", lambda self: False)
+        fitted.tokenize(X)
+    assert screen.getvalue() == ""
+
+
+def test_a_notebook_shows_a_bar_although_it_is_no_terminal(monkeypatch):
+    from tqdm.notebook import tqdm_notebook
+
+    with _watched(monkeypatch):
+        monkeypatch.setattr(Screen, "isatty", lambda self: False)
+        assert passes.nobody_watches()
+        monkeypatch.setattr(passes, "tqdm", type("tqdm", (tqdm_notebook,), {}))
+        assert not passes.nobody_watches()
 
 
 @pytest.mark.parametrize("verbose", [True, False, None])

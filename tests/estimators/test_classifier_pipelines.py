@@ -277,6 +277,7 @@ def test_a_long_training_shows_a_bar_in_a_terminal(study, monkeypatch, verbose, 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr("mne_neurorvq.encoding.passes._PATIENCE", 1e-9)
+    monkeypatch.delenv("CI", raising=False)
     fitted = make(verbose=verbose, max_epochs=3, finetune="full", batch_size=4).fit(epochs, y)
     n_steps = 3 * -(-len(y) // 4)
     assert (f"{n_steps}/{n_steps}" in terminal.getvalue()) is shown
