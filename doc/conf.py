@@ -93,6 +93,7 @@ html_title = f"mne_neurorvq {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "header_links_before_dropdown": 7,
     "logo": {"text": project},

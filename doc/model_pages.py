@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from mne_neurorvq.weights import Pretrained, list_pretrained
 from mne_neurorvq.weights.registry import BUNDLED
 
+WIDEST = 10  # columns of a table
+
 
 def with_cards() -> list[Pretrained]:
     """Models whose weights and cards are in the package."""
@@ -71,11 +73,22 @@ def errors(measures: dict) -> Figure:
     return figure
 
 
+def turned(table: re.Match[str]) -> str:
+    """Swap rows and columns of a Markdown table that is too wide for a page."""
+    rows = [line.strip().strip("|").split("|") for line in table[0].strip().splitlines()]
+    if len(rows[0]) <= WIDEST:
+        return table[0]
+    columns = list(zip(rows[0], *rows[2:], strict=True))
+    columns.insert(1, ("---",) * len(columns[0]))
+    return "".join(f"|{'|'.join(column)}|\n" for column in columns)
+
+
 def card_page(entry: Pretrained, has_figure: bool) -> str:
     """Turn the card of a model, which is Markdown, into a page."""
     text = (BUNDLED / entry.name / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     text = re.sub(r"\A\s*# .*\n", "", text)
+    text = re.sub(r"(?:^\|.*\n)+", turned, text, flags=re.MULTILINE)
     markdown = MarkdownIt("commonmark").enable("table")
     parts = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
     lines = [entry.name, "=" * len(entry.name), ""]
