@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from mne_neurorvq import NeuroRVQTransformer, viz
+from mne_neurorvq import NeuroRVQTransformer, preprocess, viz
 from mne_neurorvq.analysis import code_rates, code_usage, code_waveforms
 from mne_neurorvq.datasets import epochs_from_recordings, simulate_recordings
 
@@ -123,9 +123,10 @@ def test_codebooks_and_levels_that_do_not_exist_are_named(tokens, where):
     [("ecg", "ecg", "µV"), ("emg", "emg", "µV"), ("ppg", "misc", "AU")],
 )
 def test_hearts_and_muscles_have_all_figures_but_maps(modality, kind, unit):
-    recordings = simulate_recordings(1, 4, modality=modality, verbose=False)
-    trials = epochs_from_recordings(recordings, tmin=0.0, tmax=1.99, picks=kind)
     name = f"neurorvq-{modality}-tiny-random"
+    (raw,) = simulate_recordings(1, 2, modality=modality, verbose=False)
+    filtered = preprocess(raw, name)
+    trials = epochs_from_recordings([filtered], tmin=0.0, tmax=1.99, picks=kind)
     model = NeuroRVQTransformer(name, output="tokens", verbose=False).fit(trials)
     tokens = model.tokenize(trials)
     viz.plot_tokens(tokens, show=False)
