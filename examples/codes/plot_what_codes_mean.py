@@ -52,8 +52,8 @@ viz.plot_code_waveforms(tokens, epochs, codebook=BOOK)
 
 # %%
 # In the simulation the most frequent codes of this codebook are the alpha rhythm, each with a phase
-# and a course of its own: a code says what the signal does during its second, and not only which
-# rhythm is in it.
+# and a course of its own; in a real recording that was tried they were blinks, over the forehead. A
+# code says what the signal does during its second, and not only which rhythm is in it.
 #
 # Which rhythm
 # ------------

@@ -4,7 +4,8 @@ Clean trials before they become tokens
 
 One loose electrode changes the codes of all channels, as it is in the average reference. So trials
 are repaired before they are coded: by `autoreject <https://autoreject.github.io>`_ where it is
-installed (``python -m pip install autoreject``), and otherwise by a limit and MNE's interpolation.
+installed (``python -m pip install autoreject``, which is no extra of this package), and otherwise
+by a limit and MNE's interpolation.
 """
 
 # License: BSD-3-Clause
@@ -57,12 +58,12 @@ def repair(epochs):
         return repaired, np.flatnonzero(~log.bad_epochs)
     size = np.ptp(epochs.get_data(), axis=-1)
     loud = size > 4 * np.median(size)
-    repaired = []
-    for trial in range(len(epochs)):
-        one = epochs[trial].copy()
+    data = epochs.get_data()
+    for trial in np.flatnonzero(loud.any(axis=1)):
+        one = epochs[trial]
         one.info["bads"] = np.array(one.ch_names)[loud[trial]].tolist()
-        repaired.append(one.interpolate_bads(verbose=False) if loud[trial].any() else one)
-    return mne.concatenate_epochs(repaired, verbose=False), np.arange(len(epochs))
+        data[trial] = one.interpolate_bads(verbose=False).get_data()
+    return mne.EpochsArray(data, epochs.info, verbose=False), np.arange(len(epochs))
 
 
 repaired, kept = repair(epochs)
