@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, clone
 
 from .._optional import optional
 from ..weights.loading import find_config
+from ..weights.registry import registered
 from ..weights.systems import SYSTEMS
 from .features import untrained_twin
 
@@ -103,9 +104,17 @@ def _with_model(pipeline: BaseEstimator, place: str, pretrained: str) -> BaseEst
             for parameter, value in asked.items()
             if parameter in known and parameter != "validation_fraction"
         }
-    if not set(asked) <= set(known):
+    if not set(asked) <= set(known) or not _gives(pretrained, asked.get("output", "embedding")):
         return None
     new = make(pretrained, **asked)
     if hasattr(old, "_metadata_request"):
         new._metadata_request = old._metadata_request
     return clone(pipeline).set_params(**{place: new})
+
+
+def _gives(pretrained: str, output: str) -> bool:
+    """Whether a model has an output; physiology is learned, which random weights have not."""
+    entry = registered(pretrained)
+    learned = entry is None or entry.source != "seed"
+    system = SYSTEMS[find_config(pretrained).system]
+    return output in system.gives and (learned or output != "physiology")

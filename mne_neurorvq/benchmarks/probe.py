@@ -22,6 +22,7 @@ _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 # Place of the one that a single training subject gets, where there is no choice.
 _UNCHOSEN = 2
 _INNER_SPLITS = 5
+_COLUMNS_AT_A_TIME = 2**13
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):
@@ -91,8 +92,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         given, y = validate_data(self, X, y)
         self.classes_ = np.unique(y)
         self._scaler = StandardScaler().fit(given)
-        self._rotation = _row_space(self._scaler.transform(given))
-        columns = self._columns(given)
+        columns = self._reduced(self._scaler.transform(given))
         people = np.zeros(len(columns)) if subjects is None else np.asarray(subjects)
         n_subjects = len(np.unique(people))
         model, name, values = self._choices()
@@ -149,9 +149,23 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._columns(validate_data(self, X, reset=False))
 
+    def _reduced(self, rows: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Training rows in a basis of the space that they span, if there are more columns."""
+        self._rows = self._rotation = None
+        if rows.shape[1] <= len(rows):
+            return rows
+        # With an L2 penalty the weights lie in this space: the solution is the same, and cheaper.
+        products = _products(rows, rows)
+        variances, directions = np.linalg.eigh(products)
+        kept = variances > variances[-1] * len(rows) * np.finfo(float).eps
+        if not kept.any():
+            return rows
+        self._rows, self._rotation = rows, directions[:, kept] / np.sqrt(variances[kept])
+        return products @ self._rotation
+
     def _columns(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
         scaled: NDArray[np.floating] = self._scaler.transform(X)
-        return scaled if self._rotation is None else scaled @ self._rotation
+        return scaled if self._rows is None else _products(scaled, self._rows) @ self._rotation
 
     def _choices(self) -> tuple[Any, str, list[float]]:
         """Classifier, name of its strength, and the values to choose from."""
@@ -162,15 +176,12 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         return RidgeClassifier(class_weight="balanced"), "alpha", values
 
 
-def _row_space(X: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Orthonormal basis (n_columns, n_basis) of the rows; None if there are as many as columns."""
-    # With an L2 penalty the weights lie in this space: the solution is the same, and cheaper.
-    n_rows, n_columns = X.shape
-    if n_columns <= n_rows:
-        return None
-    X = X.astype(np.float64)
-    variances, directions = np.linalg.eigh(X @ X.T)
-    kept = variances > variances[-1] * n_rows * np.finfo(float).eps
-    if not kept.any():
-        return None
-    return (X.T @ directions[:, kept]) / np.sqrt(variances[kept])
+def _products(rows: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
+    """Dot products of all rows with all others, in double precision without copies of them all."""
+    found = np.zeros((len(rows), len(others)))
+    for start in range(0, rows.shape[1], _COLUMNS_AT_A_TIME):
+        part = rows[:, start : start + _COLUMNS_AT_A_TIME].astype(np.float64)
+        # Of a matrix with itself, BLAS computes half of the products.
+        other = part if rows is others else others[:, start : start + _COLUMNS_AT_A_TIME]
+        found += part @ other.astype(np.float64, copy=False).T
+    return found

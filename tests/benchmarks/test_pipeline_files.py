@@ -58,6 +58,12 @@ def test_what_a_system_cannot_do_is_left_out():
     assert biocodec < names["head"]
 
 
+def test_physiology_is_of_models_that_have_learned_it():
+    pipeline = read_pipeline(FILES["physiology"])[0]
+    names = {model for _, model, _ in with_models("x", pipeline, MODELS)}
+    assert names == {"neurorvq-eeg-small", "brainrvq-eeg-small"}
+
+
 def test_classifiers_still_ask_for_people_when_their_model_changes():
     for _, _, pipeline in with_models("x", read_pipeline(FILES["head"])[0], ["biocodec-eeg-small"]):
         assert isinstance(pipeline[-1], BioCodecClassifier)
