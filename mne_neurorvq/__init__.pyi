@@ -10,7 +10,7 @@ from . import (
     viz,
     weights,
 )
-from .encoding import preprocess
+from .encoding import BraindecodeModel, preprocess
 from .estimators import (
     BioCodecClassifier,
     BioCodecTransformer,
@@ -33,6 +33,7 @@ __all__ = [
     "BioCodecTransformer",
     "BrainRVQClassifier",
     "BrainRVQTransformer",
+    "BraindecodeModel",
     "GroupStandardScaler",
     "NeuroRVQClassifier",
     "NeuroRVQRegressor",

@@ -1,3 +1,4 @@
+from .braindecode_model import BraindecodeModel
 from .preprocessing import preprocess
 
-__all__ = ["preprocess"]
+__all__ = ["BraindecodeModel", "preprocess"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from textwrap import dedent
+from types import SimpleNamespace
 
 import mne
 import numpy as np
@@ -18,6 +21,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, cross_validate
 from skorch.callbacks import Callback, Freezer
 from skorch.helper import SliceDataset
+from torch import nn
 
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.models import NeuroRVQ
@@ -265,10 +269,29 @@ def test_a_fitted_classifier_pickles(trials, on_an_array):
     assert_array_equal(loaded.predict_proba(trials[0]), on_an_array.predict_proba(trials[0]))
 
 
-def test_the_code_of_the_documentation_runs():
+def benchmark(model_cls, model_kwargs, checkpoint_path, peft_target_modules, **_):
+    """What open-eeg-bench 0.6 does with a model before it trains: other windows, another head."""
+    data = {"n_chans": 3, "n_times": 500, "sfreq": 100.0, "n_outputs": 4}
+    channels = [{"ch_name": name, "kind": 2} for name in ("Fz", "Pz", "Oz")]
+    model = resolve_name(model_cls)(**model_kwargs, **data, chs_info=channels)
+    state, own = torch.load(checkpoint_path), model.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    missing = model.load_state_dict(fitting, strict=False).missing_keys
+    assert all(name.startswith("final_layer.") for name in missing)
+    ends = {name.split(".")[-1] for name, _ in model.named_modules()}
+    assert set(peft_target_modules) <= ends
+    model.final_layer = nn.Sequential(nn.Flatten(1), nn.LazyLinear(4))
+    assert model(torch.zeros(1, 3, 500)).shape == (1, 4)
+
+
+# Its data have half of the band, and three electrodes make no average.
+@pytest.mark.filterwarnings("ignore:Signals at 100 Hz", "ignore:The model was made for the ref")
+def test_the_code_of_the_documentation_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "open_eeg_bench", SimpleNamespace(benchmark=benchmark))
     text = (Path(__file__).parents[2] / "doc" / "braindecode.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"code-block:: python\n\n((?:   .*\n|\n)+)", text)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     for block in blocks:
         exec(dedent(block), names)
