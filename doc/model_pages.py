@@ -95,6 +95,7 @@ def card_page(entry: Pretrained, has_figure: bool) -> str:
     if has_figure:
         lines += [
             f".. figure:: {entry.name}.svg",
+            "   :figclass: wide",
             "   :alt: Error of reconstructions by band, a point for each person.",
             "",
             "   Reconstructions of people it was not trained on: a point for each, and the mean.",
