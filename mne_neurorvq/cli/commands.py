@@ -7,6 +7,7 @@ Only what a command needs is imported, and only when it runs: ``--help`` answers
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import textwrap
 import traceback
@@ -102,6 +103,8 @@ _COMMANDS = {
         ("export run -o my-model --licence cc-by-4.0",),
     ),
 }
+# As shells say of a command that SIGPIPE has ended.
+_CLOSED_PIPE = 141
 #: What a wrong argument or file raises; anything else is a fault of this package.
 _USER_ERRORS = (ValueError, OSError, ImportError, NotImplementedError)
 
@@ -118,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 if all went well, 1 if some files failed or something unexpected happened, 2 for wrong
-        arguments.
+        arguments, 130 if interrupted, 141 if whatever read the output stopped.
 
     Examples
     --------
@@ -131,7 +134,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _warnings_on_one_line():
         try:
             args = make_parser().parse_args(arguments)
-            return _run(args)
+            code = _run(args)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            # Who reads, such as head, has enough: nothing is wrong, nor is anything to be flushed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _CLOSED_PIPE
         except KeyboardInterrupt:
             return _fail("interrupted; what was written is complete", 130)
         except _USER_ERRORS as error:

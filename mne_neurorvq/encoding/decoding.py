@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..signals import Segmentation
+from .._references import Reference
+from ..signals import Segmentation, unit_factor
 from ..signals.modalities import find_modality
 from ..signals.reference import kind_of
 from ..signals.segments import restore
@@ -17,6 +18,9 @@ from ..tokens import Tokens
 from ..weights import LoadedModel
 from .matched_trials import MatchedTrials
 from .passes import Arrays, Passes, progress
+
+# Trials of which all electrodes are in memory at a time.
+_AT_ONCE = 64
 
 
 def make_tokens(values: Arrays, matched: MatchedTrials, model: str, loaded: LoadedModel) -> Tokens:
@@ -124,6 +128,20 @@ def decode(
             decoded.append(volts)
             bar.update(len(volts))
     return np.concatenate(decoded)
+
+
+def undo_reference(volts: NDArray[np.float64], matched: MatchedTrials) -> Reference:
+    """Add to decoded trials what an average took away; tell the reference that they have then."""
+    recorded, trials, picks = matched.recorded, matched.trials, matched.used[0]
+    kind = kind_of(matched.rereference)
+    if kind != "average" or recorded is None:
+        return kind
+    to_volts = unit_factor(trials.unit, "V")
+    for start in range(0, len(volts), _AT_ONCE):
+        stop = min(start + _AT_ONCE, len(volts))
+        taken = recorded.read(start, stop, picks) - trials.read(start, stop, picks)
+        volts[start:stop] += to_volts * taken
+    return "recorded"
 
 
 def _check_finite(segments: list[NDArray[Any]], tokens: Tokens, first: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
 
+from .._references import Reference
 from ..signals import Trials
 from ..signals.bands import widest_band
 from ..signals.modalities import find_modality
@@ -22,11 +23,16 @@ from ..tokens import Tokens
 
 
 def as_epochs(
-    data: NDArray[np.floating], tokens: Tokens, *, modality: str, like: Trials | None = None
+    data: NDArray[np.floating],
+    tokens: Tokens,
+    *,
+    modality: str,
+    reference: Reference,
+    like: Trials | None = None,
 ) -> mne.EpochsArray:
     """Put decoded signals ``(n_trials, n_channels, n_times)``, in volts, back into Epochs.
 
-    They stay in the reference of the tokens, which ``custom_ref_applied`` tells.
+    ``custom_ref_applied`` tells their reference.
 
     ``like`` are the trials that the tokens were made of, with positions of the channels and what
     Epochs remember; where they do not say the type of channels, ``modality`` does.
@@ -37,7 +43,7 @@ def as_epochs(
         info = mne.create_info(list(tokens.ch_names), tokens.sfreq, find_modality(modality).ch_type)
     else:
         info = _info_of(like, like.info, tokens.ch_names)
-    mark_reference(info, tokens.reference)
+    mark_reference(info, reference)
     provenance = Provenance() if like is None else like.provenance
     selection = provenance.selection
     if selection is None or len(set(selection.tolist())) < len(selection):

@@ -31,7 +31,7 @@ from ..signals.channels import check_types_of_fit, match_and_interpolate
 from ..signals.filtering import check_band, warn_of_rate
 from ..signals.modalities import MODALITIES
 from ..signals.names import order_by_name, say_difference, shorten
-from ..signals.reference import Rereference, find_reference, with_reference
+from ..signals.reference import Rereference, find_reference, kind_of, with_reference
 from ..signals.resampling import resample, resampled_length
 from ..signals.segments import cut
 from ..signals.splines import Splines, with_sites
@@ -124,6 +124,7 @@ class MatchedTrials:
     config: Config
     scaling: Scaling | None = None
     faults: frozenset[str] = frozenset()
+    recorded: Trials | None = None  # before they were brought to the reference
     rereference: Rereference | None = None
 
     @property
@@ -203,6 +204,9 @@ def match(
         report = _with_reference(report, rereference, trials)
     fitted = FittedChannels(report, trials.ch_names, trials.ch_types, splines, rereference)
     matched = match_again(trials, fitted, config)  # the checks are those of later trials
+    if kind_of(rereference) == "average":
+        fitted.report = _without_part(report, matched.faults)
+        matched = replace(matched, matches=fitted.report)
     fitted.bands, fitted.warned = trials.bands, matched.faults
     fitted.projectors = tuple(trials.waiting)
     return fitted, matched
@@ -243,10 +247,15 @@ def match_again(
     # Scaled channels are encoded one by one: a broken one spoils the others by the reference only.
     joint = not config.takes_scaled or fitted.rereference is not None
     faults = frozenset((rate,)) | check_amplitude(
-        recorded, fitted.report, joint=joint, warned=warned, modality=config.modality
+        recorded,
+        fitted.report,
+        joint=joint,
+        warned=warned,
+        modality=config.modality,
+        reference="recorded" if fitted.rereference is None else fitted.rereference.kind,
     )
     if fitted.splines is not None:
-        trials = with_sites(trials, fitted.splines)
+        trials, recorded = (with_sites(one, fitted.splines) for one in (trials, recorded))
     if config.takes_scaled:
         unit_factor(trials.unit, config.signal_unit)  # raises for arbitrary units
     n_times = resampled_length(trials.n_times, trials.sfreq, config.sfreq)
@@ -259,6 +268,7 @@ def match_again(
         known,
         config,
         faults=faults,
+        recorded=recorded,
         rereference=fitted.rereference,
     )
 
@@ -271,6 +281,16 @@ def _with_reference(
     return ChannelReport(
         replace(one, reference=rereference.kind) if i in places or one.how == "spline" else one
         for i, one in enumerate(report)
+    )
+
+
+def _without_part(report: ChannelReport, faults: frozenset[str]) -> ChannelReport:
+    """Note the electrodes that look broken: the average of trials in which they do is without."""
+    return ChannelReport(
+        replace(one, reason="looks broken: no part in the average of such trials")
+        if one.reference and {f"loud {one.name}", f"flat {one.name}"} & faults
+        else one
+        for one in report
     )
 
 

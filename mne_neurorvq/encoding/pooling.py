@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Literal, get_args
@@ -10,11 +11,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warnings import warn
+
 Pool = Literal["mean", "channel", "time", "thirds", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
 #: What a user may call a pooling: by what is averaged over, by what is kept, or by default.
 PoolName = Literal["auto", "mean", "channel", "time", "thirds", "none", "keep_channels"]
 POOL_NAMES: tuple[PoolName, ...] = get_args(PoolName)
+_MANY_COLUMNS = 1_000_000
 
 
 def resolve_pool(name: PoolName, output: str) -> Pool:
@@ -99,6 +103,23 @@ def _shares_of_thirds(weights: NDArray[np.floating]) -> NDArray[np.floating]:
     starts = np.concatenate([[0.0], ends[:-1]])
     common = np.minimum(ends, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
     return common.clip(min=0.0) * 3
+
+
+def warn_of_columns(
+    output: str, pool: Pool, n_channels: int, n_patches: int, n_values: int
+) -> None:
+    """Warn of far more columns than a classifier learns from; ``n_values`` are those of a patch."""
+    axes = {"channels": n_channels} if pool in ("time", "thirds", "none") else {}
+    axes |= {"patches": n_patches} if pool in ("channel", "none") else {}
+    axes |= {"thirds": 3} if pool == "thirds" else {}
+    n_columns = math.prod(axes.values()) * n_values
+    if output != "tokens" and n_columns > _MANY_COLUMNS:
+        of = " x ".join(f"{size} {axis}" for axis, size in axes.items())
+        warn(
+            f"output={output!r} with pool={pool!r} gives {n_columns:,} columns, "
+            f"{4e-6 * n_columns:.0f} MB a trial: {of} x {n_values:,} values. pool='mean' gives "
+            f"{n_values:,}."
+        )
 
 
 def column_names(

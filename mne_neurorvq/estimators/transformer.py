@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 from torch import nn
 
 from .._fitting import all_or_nothing
-from ..encoding.decoding import as_tokens, check_origin, decode, make_tokens
+from ..encoding.decoding import as_tokens, check_origin, decode, make_tokens, undo_reference
 from ..encoding.device import copy_to, resolve_device
 from ..encoding.epochs import as_epochs
 from ..encoding.matched_trials import MatchedTrials
@@ -31,6 +31,7 @@ from ..encoding.pooling import (
     pool_embedding,
     pool_histogram,
     resolve_pool,
+    warn_of_columns,
 )
 from ..tokens import Tokens
 from ..weights import LoadedModel
@@ -115,6 +116,13 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             loaded.require_target_head()
         matched = self._match(X, getattr(loaded, kind).config)
         self._fitted_model = str(self.pretrained), self.revision
+        warn_of_columns(
+            self.output,
+            self._pool(),
+            len(self.ch_names_),
+            self.segmentation_.n_patches,
+            len(self._endings()),
+        )
         return self._learn(matched)
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -231,7 +239,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             check_scalar(levels, "levels", Integral, min_val=1, max_val=most)
             tokens = replace(tokens, codes=tokens.codes[..., :levels])
         modality = self._model("tokenizer").config.modality
-        return as_epochs(self._decode(tokens), tokens, modality=modality)
+        return as_epochs(
+            self._decode(tokens), tokens, modality=modality, reference=tokens.reference
+        )
 
     def reconstruct(self, X: Any) -> mne.EpochsArray:
         """Pass trials through the codes and back.
@@ -247,9 +257,9 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             Signals in volts with the channels that the model uses, same times, events, metadata,
             ``selection``, ``drop_log`` and ``baseline``; with ``channels="interpolate"`` also the
             sites that were computed, at their places on a template head. ``channel_report_`` names
-            the channels left out. Signals stay in the reference ``reference_``, as in
-            :meth:`detokenize`: compare them with those that
-            :func:`~mne_neurorvq.signals.set_reference` gives. Projectors are there, but not as
+            the channels left out. Signals have the reference of X: the average that was
+            subtracted before the model is added again as it was, although no code holds it. (A
+            Laplacian stays one, as in :meth:`detokenize`.) Projectors are there, but not as
             applied: the reconstruction does not satisfy them.
 
         Raises
@@ -259,8 +269,13 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         """
         matched = self._match_again(X)
         tokens = self._tokenize(matched)
+        volts = self._decode(tokens)
         return as_epochs(
-            self._decode(tokens), tokens, modality=self.config_.modality, like=matched.trials
+            volts,
+            tokens,
+            modality=self.config_.modality,
+            reference=undo_reference(volts, matched),
+            like=matched.trials,
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -279,20 +294,24 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         """
         check_is_fitted(self)
         self._check_parameters()
+        return column_names(
+            self._pool(), self.ch_names_, self.segmentation_.n_patches, self._endings()
+        )
+
+    def _endings(self) -> list[str]:
+        """Name the values of one patch of one channel."""
         config = self._model(SYSTEMS[self._system].gives[self.output]).config
         levels = self._levels(config.quantizer.n_levels)
         codes = [
             f"codebook{b}_level{k}" for b in range(config.quantizer.n_codebooks) for k in levels
         ]
         if self.output == "embedding":
-            ending = self._feature_names(config)
-        elif self.output == "physiology":
-            ending = list(self._loaded("foundation").require_target_head().sizes)
-        elif self.output == "tokens":
-            ending = codes
-        else:
-            ending = [f"{code}_code{i}" for code in codes for i in range(config.quantizer.n_codes)]
-        return column_names(self._pool(), self.ch_names_, self.segmentation_.n_patches, ending)
+            return self._feature_names(config)
+        if self.output == "physiology":
+            return list(self._loaded("foundation").require_target_head().sizes)
+        if self.output == "tokens":
+            return codes
+        return [f"{code}_code{i}" for code in codes for i in range(config.quantizer.n_codes)]
 
     def _outputs(self, what: str, matched: MatchedTrials) -> Arrays:
         """Pooled embeddings, or codes and side information, of all trials; none computed twice."""

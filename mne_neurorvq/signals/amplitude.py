@@ -8,20 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .._references import Reference
 from .._warnings import warn
 from .channel_report import ChannelMatch
 from .modalities import MODALITIES
 from .trials import Trials
 from .units import (
     FEWEST_SAMPLES,
-    FLAT,
     LEAST_RUN,
+    LOUD_IN_AVERAGE,
     PIECE,
     UNITLESS,
     Amplitude,
     check_units_of_channels,
     deviations_of,
     levels_of,
+    loud_and_flat,
     median_of_moving,
     misfits,
     outside,
@@ -51,6 +53,7 @@ def check_amplitude(
     joint: bool = True,
     warned: frozenset[str] = frozenset(),
     modality: str = "eeg",
+    reference: Reference = "recorded",
 ) -> frozenset[str]:
     """Check that the amplitude of trials makes sense in their unit, and look for broken channels.
 
@@ -73,6 +76,8 @@ def check_amplitude(
         What an earlier call returned: there is no second warning of it.
     modality : "eeg" | "emg" | "ecg" | "ppg"
         Kind of signal.
+    reference : "recorded" | "average" | "laplacian"
+        What the model is given: channels that an average leaves out are named.
 
     Returns
     -------
@@ -89,8 +94,8 @@ def check_amplitude(
     -----
     UserWarning
         If the signals lie more than 3 standard deviations from zero (not in arbitrary units), or
-        if a channel is 20 times as loud as the median of the others (for EMG, 200 times), or flat,
-        in more than a tenth of the trials.
+        if a channel is 20 times as loud as the median of the others (for EMG, 200 times; where
+        there is an average reference, 6 times), or flat, in more than a tenth of the trials.
 
     Examples
     --------
@@ -126,10 +131,15 @@ def check_amplitude(
             )
     if not joint or trials.n_times < FEWEST_SAMPLES:
         return frozenset()
-    broken = _broken_channels([trials.ch_names[i] for i in picks], deviations, loud)
+    spoil = "The model sees all channels together, so that they spoil the codes of the others. "
+    if reference == "average":
+        loud, spoil = LOUD_IN_AVERAGE, "The average reference of such trials leaves them out. "
+    apart = loud_and_flat(deviations, loud)
+    broken = {}
+    if np.any(apart):
+        broken = _broken_channels([trials.ch_names[i] for i in picks], deviations, *apart)
     new = [text for key, text in broken.items() if key not in warned]
     if new:
-        spoil = "The model sees all channels together, so that they spoil the codes of the others. "
         warn(
             f"Channels that look broken: {', '.join(new)}. {spoil if loud else ''}"
             "Mark them as bad before fit (epochs.info['bads']), drop them, or repair them "
@@ -261,20 +271,17 @@ def _error_of_trials(
 
 
 def _broken_channels(
-    names: Sequence[str], deviations: NDArray[np.float64], most: float | None
+    names: Sequence[str],
+    deviations: NDArray[np.float64],
+    loud: NDArray[np.bool_],
+    flat: NDArray[np.bool_],
 ) -> dict[str, str]:
-    """Describe the channels that are loud or flat beside the others, by a key for each."""
-    if len(names) < 2:
-        return {}
-    typical = median_of_moving(deviations)[:, None]
-    # The median of the others, if one is above it.
-    others = median_of_moving(np.sort(deviations)[:, :-1])[:, None]
-    loud = (others > 0) & (deviations > (most or 1.0) * others) & (most is not None)
-    flat = (typical > 0) & (deviations < FLAT * typical)
+    """Describe the channels that are loud or flat in more than a few trials, by a key for each."""
     found = {}
     for i, name in enumerate(names):
         if loud[:, i].mean() > _LEAST_TRIALS:
-            times = _rounded(np.median((deviations[:, i] / others[:, 0])[loud[:, i]]))
+            others = median_of_moving(np.delete(deviations[loud[:, i]], i, axis=1))
+            times = _rounded(np.median(deviations[loud[:, i], i] / others))
             found[f"loud {name}"] = f"{name!r} ({times} times the deviation of the others)"
         elif flat[:, i].mean() > _LEAST_TRIALS:
             found[f"flat {name}"] = f"{name!r} (flat)"

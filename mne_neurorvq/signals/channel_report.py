@@ -38,7 +38,7 @@ class ChannelMatch:
         used to compute sites, ``"replaced"`` a bad one whose site is computed. ``"any"`` if the
         model takes any channel. None if it is left out.
     reason : str
-        Why the model does not get the channel; empty if it does.
+        Why the model does not get the channel, or an average goes without it; otherwise empty.
     distance_mm : float | None
         For channels matched by position, distance to the model's site; for a site that is
         computed, distance to the nearest electrode.

@@ -23,6 +23,7 @@ from .names import is_derivation, name_key, quote
 from .sites import HEAD_RADIUS, fit_sphere, template_positions
 from .splines import FEWEST_ELECTRODES
 from .trials import Trials
+from .units import LOUD_IN_AVERAGE, deviations_of, loud_and_flat
 
 #: By how many square metres the Laplacian in V/m² is multiplied. The median deviation of a channel
 #: then stays near that of the recording: over S051-S060 of eegmmidb, 0.5-44.5 Hz, the quotient is
@@ -72,7 +73,10 @@ def set_reference(epochs: mne.BaseEpochs, reference: Reference) -> mne.BaseEpoch
     epochs : mne.Epochs
         Trials, with all their electrodes; they are not changed.
     reference : "recorded" | "average" | "laplacian"
-        The average is that of all good EEG channels. The Laplacian is what
+        The average is that of all good EEG channels, in each trial without those that are flat
+        there or deviate 6 times as much as the median of the others (as long as these are fewer
+        than half): a broken electrode would get into all others. Like those that are marked bad,
+        it stays as it is. PREP's robust reference [1]_ is made so, and more. The Laplacian is what
         :func:`mne.preprocessing.compute_current_source_density` makes of them, times 0.002 m², so
         that it is in volts and about as large as the recording. Channels of other signals and
         bipolar derivations stay as they are.
@@ -86,6 +90,12 @@ def set_reference(epochs: mne.BaseEpochs, reference: Reference) -> mne.BaseEpoch
     ------
     ValueError
         If there are not enough electrodes, or an electrode has no position for the Laplacian.
+
+    References
+    ----------
+    .. [1] N. Bigdely-Shamlo, T. Mullen, C. Kothe, K.-M. Su and K. A. Robbins (2015). The PREP
+       pipeline: standardized preprocessing for large-scale EEG analysis. Frontiers in
+       Neuroinformatics 9, 16.
 
     Examples
     --------
@@ -127,8 +137,9 @@ def find_reference(
     enough = {"average": FEWEST_ELECTRODES, "laplacian": FEWEST_FOR_LAPLACIAN}[kind]
     if not insist and len(good) < enough:
         warn(
-            f"The model was made for the reference {kind!r}, which {len(good)} good EEG electrodes "
-            f"cannot give (it takes {enough}): signals stay as recorded. {_REMEDY}"
+            f"The model was made for the reference {kind!r}, which {len(good)} good EEG electrode"
+            f"{'' if len(good) == 1 else 's'} cannot give (it takes {enough}): signals stay as "
+            f"recorded. {_REMEDY}"
         )
         return None
     _check_number(kind, len(good))
@@ -212,8 +223,8 @@ def _check_number(kind: Reference, n_good: int) -> None:
     needed = 2 if kind == "average" else FEWEST_FOR_LAPLACIAN
     if n_good < needed:
         raise ValueError(
-            f"reference={kind!r} needs at least {needed} good EEG electrodes, but there are "
-            f"{n_good}, bipolar derivations aside. {_REMEDY}"
+            f"reference={kind!r} needs at least {needed} good EEG electrodes, but there "
+            f"{'is' if n_good == 1 else 'are'} {n_good}, bipolar derivations aside. {_REMEDY}"
         )
 
 
@@ -236,15 +247,34 @@ def _read(
         return trials.read(start, stop, wanted)
     parts = []
     for first, last, bads in _runs(trials, start, stop):
-        sources, weights = _weights(trials, reference, bads, [wanted[k] for k in rows])
+        good = [i for i in reference.electrodes if trials.ch_names[i] not in bads]
+        _check_number(reference.kind, len(good))
         # Trials.read names a channel that is not finite.
-        needed = sorted({*sources, *wanted})
+        needed = sorted({*good, *wanted})
         place = {i: k for k, i in enumerate(needed)}
         recorded = trials.read(first, last, needed)
         part = recorded[:, [place[i] for i in wanted]]
-        part[:, rows] = weights @ recorded[:, [place[i] for i in sources]]
+        takes_part = np.ones((last - first, len(good)), bool)
+        if reference.kind == "average":
+            takes_part = _takes_part(recorded[:, [place[i] for i in good]])
+        for pattern in np.unique(takes_part, axis=0):
+            alike = (takes_part == pattern).all(axis=1)
+            sound = [i for i, taken in zip(good, pattern, strict=True) if taken]
+            sources, weights = _weights(trials, reference, sound, [wanted[k] for k in rows])
+            signals = recorded[alike][:, [place[i] for i in sources]]
+            part[np.ix_(alike, rows)] = weights @ signals
         parts.append(part)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _takes_part(signals: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which electrodes ``(n_trials, n_electrodes, n_times)`` make the average of their trial.
+
+    Where fewer than half of them are alike nobody knows which are sound: all do.
+    """
+    loud, flat = loud_and_flat(deviations_of(signals, signals.shape[-1]), LOUD_IN_AVERAGE)
+    broken = loud | flat
+    return ~broken | (broken.mean(axis=1, keepdims=True) >= 0.5)
 
 
 def _runs(trials: Trials, start: int, stop: int) -> Iterator[tuple[int, int, frozenset[str]]]:
@@ -264,13 +294,11 @@ def _runs(trials: Trials, start: int, stop: int) -> Iterator[tuple[int, int, fro
 
 
 def _weights(
-    trials: Trials, reference: Rereference, bads: frozenset[str], wanted: Sequence[int]
+    trials: Trials, reference: Rereference, good: Sequence[int], wanted: Sequence[int]
 ) -> tuple[list[int], NDArray[np.float64]]:
     """Electrodes that signals are computed from, and weights ``(n_wanted, n_electrodes)``."""
-    good = [i for i in reference.electrodes if trials.ch_names[i] not in bads]
     bad = [i for i in wanted if i not in set(good)]
     named = quote([trials.ch_names[i] for i in bad])
-    _check_number(reference.kind, len(good))
     if reference.positions is None:
         matrix = _average(len(good), len(bad))
     elif bad:

@@ -664,3 +664,11 @@ def test_a_recording_in_another_unit_is_refused_before_filters_hide_it(
     assert found == 1
     assert "multiply the recording by 1e-6" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["wrong_eeg.fif"]
+
+
+def test_a_reader_that_stops_is_no_error():
+    command = [sys.executable, "-m", "mne_neurorvq", "models"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as head does when it has enough
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

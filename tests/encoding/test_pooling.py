@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import BioCodecTransformer, BrainRVQTransformer, NeuroRVQTransformer
 from mne_neurorvq.cli.arguments import ARGUMENTS
+from mne_neurorvq.datasets import simulate_epochs
 from mne_neurorvq.encoding.pooling import (
     POOL_NAMES,
     POOLS,
@@ -22,6 +23,7 @@ from mne_neurorvq.encoding.pooling import (
     pool_embedding,
     pool_histogram,
     resolve_pool,
+    warn_of_columns,
 )
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -262,3 +264,25 @@ def test_keeping_channels_is_another_name_of_averaging_over_time(X, output):
     assert_array_equal(kept.transform(X), averaged.transform(X))
     assert_array_equal(kept.get_feature_names_out(), averaged.get_feature_names_out())
     assert_array_equal(kept.transform(X[..., :200]), averaged.transform(X[..., :200]))
+
+
+def test_more_columns_than_anything_learns_from_are_counted_in_a_warning():
+    with pytest.warns(
+        UserWarning,
+        match=r"'histogram' with pool='thirds' gives 6,291,456 columns, 25 MB a trial: 64 channels "
+        r"x 3 thirds x 32,768 values. pool='mean' gives 32,768.",
+    ):
+        warn_of_columns("histogram", "thirds", 64, 4, 32768)
+    with pytest.warns(UserWarning, match=r"64 channels x 60 patches x 800 values"):
+        warn_of_columns("embedding", "none", 64, 60, 800)
+    warn_of_columns("histogram", "mean", 64, 4, 32768)
+    warn_of_columns("embedding", "thirds", 64, 60, 800)
+    warn_of_columns("tokens", "none", 64, 3600, 32)
+
+
+@pytest.mark.parametrize(("pool", "warns"), [("mean", False), ("thirds", True)])
+def test_fit_warns_of_the_columns_of_a_histogram(pool, warns, recwarn):
+    model = NeuroRVQTransformer("neurorvq-eeg-small", output="histogram", pool=pool)
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    model.fit(epochs)
+    assert warns == any("1,867,776 columns" in str(one.message) for one in recwarn)

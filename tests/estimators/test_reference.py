@@ -8,6 +8,8 @@ from dataclasses import replace
 import mne
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import (
@@ -105,7 +107,7 @@ def test_tokens_keep_the_reference_and_decode_in_it(epochs, tmp_path):
     loaded = Tokens.load(tmp_path / "tokens.h5")
     assert loaded == tokens != replace(tokens, reference="recorded")
     of_tokens = NeuroRVQTransformer(TINY).detokenize(loaded)
-    rebuilt = fitted.reconstruct(epochs)
+    rebuilt = fitted.reconstruct(epochs)  # nothing undoes a Laplacian
     assert_array_equal(of_tokens.get_data(), rebuilt.get_data())
     flags = {int(made.info["custom_ref_applied"]) for made in (of_tokens, rebuilt)}
     assert flags == {int(mne.io.constants.FIFF.FIFFV_MNE_CUSTOM_REF_CSD)}
@@ -150,8 +152,38 @@ def test_a_loud_electrode_that_the_model_does_not_use_is_named(epochs):
     loud = epochs.copy().rename_channels({"O2": "X2"})
     noise = np.random.default_rng(0).standard_normal(loud._data[:, 0].shape)
     loud._data[:, loud.ch_names.index("X2")] = 5e-3 * noise
-    with pytest.warns(UserWarning, match="look broken: 'X2'"):
-        NeuroRVQTransformer(TINY, reference="average").fit(loud)
+    with pytest.warns(UserWarning, match=r"look broken: 'X2' .* average .* leaves them out"):
+        fitted = NeuroRVQTransformer(TINY, reference="average").fit(loud)
+    (told,) = (match for match in fitted.channel_report_ if match.reason.startswith("looks broken"))
+    assert (told.name, told.reference) == ("X2", "average")
+
+
+BUNDLED = [
+    (NeuroRVQTransformer, "neurorvq-eeg-small"),
+    (BrainRVQTransformer, "brainrvq-eeg-small"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Channels that look broken")
+@pytest.mark.parametrize(("kind", "pretrained"), BUNDLED)
+@settings(max_examples=6)
+@given(bad=st.integers(0, 18), gain=st.sampled_from([20, 300]))
+def test_a_channel_that_is_too_large_changes_no_code_at_any_level(kind, pretrained, bad, gain):
+    clean = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    marked, loud = clean.copy(), clean.copy()
+    marked.info["bads"] = [clean.ch_names[bad]]
+    without_it = set_reference(marked, "average")
+    without_it.info["bads"] = []
+    loud._data[:, bad] *= gain
+    model = kind(pretrained, memory=None).fit(loud)
+    assert model.reference_ == "average"
+    recorded = kind(pretrained, reference="recorded", memory=None).fit(without_it)
+    assert_array_equal(model.tokenize(loud).codes, recorded.tokenize(without_it).codes)
+    others = np.delete(np.arange(19), bad)
+    of_loud = reconstruction_quality(loud, model.reconstruct(loud)).r[:, others]
+    model = kind(pretrained, memory=None).fit(clean)
+    of_clean = reconstruction_quality(clean, model.reconstruct(clean)).r[:, others]
+    assert abs(of_loud.mean() - of_clean.mean()) < 0.02
 
 
 def test_the_result_for_a_trial_does_not_depend_on_what_comes_with_it(epochs):
@@ -174,12 +206,48 @@ def test_computed_sites_have_the_reference_too(epochs):
     assert source.reference == "average"
 
 
-def test_a_reconstruction_is_compared_in_its_own_reference_only(epochs, close_figures):
+@pytest.mark.parametrize(("kind", "pretrained"), MODELS)
+def test_a_reconstruction_has_the_reference_of_the_recording(kind, pretrained, epochs):
+    fitted = kind(pretrained, reference="average").fit(epochs)
+    averaged = set_reference(epochs, "average").get_data()
+    decoded = fitted.detokenize(fitted.tokenize(epochs)).get_data()
+    rebuilt = fitted.reconstruct(epochs)
+    expected = decoded + epochs.get_data() - averaged
+    assert_allclose(rebuilt.get_data(), expected, rtol=0, atol=1e-15)
+    assert rebuilt.info["custom_ref_applied"] == epochs.info["custom_ref_applied"]
+    microvolts = kind(pretrained, reference="average", ch_names=epochs.ch_names, sfreq=200.0)
+    of_array = microvolts.fit(1e6 * epochs.get_data()).reconstruct(1e6 * epochs.get_data())
+    assert_allclose(of_array.get_data(), rebuilt.get_data(), rtol=0, atol=1e-9)
+
+
+def test_what_has_no_part_in_the_average_gets_none_back(epochs):
+    more = epochs.copy().rename_channels({"O1": "VEOG"})
+    fitted = BioCodecTransformer("biocodec-eeg-tiny-random", reference="average").fit(more)
+    used = [match.name for match in fitted.channel_report_ if match.used and not match.reference]
+    decoded = fitted.detokenize(fitted.tokenize(more))
+    rebuilt = fitted.reconstruct(more)
+    assert_array_equal(rebuilt.get_data(picks=used), decoded.get_data(picks=used))
+
+
+def test_sites_that_were_computed_have_the_reference_of_the_recording(epochs):
+    sparse = epochs.copy().rename_channels({"Fz": "X1"})
+    options = {"channels": "interpolate", "output": "tokens"}
+    fitted = NeuroRVQTransformer(TINY, reference="average", **options).fit(sparse)
+    average = (sparse.get_data() - set_reference(sparse, "average").get_data())[:, :1]
+    decoded = fitted.detokenize(fitted.tokenize(sparse)).get_data()
+    found = fitted.reconstruct(sparse).get_data()
+    assert_allclose(found, decoded + average, rtol=0, atol=1e-15)
+
+
+def test_signals_are_compared_in_one_reference_only(epochs, close_figures):
     fitted = NeuroRVQTransformer(TINY, reference="average").fit(epochs)
-    rebuilt, tokens = fitted.reconstruct(epochs), fitted.tokenize(epochs)
+    tokens = fitted.tokenize(epochs)
+    rebuilt, decoded = fitted.reconstruct(epochs), fitted.detokenize(tokens)
+    assert reconstruction_quality(epochs, rebuilt).r.shape == (4, 19)
+    plot_reconstruction(epochs, rebuilt, show=False)
     for compare in (
-        lambda original: reconstruction_quality(original, rebuilt),
-        lambda original: plot_reconstruction(original, rebuilt, show=False),
+        lambda original: reconstruction_quality(original, decoded),
+        lambda original: plot_reconstruction(original, decoded, show=False),
         lambda original: rate_distortion(fitted, tokens, original),
     ):
         with pytest.raises(ValueError, match="in another reference than the original"):

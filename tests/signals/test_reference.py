@@ -6,6 +6,8 @@ from __future__ import annotations
 import mne
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq.datasets import simulate_epochs
@@ -100,6 +102,76 @@ def test_a_bad_channel_may_be_broken_and_a_good_one_is_named(epochs):
     assert np.isfinite(_referenced([epochs, broken], "average", fitted).read(picks=[0])).all()
 
 
+SIGNALS = 1e-5 * np.random.default_rng(0).standard_normal((3, 64, 400))
+SIGNALS *= np.random.default_rng(1).uniform(0.5, 2.5, (1, 64, 1))
+
+
+def _cap(signals, bads=()):
+    info = mne.create_info([f"E{i}" for i in range(signals.shape[1])], 100.0, "eeg")
+    info["bads"] = [f"E{i}" for i in bads]
+    return mne.EpochsArray(signals.copy(), info, verbose=False)
+
+
+def _average_of_the_good(signals, bads):
+    return _cap(signals, bads).set_eeg_reference("average", verbose=False).get_data()
+
+
+@settings(max_examples=20)
+@given(
+    n_channels=st.sampled_from([8, 20, 21, 64]),
+    bad=st.integers(0, 7),
+    gain=st.one_of(st.just(0.0), st.floats(20, 1e4)),
+)
+def test_an_electrode_that_is_loud_or_flat_is_left_out_as_if_it_were_marked(n_channels, bad, gain):
+    signals = SIGNALS[:, :n_channels].copy()
+    signals[:, bad] *= gain
+    expected = _average_of_the_good(signals, [bad])
+    found = set_reference(_cap(signals), "average").get_data()
+    assert_allclose(found, expected, rtol=0, atol=1e-15)
+    others = np.delete(np.arange(n_channels), bad)
+    unspoilt = _average_of_the_good(SIGNALS[:, :n_channels], [bad])
+    assert_allclose(found[:, others], unspoilt[:, others], rtol=0, atol=1e-18)
+
+
+@pytest.mark.parametrize("gain", [0.2, 1.0, 4.0])
+def test_an_electrode_that_is_merely_larger_or_smaller_stays_in_the_average(gain):
+    signals = 1e-5 * SIGNALS / SIGNALS.std(-1, keepdims=True)
+    signals[:, 5] *= gain
+    found = set_reference(_cap(signals), "average").get_data()
+    assert_allclose(found, _average_of_the_good(signals, []), rtol=0, atol=1e-18)
+
+
+def test_an_electrode_is_left_out_of_the_average_of_those_trials_only_in_which_it_is_broken():
+    signals = SIGNALS[:, :21].copy()
+    signals[1, 3, 100:150] += 1e-3  # it pops
+    signals[2, 4] = 0
+    expected = SIGNALS[:, :21].copy()
+    for trial, bads in enumerate(([], [3], [4])):
+        expected[trial] = _average_of_the_good(signals, bads)[trial]
+    trials = _referenced(_cap(signals), "average")
+    assert_allclose(trials.read(), expected, rtol=0, atol=1e-18)
+    one_by_one = np.concatenate([trials.read(i, i + 1) for i in (2, 1, 0)])
+    assert_array_equal(one_by_one, trials.read()[::-1])
+    assert_array_equal(_referenced(_cap(signals[::-1]), "average").read(), trials.read()[::-1])
+    assert_array_equal(trials.read(picks=[3, 8]), trials.read()[:, [3, 8]])
+
+
+@pytest.mark.parametrize("n_flat", [32, 63])
+def test_where_half_of_the_electrodes_are_flat_none_is_left_out(n_flat):
+    signals = SIGNALS.copy()
+    signals[:, :n_flat] = 0
+    found = set_reference(_cap(signals), "average").get_data()
+    assert_allclose(found, _average_of_the_good(signals, []), rtol=0, atol=1e-18)
+
+
+def test_marked_and_broken_electrodes_are_left_out_together():
+    signals = SIGNALS[:, :21].copy()
+    signals[:, 2] *= 100
+    signals[:, 7] *= 3
+    found = set_reference(_cap(signals, [7]), "average").get_data()
+    assert_allclose(found, _average_of_the_good(signals, [2, 7]), rtol=0, atol=1e-15)
+
+
 def test_an_average_projector_that_waits_changes_nothing_and_is_not_told(epochs):
     waiting = epochs.copy().set_eeg_reference("average", projection=True, verbose=False)
     assert as_trials(waiting).waiting
@@ -130,7 +202,7 @@ def test_positions_in_another_unit_are_no_head(epochs):
 @pytest.mark.parametrize(
     ("kind", "n_channels", "message"),
     [
-        ("average", 1, "needs at least 2 good EEG electrodes, but there are 1"),
+        ("average", 1, "needs at least 2 good EEG electrodes, but there is 1, bipolar"),
         ("laplacian", 15, "needs at least 16 good EEG electrodes, but there are 15"),
     ],
 )

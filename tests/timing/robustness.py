@@ -2,14 +2,15 @@
 """What gain, noise and bad channels do to codes and reconstructions.
 
     python tests/timing/robustness.py MODEL... [--json FILE] [--subjects 51-60] [--folder FIF]
+                                               [--reference recorded]
     python tests/timing/robustness.py --codec MODEL [--json FILE] [--subjects 1-16] [--never 13-16]
 
 The first: trials of 4 s and 21 channels of these people (``--folder`` as in features.py). If all
 channels are a fifth louder, have noise at 30 or 20 dB, or one of them (CPz) is twenty times as
 large, is white noise of twenty times its deviation, is flat, or every other channel is missing:
 the share of codes of the other channels that stay the same at the first and the last level, and the
-correlation of their reconstruction with the signal as it was. Signals are as recorded: in an
-average reference one bad channel changes all.
+correlation of their reconstruction with the signal as it was. Models are given the reference that
+their cards say, unless there is another; the average is that of the 21 channels.
 
 The second gives the tables of doc/measured_codes.rst. Trials as in systems.py. Gain: share of
 unchanged codes if the trials of people whom the model has not seen are louder or softer than those
@@ -45,10 +46,10 @@ _BAD = "CPz"
 _COLUMNS = ["model, change", "codes: first level", "last level", "r", "fall of r"]
 
 
-def change_rows(name: str, epochs: Any) -> list[list[Any]]:
+def change_rows(name: str, epochs: Any, reference: str | None) -> list[list[Any]]:
     """Equal codes and correlations of the channels that a change leaves, by change."""
     make = resolve_name(SYSTEMS[find_config(name).system].transformer)
-    settings: dict[str, Any] = {"output": "tokens", "reference": "recorded", "verbose": False}
+    settings: dict[str, Any] = {"output": "tokens", "reference": reference, "verbose": False}
     model = make(name, **settings).fit(epochs)
     signals, sfreq = epochs.get_data(), epochs.info["sfreq"]
     bad = epochs.ch_names.index(_BAD)
@@ -71,7 +72,7 @@ def change_rows(name: str, epochs: Any) -> list[list[Any]]:
         "half of the channels missing": (epochs.copy().pick(epochs.ch_names[::2]), None, 1.0),
     }
     tokens = model.tokenize(epochs)
-    rebuilt = model.detokenize(tokens).get_data()
+    rebuilt = model.reconstruct(epochs).get_data()
     label = Path(name).parent.name if Path(name).name == "model" else Path(name).name
 
     def r(picks: Any, found: Any) -> float:
@@ -79,8 +80,9 @@ def change_rows(name: str, epochs: Any) -> list[list[Any]]:
 
     rows: list[list[Any]] = [[f"{label}, none", 1.0, 1.0, r(others, rebuilt[:, others]), 0.0]]
     for change, (given, left, gain) in changes.items():
-        found = make(name, **settings).fit(given).tokenize(given)
-        again = model.detokenize(found).get_data() / gain
+        changed = make(name, **settings).fit(given)
+        found = changed.tokenize(given)
+        again = changed.reconstruct(given).get_data() / gain
         before = list(range(0, len(epochs.ch_names), 2)) if left is None else left
         after = list(range(len(before))) if left is None else left
         equal = (found.codes[:, after] == tokens.codes[:, before]).mean((0, 1, 2, 3))
@@ -189,10 +191,13 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--codec", action="store_true", help="the tables of a BioCodec")
     parser.add_argument("--folder", type=Path, help="recordings as FIF, without --codec")
+    parser.add_argument("--reference", help="without --codec; by default the model's own")
     args = parse(parser, never="13-16")
     machine = facts(args.threads)
     if not args.codec:
-        rows = [row for m in args.models for row in change_rows(m, some_trials(args, m))]
+        rows = [
+            row for m in args.models for row in change_rows(m, some_trials(args, m), args.reference)
+        ]
         cells = [_COLUMNS, *([row[0], *(f"{v:.3f}" for v in row[1:])] for row in rows)]
         report({"machine": machine, "changes": [_COLUMNS, *rows]}, cells, args.json)
         return
