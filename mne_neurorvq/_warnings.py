@@ -16,13 +16,15 @@ _BETWEEN = frozenset(
 )
 _said_in_run: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 _said_without_a_line: set[str] = set()
+_said_for_good: set[str] = set()
 
 
-def warn(message: str) -> None:
+def warn(message: str, *, for_good: bool = False) -> None:
     """Give a UserWarning that points at the line of the user's own code.
 
     The folds of one cross-validation, or the candidates of one search, say the same thing once:
-    scikit-learn resets what Python remembers of warnings before each of them.
+    scikit-learn resets what Python remembers of warnings before each of them. What is so of all
+    recordings of a data set, and no other line would mend, is said once in a process, ``for_good``.
     """
     frame: FrameType | None = sys._getframe(1)
     level, run = 2, None
@@ -34,9 +36,11 @@ def warn(message: str) -> None:
         said = _said_without_a_line
     else:
         said = set() if run is None else _said_in_run.setdefault(run, set())
-    if message not in said:
+    if message not in said | _said_for_good:
         said.add(message)
         warnings.warn(message, UserWarning, stacklevel=level)
+        if for_good:  # not if it was made an error
+            _said_for_good.add(message)
 
 
 def _is_between(frame: FrameType) -> bool:

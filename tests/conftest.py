@@ -50,6 +50,16 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(autouse=True)
+def _nothing_said() -> Iterator[None]:
+    """Let each test hear what is said once in a process."""
+    from mne_neurorvq import _warnings
+
+    _warnings._said_for_good.clear()
+    yield
+    _warnings._said_for_good.clear()
+
+
+@pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse connections to other machines; a server on this one may be talked to."""
     if request.node.get_closest_marker("network"):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding.preprocessing import preprocess
+from ..signals.channel_report import list_by_reason
 from ..weights import load_pretrained
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
@@ -108,8 +109,8 @@ def _process(args: argparse.Namespace, model: Any, source: Path, target: Path) -
     model.fit(windows.epochs)
     with complete(target, settings_of(args, source)) as temporary:
         _WRITERS[args.command](model, windows, temporary)
-    left_out = [match.name for match in model.channel_report_ if match.left_out]
-    notes = [*windows.notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
+    left_out = [match for match in model.channel_report_ if match.left_out]
+    notes = [*windows.notes, *([f"left out: {list_by_reason(left_out)}"] if left_out else [])]
     remarks = f" ({'; '.join(notes)})" if notes else ""
     return f"{len(windows.epochs)} windows × {len(model.ch_names_)} channels{remarks}"
 

@@ -13,6 +13,13 @@ from ..weights.loading import find_config
 from .messages import PROGRAM, one_line
 
 _EPOCHS = tuple(f"{mark}epo.fif{zipped}" for mark in "-_" for zipped in ("", ".gz"))
+_TABLES = frozenset((".csv", ".tsv", ".txt"))
+_READ_TABLES = (
+    "MNE cannot read it: a table does not say what its columns are. In Python, "
+    "mne_neurorvq.datasets.read_bidmc reads bidmc_01_Signals.csv, and read_welltory a folder with "
+    "PPG.csv; of another table, such as a Myo armband's, make mne.io.RawArray. Then "
+    "raw.save('x_raw.fif'), and name that file"
+)
 
 
 def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
@@ -34,6 +41,8 @@ def read_file(path: Path) -> mne.io.BaseRaw | mne.BaseEpochs:
                 raise
             return mne.read_epochs_eeglab(path, verbose="error")
     except Exception as error:
+        if path.suffix.lower() in _TABLES:
+            raise ValueError(_READ_TABLES) from error
         # Readers raise errors of any type, some without a message.
         raise ValueError(f"MNE cannot read it: {one_line(error)}") from error
 

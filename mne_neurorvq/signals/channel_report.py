@@ -13,6 +13,7 @@ from .names import quote
 
 MARKED_BAD = "marked bad"
 _NAME = "and the name does not say that it holds"
+_MOST_OF_A_TYPE = 4
 COMPUTED_FROM = "one of the electrodes that sites are computed from"
 TAKE_POTENTIALS = (
     "Models take potentials: pass the signals from before compute_current_source_density."
@@ -180,8 +181,21 @@ def warn_of_left_out(matches: Sequence[ChannelMatch]) -> None:
 
 
 def list_by_reason(left_out: Sequence[ChannelMatch]) -> str:
-    """List channels that are left out, those with one reason together."""
+    """List channels that are left out, those with one reason together.
+
+    Of many whose type says it, the number is enough: nobody looks for a net of EEG in an ECG.
+
+    >>> eeg = [ChannelMatch(f"E{i}", reason=wrong_type("eeg", "ecg")) for i in range(64)]
+    >>> list_by_reason([*eeg, ChannelMatch("V", reason=MARKED_BAD)])
+    "64 channels (type 'eeg' holds no ECG); 'V' (marked bad)"
+    """
     names: dict[str, list[str]] = {}
     for match in left_out:
         names.setdefault(match.reason, []).append(match.name)
-    return "; ".join(f"{quote(group)} ({reason})" for reason, group in names.items())
+    return "; ".join(f"{_named(group, reason)} ({reason})" for reason, group in names.items())
+
+
+def _named(names: Sequence[str], reason: str) -> str:
+    if len(names) > _MOST_OF_A_TYPE and reason.startswith("type "):
+        return f"{len(names)} channels"
+    return quote(names)

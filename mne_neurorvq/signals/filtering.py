@@ -254,7 +254,7 @@ def check_band(
 
 
 def warn_of_rate(sfreq: float, preprocessing: Preprocessing, model_sfreq: float) -> None:
-    """Warn if a recording at a rate cannot hold a good part of the band that a model reads."""
+    """Warn once if recordings at a rate cannot hold a good part of the band that a model reads."""
     highest = model_sfreq / 2
     if preprocessing.lowpass is not None:
         highest = min(preprocessing.lowpass, highest)
@@ -264,7 +264,8 @@ def warn_of_rate(sfreq: float, preprocessing: Preprocessing, model_sfreq: float)
         warn(
             f"Signals at {sfreq:g} Hz hold nothing above {sfreq / 2:g} Hz, but the model reads "
             f"{preprocessing.highpass:g}-{highest:g} Hz: {share:.0%} of that band is missing from "
-            "its codes, features and reconstructions, and no filter brings it back."
+            "its codes, features and reconstructions, and no filter brings it back.",
+            for_good=True,
         )
 
 

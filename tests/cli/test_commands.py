@@ -385,7 +385,7 @@ def test_channels_left_out_are_named_and_a_warning_is_one_line_once(recordings, 
     assert _run("tokenize", *files, "-o", tmp_path, *TINY_MODEL) == 0
     said = capsys.readouterr()
     assert said.out.count("18 channels (") == 2
-    assert said.out.count("left out: chin") == 2
+    assert said.out.count("left out: 'chin' (") == 2
     (line,) = said.err.splitlines()
     assert line.startswith("mne-neurorvq: warning: ")
     assert "chin" in line
@@ -645,6 +645,15 @@ def test_pretraining_without_its_extra_names_it(arguments, missing):
 def test_wrong_arguments_of_pretraining_are_named(arguments, message, capsys):
     assert _run(*arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["bidmc_01_Signals.csv", "myo.txt"])
+def test_the_refusal_of_a_table_says_what_reads_it(table, tmp_path, capsys):
+    (tmp_path / table).write_text("Time [s], PLETH\n0, 0.5\n")
+    assert _run("tokenize", tmp_path / table, "-o", tmp_path / "out", *TINY_MODEL) == 1
+    said = capsys.readouterr().err
+    assert "mne_neurorvq.datasets.read_bidmc reads bidmc_01_Signals.csv" in said
+    assert "RawArray" in said
 
 
 def test_a_file_that_is_no_recording_is_named_with_what_mne_said(tmp_path, capsys):

@@ -268,9 +268,17 @@ def test_a_rate_that_cannot_hold_the_band_is_told_with_what_is_lost():
     with pytest.warns(UserWarning, match=r"at 200 Hz hold nothing above 100 Hz.* 79% of that"):
         NeuroRVQTransformer(EMG).fit(armband).transform(armband)
     model, data = NeuroRVQTransformer(EMG, ch_names=list("abcdefgh"), sfreq=200.0), armband._data
-    with pytest.warns(UserWarning, match="hold nothing above 100 Hz"):
-        model.fit(1e6 * data)
-    model.transform(1e6 * data)  # once is enough
+    model.fit_transform(1e6 * data)  # once is enough, for all recordings at this rate
+    slower = NeuroRVQTransformer(EMG, ch_names=list("abcdefgh"), sfreq=150.0)
+    with pytest.warns(UserWarning, match=r"at 150 Hz hold nothing above 75 Hz"):
+        slower.fit(1e6 * data)
+
+
+def test_a_rate_that_was_made_an_error_is_one_again():
+    muscles = make_epochs({"a": ("emg", 1e-5)}, 200.0, 2.0, filtered=(20, 99.5))
+    for _ in range(2):
+        with pytest.raises(UserWarning, match="hold nothing above 100 Hz"):
+            NeuroRVQTransformer(EMG).fit(muscles)
 
 
 def test_an_array_of_one_channel_is_a_usual_one():

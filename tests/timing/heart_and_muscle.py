@@ -3,6 +3,7 @@
 
     python tests/timing/heart_and_muscle.py --ecg MODEL... [--ptbxl DIR] [--mitbih DIR]
     python tests/timing/heart_and_muscle.py --emg MODEL... [--thighs DIR] [--json FILE]
+    python tests/timing/heart_and_muscle.py --pools --ecg MODEL... --emg MODEL...
 
 The folders default to those below ``MNE_NEURORVQ_SHARED``. ECG: the records of folds 9 and 10 of
 PTB-XL, which no model has seen, before and after the codes: R peaks (MNE's detector, lead II) that
@@ -41,7 +42,12 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt, welch
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -65,6 +71,7 @@ _TEST_FOLDS = (9, 10)
 _ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4)
 _AGAIN, _AROUND = 0.1, 0.06  # s
 _WINDOW = 2.0  # s, of muscles
+_POOLS = ("mean", "time", "thirds")
 
 
 def transformer(name: str, **given: Any) -> Any:
@@ -327,6 +334,50 @@ def health_scores(values: Array, people: Any) -> tuple[float, int]:
     return float(roc_auc_score(means[:, 1], means[:, 0])), right
 
 
+def diagnoses_by_draw(values: Array, epochs: mne.BaseEpochs) -> list[float]:
+    """Area under the curve, mean of the superclasses, of each draw of folds of patients."""
+    people = trial_column(epochs, "subject")
+    areas = []
+    for seed in range(3):
+        found = []
+        for name in PTBXL_CLASSES:
+            y, told = trial_column(epochs, name), np.empty(len(epochs))
+            folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+            for train, test in folds.split(values, y, people):
+                search = _probe(people[train], "roc_auc")
+                search.fit(values[train], y[train], groups=people[train])
+                told[test] = search.decision_function(values[test])
+            found.append(roc_auc_score(y, told))
+        areas.append(float(np.mean(found)))
+    return areas
+
+
+def movement_by_person(values: Array, epochs: mne.BaseEpochs) -> list[float]:
+    """Balanced accuracy for the movement of each person, by a probe of the others."""
+    people, y = trial_column(epochs, "subject"), trial_column(epochs, "condition")
+    within = GroupStandardScaler().fit_transform(values, groups=people)
+    scores = []
+    for train, test in LeaveOneGroupOut().split(within, groups=people):
+        fitted = _probe(people[train]).fit(within[train], y[train], groups=people[train])
+        scores.append(float(balanced_accuracy_score(y[test], fitted.predict(within[test]))))
+    return scores
+
+
+def compare_pools(args: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Compare poolings on people on whom nothing else is measured."""
+    for name in args.ecg:
+        epochs = filtered(load_ptbxl(args.ptbxl, folds=range(1, 9)), name)
+        for title, values in embeddings([name], lambda _, e=epochs: e, _POOLS).items():
+            scores = diagnoses_by_draw(values, epochs)
+            results[title] = {"mean": np.mean(scores), "deviation of draws": np.std(scores)}
+    for name in args.emg:
+        epochs = muscle_windows(load_emg_lower_limb(args.thighs), name)
+        epochs = epochs[~np.isin(trial_column(epochs, "subject"), HELD_OUT)]
+        for title, values in embeddings([name], lambda _, e=epochs: e, _POOLS).items():
+            scores = movement_by_person(values, epochs)
+            results[title] = {"mean": np.mean(scores), "deviation of people": np.std(scores)}
+
+
 def twin_of(name: str, folder: Path) -> str:
     """Find the random twin of a named model, or make one of the same structure."""
     if (named := untrained_twin(name)) is not None:
@@ -338,13 +389,15 @@ def twin_of(name: str, folder: Path) -> str:
     return str(save_pretrained(path, **{kind: model}))
 
 
-def embeddings(names: list[str], epochs_of: Callable[[str], Any]) -> dict[str, Array]:
+def embeddings(
+    names: list[str], epochs_of: Callable[[str], Any], pools: tuple[str, ...] = _POOLS[:2]
+) -> dict[str, Array]:
     """Features of models and of their random twins, averaged over time, and over channels too."""
     found = {}
     with TemporaryDirectory() as folder:
         for name in names:
             for label, one in {name: name, f"twin of {name}": twin_of(name, Path(folder))}.items():
-                for pool in ("mean", "time"):
+                for pool in pools:
                     made = transformer(one, pool=pool).fit_transform(epochs_of(name))
                     found[f"{label}, pool={pool}"] = made
     return found
@@ -367,13 +420,16 @@ def main() -> None:
     parser.add_argument("--ptbxl", type=Path, default=data / "ecg_ptbxl")
     parser.add_argument("--mitbih", type=Path, default=data / "ecg_mitbih")
     parser.add_argument("--thighs", type=Path, default=data / "emg_lower_limb")
+    parser.add_argument("--pools", action="store_true", help="compare ways to pool instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     torch.set_num_threads(threads)
     mne.set_log_level("error")
     results: dict[str, Any] = _Told({"machine": facts(threads)})
-    if args.ecg:
+    if args.pools:
+        compare_pools(args, results)
+    elif args.ecg:
         epochs = load_ptbxl(args.ptbxl)
         unseen = epochs[np.isin(trial_column(epochs, "fold"), _TEST_FOLDS)]
         for name in args.ecg:
@@ -383,7 +439,7 @@ def main() -> None:
         features["intervals and amplitudes"] = hand_made_heart(records[args.ecg[0]])
         for name, values in features.items():
             results[f"{name}, diagnoses (AUROC)"] = diagnosis_scores(values, epochs)
-    if args.emg:
+    if args.emg and not args.pools:
         recordings = load_emg_lower_limb(args.thighs)
         windows = {name: muscle_windows(recordings, name) for name in args.emg}
         for name, epochs in windows.items():
