@@ -83,4 +83,4 @@ fig.legend(loc="outside upper center", ncols=3, frameon=False)
 # The heart beats faster while it exercises, and the tokens say so. Where the two lines part, the
 # detector has missed a beat of the recorded lead, and found it after the codes. That beats are kept
 # does not make this a diagnostic model: its features tell classes of PTB-XL apart no better than
-# those of an untrained twin, see :doc:`/modalities`.
+# those of an untrained twin, see :doc:`/ecg`.

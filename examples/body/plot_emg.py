@@ -101,4 +101,4 @@ for name, X in features.items():
 # %%
 # Simulated movements are easy, and four numbers by hand are enough. The figure shows that codes
 # keep the strength, not that a model is needed for it: measured figures of walking, sitting and
-# standing people are in :doc:`/modalities`.
+# standing people are in :doc:`/emg`.

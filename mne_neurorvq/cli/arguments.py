@@ -180,10 +180,10 @@ _FILES = (
 )
 _POOL = _arg(
     "--pool",
-    "average over channels and patches, channels, patches, each third of the window (the default), "
-    "or nothing; keep_channels is another name of time",
-    choices=("mean", "channel", "time", "thirds", "none", "keep_channels"),
-    default="thirds",
+    "average over channels and patches, channels, patches, each third of the window, or nothing; "
+    "keep_channels is another name of time, auto (the default) is thirds, of EMG time, of ECG mean",
+    choices=("auto", "mean", "channel", "time", "thirds", "none", "keep_channels"),
+    default="auto",
 )
 _OUTPUT = _arg(
     "--output",

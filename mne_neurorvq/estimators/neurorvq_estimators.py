@@ -46,8 +46,8 @@ class NeuroRVQTransformer(TokenTransformer):
     pool : "auto" | "mean" | "channel" | "time" | "thirds" | "none" | "keep_channels"
         What is averaged over: channels and patches (``"mean"``), channels, patches, the patches of
         each third of the window, or nothing. ``"keep_channels"`` is another name of ``"time"``:
-        every channel keeps columns of its own. ``"auto"`` is ``"thirds"``, for histograms
-        ``"mean"``. Tokens are not pooled.
+        every channel keeps columns of its own. ``"auto"`` is ``"thirds"``, for features of EMG
+        ``"time"``, for features of ECG and for histograms ``"mean"``. Tokens are not pooled.
     channels : "match" | "strict" | "nearest" | "interpolate"
         What to do with channels that the model does not know: leave them out with a warning,
         raise, take each for the nearest free site, or compute free sites from all electrodes by

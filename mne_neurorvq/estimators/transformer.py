@@ -385,7 +385,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
 
     def _pool(self) -> Pool:
         """How what ``output`` names is pooled."""
-        return resolve_pool(self.pool, self.output)
+        return resolve_pool(self.pool, self.output, self.config_.modality)
 
     def _levels(self, n_levels: int) -> list[int]:
         """Levels of the codes, of so many, that :meth:`transform` shows."""

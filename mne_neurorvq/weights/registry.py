@@ -157,7 +157,8 @@ def list_pretrained() -> tuple[Pretrained, ...]:
      'brainrvq-eeg-small', 'brainrvq-eeg-small-random', 'brainrvq-eeg-tiny-random',
      'neurorvq-emg-small', 'neurorvq-emg-small-random', 'neurorvq-emg-tiny-random',
      'neurorvq-ecg-small', 'neurorvq-ecg-small-random', 'neurorvq-ecg-tiny-random',
-     'neurorvq-ppg-tiny-random', 'biocodec-emg-tiny-random']
+     'neurorvq-ppg-tiny-random',
+     'biocodec-emg-small', 'biocodec-emg-small-random', 'biocodec-emg-tiny-random']
     """
     return _REGISTRY
 
@@ -309,7 +310,7 @@ _REGISTRY: tuple[Pretrained, ...] = (
     *_in_package("neurorvq", _BOTH, "emg", twin_seed=12, tiny_seed=7),
     *_in_package("neurorvq", _BOTH, "ecg", twin_seed=11, tiny_seed=8),
     *_in_package("neurorvq", ("tokenizer",), "ppg", tiny_seed=9),
-    *_in_package("biocodec", ("tokenizer",), "emg", tiny_seed=10),
+    *_in_package("biocodec", ("tokenizer",), "emg", twin_seed=13, tiny_seed=10),
     *(_neurorvq(modality, rehost=False) for modality in _NEURORVQ_NOTES),
     *(_neurorvq(modality, rehost=True) for modality in _NEURORVQ_NOTES),
     *(_biocodec(modality) for modality in ("eeg", "emg")),

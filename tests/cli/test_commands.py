@@ -421,7 +421,7 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_overwritten(
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        (["--pool", "time"], "--pool thirds (now time)"),
+        (["--pool", "time"], "--pool auto (now time)"),
         (["--window", "2"], "--window 4.0 (now 2.0)"),
         (["--no-filter"], "--no-filter False (now True)"),
         (["--channels", "strict"], "--channels match (now strict)"),

@@ -22,7 +22,6 @@ from mne_neurorvq.encoding.pooling import (
     column_names,
     pool_embedding,
     pool_histogram,
-    resolve_pool,
     warn_of_columns,
 )
 
@@ -94,10 +93,19 @@ def test_features_keep_channels_and_thirds_by_default_and_histograms_do_not(
     assert_array_equal(found.get_feature_names_out(), expected.get_feature_names_out())
 
 
-def test_the_command_line_has_the_same_default():
+@pytest.mark.parametrize(("modality", "pool"), [("emg", "time"), ("ecg", "mean")])
+def test_features_of_muscles_and_hearts_are_pooled_as_was_measured_best(modality, pool, X):
+    name, data = f"neurorvq-{modality}-tiny-random", X[..., :400]
+    given = {"ch_names": ["I", "II", "V1"][: X.shape[1]], "sfreq": 1000.0}
+    found, expected = (NeuroRVQTransformer(name, pool=p, **given) for p in ("auto", pool))
+    assert_array_equal(found.fit_transform(data), expected.fit_transform(data))
+    assert_array_equal(found.get_feature_names_out(), expected.get_feature_names_out())
+
+
+def test_the_command_line_has_the_same_choices_and_default():
     (pool,) = (one for one in ARGUMENTS["embed"] if "--pool" in one.flags)
-    assert pool.settings["default"] == resolve_pool("auto", "embedding")
-    assert {*pool.settings["choices"], "auto"} == set(POOL_NAMES)
+    assert pool.settings["default"] == NeuroRVQTransformer().pool
+    assert pool.settings["choices"] == POOL_NAMES
 
 
 @pytest.mark.parametrize(("output", "pool"), COMBINATIONS)

@@ -75,8 +75,8 @@ def mixed():
 
 # What the three inputs need, beside their model.
 CASES = {
-    "emg": (EMG, {}, 3 * 3 * 800, (6, 3, 10, 4, 2)),
-    "ecg": (ECG, {}, 4 * 3 * 160, (6, 4, 20, 4, 2)),
+    "emg": (EMG, {}, 3 * 800, (6, 3, 10, 4, 2)),
+    "ecg": (ECG, {}, 160, (6, 4, 20, 4, 2)),
     "ppg": (PPG, {"output": "histogram"}, 128, (6, 2, 25, 4, 2)),
 }
 
@@ -208,7 +208,7 @@ def test_a_union_puts_the_features_of_all_signals_side_by_side(mixed):
     alone = [model.fit_transform(mixed) for _, model in models]
     assert_array_equal(joined, np.hstack(alone))
     assert len(set(union.get_feature_names_out())) == joined.shape[1]
-    assert joined.shape[1] == 3 * (3 * 800 + 2 * 16 + 2 * 160) + 128
+    assert joined.shape[1] == 3 * 3 * 800 + 2 * 16 + 160 + 128
     scaled = make_pipeline(union, StandardScaler()).fit_transform(mixed)
     assert np.isfinite(scaled).all()
 

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+import warnings
+from pathlib import Path
+
 import mne
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from mne_neurorvq import (
     preprocess,
 )
 
+DOC = Path(__file__).resolve().parents[2] / "doc"
 EMG, ECG, PPG = (f"neurorvq-{kind}-tiny-random" for kind in ("emg", "ecg", "ppg"))
 
 
@@ -79,7 +85,7 @@ def test_an_armband_is_told_that_most_of_the_band_is_missing(data):
     X = counts.reshape(-1, 400, 8).transpose(0, 2, 1)
     model = NeuroRVQTransformer(EMG, ch_names=[f"EMG{i}" for i in range(1, 9)], sfreq=200.0)
     with pytest.warns(UserWarning, match="hold nothing above 100 Hz.* 79%"):
-        assert model.fit_transform(X).shape == (10, 8 * 3 * 800)
+        assert model.fit_transform(X).shape == (10, 8 * 800)
 
 
 def test_a_pulse_and_a_heart_in_one_table(data):
@@ -118,3 +124,41 @@ def test_gaps_of_a_bedside_monitor_are_refused_with_channel_and_time(data):
     clean = cut(preprocess(raw.pick(["PLETH"]), PPG), 10.0)
     assert 0 < len(clean) < 30
     assert goes_through(clean, PPG, "tokens") == ("PLETH",)
+
+
+@pytest.mark.parametrize(
+    ("page", "files", "shape", "said"),
+    [
+        ("ecg", {"records500": "ecg_ptbxl/records500"}, (1, 160), []),
+        (
+            "ppg",
+            {"bidmc_01": "ppg_bidmc/bidmc_01"},
+            (50, 160),
+            ["left out of the model", "125 Hz hold nothing above 62.5 Hz"],
+        ),
+        (
+            "emg",
+            {"1.txt": "emg_myo_readings/_readings_right_hand/12345-1/1.txt"},
+            (56, 8 * 800),
+            ["79% of that"],
+        ),
+    ],
+)
+@pytest.mark.skipif(not DOC.is_dir(), reason="needs the repository")
+def test_the_recipes_of_the_docs_give_features_of_real_files(page, files, shape, said, data):
+    text = (DOC / f"{page}.rst").read_text(encoding="utf-8")
+    block = re.search(r"code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    code = textwrap.dedent(block[1]).replace('"neurorvq-ppg"', f'"{PPG}"')
+    for name, place in files.items():
+        assert f'"{name}' in code
+        code = code.replace(f'"{name}', f'"{data / place}')
+    names = {"mne": mne, "np": np, "datasets": datasets, "preprocess": preprocess}
+    names["NeuroRVQTransformer"] = NeuroRVQTransformer
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exec(code, names)
+    assert names["features"].shape == shape
+    assert np.isfinite(names["features"]).all()
+    told = [str(warning.message) for warning in caught]
+    assert all(any(words in one for one in told) for words in said)
+    assert told == [one for one in told if any(words in one for words in said)]

@@ -327,5 +327,39 @@ def test_muscles_it_never_saw_contract_when_they_did_and_its_twin_is_no_use(thig
         assert np.mean([np.corrcoef(one, two)[0, 1] for one, two in both]) > 0.95
 
 
+MUSCLE_CODEC = "biocodec-emg-small"
+
+
+def test_the_small_codec_of_muscles_takes_at_most_four_megabytes_and_knows_whom_it_has_seen():
+    folder = BUNDLED / MUSCLE_CODEC
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 4e6
+    seen = pretraining_subjects(MUSCLE_CODEC)["emg_lower_limb"]
+    watched = json.loads((folder / "training.json").read_text())["validation"]
+    assert len(seen) == 15
+    assert not {*seen, *(name.split("/")[1] for name in watched)} & set(UNSEEN_THIGHS)
+    card = load_pretrained(MUSCLE_CODEC).card
+    for words in ("**What it is not**: a diagnostic", "mne-neurorvq pretrain", "mirror", "Seed 0"):
+        assert words in card
+
+
+def test_the_codec_restores_muscles_it_never_saw_at_every_gain_and_its_twin_does_not(thighs):
+    before = thighs.get_data()
+    for name in (MUSCLE_CODEC, f"{MUSCLE_CODEC}-random"):
+        codec = BioCodecTransformer(name, verbose=False).fit(thighs)
+        tokens = codec.tokenize(thighs)
+        quality = reconstruction_quality(
+            before, codec.detokenize(tokens).get_data(), 1000.0, bands={}
+        )
+        if name.endswith("random"):
+            assert quality.summary()["r"] < 0.3
+            continue
+        assert quality.summary()["r"] > 0.75
+        assert abs(np.median(quality.gain) - 1) < 0.15
+        assert (code_usage(tokens.codes, 256).used > 0.8).all()
+        louder = thighs.copy().apply_function(lambda x: 1.2 * x, picks=thighs.ch_names)
+        agreement = codec.tokenize(louder).codes == tokens.codes
+        assert (agreement.mean(axis=(0, 1, 2, 3)) > 0.99).all()
+
+
 def test_all_models_in_the_package_take_less_than_forty_megabytes():
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 40e6
