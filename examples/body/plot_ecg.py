@@ -8,6 +8,7 @@ recording.
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # A record

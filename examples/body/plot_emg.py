@@ -8,6 +8,7 @@ there is, on people whom the classifier has not seen.
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Four muscles

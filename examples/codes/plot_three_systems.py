@@ -7,6 +7,7 @@ different parts of it. All three have the same methods, so that a loop compares 
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # One recording, three models

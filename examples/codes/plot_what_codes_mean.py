@@ -8,6 +8,7 @@ rhythm of the brain.
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Tokens of a recording

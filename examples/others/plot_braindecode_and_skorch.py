@@ -37,7 +37,7 @@ real = None  # or a folder with MNE-eegbci-data
 if real is None:
     recordings = datasets.simulate_recordings(12, 6, trial_duration=2.0, verbose=False)
 else:
-    recordings = datasets.load_eegbci(range(9, 17), path=real, verbose=False)
+    recordings = datasets.load_eegbci(range(9, 17), 4, path=real, verbose=False)
 epochs = datasets.epochs_from_recordings(
     [preprocess(raw) for raw in recordings],
     0.0,

@@ -38,7 +38,7 @@ channels = "F3 Fz F4 T7 C3 Cz C4 T8 P3 Pz P4 O1 O2".split()
 if real is None:
     recordings = datasets.simulate_recordings(8, 6, verbose=False)
 else:
-    recordings = datasets.load_eegbci(range(9, 17), path=real, verbose=False)
+    recordings = datasets.load_eegbci(range(9, 15), 4, path=real, verbose=False)
 epochs = datasets.epochs_from_recordings(
     [preprocess(raw) for raw in recordings],
     0.0,

@@ -8,6 +8,7 @@ imagined movement of the left or right hand.
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Three groups of people

@@ -7,6 +7,7 @@ a signal. The model comes with the package, and channels, rate and unit are foun
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # A recording

@@ -8,6 +8,7 @@ a coarser one; this page measures both.
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
 # Trials

@@ -8,6 +8,7 @@ train one for hours.
 """
 
 # License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # A corpus
@@ -79,10 +80,9 @@ viz.plot_learning_curve(work / "run")
 # :func:`~mne_neurorvq.training.pretrain_foundation`. The trial is of a person held out.
 
 save_pretrained(work / "model", tokenizer)
-held_out = summary["subjects"]["validation"][0]
-(path,) = [
-    p for p in Path(real or work / "recordings").rglob("*") if p.is_file() and held_out in str(p)
-][:1]
+held_out = summary["subjects"]["validation"][0].rpartition("/")[-1]
+files = Path(real or work / "recordings").rglob("*.*")
+path = next(file for file in files if held_out in str(file))
 raw = mne.io.read_raw(path, preload=True, verbose=False).pick("eeg")
 raw = preprocess(raw.crop(tmax=min(40.0, raw.times[-1])))
 epochs = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose=False)
