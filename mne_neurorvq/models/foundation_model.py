@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .config import TransformerConfig
 from .heads import TargetHead, make_head, make_token_heads
+from .hub import HubMixin
 from .signature import (
     ChannelsInfo,
     apart,
@@ -24,7 +25,7 @@ from .signature import (
 from .trunk import Encoder, init_trunk
 
 
-class FoundationModel(nn.Module):
+class FoundationModel(HubMixin, nn.Module):
     """What the foundation models of all systems share.
 
     A system defines which features its encoder gives (:meth:`_features`), and which of them the

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .hub import HubMixin
 from .quantizer import Quantized, ResidualVQ
 
 
-class Tokenizer(nn.Module):
+class Tokenizer(HubMixin, nn.Module):
     """Interface of the tokenizers of all systems: from windows to codes and back."""
 
     quantizer: ResidualVQ

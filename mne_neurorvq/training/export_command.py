@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load, save
 
 from ..models.heads import make_token_heads
 from ..weights import LoadedModel, load_pretrained, to_official_state_dict
+from ..weights.card import card_head
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_together, saving_together
 from ..weights.provenance import TRAINING_FILE
@@ -23,24 +25,6 @@ from ..weights.target_head import TARGET_COLUMNS, TARGET_HEAD
 from ..weights.tensors import read_tensors
 from .patch_targets import TARGETS, feature_names
 from .pretrain_command import HEADS, HEADS_OF, MODEL
-
-_FRONT = """---
-license: {licence}
-library_name: mne-neurorvq
-tags:
-- {modality}
-- {system}
-- residual-vector-quantization
----
-
-# {name}
-
-{reference}"""
-_REFERENCE = """Reference of what it is given, unless a user chooses another: {reference}, computed
-from all good EEG channels of a recording. Figures of reconstruction below are of signals as
-recorded.
-
-"""
 
 
 def run(args: argparse.Namespace) -> None:
@@ -57,17 +41,12 @@ def run(args: argparse.Namespace) -> None:
     official = _official(loaded, args.run / HEADS, began) if args.official else {}
     if TARGET_HEAD in files:
         files[TARGET_HEAD] = _with_names(files[TARGET_HEAD], json.loads(files[TRAINING_FILE]))
-    reference = args.reference or loaded.config.reference
+    config = loaded.config
     if args.reference is not None:
-        files = files_with_reference(files, reference)
-    front = _FRONT.format(
-        reference="" if reference == "recorded" else _REFERENCE.format(reference=reference),
-        licence=args.licence,
-        modality=loaded.config.modality,
-        system=loaded.config.system,
-        name=args.name or args.out.name,
-    )
-    files[CARD_FILE] = (front + (loaded.card or "")).encode("utf-8")
+        files = files_with_reference(files, args.reference)
+        config = replace(config, reference=args.reference)
+    head = card_head(config, args.name or args.out.name, args.licence)
+    files[CARD_FILE] = (head + (loaded.card or "")).encode("utf-8")
     for kind, state in official.items():
         torch.save(state, buffer := BytesIO())
         files[f"official/{kind}.pt"] = buffer.getvalue()

@@ -8,6 +8,7 @@ from .errors import (
     OfflineError,
     TruncatedError,
 )
+from .hub import push_to_hub
 from .loading import LoadedModel, load_pretrained
 from .official import to_official_state_dict
 from .registry import Pretrained, WeightsFile, list_pretrained
@@ -27,6 +28,7 @@ __all__ = [
     "WeightsFile",
     "list_pretrained",
     "load_pretrained",
+    "push_to_hub",
     "save_pretrained",
     "to_official_state_dict",
 ]

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 from .._warnings import warn
 from .._writing import sha256_of
 from .errors import DownloadError, HashError, NotOnHubError, OfflineError
-from .registry import Pretrained, WeightsFile, list_pretrained
+from .manifest import MANIFEST_FILE, Folder
+from .registry import Kind, Pretrained, WeightsFile, list_pretrained
+
+#: How the names of models in repositories of the Hub begin that are not registered.
+PREFIX = "hf://"
 
 # Seconds for the first answer of the Hub; its client would try again and again for half a minute.
 _PATIENCE = 2.0
@@ -49,6 +54,30 @@ def fetch(entry: Pretrained, file: WeightsFile, revision: str | None) -> Path:
             f"They are the work of {entry.citation}; see {entry.url}."
         )
     return path
+
+
+def fetch_folder(name: str, revision: str | None, kinds: tuple[Kind, ...]) -> Path:
+    """Get the folder of ``hf://owner/name`` that ``save_pretrained`` wrote, all of one commit.
+
+    Of models only those of the given kinds are fetched.
+    """
+    repo = name.removeprefix(PREFIX)
+    entry = Pretrained(name, "", kinds, "re-host", "", "", revision=revision)
+    try:
+        manifest = fetch(entry, WeightsFile(kinds[0], repo, MANIFEST_FILE), revision)
+    except NotOnHubError as error:
+        raise NotOnHubError(
+            f"{name!r} cannot be loaded: {error} Repositories that push_to_hub or 'mne-neurorvq "
+            "export' have made can."
+        ) from error
+    folder, commit = manifest.parent, manifest.parent.name
+    entry = replace(entry, revision=commit)
+    for file, digest in Folder.now(folder).digests.items():
+        stem, _, ending = file.partition(".")
+        of_other = stem in ("tokenizer", "foundation") and stem not in kinds
+        if "/" not in file and not (of_other and ending == "safetensors"):
+            fetch(entry, WeightsFile(kinds[0], repo, file, digest), commit)
+    return folder
 
 
 def availability(entry: Pretrained) -> str:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, TypeGuard, overload
 
 from .._table import html_table
 from .._warnings import warn
@@ -17,7 +17,7 @@ from ..models import BioCodec, BrainRVQ, BrainRVQTokenizer, NeuroRVQ, NeuroRVQTo
 from ..models.heads import TargetHead
 from .blueprint import Blueprint
 from .configs import CONFIG_FILE, config_from_json, config_of
-from .download import fetch
+from .download import PREFIX, fetch, fetch_folder
 from .errors import CheckpointError
 from .manifest import Folder, OutdatedError, read_checked, read_together
 from .reading import Content, make_model
@@ -216,8 +216,9 @@ def load_pretrained(
     ----------
     pretrained : str | path-like
         A name of :func:`list_pretrained`; a folder with ``tokenizer`` and ``foundation`` files,
-        ``config.json`` and ``README.md``, as :func:`save_pretrained` writes it; or one file of
-        this package or of the authors, whose configuration is inferred from its tensors.
+        ``config.json`` and ``README.md``, as :func:`save_pretrained` writes it; a repository of the
+        Hugging Face Hub with these files, ``"hf://owner/name"``; or one file of this package or of
+        the authors, whose configuration is inferred from its tensors.
     revision : str | None
         Branch, tag or commit of the repository, for names that are downloaded. None takes the
         registered one.
@@ -268,8 +269,12 @@ def load_pretrained(
     if path.exists():
         _refuse_revision(revision, f"{str(path)!r} is a path")
         return _load_path(path, str(path), kinds)
+    if is_repository(pretrained):
+        folder = fetch_folder(pretrained, revision, kinds)
+        return replace(_load_path(folder, pretrained, kinds), revision=folder.name)
     if not isinstance(pretrained, str) or len(path.parts) > 1 or path.suffix in _SUFFIXES:
-        raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
+        hub = f" On the Hugging Face Hub: {f'{PREFIX}{path}'!r}." if len(path.parts) == 2 else ""
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}.{hub}")
     return _load_named(find_pretrained(pretrained), revision, kinds)
 
 
@@ -281,6 +286,11 @@ def find_config(pretrained: str | PathLike[str]) -> Config:
 
 def _size(model: Model) -> str:
     return f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
+
+
+def is_repository(pretrained: str | PathLike[str]) -> TypeGuard[str]:
+    """Whether a name is that of a repository of the Hugging Face Hub."""
+    return isinstance(pretrained, str) and pretrained.startswith(PREFIX)
 
 
 def _lacks(kind: Kind, name: str, held: Kind, config: Config | Pretrained | None) -> ValueError:
@@ -336,9 +346,9 @@ def _load_named(entry: Pretrained, revision: str | None, wanted: tuple[Kind, ...
 def _load_path(path: Path, name: str, kinds: tuple[Kind, ...]) -> LoadedModel:
     if path.is_file():
         model = make_model(read_tensors(path), str(path))
-        if _kind_of(model) not in kinds:
-            raise _lacks(kinds[0], name, _kind_of(model), model.config)
-        return _assemble(name, {_kind_of(model): model})
+        if kind_of(model) not in kinds:
+            raise _lacks(kinds[0], name, kind_of(model), model.config)
+        return _assemble(name, {kind_of(model): model})
     return read_together(path, lambda folder: _load_folder(folder, name, kinds))()
 
 
@@ -417,14 +427,15 @@ def _make_models(contents: dict[Kind, _Named], config: Config | None) -> dict[Ki
         like = models["tokenizer"].config if "tokenizer" in models else None
         source, content = contents.pop(kind)
         models[kind] = make_model(content, source, config, like)
-        if _kind_of(models[kind]) != kind:
+        if kind_of(models[kind]) != kind:
             raise CheckpointError(
-                f"{source} should hold a {kind} model but holds a {_kind_of(models[kind])} model."
+                f"{source} should hold a {kind} model but holds a {kind_of(models[kind])} model."
             )
     return models
 
 
-def _kind_of(model: Model) -> Kind:
+def kind_of(model: Model) -> Kind:
+    """Which of the two a model is."""
     return "foundation" if isinstance(model, Foundation) else "tokenizer"
 
 

@@ -7,6 +7,8 @@ import json
 from os import PathLike
 from pathlib import Path
 
+from .download import fetch_folder
+from .loading import KINDS, is_repository
 from .manifest import read_file
 from .registry import BUNDLED, registered
 
@@ -24,6 +26,8 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
     True
     """
     folder = Path(pretrained)
+    if is_repository(pretrained):
+        folder = fetch_folder(pretrained, None, KINDS[:1])
     if (entry := registered(pretrained)) is not None:
         if entry.seed is not None:
             return {}

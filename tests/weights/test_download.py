@@ -7,16 +7,14 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
+from hub_server import COMMIT, REPO
 
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.weights import (
@@ -33,77 +31,8 @@ from mne_neurorvq.weights import (
     to_official_state_dict,
 )
 
-REPO = "someone/models"
-COMMIT = "c" * 40
 SLEEP = time.sleep
 NAME = "neurorvq-eeg-here"
-
-
-class Hub:
-    """The few answers of the Hub that a download needs."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.cut_after: int | None = None
-        self.requests: list[str] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                hub.answer(self, body=False)
-
-            def do_GET(self) -> None:
-                hub.answer(self, body=True)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def answer(self, request: BaseHTTPRequestHandler, body: bool) -> None:
-        self.requests.append(request.path)
-        head, _, rest = request.path.partition("/resolve/")
-        revision, _, path = rest.partition("/")
-        error = None
-        if head != f"/{REPO}":
-            error = (401, "RepoNotFound")
-        elif revision not in (COMMIT, "main", "v2"):
-            error = (404, "RevisionNotFound")
-        elif path not in self.files:
-            error = (404, "EntryNotFound")
-        content = b"" if error else self.files[path]
-        request.send_response(error[0] if error else 200)
-        if error:
-            request.send_header("X-Error-Code", error[1])
-        else:
-            request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            request.send_header("X-Repo-Commit", COMMIT)
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        if body:
-            request.wfile.write(content[: self.cut_after])
-            request.close_connection = True
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    server = Hub()
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    # What the client does about a connection that fails is wait.
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    yield server
-    server.close()
 
 
 @pytest.fixture
