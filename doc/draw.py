@@ -195,7 +195,7 @@ def rate_distortion() -> Figure:
     bits = [40, 80, 120, 160, 200, 240, 280, 320]
     error = [0.365, 0.210, 0.139, 0.098, 0.073, 0.058, 0.049, 0.042]
     ax.plot(bits, error, "o-", color=BLUE, label="neurorvq-eeg-small (version 1), level by level")
-    ax.plot([1024], [0.009], "s", color=GREEN, label="biocodec-eeg-small")
+    ax.plot([1024], [0.006], "s", color=GREEN, label="biocodec-eeg-small")
     ax.plot([130], [0.174], "D", color=ORANGE, label="brainrvq-eeg-small (version 1)")
     bound = {33: 0.163, 66: 0.091, 97: 0.057, 130: 0.035}
     ax.plot(
