@@ -106,3 +106,13 @@ def test_the_last_depth_of_the_feature_study_is_what_the_transformer_gives(monke
     given = NeuroRVQTransformer(TINY, pool="time").fit_transform(epochs)
     assert list(found) == ["input", "block 1"]
     assert_allclose(found["block 1"].reshape(len(epochs), -1), given, rtol=1e-4, atol=1e-5)
+
+
+def test_pulses_and_hearts_after_the_codes_beat_as_fast_as_the_recorded_heart(tmp_path, shared):
+    files = ["--bidmc", shared / "data/ppg_bidmc/bidmc_01_Signals.csv"]
+    files += ["--welltory", shared / "data/ppg_welltory/data"]
+    options = ["--pulses", "--ecg", "neurorvq-ecg-small", *files]
+    rates = _results_of("heart_and_muscle.py", tmp_path, *options)["pulses"]
+    assert rates["BIDMC, ECG after neurorvq-ecg-small, windows within 1 beat/min"] == 1
+    assert rates["BIDMC, pulse, windows within 1 beat/min"] > 0.95
+    assert rates["Welltory, recordings, median error"] < 1
