@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mne_neurorvq.weights import Pretrained, list_pretrained
 from mne_neurorvq.weights.registry import BUNDLED
 
-WIDEST = 10  # columns of a table
+WIDEST = 80  # characters of a table
 
 
 def with_cards() -> list[Pretrained]:
@@ -73,13 +73,22 @@ def errors(measures: dict) -> Figure:
     return figure
 
 
+def narrowest(rows: list[tuple[str, ...]]) -> int:
+    """Count the characters that a table needs side by side: the longest word of each column."""
+    columns = zip(*rows, strict=True)
+    return sum(max(len(word) for cell in column for word in cell.split()) for column in columns)
+
+
 def turned(table: re.Match[str]) -> str:
-    """Swap rows and columns of a Markdown table that is too wide for a page."""
-    rows = [line.strip().strip("|").split("|") for line in table[0].strip().splitlines()]
-    if len(rows[0]) <= WIDEST:
+    """Swap rows and columns of a Markdown table that does not fit a page and does when turned."""
+    rows = [tuple(line.strip()[1:-1].split("|")) for line in table[0].strip().splitlines()]
+    del rows[1]
+    columns = list(zip(*rows, strict=True))
+    if not all(cell.strip() for row in rows for cell in row):
         return table[0]
-    columns = list(zip(rows[0], *rows[2:], strict=True))
-    columns.insert(1, ("---",) * len(columns[0]))
+    if narrowest(rows) <= WIDEST or narrowest(columns) >= narrowest(rows):
+        return table[0]
+    columns.insert(1, ("---",) * len(rows))
     return "".join(f"|{'|'.join(column)}|\n" for column in columns)
 
 

@@ -32,18 +32,21 @@ def test_the_tables_of_names_list_every_model_once_and_say_what_is_not_commercia
     assert "".join(tables).count("not commercial") == len(closed)
 
 
-def test_every_card_is_a_page_with_its_sections_and_tables_that_fit(pages):
+def test_every_card_is_a_page_with_its_sections(pages):
     for entry in pages["with_cards"]():
         page = pages["card_page"](entry, has_figure=True)
         assert page.startswith(entry.name)
         assert "What it has seen\n----------------" in page
-        heads = re.findall(r"<thead>.*?</thead>", page, flags=re.DOTALL)
-        assert max(head.count("<th") - head.count("<thead") for head in heads) <= pages["WIDEST"]
+        assert "<table" in page
 
 
-def test_a_table_that_is_too_wide_is_turned(pages):
-    head = "|".join(f"c{i}" for i in range(12))
-    table = f"|{head}|\n|{'---|' * 12}\n|{'|'.join(map(str, range(12)))}|\n"
-    turned = re.sub(r"(?:^\|.*\n)+", pages["turned"], table, flags=re.MULTILINE).splitlines()
-    assert turned[:4] == ["|c0|0|", "|---|---|", "|c1|1|", "|c2|2|"]
-    assert len(turned) == 13
+def test_a_table_whose_words_do_not_fit_a_page_is_turned_and_others_are_not(pages):
+    def turn(names):
+        head, line, body = "|".join(names), "---|" * 12, "|".join(map(str, range(12)))
+        table = f"|{head}|\n|{line}\n|{body}|\n"
+        return table, re.sub(r"(?:^\|.*\n)+", pages["turned"], table, flags=re.MULTILINE)
+
+    _, turned = turn([f"a_long_name_{i}" for i in range(12)])
+    assert turned.splitlines()[:3] == ["|a_long_name_0|0|", "|---|---|", "|a_long_name_1|1|"]
+    narrow, same = turn([f"c{i}" for i in range(12)])
+    assert narrow == same
