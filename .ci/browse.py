@@ -1,7 +1,7 @@
 # License: BSD-3-Clause
 """Open the built site in headless Chromium, as wide as a laptop and a phone, and find faults.
 
-python .ci/site.py HTML_FOLDER [--pictures FOLDER [--pages index.html ...]]
+python .ci/browse.py HTML_FOLDER [--pictures FOLDER [--pages index.html ...]]
 """
 
 from __future__ import annotations
