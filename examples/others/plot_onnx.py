@@ -37,7 +37,7 @@ else:
     epochs = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose=False).resample(200.0)
 tokenizer = load_pretrained("neurorvq-eeg-small").tokenizer
 config = tokenizer.config
-print(f"windows of {config.channels[:3]}... in {config.signal_unit} at {config.sfreq:g} Hz")
+print(f"{len(config.channels)} channels by name, in {config.signal_unit}, at {config.sfreq:g} Hz")
 
 x = torch.tensor(epochs.reorder_channels(channels).get_data(units="uV"), dtype=torch.float32)
 rows = torch.tensor([config.channels.index(name.lower()) for name in channels])
@@ -72,10 +72,13 @@ runs = {"this package": lambda x: tokenizer.encode(x, rows)[0].numpy()}
 graph = program.module()
 runs["torch.export"] = lambda x: graph(x, rows)[0].numpy()
 if all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript")):
+    import logging
     import tempfile
     from pathlib import Path
 
     import onnxruntime
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # what it does without torchvision
 
     path = Path(tempfile.mkdtemp()) / "encoder.onnx"
     torch.onnx.export(program, (), path, external_data=False, verbose=False)
@@ -96,10 +99,11 @@ with torch.inference_mode():
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=[2, 1])
 wanted = codes["this package"]
 levels = np.arange(1, wanted.shape[-1] + 1)
-for (name, values), colour in zip(list(codes.items())[1:], ("#D55E00", "#009E73"), strict=False):
+shown = zip(list(codes.items())[1:], ("#D55E00", "#009E73"), (5, 1.5), strict=False)
+for (name, values), colour, width in shown:
     equal = 100 * (values == wanted).mean(axis=(0, 1, 2, 3))
     print(f"{name}: {equal.mean():.2f} % of {wanted.size} codes are the same")
-    axes[0].plot(levels, equal, "o-", color=colour, label=name)
+    axes[0].plot(levels, equal, "o-", color=colour, lw=width, label=name)
 axes[0].set(xlabel="level", ylabel="codes that are the same (%)", ylim=(90, 100.5), xticks=levels)
 axes[0].legend(frameon=False, loc="lower left")
 
