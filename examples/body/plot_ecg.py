@@ -7,15 +7,15 @@ EEG works for the heart: the model takes the leads by their names, whatever else
 recording.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A record
 # --------
 # :func:`~mne_neurorvq.datasets.simulate_recordings` marks each R peak with an annotation
 # ``"beat"``. ``real`` takes a record in PhysioNet's format, of which
 # :func:`~mne_neurorvq.datasets.read_wfdb` knows the unit (extra ``ecg``).
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import matplotlib.pyplot as plt
 import mne

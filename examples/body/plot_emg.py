@@ -7,14 +7,14 @@ smaller. Their features are compared with the root mean square of each muscle, t
 there is, on people whom the classifier has not seen.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Four muscles
 # ------------
 # Of a thigh that rests, and extends or flexes the knee. ``real`` takes the data set "EMG in Lower
 # Limb", in which people walk, extend the knee while seated, and flex it while standing.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -4,17 +4,17 @@ Pulse waves: heart rate, and tokens by an untrained model
 
 The pulse wave of a finger (PPG) goes the way of all signals: the model picks it by its name,
 filters it and resamples it. **No trained model of pulses is in the package**, as no recordings of
-enough people were at hand: shown are the heart rate of the filtered wave, and how many tokens
-there are.
+enough people were at hand: shown are the heart rate of the filtered wave, and how many tokens there
+are.
 """
-
-# License: BSD-3-Clause
 
 # %%
 # A pulse
 # -------
 # :func:`~mne_neurorvq.datasets.simulate_recordings` marks each beat with an annotation ``"beat"``.
 # ``real`` takes a record of BIDMC, whose ECG beside the pulse says when the heart beats.
+
+# License: BSD-3-Clause
 
 import matplotlib.pyplot as plt
 import mne
@@ -75,3 +75,7 @@ if real is not None:
     epochs.pick(["PLETH"])
 model = NeuroRVQTransformer(name, output="tokens").fit(epochs)
 model.tokenize(epochs)
+
+# %%
+# The figure shows that the heart rate is in the simulated wave, whose maxima are clean; the wave of
+# somebody who moves is not. It says nothing of a model: :doc:`/ppg` has what was measured.

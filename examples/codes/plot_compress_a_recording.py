@@ -7,11 +7,11 @@ recording, decodes them in another process, which has never seen the recording, 
 pieces.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # A recording
 # -----------
+
+# License: BSD-3-Clause
 
 import subprocess
 import sys

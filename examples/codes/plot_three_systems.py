@@ -6,14 +6,14 @@ NeuroRVQ, BrainRVQ and BioCodec spend 130 to more than 1,000 bits on a second of
 different parts of it. All three have the same methods, so that a loop compares them.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # One recording, three models
 # ---------------------------
 # Each is given the recording with the filters that it was trained with, and in the reference it was
 # recorded in.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import warnings
 

@@ -7,14 +7,14 @@ frequent codes occur, at the signals that they stand for, and at which codes com
 rhythm of the brain.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Tokens of a recording
 # ---------------------
 # A person who rests, and imagines that a hand moves, which weakens the rhythm over the motor
 # cortex. Three minutes of 32 channels are some thousand tokens.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import matplotlib.pyplot as plt
 import mne

@@ -8,12 +8,12 @@ installed (``python -m pip install autoreject``, which is no extra of this packa
 by a limit and MNE's interpolation.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # Trials with a loose electrode
 # -----------------------------
 # In a third of the simulated trials one channel is something else, and twenty times as large.
+
+# License: BSD-3-Clause
 
 import matplotlib.pyplot as plt
 import mne

@@ -7,13 +7,13 @@ braindecode, from pretrained weights and beside other networks. The callbacks of
 and in the classifiers of this package.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # Trials
 # ------
 # Two seconds of two channels over the hand areas, of people who rest or imagine that a hand moves.
 # ``real`` takes PhysioNet EEG Motor Movement/Imagery.
+
+# License: BSD-3-Clause
 
 import warnings
 

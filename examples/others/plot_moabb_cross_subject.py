@@ -8,13 +8,13 @@ names, units and rate come with the trials, and nothing has to be configured. Ne
 ``moabb``.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # A dataset
 # ---------
 # To build this page without a download, three simulated people stand in for a public dataset.
 # ``real`` takes the name of any of MOABB's, of which the first three people are used.
+
+# License: BSD-3-Clause
 
 import mne
 import moabb.datasets

@@ -7,13 +7,13 @@ ONNX Runtime runs the graph where there is no Python. This page exports the enco
 many codes differ.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # What the model takes
 # --------------------
 # Windows in its unit and at its rate: an exported graph does not adapt signals, as the estimators
 # do.
+
+# License: BSD-3-Clause
 
 import time
 from importlib.util import find_spec

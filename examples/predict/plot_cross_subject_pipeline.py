@@ -8,14 +8,14 @@ set of people in every fold, and the pretrained model is compared with two contr
 network with random weights, and the power in five frequency bands.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # Several people
 # --------------
 # The simulated ones differ in the frequency of their alpha rhythm, in gain, noise and montage. In
 # each trial they rest, or imagine that a hand moves. ``real`` takes PhysioNet EEG Motor
 # Movement/Imagery, which MNE downloads if it is not in the folder.
+
+# License: BSD-3-Clause
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression

@@ -7,14 +7,14 @@ people are used for training, some for validation, and the rest are predicted at
 imagined movement of the left or right hand.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Three groups of people
 # ----------------------
 # Two channels over the hand areas keep this page fast. The last six people are held out; nothing
 # below sees them before the predictions. ``real`` takes PhysioNet EEG Motor Movement/Imagery.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -7,13 +7,13 @@ other: :class:`~sklearn.model_selection.GridSearchCV` chooses them. A second, ou
 says what the choice is worth on people who took no part in it.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # Several people
 # --------------
 # At rest, or imagining that a hand moves. ``real`` takes recordings of PhysioNet EEG Motor
 # Movement/Imagery, which MNE downloads if they are not in the folder.
+
+# License: BSD-3-Clause
 
 import matplotlib.pyplot as plt
 import numpy as np

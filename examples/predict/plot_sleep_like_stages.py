@@ -7,14 +7,14 @@ here is simulated, so that the clusters can be compared with what is known, and 
 plain band power.
 """
 
-# License: BSD-3-Clause
-
 # %%
 # A night of twenty minutes
 # -------------------------
 # Four kinds of windows of 15 s: awake with an alpha rhythm, light sleep with spindles, deep sleep
 # with slow waves, and dreaming with weak theta activity. The background is that of
 # :func:`~mne_neurorvq.datasets.simulate_recordings`.
+
+# License: BSD-3-Clause
 
 import matplotlib.pyplot as plt
 import mne

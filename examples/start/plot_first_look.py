@@ -6,14 +6,14 @@ A dozen lines turn a recording into tokens, into features for a classifier, and 
 a signal. The model comes with the package, and channels, rate and unit are found in the recording.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A recording
 # -----------
 # It is simulated, unless ``real`` names one of yours, in any format that MNE reads. ``preprocess``
 # applies the filters that the model was trained with.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import mne
 

@@ -7,14 +7,14 @@ scales) at eight levels. The tokens alone decode to a signal in volts, and the f
 a coarser one; this page measures both.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # Trials
 # ------
 # :func:`~mne_neurorvq.datasets.simulate_epochs` makes trials with an alpha rhythm, a 1/f
 # background, blinks and sensor noise. ``real`` takes a recording of yours.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 3
 
 import mne
 

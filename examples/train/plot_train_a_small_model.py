@@ -7,15 +7,15 @@ methods as the published ones. Here a tiny tokenizer learns for some seconds; th
 train one for hours.
 """
 
-# License: BSD-3-Clause
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A corpus
 # --------
 # :func:`~mne_neurorvq.training.prepare_corpus` reads whatever MNE reads, filters it, cuts it into
 # windows, and holds out people for validation. The recordings of the simulation are written to a
 # folder first.
+
+# License: BSD-3-Clause
+# sphinx_gallery_thumbnail_number = 2
 
 import contextlib
 import io
