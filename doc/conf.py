@@ -32,10 +32,13 @@ extensions = [
 if os.environ.get("READTHEDOCS"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
+        "braindecode": ("https://braindecode.org/stable", None),
         "mne": ("https://mne.tools/stable", None),
         "numpy": ("https://numpy.org/doc/stable", None),
         "python": ("https://docs.python.org/3", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
         "sklearn": ("https://scikit-learn.org/stable", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
         "torch": ("https://docs.pytorch.org/docs/stable", None),
     }
 

@@ -19,7 +19,9 @@ def rows(item: Any, n_trials: int) -> np.ndarray:
     trials = np.arange(n_trials)
     if isinstance(item, slice):
         return trials[item]
-    index = np.asarray(item) if isinstance(item, (list, range)) else item
+    # A column of a table as well, such as tokens.metadata["subject"] == "S001".
+    as_list = isinstance(item, (list, range)) or hasattr(item, "to_numpy")
+    index = np.asarray(item) if as_list else item
     if isinstance(index, np.ndarray) and index.ndim:
         if not index.size and not isinstance(item, np.ndarray):
             index = index.astype(int)  # NumPy takes an empty list for floats

@@ -838,6 +838,12 @@ class TestDataFrame:
         assert "event" not in make_tokens(events=None).to_dataframe()
 
 
+def test_trials_are_selected_by_a_comparison_of_metadata():
+    tokens = make_tokens()
+    some = tokens[tokens.metadata["subject"] == "S001"]
+    assert some == tokens[[2, 3]]
+
+
 class TestXarray:
     @pytest.fixture(autouse=True)
     def _needs_xarray(self):
