@@ -25,8 +25,8 @@ def feature_map(
     features : array-like, shape (n_trials, n_columns)
         Features; each column is standardised first.
     method : "pca" | "umap"
-        The first two principal components, or UMAP [1]_ (of the library umap-learn, if it is
-        installed), whose distances and sizes of clusters mean little.
+        The first two principal components, or UMAP [1]_ (of umap-learn: extra `umap`), whose
+        distances and sizes of clusters mean little.
     random_state : int
         Seed.
 
@@ -67,4 +67,6 @@ def feature_map(
         raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}")
     with optional("method='umap'", "umap", "use method='pca'"):
         from umap import UMAP
-    return UMAP(random_state=random_state).fit_transform(scaled), ("UMAP 1", "UMAP 2")
+    # With a seed, UMAP runs in one thread, and warns unless it is told to.
+    umap = UMAP(random_state=random_state, n_jobs=1)
+    return umap.fit_transform(scaled), ("UMAP 1", "UMAP 2")

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 _MAX_LABELS = 24
 _MAX_LEVELS = 3
+# Columns of cells between which there is room for an edge.
+_MAX_CELLS = 40
 _MAX_CODES = 4
 # Colours of the most frequent codes, of others that occur again, and of those that do not.
-_COLOURS = (*COLOURS, "#F0E442", "black", "0.6", "0.9")
+_COLOURS = (*COLOURS, "#F0E442", "black", "0.7", "0.92")
 _RANKS = ("most frequent", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "rarer", "once")
 
 
@@ -101,7 +103,7 @@ def plot_tokens(
             cmap=ListedColormap(_COLOURS),
             norm=BoundaryNorm(np.arange(len(_COLOURS) + 1) - 0.5, len(_COLOURS)),
             edgecolors="white",
-            lw=0.4,
+            lw=0.4 if n_patches <= _MAX_CELLS else 0,
             rasterized=True,
         )
         ax.set_ylim(n_channels - 0.5, -0.5)

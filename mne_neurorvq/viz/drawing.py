@@ -23,7 +23,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vP"
 # Quantities have a map whose lightness rises evenly.
 QUANTITY = "viridis"
-REFERENCE_LINE = {"color": "0.5", "ls": "--", "lw": 1}
+REFERENCE_LINE: dict[str, Any] = {"color": "0.5", "ls": "--", "lw": 1}
 
 
 def axes_grid(

@@ -16,6 +16,7 @@ from ..analysis.trial_arrays import check_references
 from .drawing import (
     COLOURS,
     MARKERS,
+    REFERENCE_LINE,
     axes_grid,
     checked_trial,
     finish,
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # The original is wide and pale: a good reconstruction does not hide it.
-_ORIGINAL = {"color": "0.6", "lw": 2.4}
-_RECONSTRUCTION = {"color": COLOURS[1], "lw": 0.9}
+_ORIGINAL: dict[str, Any] = {"color": "0.6", "lw": 2.4}
+_RECONSTRUCTION: dict[str, Any] = {"color": COLOURS[1], "lw": 0.9}
 _ERROR = COLOURS[0]
 _MAX_CHANNELS = 4
 # Fastest frequency in Hz of a spectrum; muscles have faster ones.
 _FASTEST = 45.0
+# Share of the largest density of a spectrum down to which it is drawn: filters leave nothing.
+_SPECTRAL_RANGE = 1e-6
 # MNE has no type for pulses, which it calls "misc".
 _MODALITIES = {"eeg": "eeg", "ecg": "ecg", "emg": "emg", "misc": "ppg"}
 
@@ -94,19 +97,20 @@ def plot_reconstruction(
             scale * epochs.get_data(item=[number], picks=[name], verbose="error")[0]
             for epochs in (original, reconstruction)
         ]
-        _overlay(row[0], original.times, *(signal[0] for signal in pair), f"{name} ({unit})")
+        _overlay(row[0], original.times, *(signal[0] for signal in pair), f"{name}\n({unit})")
         _spectra(row[1], sfreq, pair, unit, sfreq if kind == "emg" else _FASTEST)
         bands = bands_within(_MODALITIES.get(kind, "eeg"), sfreq, len(original.times))
         _band_errors(row[2], reconstruction_quality(*(p[None] for p in pair), sfreq, bands=bands))
     for ax in grid[:-1].flat:
         ax.set_xlabel("")
         ax.tick_params(labelbottom=False)
-    most = max(ax.get_ylim()[1] for ax in grid[:, 2])
+    lows, highs = zip(*(ax.get_ylim() for ax in grid[:, 2]), strict=True)
     for ax in grid[:, 2]:
-        ax.set_ylim(0, most)
+        ax.set_ylim(min(lows), max(highs))
     which = f" ({trial} error)" if isinstance(trial, str) else ""
     for ax, title in zip(grid[0], (f"Trial {number}{which}", "Spectrum", "Bands"), strict=True):
         ax.set_title(title)
+    figure.align_ylabels(list(grid[:, 0]))
     lines = grid[0, 0].get_lines()[:3]
     if axes is None:
         figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False)
@@ -178,10 +182,14 @@ def _spectra(
     """Draw the spectra, up to a frequency, of a signal (1, n_times) and its reconstruction."""
     from scipy.signal import welch
 
+    lowest = np.inf
     for signal, style in zip(pair, (_ORIGINAL, _RECONSTRUCTION), strict=True):
         hz, density = welch(signal[0], sfreq, nperseg=min(signal.size, round(2 * sfreq)))
         inside = (hz > 0) & (hz <= fastest) & (density > 0)
         ax.semilogy(hz[inside], density[inside], **style)
+        lowest = min(lowest, density.max() * _SPECTRAL_RANGE)
+    if lowest > 0:  # a flat line has no spectrum
+        ax.set_ylim(bottom=max(lowest, ax.get_ylim()[0]))
     ax.set(xlabel="frequency (Hz)", ylabel=f"{unit}²/Hz", xlim=(0, min(fastest, sfreq / 2)))
     hide_spines(ax)
 
@@ -189,8 +197,12 @@ def _spectra(
 def _band_errors(ax: Axes, quality: ReconstructionQuality) -> None:
     """Draw the error of a single channel in each band."""
     errors = [100 * float(band.error[0, 0]) for band in quality.bands.values()]
-    ax.bar(list(quality.bands), errors, color=_ERROR)
-    ax.set(ylabel="error (%)", ylim=(0, max(10.0, 1.1 * np.nanmax([*errors, 0]))))
+    drawn = [error for error in errors if error > 0] or [100.0]
+    # Errors of one band may be a thousand times those of another.
+    limits = min(0.5 * min(drawn), 0.9), max(2 * max(drawn), 300)
+    ax.set(ylabel="error (%)", yscale="log", ylim=limits)
+    ax.axhline(100, **REFERENCE_LINE)
+    ax.plot(list(quality.bands), errors, "o", color=_ERROR, ms=5)
     ax.tick_params(axis="x", rotation=60, labelsize="small")
     hide_spines(ax)
 

@@ -9,7 +9,7 @@ import mne
 
 from ..signals import ChannelMatch, ChannelReport
 from ..signals.names import shorten
-from .drawing import COLOURS, axes_grid, finish, legend_beside, place, scalp
+from .drawing import COLOURS, axes_grid, finish, place, scalp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ _KINDS = {
     "replaced": ("bad, its site is computed", COLOURS[5]),
     None: ("left out", "0.85"),
 }
-_MAX_LABELS = 80
+_MAX_LABELS, _LARGE_LABELS = 80, 40
 
 
 def plot_channel_match(
@@ -80,7 +80,7 @@ def plot_channel_match(
         )
     placed = [match for match in report if match.name in places]
     kinds = [kind for kind in _KINDS if any(match.how == kind for match in placed)]
-    figure, grid = axes_grid(axes, 1, 1, (6.5, 4.6))
+    figure, grid = axes_grid(axes, 1, 1, (6.5, 6.8))
     ax = grid[0, 0]
     groups = [[i for i, match in enumerate(placed) if match.how == kind] for kind in kinds]
     colours = ListedColormap([_KINDS[kind][1] for kind in kinds])
@@ -95,16 +95,16 @@ def plot_channel_match(
         linewidth=0,
         verbose="error",
     )
-    if len(placed) <= _MAX_LABELS:
-        for match, where in zip(placed, ax.collections[0].get_offsets(), strict=True):
+    for match, where in zip(placed, ax.collections[0].get_offsets(), strict=True):
+        if match.used or len(placed) <= _MAX_LABELS:
             ax.annotate(
                 _label(match),
                 where,
-                (0, -5),
+                (0, -4),
                 textcoords="offset points",
                 ha="center",
                 va="top",
-                fontsize="x-small",
+                fontsize="x-small" if len(placed) <= _LARGE_LABELS else "xx-small",
             )
     handles = [
         Line2D(
@@ -117,10 +117,16 @@ def plot_channel_match(
         )
         for kind, group in zip(kinds, groups, strict=True)
     ]
-    legend_beside(ax, *handles)
     nowhere = [match.name for match in report if match.name not in places]
     if nowhere:
-        ax.set_title(f"without a place: {shorten(nowhere, 6)}", y=-0.08, fontsize="small")
+        label = f"without a place: {shorten(nowhere, 6)}"
+        handles.append(Line2D([], [], ls="", label=label))
+    if axes is None:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small"
+        )
+    else:
+        ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize="small")
     return finish(figure, show)
 
 

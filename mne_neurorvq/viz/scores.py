@@ -20,6 +20,7 @@ from .drawing import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,24 +28,31 @@ if TYPE_CHECKING:
 
 # What is drawn of a training unless something else is asked for, as far as it is there.
 _USUAL = ("loss", "balanced_accuracy", "r", "accuracy_0")
-_PERCENT = ("accuracy", "balanced_accuracy", "used")
 
 
 def plot_benchmark(
-    results: Mapping[str, CrossSubjectScores],
+    results: Mapping[str, CrossSubjectScores] | pd.DataFrame,
+    reference: str | None = None,
     *,
+    chance: float | None = None,
     title: str = "",
     axes: Axes | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot the scores of all folds with mean and standard deviation.
+    """Plot scores of folds or people, or their differences from one row, with mean and spread.
 
     Parameters
     ----------
-    results : dict of str to CrossSubjectScores
-        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features`.
+    results : dict of str to CrossSubjectScores | pandas.DataFrame
+        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features`, or the rows of one
+        task of the ``scores.csv`` that a run of the benchmark writes: of these, people whom no
+        pipeline had seen in pretraining are drawn, with all training trials and without controls.
+    reference : str | None
+        Row whose scores are taken off, person by person or fold by fold.
+    chance : float | None
+        Score of chance; by default that of the classes, where these are known.
     title : str
-        Title; by default the classes.
+        Title; by default the classes or the task.
     axes : Axes | None
         Axes to draw on.
     show : bool
@@ -53,7 +61,7 @@ def plot_benchmark(
     Returns
     -------
     matplotlib.figure.Figure
-        The figure; the dashed line is chance.
+        The figure; the dashed line is chance, or no difference.
 
     Examples
     --------
@@ -64,27 +72,76 @@ def plot_benchmark(
     >>> plot_benchmark(results, show=False)
     <Figure size ... with 1 Axes>
     """
-    if not results:
+    if isinstance(results, Mapping):
+        rows = {name: result.scores.ravel() for name, result in results.items()}
+        classes = next((result.classes for result in results.values()), ())
+        chance, kind = 1 / len(classes) if classes and chance is None else chance, "folds"
+        title = title or " against ".join(classes)
+    else:
+        rows, task = _people(results)
+        title, kind = title or task, "people"
+    if not rows:
         raise ValueError("results is empty: there is nothing to plot.")
-    figure, grid = axes_grid(axes, 1, 1, (8.0, 1.4 + 0.36 * len(results)))
+    if reference is not None:
+        rows, chance = _differences(rows, reference), 0.0
+    figure, grid = axes_grid(axes, 1, 1, (8.0, 1.4 + 0.36 * len(rows)))
     ax = grid[0, 0]
-    first = next(iter(results.values()))
-    chance = 1 / len(first.classes)
-    ax.axvline(chance, **REFERENCE_LINE)
-    for row, result in enumerate(results.values()):
-        folds = result.scores.ravel()
-        # An offset separates folds of the same score.
-        offsets = np.linspace(-0.22, 0.22, folds.size)
-        ax.plot(folds, row + offsets, "o", ms=3.5, color="0.65", mew=0, zorder=1)
+    if chance is not None:
+        ax.axvline(chance, **REFERENCE_LINE)
+    for row, scores in enumerate(rows.values()):
+        # An offset separates equal scores.
+        offsets = np.linspace(-0.22, 0.22, scores.size)
+        ax.plot(scores, row + offsets, "o", ms=3.5, color="0.65", mew=0, zorder=1)
         ax.errorbar(
-            result.mean, row, xerr=result.spread, fmt="o", ms=7, lw=2, color=COLOURS[0], zorder=2
+            scores.mean(), row, xerr=scores.std(), fmt="o", ms=7, lw=2, color=COLOURS[0], zorder=2
         )
-    ax.set_yticks(range(len(results)), list(results))
-    ax.set_ylim(len(results) - 0.4, -0.6)
-    ax.set_xlabel("balanced accuracy\ngrey: folds, blue: mean ± standard deviation, dashed: chance")
-    ax.set_title(title or " against ".join(first.classes))
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    what = "balanced accuracy" + (f", difference from {reference}" if reference else "")
+    dashed = "" if chance is None else f", dashed: {'no difference' if reference else 'chance'}"
+    ax.set_xlabel(f"{what}\ngrey: {kind}, blue: mean ± standard deviation{dashed}")
+    ax.set_title(title)
     hide_spines(ax)
     return finish(figure, show)
+
+
+def _people(table: pd.DataFrame) -> tuple[dict[str, NDArray[np.float64]], str]:
+    """Scores of each person by pipeline, the best first, and the task."""
+    wanted = {"task", "pipeline", "control", "share", "person", "seen", "balanced_accuracy"}
+    if missing := sorted(wanted - set(table.columns)):
+        raise ValueError(
+            f"results lacks the columns {', '.join(missing)}: pass the table scores.csv of a run "
+            "of the benchmark."
+        )
+    tasks = table["task"].unique().tolist()
+    if len(tasks) > 1:
+        raise ValueError(
+            f"results has the tasks {', '.join(tasks)}: pass one of them, "
+            f"results[results['task'] == {tasks[0]!r}]."
+        )
+    seen = table.loc[table["seen"].eq(True), "person"]
+    plain = table["control"].isin(["", np.nan]) & table["share"].eq(table["share"].max())
+    kept = table[plain & ~table["person"].isin(seen)]
+    if kept.empty:
+        return {}, ""
+    scores = kept.pivot_table("balanced_accuracy", "person", "pipeline").dropna()
+    order = scores.mean().sort_values(ascending=False).index
+    return {str(name): scores[name].to_numpy() for name in order}, str(tasks[0])
+
+
+def _differences(
+    rows: dict[str, NDArray[np.float64]], reference: str
+) -> dict[str, NDArray[np.float64]]:
+    """Scores without those of a row, on the same people or folds."""
+    if reference not in rows:
+        raise ValueError(f"reference={reference!r} must be one of {', '.join(rows)}.")
+    for name, scores in rows.items():
+        if scores.shape != rows[reference].shape:
+            raise ValueError(
+                f"{name!r} has {scores.size} scores, but {reference!r} {rows[reference].size}: "
+                "they are not of the same folds."
+            )
+    return {name: scores - rows[reference] for name, scores in rows.items() if name != reference}
 
 
 def plot_learning_curve(

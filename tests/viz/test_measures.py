@@ -159,14 +159,14 @@ def test_trainings_and_measures_that_do_not_exist_are_named(history, tmp_path):
 def test_electrodes_are_at_their_places_with_the_names_of_their_sites():
     with pytest.warns(UserWarning, match="'EXTRA'"):
         report = match_channels(["EEG T7-REF", "Cz", "Fz", "EXTRA"], ["cz", "t3", "fz"])
-    (ax,) = viz.plot_channel_match(report, show=False).axes
+    figure = viz.plot_channel_match(report, show=False)
+    (ax,) = figure.axes
     labels = {text.get_text(): text.xy for text in ax.texts if isinstance(text, Annotation)}
     assert set(labels) == {"EEG T7-REF→t3", "Cz", "Fz"}
     assert labels["EEG T7-REF→t3"][0] < labels["Cz"][0]
     assert labels["Fz"][1] > labels["Cz"][1]
-    legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["same name (2)", "other name of the site (1)"]
-    assert ax.get_title() == "without a place: EXTRA"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["same name (2)", "other name of the site (1)", "without a place: EXTRA"]
 
 
 def test_channels_without_any_place_cannot_be_drawn():
@@ -184,6 +184,55 @@ def test_scores_are_drawn_with_their_folds_and_chance(results):
     np.testing.assert_allclose(chance, 0.5)
     np.testing.assert_allclose(rows[0], results["ours"].scores.ravel())
     assert rows[1] == pytest.approx([results["ours"].mean])
+
+
+def test_differences_are_taken_fold_by_fold(results):
+    (ax,) = viz.plot_benchmark(results, "theirs", show=False).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["ours"]
+    none, folds, _ = (line.get_xdata() for line in ax.get_lines())
+    np.testing.assert_allclose(none, 0)
+    np.testing.assert_allclose(folds, 0.2)
+    assert ax.get_xlabel().startswith("balanced accuracy, difference from theirs")
+
+
+@pytest.fixture
+def table():
+    pd = pytest.importorskip("pandas")
+    rows = [
+        ("left", pipeline, "", share, person, person == "S1", base + seed / 10)
+        for pipeline, base in (("power", 0.5), ("model", 0.6))
+        for share in (0.1, 1.0)
+        for person in ("S1", "S2", "S3")
+        for seed in (0, 1)
+    ]
+    rows += [("left", "model", "permuted", 1.0, "S2", False, 0.9)]
+    columns = ("task", "pipeline", "control", "share", "person", "seen", "balanced_accuracy")
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_people_of_a_benchmark_who_were_not_seen_are_drawn_the_best_pipeline_first(table, tmp_path):
+    import pandas as pd
+
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    for rows in (table, pd.read_csv(tmp_path / "scores.csv")):
+        (ax,) = viz.plot_benchmark(rows, chance=0.5, show=False).axes
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["model", "power"]
+        _, people, _, _, _ = (line.get_xdata() for line in ax.get_lines())
+        np.testing.assert_allclose(people, [0.65, 0.65])
+        assert ax.get_title() == "left"
+        assert "grey: people" in ax.get_xlabel()
+
+
+def test_tables_that_are_not_of_one_task_are_refused(table, results):
+    import pandas as pd
+
+    two = pd.concat([table, table.assign(task="rest")])
+    with pytest.raises(ValueError, match="has the tasks left, rest: pass one"):
+        viz.plot_benchmark(two, show=False)
+    with pytest.raises(ValueError, match="lacks the columns seen"):
+        viz.plot_benchmark(table.drop(columns="seen"), show=False)
+    with pytest.raises(ValueError, match="reference='power' must be one of ours, theirs"):
+        viz.plot_benchmark(results, "power", show=False)
 
 
 def test_no_scores_cannot_be_drawn():

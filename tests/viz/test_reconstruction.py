@@ -21,7 +21,7 @@ def test_a_reconstruction_and_its_error_are_drawn_over_the_signal_in_microvolts(
     np.testing.assert_allclose(original, 1e6 * epochs.get_data(picks="C3")[2, 0])
     np.testing.assert_allclose(other, 1e6 * reconstruction.get_data(picks="C3")[2, 0])
     np.testing.assert_allclose(error, other - original)
-    assert (signals.get_xlabel(), signals.get_ylabel()) == ("time (s)", "C3 (µV)")
+    assert (signals.get_xlabel(), signals.get_ylabel()) == ("time (s)", "C3\n(µV)")
     assert (spectra.get_xlabel(), spectra.get_ylabel()) == ("frequency (Hz)", "µV²/Hz")
     assert bands.get_ylabel() == "error (%)"
     r = np.corrcoef(original, other)[0, 1]
@@ -30,11 +30,11 @@ def test_a_reconstruction_and_its_error_are_drawn_over_the_signal_in_microvolts(
     assert labels == ["original", "reconstruction", "error"]
 
 
-def test_the_bars_are_the_errors_of_the_channel_in_each_band(epochs, reconstruction):
+def test_the_points_are_the_errors_of_the_channel_in_each_band(epochs, reconstruction):
     figure = viz.plot_reconstruction(epochs, reconstruction, 2, ["C3"], show=False)
     quality = reconstruction_quality(epochs, reconstruction)
     channel = reconstruction.ch_names.index("C3")
-    drawn = [bar.get_height() for bar in figure.axes[2].patches]
+    drawn = figure.axes[2].get_lines()[1].get_ydata()
     expected = [100 * band.error[2, channel] for band in quality.bands.values()]
     np.testing.assert_allclose(drawn, expected)
     names = [label.get_text() for label in figure.axes[2].get_xticklabels()]
@@ -53,14 +53,14 @@ def test_by_default_channels_of_the_reconstruction_are_shown(epochs, reconstruct
     figure = viz.plot_reconstruction(epochs, reconstruction, show=False)
     labels = [ax.get_ylabel() for ax in figure.axes[::3]]
     assert len(labels) == 4
-    assert "Fp1 (µV)" not in labels
+    assert "Fp1\n(µV)" not in labels
 
 
 def test_a_constant_channel_has_no_correlation(epochs):
     flat = mne.EpochsArray(np.zeros((4, 19, 800)), epochs.info, verbose=False)
     figure = viz.plot_reconstruction(epochs, flat, channels=["C3"], show=False)
     assert not figure.axes[0].texts
-    assert [bar.get_height() for bar in figure.axes[2].patches] == pytest.approx([100] * 5)
+    assert figure.axes[2].get_lines()[1].get_ydata() == pytest.approx([100] * 5)
 
 
 def test_muscles_have_fast_spectra_and_pulses_no_volts():
@@ -69,9 +69,12 @@ def test_muscles_have_fast_spectra_and_pulses_no_volts():
     trials = mne.EpochsArray(data, info, verbose=False)
     figure = viz.plot_reconstruction(trials, trials, show=False)
     labels = [ax.get_ylabel() for ax in figure.axes]
-    assert labels == ["arm (µV)", "µV²/Hz", "error (%)", "PLETH (AU)", "AU²/Hz", "error (%)"]
+    assert labels == ["arm\n(µV)", "µV²/Hz", "error (%)", "PLETH\n(AU)", "AU²/Hz", "error (%)"]
     assert [ax.get_xlim()[1] for ax in figure.axes[1::3]] == [500, 45]
-    assert [len(ax.patches) for ax in figure.axes[2::3]] == [4, 3]  # bands of muscles, of pulses
+    assert [len(ax.get_lines()[1].get_xdata()) for ax in figure.axes[2::3]] == [
+        4,
+        3,
+    ]  # bands of muscles, of pulses
     arm, pulse = (ax.get_lines()[0].get_ydata() for ax in figure.axes[::3])
     np.testing.assert_allclose([arm, pulse], [1e6 * data[0, 0], data[0, 1]])
 
