@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import balanced_accuracy_score
 
 from .splits import SubjectFold, refuse_leaks
+from .steps import WithinSubjects
 from .tasks import Task
 
 
@@ -143,6 +144,8 @@ def run_cell(
             hdf5_path=folder,
         )
         seeded = _seeded(pipeline, cell.seed, cell.fold)
+        if task.across:
+            seeded = _unscaled(seeded)
         start = time.process_time()
         results = list(evaluation.evaluate(dataset, {cell.pipeline: seeded}, None, None))
     return {
@@ -158,6 +161,14 @@ def run_cell(
         "n_trained_parameters": recorder.n_trained,
         "trials": recorder.trials(),
     }
+
+
+def _unscaled(pipeline: BaseEstimator) -> BaseEstimator:
+    """Leave features as they are, where scaling within people would take away what is asked."""
+    steps = [
+        name for name, step in pipeline.get_params().items() if isinstance(step, WithinSubjects)
+    ]
+    return pipeline.set_params(**{f"{name}__scaler": None for name in steps})
 
 
 def _seeded(pipeline: BaseEstimator, seed: int, fold: int) -> BaseEstimator:

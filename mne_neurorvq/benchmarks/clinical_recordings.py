@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Sleep and clinical EEG in folders as datasets of MOABB: Sleep-EDF, TUAB and TUEV."""
+"""Sleep, memory and clinical EEG in folders as datasets of MOABB."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import mne
 import numpy as np
+import pandas as pd
 
 from ..datasets.montage import standard_montage
 from .recordings import FolderDataset, in_windows
@@ -62,6 +63,39 @@ class SleepEdf(FolderDataset):
         windows = in_windows(raw.set_annotations(notes, emit_warning=False), 30.0).annotations
         wanted = (windows.onset >= first) & (windows.onset + windows.duration <= last)
         return raw.set_annotations(windows[np.flatnonzero(wanted)], emit_warning=False)
+
+
+class DigitSpan(FolderDataset):
+    """Thirteen digits that are remembered, or only heard: ds003838 of OpenNeuro.
+
+    Pavlov et al. (2022), Scientific Data 9:325. Events are the first digits of sequences of 13.
+    """
+
+    events: ClassVar = {"control": 1, "memory": 2}
+    files: ClassVar = {"memory": ("_task-memory_eeg.set", "_task-memory_events.tsv")}
+    source: ClassVar = "https://openneuro.org/datasets/ds003838 (CC0), with the .fdt of each .set."
+    data_set: ClassVar = "ds003838"
+
+    def _find(self) -> dict[str, dict[str, Any]]:
+        """Find people whose recording and table of events lie side by side."""
+        found: dict[str, dict[str, Any]] = {}
+        for table in sorted(self.folder.rglob("*_task-memory_events.tsv")):
+            recording = table.with_name(table.name.replace("_events.tsv", "_eeg.set"))
+            if recording.exists():
+                found[table.name.partition("_")[0]] = {"memory": (recording, table)}
+        return found
+
+    def read(self, found: Any, run: str) -> mne.io.BaseRaw:
+        """Read a recording."""
+        recording, table = found
+        raw = mne.io.read_raw_eeglab(recording, preload=True, verbose="error")
+        raw.set_montage(standard_montage(), on_missing="ignore", verbose="error")
+        events = pd.read_csv(table, sep="\t")
+        # Such as "memory 01/13 correct: memorize digit 1 (first) in 13 digit sequence".
+        kind = events["trial_type"].str.extract(r"^(memory|control) 0?1/13\b", expand=False)
+        first = kind.notna()
+        notes = mne.Annotations(events["onset"][first], 0.0, kind[first])
+        return raw.set_annotations(notes, emit_warning=False)
 
 
 class Tuab(FolderDataset):

@@ -10,6 +10,7 @@ from importlib import resources
 from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import NamedTuple
 
 import yaml
 from sklearn.base import BaseEstimator, clone
@@ -19,6 +20,19 @@ from ..weights.loading import find_config
 from ..weights.registry import registered
 from ..weights.systems import SYSTEMS
 from .features import untrained_twin
+
+
+class NotAtHand(RuntimeError):
+    """What a pipeline needs cannot be had: it is not run, which is no failure."""
+
+
+class PipelineFile(NamedTuple):
+    """What a file has: the pipeline, signals it is for, and whether it downloads weights."""
+
+    pipeline: BaseEstimator
+    signals: tuple[str, ...]
+    download: bool
+
 
 MODELS = ("neurorvq-eeg-small", "brainrvq-eeg-small", "biocodec-eeg-small")
 
@@ -35,11 +49,11 @@ def pipeline_files(folder: Path | None = None) -> dict[str, Path]:
     return found
 
 
-def read_pipeline(path: Path) -> tuple[BaseEstimator, tuple[str, ...]]:
-    """Make the pipeline of a file of MOABB's format, and say for which signals it is.
+def read_pipeline(path: Path) -> PipelineFile:
+    """Make the pipeline of a file of MOABB's format, which may have two keys more.
 
-    What the file has of ``signals`` counts for pipelines without a model; by default these are for
-    EEG.
+    ``signals`` counts for pipelines without a model; by default these are for EEG. What has
+    ``download`` is run where it is named only.
     """
     with optional(f"the pipeline {path.stem}", "benchmark"), warnings.catch_warnings():
         # What a file imports warns of its own dependencies.
@@ -54,7 +68,8 @@ def read_pipeline(path: Path) -> tuple[BaseEstimator, tuple[str, ...]]:
             pipeline = create_pipeline_from_config(content["pipeline"])
     if not isinstance(pipeline, BaseEstimator):
         raise ValueError(f"{path} defines no PIPELINE with a scikit-learn 'pipeline' in it.")
-    return pipeline, tuple(content.get("signals", ["eeg"]))
+    signals = tuple(content.get("signals", ["eeg"]))
+    return PipelineFile(pipeline, signals, bool(content.get("download", False)))
 
 
 def with_models(

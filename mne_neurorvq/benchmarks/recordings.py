@@ -143,6 +143,37 @@ class Eegmat(FolderDataset):
         return in_windows(raw, 4.0, run)
 
 
+class Origin(FolderDataset):
+    """Windows of 4 s of two data sets, to be told apart: eegmmidb, and rest of eegmat.
+
+    The 19 sites of the 10-20 system, which both have.
+    """
+
+    events: ClassVar = {"eegmmidb": 1, "eegmat": 2}
+    files: ClassVar = {"eegmmidb": Eegmmidb.files["04"], "eegmat": Eegmat.files["rest"]}
+    source: ClassVar = f"{Eegmmidb.source} {Eegmat.source}"
+    data_set: ClassVar = "origin"
+    _sites: ClassVar = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+    _other_names: ClassVar = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+
+    def _find(self) -> dict[str, dict[str, Any]]:
+        """Find the first run of each person of both."""
+        found = {}
+        for kind in (Eegmmidb, Eegmat):
+            part = kind(self.folder)
+            run = next(iter(kind.files))
+            for person, runs in part.people.items():
+                found[f"{kind.data_set} {person}"] = {kind.data_set: (part, runs[run], run)}
+        return found
+
+    def read(self, found: Any, run: str) -> mne.io.BaseRaw:
+        """Read a run."""
+        part, path, its_run = found
+        raw = part.read(path, its_run)
+        raw.rename_channels({a: b for a, b in self._other_names.items() if a in raw.ch_names})
+        return in_windows(raw.pick(self._sites), 4.0, run)
+
+
 class PtbXl(FolderDataset):
     """Electrocardiograms of 10 s with the superclass of their diagnoses: PTB-XL at 100 Hz.
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .._table import markdown_table
 from .._writing import replacing, write_text
-from .results import people_scores, read_results, summary
+from .results import NOT_RUN, people_scores, read_results, summary
 from .tables import name_ranges
 from .tasks import TASKS
 
@@ -77,6 +77,7 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
     parts += _side_by_side(tables)
     parts += _controls(scores)
     parts += _low_resource(out, scores)
+    parts += _not_run(out, cells)
     parts += _pipelines(cells)
     text = "\n\n".join(parts) + "\n"
     write_text(out / "report.md", text)
@@ -215,6 +216,14 @@ def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:
             f"![shares]({task}-shares.png)",
         ]
     return parts
+
+
+def _not_run(out: Path, cells: list[dict[str, Any]]) -> list[str]:
+    """List what was asked for and could not be had, unless it has been run since."""
+    finished = {f"{cell['task']} {cell['pipeline']}" for cell in cells}
+    found = [path for path in sorted(out.glob(f"{NOT_RUN}/*.txt")) if path.stem not in finished]
+    lines = [f"- {path.stem}: {path.read_text('utf-8').strip()}" for path in found]
+    return ["## Not run", "\n".join(lines)] if lines else []
 
 
 def _pipelines(cells: Iterable[dict[str, Any]]) -> list[str]:

@@ -22,6 +22,9 @@ from sklearn.metrics import (
 )
 
 METRICS = ("balanced_accuracy", "roc_auc", "pr_auc", "kappa", "weighted_f1")
+#: Folder of what could not be run, with the reasons.
+NOT_RUN = "not_run"
+_SEEN = ", seen"
 _KEYS = ["task", "pipeline", "control", "share", "seed", "fold"]
 _RESAMPLES = 9999
 
@@ -47,19 +50,24 @@ def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:
     """Score each person of each cell.
 
     Where a person does not have all classes (one record, one diagnosis), the people of a fold are
-    scored together, as one.
+    scored together, as one: those whom no model of the task had seen, and the others apart.
     """
     rows: list[dict[str, Any]] = []
+    seen_in: dict[str, set[str]] = {}
+    for cell in cells:
+        seen_in.setdefault(cell["task"], set()).update(cell["seen"] or ())
     for cell in cells:
         trials = pd.DataFrame({k: v for k, v in cell["trials"].items() if k != "scores"})
         decision = np.array(cell["trials"]["scores"])
         classes = np.arange(len(cell["classes"]))
         people = trials["subject"]
         if trials.groupby("subject")["y"].nunique().min() < len(classes):
-            people = pd.Series(f"fold {cell['fold']}", index=trials.index)
+            known = people.isin(seen_in[cell["task"]])
+            people = f"fold {cell['fold']}" + known.map({True: _SEEN, False: ""})
         for person, index in trials.groupby(people).indices.items():
             y, predicted = (trials[name].to_numpy()[index] for name in ("y", "predicted"))
-            seen = None if cell["seen"] is None else person in cell["seen"]
+            of_a_fold = person.endswith(_SEEN) and bool(cell["seen"])
+            seen = None if cell["seen"] is None else of_a_fold or person in cell["seen"]
             row = {
                 "person": person,
                 "seen": seen,

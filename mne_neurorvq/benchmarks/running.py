@@ -28,11 +28,12 @@ from moabb.analysis.results import get_digest
 from moabb.datasets.base import BaseDataset
 from sklearn.base import BaseEstimator
 
-from .._writing import write_json
+from .._writing import write_json, write_text
 from ..weights.loading import find_config
 from ..weights.provenance import pretraining_subjects
 from .cells import Cell, Trials, run_cell
-from .pipeline_files import MODELS, pipeline_files, read_pipeline, with_models
+from .pipeline_files import MODELS, NotAtHand, pipeline_files, read_pipeline, with_models
+from .results import NOT_RUN
 from .tasks import TASKS, open_task
 
 _PACKAGES = ("mne-neurorvq", "moabb", "mne", "numpy", "scikit-learn", "torch")
@@ -114,14 +115,21 @@ def _work(plan: Plan, say: Callable[[str], None] | None) -> None:
     start, finished = time.perf_counter(), 0
     read: dict[str, Trials] = {}
     failed: dict[str, str] = {}
+    refused: set[str] = set()
     # Several processes first take a pipeline each, whose model then encodes a trial once.
     for together, group in product((False, True), groups):
         where = f"{group.task_name} {group.name}"
         with _claimed(plan.out, where) as mine:
-            for cell in group.cells if (mine or together) and where not in failed else ():
+            ended = where in failed or where in refused
+            for cell in group.cells if (mine or together) and not ended else ():
                 try:
                     with mne.utils.use_log_level("error"):
                         result = _run_if_new(group, cell, plan, read)
+                except NotAtHand as reason:
+                    refused.add(where)
+                    _note(plan.out / NOT_RUN, where, str(reason))
+                    say(f"NOT RUN {where}: {reason}")
+                    break
                 except Exception as error:  # of one pipeline, which must not end a night's run
                     failed[where] = f"{cell}: {type(error).__name__}: {error}"
                     say(f"FAILED {failed[where]}")
@@ -181,13 +189,15 @@ def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator, tup
         raise ValueError(f"there is no pipeline {', '.join(unknown)}, only {', '.join(files)}.")
     for name in plan.pipelines or files:
         try:
-            pipeline, signals = read_pipeline(files[name])
+            read = read_pipeline(files[name])
         except ImportError:
             if plan.pipelines:
                 raise
             continue
-        for made, model, estimator in with_models(name, pipeline, plan.models):
-            own = signals if model is None else (find_config(model).modality,)
+        if read.download and not plan.pipelines:
+            continue  # nothing is downloaded that was not asked for
+        for made, model, estimator in with_models(name, read.pipeline, plan.models):
+            own = read.signals if model is None else (find_config(model).modality,)
             yield made, model, estimator, own
 
 
@@ -237,6 +247,11 @@ def _line(result: dict[str, Any], n_left: int, seconds_each: float) -> str:
     left = f"{n_left} left, about {n_left * seconds_each / 60:.0f} min" if n_left else "finished"
     where = f"share {result['share']:g}, seed {result['seed']}, fold {result['fold']}"
     return f"{' '.join(filter(None, named))}, {where}: {score:.3f} ({took}); {left}"
+
+
+def _note(folder: Path, where: str, reason: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / f"{where.replace('/', '-')}.txt", f"{reason}\n")
 
 
 def _to_stderr(line: str) -> None:

@@ -23,7 +23,7 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
     features : scikit-learn transformer
         Makes features of Epochs; fitted on the training trials.
     scaler : scikit-learn transformer
-        Fitted on, and applied to, the features of each person alone, such as
+        Fitted on, and applied to, the features of each person alone (None: not at all), such as
         :class:`sklearn.preprocessing.StandardScaler`, or ``pyriemann.preprocessing.Whitening``,
         which moves the mean covariance of each person to the identity.
 
@@ -74,7 +74,7 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
         """
         self.features_ = clone(self.features).fit(X, y)
         sizes = np.unique(trial_column(X, "subject"), return_counts=True)[1]
-        self.scales_ = bool(np.median(sizes) > 1)
+        self.scales_ = self.scaler is not None and bool(np.median(sizes) > 1)
         return self
 
     def transform(self, X: mne.BaseEpochs) -> NDArray[np.floating]:

@@ -13,7 +13,7 @@ import moabb.datasets
 from moabb.datasets.base import BaseDataset
 from moabb.paradigms.base import BaseParadigm
 
-from .clinical_recordings import SleepEdf, Tuab, Tuev
+from .clinical_recordings import DigitSpan, SleepEdf, Tuab, Tuev
 from .paradigm import FRONTAL, Windows
 from .recordings import (
     Eegmat,
@@ -21,6 +21,7 @@ from .recordings import (
     EegmmidbEyes,
     FolderDataset,
     LowerLimb,
+    Origin,
     PtbXl,
     standard_folder,
 )
@@ -46,6 +47,8 @@ class Task:
         Empty for the task as published, else what is different.
     of : str
         Name of the task that this one is a control of, else empty.
+    across : bool
+        Whether features are left as they are: what is asked differs between people, not within.
     """
 
     title: str
@@ -55,6 +58,7 @@ class Task:
     download: str = ""
     control: str = ""
     of: str = ""
+    across: bool = False
 
 
 def _folder(kind: type[FolderDataset]) -> Callable[[Path, Sequence[str] | None], BaseDataset]:
@@ -153,6 +157,24 @@ TASKS: Mapping[str, Task] = {
             f"{Eegmat.source} {_BENCHMARK}.",
         ),
         **_MUSCLE,
+    ),
+    **_with_controls(
+        "memory",
+        Task(
+            "thirteen digits remembered against only heard",
+            _folder(DigitSpan),
+            Windows({n: [n] for n in DigitSpan.events}, tmin=14.0, duration=4.0),
+            f"{DigitSpan.source} 14-18 s after the first digit, {_BENCHMARK}.",
+        ),
+        muscle_removed={"fmax": 20.0},
+        muscle_only={"fmin": 25.0, "channels": ("F7", "F8", "T7", "T8", "P7", "P8")},
+    ),
+    "origin": Task(
+        "two data sets, of which features should know nothing",
+        _folder(Origin),
+        Windows({n: [n] for n in Origin.events}, duration=4.0, resample=100.0),
+        f"{Origin.source} {_BENCHMARK}, but 100 Hz.",
+        across=True,
     ),
     "diagnosis": Task(
         "a normal electrocardiogram against any diagnosis",

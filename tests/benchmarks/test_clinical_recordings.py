@@ -10,7 +10,13 @@ from optional_library import import_or_skip
 
 import_or_skip("moabb", "benchmark")
 
-from mne_neurorvq.benchmarks.clinical_recordings import _TEN_TWENTY, SleepEdf, Tuab, Tuev
+from mne_neurorvq.benchmarks.clinical_recordings import (
+    _TEN_TWENTY,
+    DigitSpan,
+    SleepEdf,
+    Tuab,
+    Tuev,
+)
 from mne_neurorvq.benchmarks.tasks import TASKS
 
 
@@ -83,3 +89,29 @@ def test_events_on_several_channels_are_one_trial(tmp_path, edf):
     assert labels.tolist() == ["bckg", "spsw"]
     assert epochs.tmin == -2.0
     assert epochs.get_data(copy=False).shape == (2, 19, 1000)
+
+
+def test_sequences_of_thirteen_digits_are_found_by_their_first(tmp_path, monkeypatch):
+    touch(tmp_path, "sub-032/eeg/sub-032_task-memory_eeg.set", "sub-033_task-memory_events.tsv")
+    rows = [
+        (1.0, "memory 01/05 correct: memorize digit 1 (first) in 5 digit sequence"),
+        (20.0, "memory 01/13 correct: memorize digit 1 (first) in 13 digit sequence"),
+        (22.0, "memory 02/13 correct: memorize digit 2 in 13 digit sequence"),
+        (50.0, "control 01/13: listen to digit 1 (first) in 13 digit sequence"),
+        (75.0, "STATUS"),
+    ]
+    table = "\n".join(["onset\ttrial_type", *(f"{onset}\t{text}" for onset, text in rows)])
+    (tmp_path / "sub-032/eeg/sub-032_task-memory_events.tsv").write_text(table)
+
+    def read(path, **kwargs):
+        noise = 1e-5 * np.random.default_rng(0).standard_normal((3, 16000))
+        return mne.io.RawArray(noise, mne.create_info(["Fz", "C3", "Pz"], 200.0, "eeg"))
+
+    monkeypatch.setattr(mne.io, "read_raw_eeglab", read)
+    dataset = DigitSpan(tmp_path)
+    assert dataset.subject_list == ["sub-032"]
+    epochs, labels, _ = TASKS["memory"].paradigm.get_data(dataset, return_epochs=True)
+    assert labels.tolist() == ["memory", "control"]
+    assert epochs.get_data(copy=False).shape == (2, 3, 800)
+    assert epochs.events[:, 0].tolist() == [4000, 10000]
+    assert epochs.tmin == 14.0

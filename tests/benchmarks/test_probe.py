@@ -57,6 +57,12 @@ def test_scaling_within_people_removes_what_is_theirs_and_uses_no_one_else():
     np.testing.assert_allclose(rows[4:8].mean(axis=0), 0, atol=1e-9)
 
 
+def test_without_a_scaler_features_stay_as_they_are():
+    epochs = simulate_epochs(n_subjects=2, n_trials=4, verbose=False)
+    step = WithinSubjects(FunctionTransformer(log_power), None).fit(epochs)
+    np.testing.assert_array_equal(step.transform(epochs), log_power(epochs))
+
+
 def test_where_people_have_one_trial_there_is_nothing_to_scale_within():
     epochs = simulate_epochs(n_subjects=3, n_trials=2, verbose=False)
     step = WithinSubjects(FunctionTransformer(log_power), StandardScaler())

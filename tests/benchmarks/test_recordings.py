@@ -11,17 +11,18 @@ from optional_library import import_or_skip
 
 import_or_skip("moabb", "benchmark")
 
-from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, PtbXl, in_windows
+from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, Origin, PtbXl, in_windows
 from mne_neurorvq.benchmarks.tasks import TASKS, open_task
 
+SITES = ["Fp1", "AF7", "AF8", "C3", "Cz", "C4"]
 
-def write(folder, subject, runs=("04", "08", "12")):
+
+def write(folder, subject, runs=("04", "08", "12"), names=SITES):
     for run in runs:
         path = folder / "some" / subject / f"{subject}R{run}_raw.fif"
         path.parent.mkdir(parents=True, exist_ok=True)
-        names = ["Fp1", "AF7", "AF8", "C3", "Cz", "C4"]
-        info = mne.create_info(names, 100.0, "eeg")
-        noise = 1e-5 * np.random.default_rng(int(run)).standard_normal((6, 3000))
+        info = mne.create_info(list(names), 100.0, "eeg")
+        noise = 1e-5 * np.random.default_rng(int(run)).standard_normal((len(names), 3000))
         raw = mne.io.RawArray(noise, info, verbose="error")
         raw.set_annotations(mne.Annotations([1, 6, 11, 16], 4.0, ["T0", "T1", "T0", "T2"]))
         raw.save(path, verbose="error")
@@ -48,6 +49,27 @@ def test_what_is_missing_is_said_with_where_to_get_it(tmp_path):
     write(tmp_path, "S051")
     with pytest.raises(FileNotFoundError, match=r"recordings of S099: wanted are files such as"):
         open_task("imagery", tmp_path, ["S051", "S099"])
+
+
+def test_two_data_sets_are_brought_to_the_sites_that_both_have(tmp_path, monkeypatch):
+    write(tmp_path, "S051", names=[*Origin._sites, "Iz"])
+    for run in "12":
+        (tmp_path / f"Subject08_{run}.edf").touch()
+    older = {new: old for old, new in Origin._other_names.items()}
+
+    def read(path, **_):
+        names = [f"EEG {older.get(name, name)}" for name in Origin._sites[::-1]]
+        noise = 1e-5 * np.random.default_rng(0).standard_normal((19, 6000))
+        return mne.io.RawArray(noise, mne.create_info(names, 500.0, "eeg"), verbose="error")
+
+    monkeypatch.setattr(mne.io, "read_raw_edf", read)
+    task = TASKS["origin"]
+    epochs, labels, metadata = task.paradigm.get_data(Origin(tmp_path), return_epochs=True)
+    assert labels.tolist() == ["eegmat"] * 3 + ["eegmmidb"] * 7
+    assert set(metadata["subject"]) == {"eegmat Subject08", "eegmmidb S051"}
+    assert epochs.ch_names == Origin._sites
+    # Within people nothing differs: their features stay as they are.
+    assert task.across
 
 
 def test_windows_follow_one_another_to_the_end():

@@ -59,6 +59,22 @@ def test_people_of_one_class_are_scored_together():
     assert scores["balanced_accuracy"].tolist() == [0.75]
 
 
+def test_seen_people_of_one_class_are_scored_apart_and_no_headline():
+    cells = []
+    for pipeline, seen in (("model", ("a", "b")), ("plain", ())):
+        one = cell(pipeline, seen=seen, people=("a", "b", "c", "d"), y=(0, 1))
+        trials = one["trials"]
+        # a and c have the first class only, b and d the second; of the unseen, one is missed.
+        trials["subject"] = ["a", "b", "a", "b", "c", "d", "c", "d"]
+        trials["predicted"][-1] = 0
+        cells.append(one)
+    scores = people_scores(cells)
+    assert scores["person"].tolist() == ["fold 0", "fold 0, seen"] * 2
+    assert scores["balanced_accuracy"].tolist() == [0.75, 1.0] * 2
+    assert scores["seen"].tolist() == [False, True, False, False]
+    assert summary(scores, "plain")["mean"].tolist() == [0.75, 0.75]
+
+
 def test_several_classes_have_all_metrics():
     three = cell(classes=["A", "B", "C"], people=("a",), y=(0, 1, 2))
     three["trials"]["predicted"] = [0, 1, 1]
