@@ -151,7 +151,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
 
     def _reduced(self, rows: NDArray[np.floating]) -> NDArray[np.floating]:
         """Training rows in a basis of the space that they span, if there are more columns."""
-        self._rows = self._rotation = None
+        self._space: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
         if rows.shape[1] <= len(rows):
             return rows
         # With an L2 penalty the weights lie in this space: the solution is the same, and cheaper.
@@ -160,12 +160,15 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         kept = variances > variances[-1] * len(rows) * np.finfo(float).eps
         if not kept.any():
             return rows
-        self._rows, self._rotation = rows, directions[:, kept] / np.sqrt(variances[kept])
-        return products @ self._rotation
+        self._space = rows, directions[:, kept] / np.sqrt(variances[kept])
+        return products @ self._space[1]
 
     def _columns(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
         scaled: NDArray[np.floating] = self._scaler.transform(X)
-        return scaled if self._rows is None else _products(scaled, self._rows) @ self._rotation
+        if self._space is None:
+            return scaled
+        rows, rotation = self._space
+        return _products(scaled, rows) @ rotation
 
     def _choices(self) -> tuple[Any, str, list[float]]:
         """Classifier, name of its strength, and the values to choose from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 import mne
 import numpy as np
@@ -100,7 +100,7 @@ class BraindecodeModel(WindowModel):
         channels: ChannelMode = "match",
         reference: Reference | None = None,
     ) -> None:
-        loaded = load_pretrained(pretrained)
+        loaded: Any = load_pretrained(pretrained)
         foundation = loaded.require("foundation", loaded.config.system)
         foundation.masked_tokens = foundation.final_layer = None
         sfreq = loaded.config.sfreq if sfreq is None else float(sfreq)
@@ -151,7 +151,7 @@ class BraindecodeModel(WindowModel):
             )
         return (self.mixing @ x) @ self.resampling
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, x: Tensor, return_features: bool = False
     ) -> Tensor | dict[str, Tensor | None]:
         """Return the outputs of the head, or the features.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import mne
 import numpy as np
@@ -93,14 +93,14 @@ def plot_reconstruction(
     for row, name in zip(grid, names, strict=True):
         kind = original.get_channel_types([name])[0]
         unit, scale = ("AU", 1.0) if kind == "misc" else ("µV", 1e6)
-        pair = [
+        before, after = pair = [
             scale * epochs.get_data(item=[number], picks=[name], verbose="error")[0]
             for epochs in (original, reconstruction)
         ]
-        _overlay(row[0], original.times, *(signal[0] for signal in pair), f"{name}\n({unit})")
+        _overlay(row[0], original.times, before[0], after[0], f"{name}\n({unit})")
         _spectra(row[1], sfreq, pair, unit, sfreq if kind == "emg" else _FASTEST)
         bands = bands_within(_MODALITIES.get(kind, "eeg"), sfreq, len(original.times))
-        _band_errors(row[2], reconstruction_quality(*(p[None] for p in pair), sfreq, bands=bands))
+        _band_errors(row[2], reconstruction_quality(before[None], after[None], sfreq, bands=bands))
     for ax in grid[:-1].flat:
         ax.set_xlabel("")
         ax.tick_params(labelbottom=False)
@@ -130,7 +130,8 @@ def _chosen_trial(
             f"samples) {facts[0]} and {facts[1]}."
         )
     if trial in ("median", "worst"):
-        return reconstruction_quality(original, reconstruction, bands={}).trial(trial)
+        quality = reconstruction_quality(original, reconstruction, bands={})
+        return quality.trial(cast("Literal['median', 'worst']", trial))
     if isinstance(trial, str):
         raise ValueError(f"trial must be a number, 'median' or 'worst', got {trial!r}.")
     return checked_trial(trial, len(original))
