@@ -32,8 +32,8 @@ else:
 # %%
 # To tokens
 # ---------
-# Features of this model are better with an average reference, its default, which cannot be undone.
-# Here the signals are to come back as they were recorded.
+# Features of this model are better with an average reference, its default, but tokens hold none.
+# Here they are to decode to signals as they were recorded.
 
 model = NeuroRVQTransformer("neurorvq-eeg-small", reference="recorded").fit(epochs)
 tokens = model.tokenize(epochs)

@@ -14,8 +14,8 @@ from scipy.signal import welch
 
 from ..analysis import BANDS
 from ..analysis.reconstruction import bands_below
-from ..signals import EpochsView, Trials, as_trials, unit_factor
-from ..weights import list_pretrained
+from ..signals import EpochsView, Trials, as_trials, set_reference, unit_factor
+from ..weights import list_pretrained, load_pretrained
 from ..weights.loading import find_config
 from ..weights.systems import SYSTEMS
 
@@ -167,8 +167,9 @@ def representations(
     Returns
     -------
     dict of str to ndarray, shape (n_trials, n_columns)
-        ``"embedding"``, ``"untrained twin"`` if there is one, ``"band power"`` averaged over
-        channels, and ``"band power per channel"``, all from the same channels.
+        ``"embedding"``, ``"physiology"`` if the model has learned to tell it, ``"untrained twin"``
+        if there is one, ``"band power"`` averaged over channels, and ``"band power per channel"``:
+        all from the same channels in the reference that the model is given.
 
     Examples
     --------
@@ -182,11 +183,15 @@ def representations(
     make = resolve_name(SYSTEMS[config.system].transformer)
     model = make(pretrained, **transformer)
     features = {"embedding": model.fit_transform(epochs)}
+    if load_pretrained(pretrained).target_head is not None:
+        numbers = make(pretrained, output="physiology", **transformer)
+        features["physiology"] = numbers.fit_transform(epochs)
     twin = untrained_twin(pretrained)
     if twin is not None:
         features["untrained twin"] = make(twin, **transformer).fit_transform(epochs)
     bands = bands_below(config.modality, epochs.info["sfreq"])
-    power = band_power(epochs, bands=bands, picks=list(model.ch_names_))
+    referenced = set_reference(epochs, model.reference_)
+    power = band_power(referenced, bands=bands, picks=list(model.ch_names_))
     features["band power"] = power.mean(axis=1)
     features["band power per channel"] = power.reshape(len(power), -1)
     return features

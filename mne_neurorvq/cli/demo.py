@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import viz
+from .._references import Reference
 from .._table import markdown_table
 from .._writing import replacing, write_text
 from ..analysis import (
@@ -45,11 +46,15 @@ from .outputs import write_csv
 from .studies import Study, Task, make_study, simulated_modality
 
 # Quality needs no more trials than this; an hour of EEG would only take longer.
-_QUALITY_TRIALS = 160
-_FOLDS = 5
-_SEEDS = (0, 1, 2)
+_QUALITY_TRIALS = 64
+_FOLDS = 4
 _FEWEST_UNSEEN = 3
 _TITLE = "# mne-neurorvq demo"
+_GIVEN = {
+    "recorded": "as recorded",
+    "average": "with an average reference",
+    "laplacian": "as surface Laplacian",
+}
 
 
 def run_demo(args: argparse.Namespace) -> None:
@@ -70,9 +75,32 @@ def run_demo(args: argparse.Namespace) -> None:
             study.seen_sentence(),
         )
         watch.step = "tokens and reconstructions"
-        _show_tokens(report, args, study)
-        _show_scores(report, args, study, watch)
-    report.say(f"{time.perf_counter() - start:.0f} s. Report and figures are in {args.out}.")
+        given = _GIVEN[_show_tokens(report, args, study)]
+        _show_scores(report, args, study, watch, given)
+    report.say("## Next", _next_steps(args, study))
+    report.say(f"{time.perf_counter() - start:.0f} s. In {args.out}: {_listed(args.out)}.")
+
+
+def _next_steps(args: argparse.Namespace, study: Study) -> str:
+    """Say where scores of real people are, and how to go on with recordings of one's own."""
+    simulated = study.data_set == "simulated"
+    of_people = "Simulated people say nothing about real ones: " if simulated else ""
+    make = SYSTEMS[find_config(args.pretrained).system].transformer.rpartition(":")[2]
+    return (
+        f"- {of_people}scores of people whom no model has seen, without their eye movements, with "
+        "all controls, are in the documentation (What makes features useful: "
+        "doc/feature_study.rst) and in the card of the model "
+        f"(`load_pretrained({args.pretrained!r}).card`).\n"
+        "- Your recordings: `mne-neurorvq demo --data one.edf two.edf ...`; from `mne.Epochs` in "
+        f"Python: `mne_neurorvq.{make}({args.pretrained!r}).fit_transform(epochs)`.\n"
+        "- Your labels: `mne-neurorvq benchmark --help`, with people, eyes and chance as controls."
+    )
+
+
+def _listed(folder: Path) -> str:
+    """Name the files of a report, tables first."""
+    files = sorted(folder.iterdir(), key=lambda path: (path.suffix == ".png", path.name))
+    return ", ".join(path.name for path in files if path.suffix in (".md", ".csv", ".png"))
 
 
 def _trained_model(modality: str) -> str:
@@ -116,8 +144,11 @@ class _Report:
         plt.close(figure)
 
 
-def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> None:
-    """Tokens and reconstructions of some trials, of subjects the model never saw if there are."""
+def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> Reference:
+    """Tokens and reconstructions of some trials, of subjects the model never saw if there are.
+
+    Returns the reference of the signals that the model is given.
+    """
     unseen = np.isin(study.subjects, study.unseen)
     candidates = np.flatnonzero(unseen if unseen.any() else np.ones_like(unseen))
     n_taken = min(len(candidates), _QUALITY_TRIALS)
@@ -140,13 +171,16 @@ def _show_tokens(report: _Report, args: argparse.Namespace, study: Study) -> Non
     if study.seen:
         text += f", of subjects that the model {'never saw' if unseen.any() else 'was trained on'}"
     report.say(f"## Tokens\n\n{text}.", _token_text(tokens, usage))
-    report.say("## Reconstruction", *_quality_text(quality))
+    given = f"Of the signals that the model is given, {_GIVEN[model.reference_]}:"
+    report.say("## Reconstruction", given, *_quality_text(quality))
     typical = quality.trial("median")
     report.save(
         "reconstruction", viz.plot_reconstruction(epochs, rebuilt, trial=typical, show=False)
     )
     report.save("codes", viz.plot_tokens(tokens, trial=typical, show=False))
     report.save("code-usage", viz.plot_codebook_usage(usage, show=False))
+    reference: Reference = model.reference_
+    return reference
 
 
 def _token_text(tokens: Tokens, usage: CodeUsage) -> str:
@@ -186,7 +220,9 @@ def _quality_text(quality: ReconstructionQuality) -> list[str]:
     ]
 
 
-def _show_scores(report: _Report, args: argparse.Namespace, study: Study, watch: Watch) -> None:
+def _show_scores(
+    report: _Report, args: argparse.Namespace, study: Study, watch: Watch, given: str
+) -> None:
     if not study.tasks:
         report.say(
             "## Scores",
@@ -201,7 +237,7 @@ def _show_scores(report: _Report, args: argparse.Namespace, study: Study, watch:
     features = representations(
         study.epochs, args.pretrained, device=args.device, batch_size=args.batch_size
     )
-    report.say("## Scores on subjects that the classifier had not seen")
+    report.say("## Scores on subjects that the classifier had not seen", _rows(features, given))
     groups = {"": np.ones(len(study.epochs), bool)}
     if study.seen and len(study.unseen) >= _FEWEST_UNSEEN:
         groups[", only subjects that the model never saw"] = np.isin(study.subjects, study.unseen)
@@ -223,6 +259,21 @@ def _show_scores(report: _Report, args: argparse.Namespace, study: Study, watch:
     write_csv(report.folder / "scores.csv", head, rows)
 
 
+def _rows(features: dict[str, NDArray[np.floating]], given: str) -> str:
+    """Say what the rows of the tables are."""
+    rows = {
+        "embedding": "features of the model, for each channel and third of a trial",
+        "physiology": "numbers with names that one linear layer reads off them, "
+        '`output="physiology"`',
+        "untrained twin": "features of the same network with random weights; what is above them, "
+        "training has added",
+        "band power": "log power in each band, mean of the channels",
+        "band power per channel": "log power in each band of each channel",
+    }
+    lines = [f"- **{name}**: {rows[name]}." for name in features]
+    return f"All are of the same trials and channels, {given}.\n\n" + "\n".join(lines)
+
+
 def _score(
     args: argparse.Namespace,
     study: Study,
@@ -233,15 +284,11 @@ def _score(
     """Score a task on a part of the trials."""
     trials = task.trials & part
     groups = study.subjects[trials]
-    n_subjects = len(np.unique(groups))
-    n_splits = min(_FOLDS, n_subjects)
     return compare_features(
         {name: values[trials] for name, values in features.items()},
         task.y[part[task.trials]],
         groups,
-        n_splits=n_splits,
-        # One subject to a fold is the same for every seed.
-        seeds=_SEEDS[:1] if n_splits == n_subjects else _SEEDS,
+        n_splits=min(_FOLDS, len(np.unique(groups))),
         n_jobs=args.jobs,
     )
 

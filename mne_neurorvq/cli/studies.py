@@ -31,7 +31,7 @@ from .recordings import check_signals, read_file
 
 _WINDOW = 4.0  # s
 _RUNS = [4, 8, 12]
-_SIMULATED_TRIALS = 20
+_SIMULATED_TRIALS = 12
 _EEGBCI_RATE = 160.0
 # What people did in the runs of eegbci: https://physionet.org/content/eegmmidb/1.0.0/
 _BASELINE, _MOVEMENT, _IMAGERY = {1, 2}, {3, 5, 7, 9, 11, 13}, {4, 6, 8, 10, 12, 14}

@@ -11,6 +11,7 @@ from mne_neurorvq import NeuroRVQTransformer
 from mne_neurorvq.analysis import BANDS
 from mne_neurorvq.benchmarks import band_power, representations, untrained_twin
 from mne_neurorvq.datasets import simulate_epochs
+from mne_neurorvq.signals import set_reference
 
 TINY = "neurorvq-eeg-tiny-random"
 
@@ -130,6 +131,10 @@ def test_the_twin_is_the_untrained_model(epochs):
     expected = NeuroRVQTransformer("neurorvq-eeg-small-random").fit_transform(epochs)
     np.testing.assert_array_equal(features["untrained twin"], expected)
     assert not np.allclose(features["embedding"], expected, atol=0.1)
+    numbers = NeuroRVQTransformer(output="physiology").fit_transform(epochs)
+    np.testing.assert_array_equal(features["physiology"], numbers)
+    power = band_power(set_reference(epochs, "average"))  # as the model is given them
+    np.testing.assert_array_equal(features["band power per channel"], power.reshape(len(power), -1))
 
 
 def test_only_models_with_a_registered_twin_have_one():

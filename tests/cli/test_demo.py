@@ -53,8 +53,8 @@ def test_the_demo_says_that_its_recordings_are_simulated(simulated):
 
 def test_the_demo_reports_tokens_reconstruction_and_scores(simulated):
     _, text = simulated
-    assert "120 trials × 19 channels × 4 patches × 4 codebooks × 2 levels, each of 16" in text
-    assert "## Tokens\n\nAll trials.\n" in text
+    assert "64 trials × 19 channels × 4 patches × 4 codebooks × 2 levels, each of 16" in text
+    assert "## Tokens\n\n64 of 72 trials, evenly spread.\n" in text
     for fact in ("bits/s", "codes used (%)", "SI-SDR", " gamma |", "error / power"):
         assert fact in text
     assert "### Rest against imagery" in text
@@ -62,8 +62,19 @@ def test_the_demo_reports_tokens_reconstruction_and_scores(simulated):
     for row in ("embedding", "embedding, standardised", "band power per channel", "chance"):
         assert text.count(f"| {row} ") == 2
     assert "GroupKFold(3)" in text
-    assert "120 trials" in text
+    assert "72 trials" in text
     assert "Best row: " in text
+
+
+def test_the_demo_says_what_is_compared_and_how_to_go_on(simulated):
+    folder, text = simulated
+    assert "Of the signals that the model is given, as recorded:" in text
+    assert "All are of the same trials and channels, as recorded." in text
+    assert "- **embedding**: features of the model" in text
+    assert "- **physiology**" not in text  # the tiny model has learned to tell nothing
+    assert "Simulated people say nothing about real ones" in text
+    assert f"NeuroRVQTransformer('{TINY}').fit_transform(epochs)" in text
+    assert f"In {folder}: report.md, scores.csv, code-usage.png, codes.png, recon" in text
 
 
 def test_the_demo_saves_its_figures_and_every_fold(simulated):
@@ -267,7 +278,7 @@ def test_what_the_model_had_seen_is_stated_and_unseen_subjects_are_scored_apart(
     assert _demo(*arguments, "--pretrained", folder) == 0
     text = capsys.readouterr().out
     assert "without labels, of S002; it had never seen S001, S003, S004." in text
-    assert "90 of 120 trials, evenly spread, of subjects that the model never saw." in text
+    assert "64 of 120 trials, evenly spread, of subjects that the model never saw." in text
     assert "### Rest against imagery\n\n4 subjects (S001-S004), 120 trials." in text
     apart = "### Rest against imagery, only subjects that the model never saw\n\n3 subjects"
     assert f"{apart} (S001, S003, S004), 90 trials." in text
