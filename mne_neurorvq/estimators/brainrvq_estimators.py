@@ -31,7 +31,8 @@ class BrainRVQTransformer(TokenTransformer):
     Parameters
     ----------
     pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
+        Name of a model (see :func:`~mne_neurorvq.list_pretrained`), path of one, or
+        ``"hf://owner/name"``, a repository of the Hugging Face Hub.
     revision, output, pool, channels, reference, unit, ch_names, sfreq
         As in :class:`NeuroRVQTransformer`.
     device, batch_size, precision, memory, verbose
@@ -101,7 +102,8 @@ class BrainRVQClassifier(ClassTargets, FineTunedEstimator):
     Parameters
     ----------
     pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
+        Name of a model (see :func:`~mne_neurorvq.list_pretrained`), path of one, or
+        ``"hf://owner/name"``, a repository of the Hugging Face Hub.
     revision, finetune, head, max_epochs, batch_size, lr, layer_decay, weight_decay
         As in :class:`NeuroRVQClassifier`.
     warmup_epochs, class_weight, lora_rank, validation_fraction, validation_groups

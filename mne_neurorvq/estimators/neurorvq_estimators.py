@@ -36,7 +36,8 @@ class NeuroRVQTransformer(TokenTransformer):
     Parameters
     ----------
     pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
+        Name of a model (see :func:`~mne_neurorvq.list_pretrained`), path of one, or
+        ``"hf://owner/name"``, a repository of the Hugging Face Hub.
     revision : str | None
         Revision of a model that is downloaded; None takes the registered one.
     output : "embedding" | "tokens" | "histogram" | "physiology"
@@ -155,7 +156,8 @@ class NeuroRVQClassifier(ClassTargets, FineTunedEstimator):
     Parameters
     ----------
     pretrained : str
-        Name of a model (see :func:`~mne_neurorvq.list_pretrained`) or path of one.
+        Name of a model (see :func:`~mne_neurorvq.list_pretrained`), path of one, or
+        ``"hf://owner/name"``, a repository of the Hugging Face Hub.
     revision : str | None
         Revision of a model that is downloaded; None takes the registered one.
     finetune : "full" | "head" | "lora"

@@ -221,7 +221,7 @@ def load_pretrained(
         the authors, whose configuration is inferred from its tensors.
     revision : str | None
         Branch, tag or commit of the repository, for names that are downloaded. None takes the
-        registered one.
+        registered one; of ``"hf://owner/name"`` what is in the cache, or else the newest.
     only : "tokenizer" | "foundation" | None
         Load this one only, which spares the download and the memory of the other.
 
