@@ -40,7 +40,6 @@ def axes_grid(
     import matplotlib.pyplot as plt
 
     if axes is None:
-        # MNE's maps of the scalp resize nothing, so that one layout serves all figures.
         return plt.subplots(
             n_rows, n_columns, figsize=size, squeeze=False, layout="constrained", **new
         )
@@ -57,11 +56,9 @@ def hide_spines(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def legend_beside(ax: Axes, *handles: Any, title: str = "") -> None:
+def legend_beside(ax: Axes, title: str = "") -> None:
     """Put the legend of an axes to its right."""
-    found = {"handles": handles} if handles else {}
     ax.legend(
-        **found,
         title=title,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
