@@ -72,7 +72,12 @@ def compute(
             trials, keys = np.arange(first, first + len(batch[0])), []
             if store is not None:
                 keys = [key_of(prefix, inputs) for inputs in zip(*batch, strict=True)]
-                left = _write_stored(outputs, n_trials, trials, [store.get(key) for key in keys])
+                stored = [store.get(key) for key in keys]
+                for i, kept in enumerate(stored):
+                    if kept is not None:
+                        values = tuple(value[None] for value in kept)
+                        write(outputs, n_trials, trials[i : i + 1], values)
+                left = [i for i, kept in enumerate(stored) if kept is None]
                 if len(left) < len(trials):
                     bar.update(len(trials) - len(left))
                     trials, keys = trials[left], [keys[i] for i in left]
@@ -87,19 +92,6 @@ def compute(
                         store.put(key, one)
                 bar.update(len(values[0]))
     return tuple(outputs)
-
-
-def _write_stored(
-    outputs: list[NDArray[Any]],
-    n_trials: int,
-    trials: NDArray[np.intp],
-    stored: list[Arrays | None],
-) -> list[int]:
-    """Write what a store has of some trials to the outputs; give the places of the others."""
-    for trial, values in zip(trials, stored, strict=True):
-        if values is not None:
-            write(outputs, n_trials, slice(trial, trial + 1), tuple(v[None] for v in values))
-    return [i for i, values in enumerate(stored) if values is None]
 
 
 @dataclass

@@ -198,7 +198,9 @@ def loud_and_flat(
     typical = median_of_moving(deviations)[:, None]
     # The median of the others, if one is above it.
     others = median_of_moving(np.sort(deviations)[:, :-1])[:, None]
-    loud = (others > 0) & (deviations > (most or np.inf) * others)
+    loud = np.zeros_like(deviations, bool)
+    if most is not None:
+        loud = (others > 0) & (deviations > most * others)
     return loud, deviations < FLAT * typical
 
 
