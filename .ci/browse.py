@@ -7,6 +7,7 @@ python .ci/browse.py HTML_FOLDER [--pictures FOLDER [--pages index.html ...]]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import html.parser
 import http.server
@@ -15,6 +16,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from playwright.sync_api import ConsoleMessage, Page, TimeoutError, sync_playwright
@@ -84,6 +86,11 @@ def broken_links(folder: Path, names: list[str]) -> list[str]:
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
+
+    def copyfile(self, *args: Any) -> None:
+        # The browser leaves a page before all of it has come.
+        with contextlib.suppress(ConnectionError):
+            super().copyfile(*args)
 
 
 def check(page: Page, root: str, folder: Path) -> list[str]:

@@ -143,7 +143,7 @@ def check_amplitude(
         warn(
             f"Channels that look broken: {', '.join(new)}. {spoil if loud else ''}"
             "Mark them as bad before fit (epochs.info['bads']), drop them, or repair them "
-            "(epochs.interpolate_bads)."
+            "(epochs.interpolate_bads, after epochs.set_montage)."
         )
     times, offset = 0.0, 0.0
     for member in members if judged else ():

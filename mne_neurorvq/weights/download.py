@@ -175,7 +175,11 @@ def _silence(file: WeightsFile, revision: str | None) -> Exception | None:
 def _without_download(entry: Pretrained) -> str:
     """Name the models in the package that could stand in, for a message."""
     alike = (entry.system, entry.modality)
-    names = [e.name for e in list_pretrained() if e.bundled and (e.system, e.modality) == alike]
+    names = [
+        e.name if e.seed is None else f"{e.name} (untrained)"
+        for e in list_pretrained()
+        if e.bundled and (e.system, e.modality) == alike
+    ]
     return f" Without a download: {', '.join(names)}." if names else ""
 
 
