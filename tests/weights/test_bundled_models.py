@@ -18,6 +18,7 @@ from mne_neurorvq.datasets import (
     load_emg_lower_limb,
     load_ptbxl,
     read_wfdb,
+    simulate_epochs,
     trial_column,
 )
 from mne_neurorvq.estimators import (
@@ -362,3 +363,14 @@ def test_the_codec_restores_muscles_it_never_saw_at_every_gain_and_its_twin_does
 
 def test_all_models_in_the_package_take_less_than_forty_megabytes():
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 40e6
+
+
+@pytest.mark.parametrize("system", [NeuroRVQTransformer, BrainRVQTransformer])
+def test_old_and_new_names_of_an_electrode_are_one_place(system):
+    new = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    old = new.copy().rename_channels({"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"})
+    first, second = (system(verbose=False).fit(epochs) for epochs in (new, old))
+    tokens = first.tokenize(new), second.tokenize(old)
+    assert tokens[0].ch_names != tokens[1].ch_names
+    np.testing.assert_array_equal(tokens[0].codes, tokens[1].codes)
+    np.testing.assert_array_equal(first.transform(new), second.transform(old))
