@@ -365,6 +365,7 @@ def test_all_models_in_the_package_take_less_than_forty_megabytes():
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 40e6
 
 
+@pytest.mark.filterwarnings("ignore:The Epochs were filtered")  # for NeuroRVQ
 @pytest.mark.parametrize("system", [NeuroRVQTransformer, BrainRVQTransformer])
 def test_old_and_new_names_of_an_electrode_are_one_place(system):
     new = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
