@@ -12,7 +12,7 @@ import pandas as pd
 
 from .._table import markdown_table
 from .._writing import replacing, write_text
-from .results import NOT_RUN, people_scores, read_results, summary
+from .results import NOT_RUN, of_unseen, people_scores, read_results, summary
 from .tables import name_ranges
 from .tasks import TASKS
 
@@ -117,7 +117,7 @@ def _task_part(
     write_text(out / f"{task}.tex", frame.to_latex(index=False, escape=True))
     _write_frame(out / f"{task}.csv", table)
     _save(_forest(table, title, reference), out / f"{task}-differences.png")
-    _save(_paired(scores, table, title, reference), out / f"{task}-people.png")
+    _save(_paired(of_unseen(scores), table, title, reference), out / f"{task}-people.png")
     text = markdown_table(_HEAD, rows, align="l" + "r" * (len(_HEAD) - 1))
     figures = f"![differences]({task}-differences.png) ![people]({task}-people.png)"
     return [f"## {title}", intro, _headline(table), text, figures]
@@ -141,7 +141,7 @@ def _headline(table: pd.DataFrame) -> str:
         f"{model['pipeline']} ({model['mean']:.3f})"
     )
     if classical["mean"] >= model["mean"]:
-        return f"**What is trained from scratch wins: {told}.**"
+        return f"**A pipeline without one of these models wins: {told}.**"
     return f"**A pretrained or random model is best: {told}.**"
 
 
@@ -207,7 +207,8 @@ def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:
         return []
     parts = ["## Fewer training trials"]
     for task, own in plain.groupby("task", sort=False):
-        means = own.groupby(["pipeline", "share"])["balanced_accuracy"].mean().unstack()
+        scored = of_unseen(own).groupby(["pipeline", "share"])["balanced_accuracy"]
+        means = scored.mean().unstack()
         rows = [[str(row), *map(_number, values)] for row, *values in means.itertuples()]
         head = [str(task), *(f"{share:.0%}" for share in means.columns)]
         _save(_curves(means, str(task)), out / f"{task}-shares.png")
@@ -247,8 +248,8 @@ def _paired(scores: pd.DataFrame, table: pd.DataFrame, title: str, reference: st
     """Every person's difference from the reference."""
     figure, axes = _axes(len(table))
     people = scores.groupby(["pipeline", "person"])["balanced_accuracy"].mean().unstack(0)
-    for row, pipeline in enumerate(table["pipeline"]):
-        values = people[pipeline] - people.get(reference, people[pipeline])
+    for row, pipeline in enumerate(table["pipeline"] if reference in people else ()):
+        values = people[pipeline] - people[reference]
         axes.plot(values, row + np.linspace(-0.25, 0.25, len(values)), ".", color="0.4")
     axes.axvline(0.0, color="0.5", ls="--", lw=1)
     _label(axes, table["pipeline"], title, f"each person's difference from {reference}")

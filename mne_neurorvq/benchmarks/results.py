@@ -33,7 +33,10 @@ def read_results(out: Path) -> list[dict[str, Any]]:
     """Read the finished cells of a run, whose parameters must not have changed on the way."""
     cells = [json.loads(path.read_text("utf-8")) for path in sorted(out.glob("cells/*/*/*.json"))]
     if not cells:
-        raise ValueError(f"{out} has no finished cell: run the benchmark with -o {out} first.")
+        raise ValueError(
+            f"{out} has no finished cell: run the benchmark into it first "
+            f"(mne-neurorvq benchmark run {out})."
+        )
     digests: dict[tuple[str, str], str] = {}
     for cell in cells:
         where = cell["task"], cell["pipeline"]
@@ -122,8 +125,7 @@ def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     Bengio 2003, Machine Learning 52), two-sided and adjusted for the number of pipelines
     (Benjamini and Hochberg 1995, J R Stat Soc B 57).
     """
-    known = scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])
-    unseen = scores[~known]
+    unseen = of_unseen(scores)
     everyone = scores.groupby("pipeline")["balanced_accuracy"].mean()
     rows = []
     for pipeline, own in scores.groupby("pipeline", sort=False):
@@ -149,6 +151,11 @@ def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     return table
 
 
+def of_unseen(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of a task, of the people whom no model had seen in pretraining."""
+    return scores[~scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])]
+
+
 def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str, float]:
     """Mean difference of a pipeline from another over the people and folds that both have."""
     empty = dict.fromkeys(("difference", "difference_low", "difference_high", "p"), np.nan)
@@ -166,5 +173,7 @@ def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str
     if len(folds) < 2:
         return {**empty, **found}
     n_tested = len(people) / folds.index.get_level_values("fold").nunique()
+    if np.ptp(folds[pipeline] - folds[reference]) < 1e-12:  # too few to tell a spread
+        return {**empty, **found}
     one_sided = compute_pvals_corrected_ttest(folds, len(people) - n_tested, n_tested)[0, 1]
     return {**found, "p": 2 * min(one_sided, 1 - one_sided)}

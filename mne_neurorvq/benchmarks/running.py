@@ -95,6 +95,8 @@ def run(plan: Plan, n_jobs: int = 1, say: Callable[[str], None] | None = None) -
 
     Raises
     ------
+    ValueError
+        If a share is not one.
     RuntimeError
         In the end, if a pipeline failed.
 
@@ -106,6 +108,8 @@ def run(plan: Plan, n_jobs: int = 1, say: Callable[[str], None] | None = None) -
     """
     from joblib import Parallel, delayed
 
+    if not all(0 < share <= 1 for share in plan.shares):
+        raise ValueError(f"shares must be above 0 and at most 1, got {plan.shares}.")
     Parallel(n_jobs=n_jobs)(delayed(_work)(plan, say) for _ in range(n_jobs))
 
 

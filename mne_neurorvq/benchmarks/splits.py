@@ -42,6 +42,12 @@ class SubjectFold(GroupKFold):
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[NDArray[np.int_], NDArray[np.int_]]]:
         """Give the trials to train on and those to test."""
+        n_people = len(np.unique(np.asarray(groups)))
+        if n_people < self.n_splits:
+            raise ValueError(
+                f"{self.n_splits} folds need as many people, but there are {n_people}: "
+                f"set --folds (folds=) to {n_people} or fewer."
+            )
         train, test = list(super().split(X, y, groups))[self.fold]
         if self.share < 1:
             y, groups = np.asarray(y)[train], np.asarray(groups)[train]

@@ -44,7 +44,7 @@ class HubMixin:
             Branch, tag or commit, of what is downloaded.
         **settings
             Arguments of the constructor, such as ``n_outputs`` and ``chs_info``. With any of them
-            the model is made anew, with the loaded weights but a new head.
+            the model is made anew, with the loaded weights, and its head where that fits.
 
         Returns
         -------

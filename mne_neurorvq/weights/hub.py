@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from .._warnings import warn
 from .card import make_card
 from .download import PREFIX
 from .loading import kind_of, load_pretrained
@@ -120,11 +121,31 @@ def load_model(
     if not settings and type(model) is kind:
         return model
     if which == "foundation":
-        rebuilt: Model = kind(pretrained=model, **settings)
+        rebuilt: Model = _with_head(kind, model, settings)
     else:
         rebuilt = kind(config=model.config, **settings)
         rebuilt.load_state_dict(model.state_dict())
     return rebuilt.eval()
+
+
+def _with_head(kind: type[Any], model: Any, settings: dict[str, Any]) -> Model:
+    """Make a foundation model with other settings; it keeps its head if that fits."""
+    head = model.final_layer
+    if head is None:
+        rebuilt: Model = kind(pretrained=model, **settings)
+        return rebuilt
+    given = {"n_outputs": model.n_outputs, "head": model.head} | settings
+    rebuilt = kind(pretrained=model, **given)
+    new: Any = rebuilt.final_layer
+    shapes = [[tuple(p.shape) for p in one.parameters()] for one in (head, new)]
+    if shapes[0] == shapes[1]:
+        new.load_state_dict(head.state_dict())
+    else:
+        warn(
+            f"The saved head ({shapes[0]}) does not fit these settings ({shapes[1]}): it is "
+            "drawn anew."
+        )
+    return rebuilt
 
 
 def push_model(model: Model, repo_id: str, settings: dict[str, Any]) -> str:

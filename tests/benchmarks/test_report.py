@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +15,8 @@ import_or_skip("moabb", "benchmark")
 from tiny_task import add_task, write_pipeline
 
 from mne_neurorvq.benchmarks import TASKS, Plan, run
-from mne_neurorvq.benchmarks.report import write_report
+from mne_neurorvq.benchmarks.report import _paired, write_report
+from mne_neurorvq.benchmarks.results import of_unseen, people_scores, read_results
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,24 @@ def test_tables_and_figures_are_files(finished):
     scores = pd.read_csv(out / "scores.csv")
     assert set(scores["share"]) == {0.5, 1.0}
     assert r"\begin{tabular}" in (out / "tiny.tex").read_text()
+
+
+def test_a_figure_of_differences_is_empty_without_its_reference(finished):
+    scores = people_scores(read_results(finished[0]))
+    scores = of_unseen(scores[(scores["task"] == "tiny") & (scores["control"] == "")])
+    table = pd.DataFrame({"pipeline": ["probe", "nothing"]})
+    drawn = [len(_paired(scores, table, "", name).axes[0].lines) for name in ("nothing", "x")]
+    assert drawn == [3, 1]  # the line at zero is there
+
+
+def test_shares_of_trials_are_shares():
+    with pytest.raises(ValueError, match="shares must be above 0 and at most 1"):
+        run(Plan(Path("x"), shares=(10.0,)))
+
+
+def test_whom_a_model_has_seen_is_in_no_curve():
+    scores = pd.DataFrame({"person": ["a", "b", "a"], "seen": [True, False, None]})
+    assert of_unseen(scores)["person"].tolist() == ["b"]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

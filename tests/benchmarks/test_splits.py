@@ -46,6 +46,13 @@ def test_a_share_takes_evenly_from_classes_and_people_and_tests_all():
     assert set(the_fold(share=0.1)[0]) < set(fewer)
 
 
+def test_more_folds_than_people_name_the_parameter():
+    with pytest.raises(
+        ValueError, match=r"3 folds need as many people, but there are 2: set --fol"
+    ):
+        next(SubjectFold(3).split(np.arange(4), groups=["a", "a", "b", "b"]))
+
+
 def test_a_person_on_both_sides_is_refused():
     epochs, metadata = trials([0, 10, 20], ["a", "a", "b"])
     with pytest.raises(ValueError, match="person a is both trained on and tested"):

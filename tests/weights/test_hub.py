@@ -131,3 +131,15 @@ def test_nothing_to_push_is_an_error_before_anything_is_sent(hub):
     with pytest.raises(ValueError, match="nothing to save"):
         push_to_hub(REPO, token=TOKEN)
     assert not hub.requests
+
+
+def test_a_saved_head_comes_back_with_the_channels_it_is_given(tmp_path):
+    chs_info = mne.create_info(["C3", "C4"], 200.0, "eeg")["chs"]
+    model = NeuroRVQ.from_pretrained(TINY, n_outputs=2, chs_info=chs_info)
+    model.save_pretrained(tmp_path / "model", dtype="float32")
+    windows = torch.randn(3, 2, 400)
+    loaded = NeuroRVQ.from_pretrained(tmp_path / "model", chs_info=chs_info)
+    torch.testing.assert_close(loaded(windows), model(windows))
+    with pytest.warns(UserWarning, match="drawn anew"):
+        other = NeuroRVQ.from_pretrained(tmp_path / "model", n_outputs=3, chs_info=chs_info)
+    assert other(windows).shape == (3, 3)
