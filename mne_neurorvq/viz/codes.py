@@ -116,16 +116,18 @@ def plot_tokens(
         if column == 0:
             ax.set_ylabel(f"level {depths[row]}")
     patches = [Patch(color=c, label=rank) for c, rank in zip(_COLOURS, _RANKS, strict=True)]
+    look: dict[str, Any] = {
+        "handles": patches,
+        "frameon": False,
+        "fontsize": "small",
+        "title": "code of the panel",
+        "title_fontsize": "small",
+    }
     if axes is None:
-        figure.legend(
-            handles=patches,
-            loc="outside right center",
-            frameon=False,
-            fontsize="small",
-            title="code of the panel",
-            title_fontsize="small",
-        )
+        figure.legend(loc="outside right center", **look)
         figure.suptitle(f"Codes of trial {number}")
+    else:
+        grid[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
     return finish(figure, show)
 
 

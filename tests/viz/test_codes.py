@@ -10,6 +10,7 @@ import mne
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from mne_neurorvq import NeuroRVQTransformer, preprocess, viz
 from mne_neurorvq.analysis import code_rates, code_usage, code_waveforms
@@ -47,6 +48,12 @@ def test_the_raster_has_a_row_for_each_level_and_time_in_seconds(tokens):
     assert {ax.get_xlabel() for ax in grid[1]} == {"time (s)"}
     edges = grid[0, 0].collections[0].get_coordinates()[0, :, 0]
     np.testing.assert_allclose(edges, [*tokens.patch_times, 4.0])
+
+
+def test_axes_of_the_users_own_have_a_key_of_the_colours(tokens):
+    grid = Figure().subplots(2, 4)
+    viz.plot_tokens(tokens, axes=grid, show=False)
+    assert [ax.get_legend() is not None for ax in grid[0]] == [False] * 3 + [True]
 
 
 @pytest.mark.parametrize(
