@@ -7,12 +7,20 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, check_cv, cross_val_score
 from sklearn.utils.multiclass import type_of_target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def of_unseen(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of a task, of the people whom no model had seen in pretraining."""
+    return scores[~scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])]
 
 
 @dataclass(frozen=True)

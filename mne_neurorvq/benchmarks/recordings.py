@@ -12,7 +12,11 @@ from moabb.datasets.base import BaseDataset
 
 from ..datasets import eegbci, load_emg_lower_limb, load_ptbxl
 from ..datasets.montage import standard_montage
+from ..datasets.simulation import TEN_TWENTY
 from ..datasets.wfdb_records import PTBXL_CLASSES
+from ..signals.names import OLDER_NAMES
+
+_NEWER = {old.upper(): new.upper() for old, new in OLDER_NAMES.items()}
 
 
 class FolderDataset(BaseDataset):
@@ -153,8 +157,6 @@ class Origin(FolderDataset):
     files: ClassVar = {"eegmmidb": Eegmmidb.files["04"], "eegmat": Eegmat.files["rest"]}
     source: ClassVar = f"{Eegmmidb.source} {Eegmat.source}"
     data_set: ClassVar = "origin"
-    _sites: ClassVar = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-    _other_names: ClassVar = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 
     def _find(self) -> dict[str, dict[str, Any]]:
         """Find the first run of each person of both."""
@@ -170,8 +172,8 @@ class Origin(FolderDataset):
         """Read a run."""
         part, path, its_run = found
         raw = part.read(path, its_run)
-        raw.rename_channels({a: b for a, b in self._other_names.items() if a in raw.ch_names})
-        return in_windows(raw.pick(self._sites), 4.0, run)
+        raw.rename_channels(lambda name: _NEWER.get(name, name))
+        return in_windows(raw.pick(TEN_TWENTY), 4.0, run)
 
 
 class PtbXl(FolderDataset):

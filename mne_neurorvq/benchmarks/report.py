@@ -12,7 +12,8 @@ import pandas as pd
 
 from .._table import markdown_table
 from .._writing import replacing, write_text
-from .results import NOT_RUN, of_unseen, people_scores, read_results, summary
+from ..analysis.subject_scores import of_unseen
+from .results import NOT_RUN, people_scores, read_results, summary
 from .tables import name_ranges
 from .tasks import TASKS
 

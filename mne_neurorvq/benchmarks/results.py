@@ -21,6 +21,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from ..analysis.subject_scores import of_unseen
+
 METRICS = ("balanced_accuracy", "roc_auc", "pr_auc", "kappa", "weighted_f1")
 #: Folder of what could not be run, with the reasons.
 NOT_RUN = "not_run"
@@ -149,11 +151,6 @@ def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     if tested.any():
         table.loc[tested, "p"] = false_discovery_control(table.loc[tested, "p"])
     return table
-
-
-def of_unseen(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores of a task, of the people whom no model had seen in pretraining."""
-    return scores[~scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])]
 
 
 def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str, float]:

@@ -33,8 +33,8 @@ class BraindecodeModel(WindowModel):
     """A pretrained foundation model with a head, for windows as they were recorded.
 
     A torch module with the constructor arguments of braindecode's models. What the estimators do
-    to trials (reference, channels, sampling rate, segments) is linear, and so is part of the module
-    as two fixed matrices.
+    to trials (reference, channels, sampling rate, segments) is linear where no electrode is broken,
+    and so is part of the module as two fixed matrices.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ class BraindecodeModel(WindowModel):
 
     Notes
     -----
-    Windows are in microvolts, which is not checked. The parameters of the trunk start with
+    Windows are in microvolts, which is not checked. An average reference is that of all electrodes:
+    unlike an estimator, a fixed matrix cannot leave out one that is broken in a window. The
+    parameters of the trunk start with
     ``foundation.encoder.``, those of the head with ``final_layer.``. The fixed matrices are not in
     the state dict, so that weights can be moved between data of different montages.
 

@@ -15,12 +15,14 @@ from ..analysis.occurrences import frequent_codes
 from ..tokens import Tokens
 from .drawing import (
     COLOURS,
+    LEGEND,
     MARKERS,
     axes_grid,
     checked_indices,
     checked_trial,
     finish,
     hide_spines,
+    legend_beside,
     on_the_scalp,
     scalp_map,
 )
@@ -116,18 +118,12 @@ def plot_tokens(
         if column == 0:
             ax.set_ylabel(f"level {depths[row]}")
     patches = [Patch(color=c, label=rank) for c, rank in zip(_COLOURS, _RANKS, strict=True)]
-    look: dict[str, Any] = {
-        "handles": patches,
-        "frameon": False,
-        "fontsize": "small",
-        "title": "code of the panel",
-        "title_fontsize": "small",
-    }
+    title = "code of the panel"
     if axes is None:
-        figure.legend(loc="outside right center", **look)
+        figure.legend(handles=patches, title=title, loc="outside right center", **LEGEND)
         figure.suptitle(f"Codes of trial {number}")
     else:
-        grid[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
+        legend_beside(grid[0, -1], title, patches)
     return finish(figure, show)
 
 

@@ -24,6 +24,7 @@ MARKERS = "osD^vP"
 # Quantities have a map whose lightness rises evenly.
 QUANTITY = "viridis"
 REFERENCE_LINE: dict[str, Any] = {"color": "0.5", "ls": "--", "lw": 1}
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small", "title_fontsize": "small"}
 
 
 def axes_grid(
@@ -56,16 +57,9 @@ def hide_spines(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def legend_beside(ax: Axes, title: str = "") -> None:
-    """Put the legend of an axes to its right."""
-    ax.legend(
-        title=title,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
-        fontsize="small",
-        title_fontsize="small",
-    )
+def legend_beside(ax: Axes, title: str = "", handles: Sequence[Any] | None = None) -> None:
+    """Put the legend of an axes, of its artists or of others, to its right."""
+    ax.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND)
 
 
 def finish(figure: Figure, show: bool) -> Figure:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.subject_scores import of_unseen
 from .drawing import (
     COLOURS,
     MARKERS,
@@ -119,9 +120,9 @@ def _people(table: pd.DataFrame) -> tuple[dict[str, NDArray[np.float64]], str]:
             f"results has the tasks {', '.join(tasks)}: pass one of them, "
             f"results[results['task'] == {tasks[0]!r}]."
         )
-    seen = table.loc[table["seen"].eq(True), "person"]
-    plain = table["control"].isin(["", np.nan]) & table["share"].eq(table["share"].max())
-    kept = table[plain & ~table["person"].isin(seen)]
+    unseen = of_unseen(table)
+    plain = unseen["control"].isin(["", np.nan]) & unseen["share"].eq(table["share"].max())
+    kept = unseen[plain]
     if kept.empty:
         return {}, ""
     scores = kept.pivot_table("balanced_accuracy", "person", "pipeline").dropna()

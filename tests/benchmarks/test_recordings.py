@@ -13,6 +13,8 @@ import_or_skip("moabb", "benchmark")
 
 from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, Origin, PtbXl, in_windows
 from mne_neurorvq.benchmarks.tasks import TASKS, open_task
+from mne_neurorvq.datasets.simulation import TEN_TWENTY
+from mne_neurorvq.signals.names import OLDER_NAMES
 
 SITES = ["Fp1", "AF7", "AF8", "C3", "Cz", "C4"]
 
@@ -52,13 +54,13 @@ def test_what_is_missing_is_said_with_where_to_get_it(tmp_path):
 
 
 def test_two_data_sets_are_brought_to_the_sites_that_both_have(tmp_path, monkeypatch):
-    write(tmp_path, "S051", names=[*Origin._sites, "Iz"])
+    write(tmp_path, "S051", names=[*TEN_TWENTY, "Iz"])
     for run in "12":
         (tmp_path / f"Subject08_{run}.edf").touch()
-    older = {new: old for old, new in Origin._other_names.items()}
+    older = {new.upper(): old.upper() for old, new in OLDER_NAMES.items()}
 
     def read(path, **_):
-        names = [f"EEG {older.get(name, name)}" for name in Origin._sites[::-1]]
+        names = [f"EEG {older.get(name, name)}" for name in TEN_TWENTY[::-1]]
         noise = 1e-5 * np.random.default_rng(0).standard_normal((19, 6000))
         return mne.io.RawArray(noise, mne.create_info(names, 500.0, "eeg"), verbose="error")
 
@@ -67,7 +69,7 @@ def test_two_data_sets_are_brought_to_the_sites_that_both_have(tmp_path, monkeyp
     epochs, labels, metadata = task.paradigm.get_data(Origin(tmp_path), return_epochs=True)
     assert labels.tolist() == ["eegmat"] * 3 + ["eegmmidb"] * 7
     assert set(metadata["subject"]) == {"eegmat Subject08", "eegmmidb S051"}
-    assert epochs.ch_names == Origin._sites
+    assert epochs.ch_names == TEN_TWENTY
     # Within people nothing differs: their features stay as they are.
     assert task.across
 

@@ -14,9 +14,10 @@ import_or_skip("moabb", "benchmark")
 
 from tiny_task import add_task, write_pipeline
 
+from mne_neurorvq.analysis.subject_scores import of_unseen
 from mne_neurorvq.benchmarks import TASKS, Plan, run
 from mne_neurorvq.benchmarks.report import _paired, write_report
-from mne_neurorvq.benchmarks.results import of_unseen, people_scores, read_results
+from mne_neurorvq.benchmarks.results import people_scores, read_results
 
 
 @pytest.fixture(scope="module")
