@@ -10,24 +10,20 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from .sites import fit_sphere, template_positions
+from .sites import template_positions
 
 #: Splines through fewer electrodes say little about what lies between them.
 FEWEST_FOR_LAPLACIAN = 16
 
 
-def current_source_density(
-    positions: NDArray[np.float64], sphere: tuple[float, ...] | str = "auto"
-) -> NDArray[np.float64]:
+def current_source_density(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute MNE's Laplacian as a matrix, in 1/m², of electrodes ``(n_electrodes, 3)``."""
     places = {str(i): place for i, place in enumerate(positions)}
     info = mne.create_info(list(places), 1.0, "eeg", verbose="error")
     info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"), verbose="error")
     # What it makes of one volt at each electrode in turn.
     impulses = mne.EvokedArray(np.eye(len(places)), info, verbose="error")
-    density = mne.preprocessing.compute_current_source_density(
-        impulses, sphere=sphere, verbose="error"
-    )
+    density = mne.preprocessing.compute_current_source_density(impulses, verbose="error")
     matrix: NDArray[np.float64] = density.data
     return matrix
 
@@ -39,10 +35,9 @@ def _matrix(names: tuple[str, ...]) -> NDArray[np.float64]:
     matrix = np.full((len(names), len(names)), np.nan)
     if len(known) < FEWEST_FOR_LAPLACIAN:
         return matrix
-    centre, radius = fit_sphere(np.array(list(sites.values())))
     positions = np.array([sites[names[i]] for i in known])
     matrix[known] = 0.0
-    matrix[np.ix_(known, known)] = current_source_density(positions, (*centre, radius))
+    matrix[np.ix_(known, known)] = current_source_density(positions)
     return matrix
 
 

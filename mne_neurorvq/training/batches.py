@@ -18,7 +18,7 @@ from ..signals import robust_scale
 from ..weights.systems import Config
 from .corpus.dataset import CorpusDataset
 from .crops import CropSettings, crop
-from .patch_targets import PatchTargets
+from .patch_targets import PatchTargets, site_names
 from .planning import PlannedBatch, plan_batches, share_of_rank
 
 # The plan of a large corpus would take more memory than its index: it is made of so many windows.
@@ -162,13 +162,14 @@ class CorpusBatches(IterableDataset[Batch]):
                 self.settings,
                 patch_size=self.corpus.patch_size,
                 rng=np.random.default_rng((self.seed, epoch, number)),
+                names=site_names(window.rows, self.config),
                 scaled=self.config.takes_scaled,
             )
             crops.append((part.data, part.rows))
             clean += [] if part.clean is None else [part.clean]
             if self._targets is not None:
                 place = part.picks, part.start, batch.n_patches
-                targets.append(self._targets.of(number, window, *place, referenced=part.referenced))
+                targets.append(self._targets.of(number, window, *place, part.reference))
         return _stacked(crops, [window.id for window in windows], targets, clean)
 
 

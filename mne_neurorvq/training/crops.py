@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -10,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
+from .._references import Reference
+from ..signals import laplacian_matrix
+from ..signals.reference import LAPLACIAN_AREA
 from ..signals.robust_scaling import robust_statistics, scale_by
 
 # Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
 _LARGEST_SCALED = np.float32(10.0)
 
 _Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,11 @@ class CropSettings:
     bad_channels : float
         Share of the windows in which one channel is bad: flat, or with ten to a hundred
         interquartile ranges of white noise. It is to be restored as it is.
-    average_reference : float
-        Share of the windows whose mean over all channels of the recording is subtracted.
+    average_reference, laplacian_reference : float
+        Shares of the windows that get another reference than the recorded one, from all channels of
+        the recording: their mean is subtracted, or the surface Laplacian is taken, scaled as
+        :func:`~mne_neurorvq.signals.set_reference` does. Without a Laplacian (fewer than 16
+        channels, or one without a site) a window stays as recorded.
 
     Examples
     --------
@@ -62,8 +70,17 @@ class CropSettings:
     gain_spread: NonNegativeFloat = 0.2
     noise_spread: NonNegativeFloat = 0.0
     restore: Literal["noisy", "clean"] = "noisy"
-    bad_channels: Annotated[float, Field(ge=0, le=1)] = 0.0
-    average_reference: Annotated[float, Field(ge=0, le=1)] = 0.0
+    bad_channels: _Share = 0.0
+    average_reference: _Share = 0.0
+    laplacian_reference: _Share = 0.0
+
+    def __post_init__(self) -> None:
+        shares = self.average_reference, self.laplacian_reference
+        if sum(shares) > 1:
+            raise ValueError(
+                f"average_reference and laplacian_reference are {shares[0]:g} and {shares[1]:g}: "
+                "shares of the same windows, they add up to at most 1."
+            )
 
 
 class Crop(NamedTuple):
@@ -73,7 +90,7 @@ class Crop(NamedTuple):
     rows: NDArray[np.int64]  # (n_picked,), of the picked channels
     picks: NDArray[np.intp]  # (n_picked,), their places in the window
     start: int  # first sample in the window
-    referenced: bool  # whether it has the average reference
+    reference: Reference
     clean: NDArray[np.float32] | None = None  # what is to be restored, if that is not data
 
 
@@ -85,19 +102,20 @@ def crop(
     *,
     patch_size: int,
     rng: np.random.Generator,
+    names: Sequence[str] = (),
     scaled: bool = False,
 ) -> Crop:
     """Draw a part of ``size`` (channels, patches) of a window, its gain, reference and noise.
 
+    ``names`` are those of the channels, for a Laplacian.
     A part that is ``scaled`` by median and interquartile range has the gain afterwards, and limits.
     """
     n_channels, n_times = size[0], size[1] * patch_size
     picks = rng.permutation(len(rows))[:n_channels]
     start = int(rng.integers(data.shape[1] - n_times + 1))
     gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
-    referenced = settings.average_reference > 0 and rng.random() < settings.average_reference
-    part = data[:, start : start + n_times]
-    part = (average_referenced(part) if referenced else part)[picks]
+    reference = _draw_reference(names, settings, rng)
+    part = rereferenced(data[:, start : start + n_times], names, reference)[picks]
     if settings.bad_channels and rng.random() < settings.bad_channels:
         part = _with_bad_channel(part, rng)
     noisy = part
@@ -110,7 +128,7 @@ def crop(
     signals = [gain * one for one in signals]
     if scaled:
         signals = [np.clip(one, -_LARGEST_SCALED, _LARGEST_SCALED) for one in signals]
-    return Crop(signals[0], rows[picks], picks, start, referenced, *signals[1:])
+    return Crop(signals[0], rows[picks], picks, start, reference, *signals[1:])
 
 
 def _with_bad_channel(part: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -130,6 +148,24 @@ def _noise(
     return (amplitude[:, None] * rng.standard_normal(part.shape)).astype(np.float32)
 
 
-def average_referenced(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Subtract the mean of all (good) channels, ``(n_channels, n_times)``."""
-    return data - data.mean(axis=0)
+def _draw_reference(
+    names: Sequence[str], settings: CropSettings, rng: np.random.Generator
+) -> Reference:
+    average, laplacian = settings.average_reference, settings.laplacian_reference
+    drawn = rng.random() if average or laplacian else 1.0
+    if drawn < average:
+        return "average"
+    if drawn < average + laplacian and np.isfinite(laplacian_matrix(names)).all():
+        return "laplacian"
+    return "recorded"
+
+
+def rereferenced(
+    data: NDArray[np.float32], names: Sequence[str], reference: Reference
+) -> NDArray[np.float32]:
+    """Bring all (good) channels ``(n_channels, n_times)`` to a reference."""
+    if reference == "average":
+        return data - data.mean(axis=0)
+    if reference == "laplacian":
+        return (LAPLACIAN_AREA * laplacian_matrix(names)).astype(np.float32) @ data
+    return data

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.fft import dct, idct
 from scipy.signal import find_peaks
 
+from .._references import Reference
 from ..signals import laplacian_matrix
 from ..weights.systems import Config
 from .corpus.dataset import CorpusDataset, Window
-from .crops import average_referenced
+from .crops import rereferenced
 
 _BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30), (30, 44))
 _SLOW_HZ, _WAVEFORM_HZ = 4.0, 12.0
@@ -194,8 +195,8 @@ class PatchTargets:
         self.columns = tuple(column for target in self.targets for column in target.columns)
         sizes = [len(target.columns) for target in self.targets]
         self._of_corpus = np.repeat([target.of_corpus for target in self.targets], sizes)
-        self._known: dict[tuple[int, bool], tuple[_Array, _Array]] = {}
-        self._every: dict[bool, tuple[_Array, _Array]] = {}
+        self._known: dict[tuple[int, Reference], tuple[_Array, _Array]] = {}
+        self._every: dict[Reference, tuple[_Array, _Array]] = {}
 
     def of(
         self,
@@ -204,26 +205,30 @@ class PatchTargets:
         picks: NDArray[np.int_],
         start: int,
         n_patches: int,
-        *,
-        referenced: bool = False,
+        reference: Reference = "recorded",
     ) -> _Array:
         """Measure patches of a window of the corpus, ``(n_picked, n_patches, n_columns)``.
 
-        Values are standardised within the recording (or the corpus) under that reference, which is
-        the average or the recorded one; NaN where they cannot be had.
+        Values are standardised within the recording (or the corpus) under that reference; NaN where
+        they cannot be had. Numbers of the Laplacian are the same under all.
         """
         recording = int(self.corpus.recordings[number])
-        mean, spread = self._statistics(recording, referenced)
-        found = self._measure(window, picks, start, n_patches, referenced)
+        mean, spread = self._statistics(recording, reference)
+        found = self._measure(window, picks, start, n_patches, reference)
         return np.clip((found - mean) / spread, -_LARGEST, _LARGEST)
 
     def _measure(
-        self, window: Window, picks: NDArray[np.int_], start: int, n_patches: int, referenced: bool
+        self,
+        window: Window,
+        picks: NDArray[np.int_],
+        start: int,
+        n_patches: int,
+        reference: Reference,
     ) -> _Array:
-        data = average_referenced(window.data) if referenced else window.data
-        signals = {False: data[picks]}
+        names = site_names(window.rows, self.config)
+        signals = {False: rereferenced(window.data, names, reference)[picks]}
         if any(target.of_laplacian for target in self.targets):
-            signals[True] = self._laplacian(window.rows)[picks] @ data
+            signals[True] = _laplacian(names)[picks] @ window.data
         floor = float(self.corpus.index["step"]) ** 2
         size, sfreq = self.corpus.patch_size, self.config.sfreq
         stretches = {
@@ -233,38 +238,45 @@ class PatchTargets:
         measured = [target.measure(stretches[target.of_laplacian]) for target in self.targets]
         return np.concatenate(measured, axis=-1)
 
-    def _laplacian(self, rows: NDArray[np.int64]) -> _Array:
-        names = self.config.channels
-        matrix = laplacian_matrix([names[row] for row in rows])
-        # What rounding adds to a signal is then as large as before.
-        return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
-
-    def _statistics(self, recording: int, referenced: bool) -> tuple[_Array, _Array]:
+    def _statistics(self, recording: int, reference: Reference) -> tuple[_Array, _Array]:
         """Mean and standard deviation of each column, under a reference."""
-        known = self._known.get((recording, referenced))
+        known = self._known.get((recording, reference))
         if known is None:
             first, last = np.searchsorted(self.corpus.recordings, [recording, recording + 1])
-            mean, spread = self._over(int(first), int(last), _MEASURED_WINDOWS, referenced)
+            mean, spread = self._over(int(first), int(last), _MEASURED_WINDOWS, reference)
             if self._of_corpus.any():
-                if referenced not in self._every:
+                if reference not in self._every:
                     n = len(self.corpus)
-                    self._every[referenced] = self._over(0, n, _MEASURED_IN_ALL, referenced)
-                every = self._every[referenced]
+                    self._every[reference] = self._over(0, n, _MEASURED_IN_ALL, reference)
+                every = self._every[reference]
                 mean = np.where(self._of_corpus, every[0], mean)
                 spread = np.where(self._of_corpus, every[1], spread)
-            known = self._known[recording, referenced] = mean, spread
+            known = self._known[recording, reference] = mean, spread
         return known
 
-    def _over(self, first: int, last: int, most: int, referenced: bool) -> tuple[_Array, _Array]:
+    def _over(
+        self, first: int, last: int, most: int, reference: Reference
+    ) -> tuple[_Array, _Array]:
         """Mean and standard deviation over evenly spaced windows of a range."""
         numbers = np.linspace(first, last - 1, min(most, last - first)).astype(int).tolist()
         parts = []
         for window in self.corpus.read(numbers):
             n_patches = window.data.shape[1] // self.corpus.patch_size
             every = np.arange(len(window.rows))
-            found = self._measure(window, every, 0, n_patches, referenced)
+            found = self._measure(window, every, 0, n_patches, reference)
             parts.append(found.reshape(-1, len(self.columns)))
         return _mean_and_spread(np.concatenate(parts))
+
+
+def site_names(rows: NDArray[np.int64], config: Config) -> list[str]:
+    """Names of the channels of a window; none where a model has no vocabulary."""
+    return [config.channels[row] for row in rows] if config.channels else []
+
+
+def _laplacian(names: Sequence[str]) -> _Array:
+    matrix = laplacian_matrix(names)
+    # What rounding adds to a signal is then as large as before.
+    return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _mean_and_spread(values: _Array) -> tuple[_Array, _Array]:

@@ -221,6 +221,12 @@ class PretrainConfig:
     hardware: Hardware = field(default_factory=Hardware)
 
     def __post_init__(self) -> None:
+        on_the_head = self.model.modality == "eeg" and self.model.config().channels
+        if self.crops.laplacian_reference and not on_the_head:
+            raise ValueError(
+                f"crops.laplacian_reference={self.crops.laplacian_reference:g}, but channels of "
+                "this model have no places on the head: make it 0."
+            )
         warmup = self.model.config().quantizer.warmup_steps
         if self.tokenizer.n_steps * self.tokenizer.accumulate <= warmup:
             raise ValueError(

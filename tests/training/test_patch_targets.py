@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import mne
 import numpy as np
 import pytest
 
+from mne_neurorvq.datasets.montage import standard_montage
 from mne_neurorvq.models import NEURORVQ_EEG
+from mne_neurorvq.signals import set_reference
 from mne_neurorvq.training import CorpusBatches, CropSettings
 from mne_neurorvq.training.batches import watched_batches
-from mne_neurorvq.training.patch_targets import TARGETS, PatchTargets, Stretch
+from mne_neurorvq.training.crops import crop, rereferenced
+from mne_neurorvq.training.patch_targets import TARGETS, PatchTargets, Stretch, site_names
 
 RATE, PATCH = 200.0, 200
 TIME = np.arange(6 * PATCH) / RATE
@@ -103,15 +107,20 @@ def test_patches_are_those_of_the_stretch(name):
 def test_targets_of_a_recording_are_standardised(train):
     targets = PatchTargets(train, NEURORVQ_EEG, ALL)
     windows = np.flatnonzero(train.recordings == train.recordings[0])
-    for referenced in (False, True):
+    of_laplacian = [name.startswith("laplacian") for name in targets.columns]
+    for reference in ("recorded", "average", "laplacian"):
         values = []
         for number in windows:
             window = train[number]
             every, n_patches = np.arange(len(window.rows)), window.data.shape[1] // PATCH
-            values.append(targets.of(number, window, every, 0, n_patches, referenced=referenced))
-            data = window.data - window.data.mean(0) if referenced else window.data
-            mean, spread = targets._statistics(0, referenced)
-            wanted = targets._measure(replace(window, data=data), every, 0, n_patches, False)
+            values.append(targets.of(number, window, every, 0, n_patches, reference))
+            # Of a window that has the reference already, as it is; those of the Laplacian not.
+            mean, spread = targets._statistics(0, reference)
+            names = site_names(window.rows, NEURORVQ_EEG)
+            other = replace(window, data=rereferenced(window.data, names, reference))
+            wanted = targets._measure(other, every, 0, n_patches, "recorded")
+            same = targets._measure(window, every, 0, n_patches, "recorded")
+            wanted = np.where(of_laplacian, same, wanted)
             np.testing.assert_allclose(
                 values[-1], np.clip((wanted - mean) / spread, -5, 5), atol=1e-5
             )
@@ -173,6 +182,56 @@ def test_the_average_reference_is_that_of_all_channels_and_of_its_share(train):
             assert referenced or np.allclose(window, one.windows[i])
             n_average += referenced
     assert 0 < n_average < sum(len(batch.ids) for batch in plain)
+
+
+def test_the_laplacian_of_a_crop_is_that_of_all_channels_as_estimators_compute_it(train):
+    own = CropSettings(64, n_channels=(8,), n_patches=(2,), gain_spread=0.0)
+    plain, laplacian = (
+        list(CorpusBatches(train, NEURORVQ_EEG, s, seed=1, n_batches=4, targets=ALL))
+        for s in (own, replace(own, laplacian_reference=1.0))
+    )
+    same = [name.startswith("laplacian") for name in PatchTargets(train, NEURORVQ_EEG, ALL).columns]
+    for one, other in zip(plain, laplacian, strict=True):
+        for i, name in enumerate(one.ids):
+            window = next(w for w in (train[n] for n in range(len(train))) if w.id == name)
+            names = site_names(window.rows, NEURORVQ_EEG)
+            info = mne.create_info(names, RATE, "eeg")
+            info.set_montage(standard_montage(), match_case=False)
+            epochs = mne.EpochsArray(1e-6 * window.data[None].astype(float), info, verbose=False)
+            whole = 1e6 * set_reference(epochs, "laplacian").get_data()[0]
+            picks = [window.rows.tolist().index(row) for row in one.channel_ids[i]]
+            start = _place(one.windows[i, 0].numpy(), window.data[picks[0]])
+            part = whole[picks, start : start + other.windows.shape[-1]]
+            np.testing.assert_allclose(other.windows[i], part, atol=1e-4 * part.std())
+        assert other.targets[..., same].equal(one.targets[..., same])
+        assert not other.targets.equal(one.targets)
+
+
+def _place(part, whole):
+    starts = range(len(whole) - len(part) + 1)
+    return int(np.argmin([np.abs(whole[s : s + len(part)] - part).sum() for s in starts]))
+
+
+def test_a_window_without_a_laplacian_stays_as_recorded():
+    data = np.random.default_rng(0).standard_normal((15, 800)).astype(np.float32)
+    names = NEURORVQ_EEG.channels[:15]
+    settings = CropSettings(gain_spread=0.0, laplacian_reference=1.0)
+    found = crop(
+        data,
+        np.arange(15),
+        (8, 4),
+        settings,
+        patch_size=200,
+        rng=np.random.default_rng(0),
+        names=names,
+    )
+    assert found.reference == "recorded"
+    np.testing.assert_array_equal(found.data, data[found.picks])
+
+
+def test_shares_of_the_references_are_of_the_same_windows():
+    with pytest.raises(ValueError, match=r"0\.7 and 0\.5: shares of the same windows"):
+        CropSettings(average_reference=0.7, laplacian_reference=0.5)
 
 
 def test_the_laplacian_is_left_out_where_there_are_no_positions(train):

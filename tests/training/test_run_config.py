@@ -197,6 +197,14 @@ def test_an_objective_that_cannot_be_is_named(system, changes, message):
         read_config(changes=changes, system=system)
 
 
+@pytest.mark.parametrize(
+    ("system", "changes"), [("biocodec", []), ("neurorvq", ["model.modality=ecg"])]
+)
+def test_a_laplacian_of_channels_without_places_is_refused(system, changes):
+    with pytest.raises(ValueError, match="no places on the head"):
+        read_config(changes=[*changes, "crops.laplacian_reference=0.2"], system=system)
+
+
 def test_targets_of_another_signal_are_refused():
     with pytest.raises(ValueError, match="power is of eeg, but model"):
         read_config(changes=["foundation.targets.power=1", "model.modality=ecg"])
