@@ -189,58 +189,68 @@ def residual() -> Figure:
 
 
 def rate_distortion() -> Figure:
-    """Error against bits: what is in `systems` and the bound in `analysis`."""
-    figure = Figure(figsize=(7.1, 3.1), layout="constrained")
+    """Error against bits, level by level: the tables of `analysis`."""
+    figure = Figure(figsize=(7.1, 3.3), layout="constrained")
     ax = figure.subplots()
-    bits = [40, 80, 120, 160, 200, 240, 280, 320]
-    error = [0.365, 0.210, 0.139, 0.098, 0.073, 0.058, 0.049, 0.042]
-    ax.plot(bits, error, "o-", color=BLUE, label="neurorvq-eeg-small (version 1), level by level")
-    ax.plot([1024], [0.006], "s", color=GREEN, label="biocodec-eeg-small")
-    ax.plot([130], [0.174], "D", color=ORANGE, label="brainrvq-eeg-small (version 1)")
-    bound = {33: 0.163, 66: 0.091, 97: 0.057, 130: 0.035}
-    ax.plot(
-        list(bound),
-        list(bound.values()),
-        "--",
-        color=GREY,
-        label="no code of single channels can do better",
-    )
+    curves = {
+        "neurorvq-eeg-small": (
+            BLUE, "o", [48, 88, 128, 168, 208, 248, 288, 328],
+            [0.386, 0.221, 0.141, 0.097, 0.070, 0.054, 0.045, 0.039],
+        ),
+        "biocodec-eeg-small": (
+            GREEN, "s", [184, 352, 520, 688, 856, 1024],
+            [0.522, 0.260, 0.115, 0.040, 0.015, 0.006],
+        ),
+        "brainrvq-eeg-small": (ORANGE, "D", [86, 108, 130], [0.273, 0.187, 0.160]),
+    }  # fmt: skip
+    for name, (colour, marker, bits, error) in curves.items():
+        ax.plot(bits, error, color=colour, marker=marker, ms=5, label=name)
+    bound = {33: 0.163, 66: 0.091, 97: 0.057, 130: 0.035, 320: 0.002}
+    ax.plot(*zip(*bound.items(), strict=True), "--", color=GREY, label="bound")
     ax.set(
         xscale="log",
         yscale="log",
-        xlabel="bits per second and channel",
+        xlabel="bits per second and channel, with side information",
         ylabel="squared error / variance",
     )
     ax.set_xticks([30, 100, 300, 1000], ["30", "100", "300", "1,000"])
-    ax.set_yticks([0.01, 0.03, 0.1, 0.3], ["1 %", "3 %", "10 %", "30 %"])
+    ax.set_yticks([0.003, 0.01, 0.03, 0.1, 0.3], ["0.3 %", "1 %", "3 %", "10 %", "30 %"])
     ax.minorticks_off()
     ax.legend(frameon=False, fontsize=8)
     return figure
+
+
+def measured(table: str, row: str) -> np.ndarray:
+    """Scores and ends of their intervals in a row of a table of `benchmark`."""
+    page = (Path(__file__).parent / "benchmark.rst").read_text(encoding="utf-8")
+    found = re.search(rf"^.. table:: {table}\n.*?^ +{row} {{2,}}(.*?)$", page, re.DOTALL | re.MULTILINE)
+    assert found, f"{row} is not in the table {table}"
+    return np.array(re.findall(r"(\d?\.\d+) \[(\d?\.\d+), (\d?\.\d+)\]", found[1]), dtype=float)
 
 
 def eyes() -> Figure:
     """Left against right fist as published, without the eyes, from the eyes alone."""
     figure = Figure(figsize=(7.1, 2.9), layout="constrained")
     ax = figure.subplots()
-    scores = {"slow potentials": [0.764, 0.515, 0.795], "band power": [0.660, 0.561, 0.628]}
-    spread = {"slow potentials": [0.078, 0.089, 0.079], "band power": [0.113, 0.083, 0.100]}
-    for shift, colour, name in zip((-0.16, 0.16), (ORANGE, BLUE), scores, strict=True):
+    rows = {"slow potentials": ORANGE, "BrainRVQ, physiology": GREEN, "band power": BLUE}
+    for i, (row, colour) in enumerate(rows.items()):
+        score, low, high = measured("imagined left against right fist", row).T
         ax.errorbar(
-            np.arange(3) + shift,
-            scores[name],
-            spread[name],
-            fmt="o",
-            ms=7,
+            np.arange(3) + 0.18 * (i - 1),
+            score,
+            (score - low, high - score),
+            fmt="osD"[i],
+            ms=6,
             color=colour,
-            label=name,
+            label=row,
         )
     ax.axhline(0.5, color=GREY, lw=1, ls="--")
     note(ax, 2.45, 0.49, "chance", ha="right", va="top")
     ax.set_xticks(
         range(3), ["task as published", "eye movements removed", "frontal channels alone"]
     )
-    ax.set(ylabel="balanced accuracy", ylim=(0.4, 0.9), xlim=(-0.5, 2.5))
-    ax.legend(frameon=False, loc="upper center", ncols=2)
+    ax.set(ylabel="balanced accuracy", ylim=(0.4, 1.0), xlim=(-0.5, 2.5))
+    ax.legend(frameon=False, loc="upper center", ncols=3)
     return figure
 
 
@@ -264,7 +274,7 @@ def folds() -> Figure:
 
 
 def reuse() -> Figure:
-    """Draw the table of `cross_validation`: ten folds in passes over all trials."""
+    """Draw the figures of `scaling`: ten folds in passes over all trials."""
     figure = Figure(figsize=(7.1, 1.9), layout="constrained")
     ax = figure.subplots()
     passes = {"one pass": 1.0, "memory=None": 14.0, 'memory="auto"': 2.8, "a folder": 3.7}
@@ -277,14 +287,14 @@ def reuse() -> Figure:
 
 
 def levels() -> Figure:
-    """Draw the share of equal codes by level of `measured_codes`."""
+    """Draw the share of equal codes by level of `analysis`."""
     figure = Figure(figsize=(7.1, 2.9), layout="constrained")
     ax = figure.subplots()
     shares = {
-        "gain 1.2": (GREEN, [0.993, 0.986, 0.976, 0.962, 0.945, 0.925, 0.901, 0.874]),
-        "noise, 30 dB": (BLUE, [0.880, 0.774, 0.657, 0.545, 0.440, 0.342, 0.256, 0.182]),
-        "noise, 20 dB": (ORANGE, [0.704, 0.511, 0.337, 0.216, 0.128, 0.069, 0.036, 0.020]),
-        "noise, 10 dB": (GREY, [0.415, 0.178, 0.067, 0.025, 0.011, 0.006, 0.004, 0.004]),
+        "any gain": (GREEN, [1.0] * 8),
+        "noise, 30 dB": (BLUE, [0.857, 0.720, 0.579, 0.450, 0.332, 0.238, 0.159, 0.100]),
+        "noise, 20 dB": (ORANGE, [0.635, 0.410, 0.236, 0.129, 0.065, 0.033, 0.015, 0.008]),
+        "noise, 10 dB": (GREY, [0.303, 0.111, 0.036, 0.013, 0.006, 0.004, 0.003, 0.002]),
     }
     for name, (colour, values) in shares.items():
         ax.plot(values, "o-", color=colour, label=name)

@@ -78,4 +78,4 @@ model.tokenize(epochs)
 
 # %%
 # The figure shows that the heart rate is in the simulated wave, whose maxima are clean; the wave of
-# somebody who moves is not. It says nothing of a model: :doc:`/ppg` has what was measured.
+# somebody who moves is not. It says nothing of a model: :doc:`/modalities` has what was measured.

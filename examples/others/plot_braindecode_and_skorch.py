@@ -133,4 +133,4 @@ print(f"on the other people: {model.score(epochs[watched], condition[watched]):.
 
 # %%
 # Six epochs of a hundred simulated trials show that the parts fit together, not which network is
-# best: see :doc:`/braindecode` for what to mind, and :doc:`/benchmark` for a comparison.
+# best: see :doc:`/libraries` for what to mind, and :doc:`/benchmark` for a comparison.

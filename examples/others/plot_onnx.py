@@ -128,5 +128,5 @@ for ax in axes:
 
 # %%
 # Where two codes are equally near, rounding decides, so that a few of the last levels may differ:
-# they carry the least. The times are those of the machine that built this page. :doc:`/export` says
-# what a graph leaves out, such as the check of its inputs.
+# they carry the least. The times are those of the machine that built this page. :doc:`/libraries`
+# says what a graph leaves out, such as the check of its inputs.

@@ -93,4 +93,4 @@ with tempfile.TemporaryDirectory() as folder:
 
 # %%
 # The figures show which part of these simulated signals is lost, and that it is the fast one; real
-# signals have more in it. :doc:`/measured_codes` has the figures measured on people.
+# signals have more in it. :doc:`/analysis` has the figures measured on people.

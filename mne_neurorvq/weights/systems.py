@@ -6,7 +6,7 @@ of its pretraining, and enter them here and its checkpoints in ``registry``. To 
 files, name their tensors in ``official_names`` and infer the configuration in
 ``official_configs``. Whatever else differs is a method of its configuration or its models.
 
-``doc/architecture.rst`` lists all places that a new system or modality needs.
+``doc/contributing.rst`` lists all places that a new system or modality needs.
 """
 
 from __future__ import annotations

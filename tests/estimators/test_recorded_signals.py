@@ -131,7 +131,7 @@ def test_gaps_of_a_bedside_monitor_are_refused_with_channel_and_time(data):
     [
         ("ecg", {"records500": "ecg_ptbxl/records500"}, (1, 160), []),
         (
-            "ppg",
+            "modalities",
             {"bidmc_01": "ppg_bidmc/bidmc_01"},
             (50, 160),
             ["left out of the model", "125 Hz hold nothing above 62.5 Hz"],

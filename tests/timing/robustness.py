@@ -12,7 +12,7 @@ the share of codes of the other channels that stay the same at the first and the
 correlation of their reconstruction with the signal as it was. Models are given the reference that
 their cards say, unless there is another; the average is that of the 21 channels.
 
-The second gives the tables of doc/measured_codes.rst. Trials as in systems.py. Gain: share of
+The second gives the tables of doc/biocodec.rst and doc/analysis.rst. Trials as in systems.py. Gain: share of
 unchanged codes if the trials of people whom the model has not seen are louder or softer than those
 of ``fit``. Noise: error of their reconstruction, over the variance, in total and below 45 Hz
 (median), if noise or a slow deflection of a quarter of a second is added to the input of the
