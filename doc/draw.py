@@ -223,7 +223,7 @@ def rate_distortion() -> Figure:
 def measured(table: str, row: str) -> np.ndarray:
     """Scores and ends of their intervals in a row of a table of `benchmark`."""
     page = (Path(__file__).parent / "benchmark.rst").read_text(encoding="utf-8")
-    found = re.search(rf"^.. table:: {table}\n.*?^ +{row} {{2,}}(.*?)$", page, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"(?sm)^.. table:: {table}\n.*?^ +{row} {{2,}}(.*?)$", page)
     assert found, f"{row} is not in the table {table}"
     return np.array(re.findall(r"(\d?\.\d+) \[(\d?\.\d+), (\d?\.\d+)\]", found[1]), dtype=float)
 

@@ -12,12 +12,13 @@ the share of codes of the other channels that stay the same at the first and the
 correlation of their reconstruction with the signal as it was. Models are given the reference that
 their cards say, unless there is another; the average is that of the 21 channels.
 
-The second gives the tables of doc/biocodec.rst and doc/analysis.rst. Trials as in systems.py. Gain: share of
-unchanged codes if the trials of people whom the model has not seen are louder or softer than those
-of ``fit``. Noise: error of their reconstruction, over the variance, in total and below 45 Hz
-(median), if noise or a slow deflection of a quarter of a second is added to the input of the
-codec. Scaling: the linear probe of features.py of ``scaling="trial"`` and of ``scaling="fit"``,
-fitted on each person's own trials, with the log of the scales that the first one removes."""
+The first gives the tables of doc/analysis.rst, the second those of doc/biocodec.rst, of trials as
+in systems.py. Gain: share of unchanged codes if the trials of people whom the model has not seen
+are louder or softer than those of ``fit``. Noise: error of their reconstruction, over the
+variance, in total and below 45 Hz (median), if noise or a slow deflection of a quarter of a
+second is added to the input of the codec. Scaling: the linear probe of features.py of
+``scaling="trial"`` and of ``scaling="fit"``, fitted on each person's own trials, with the log of
+the scales that the first one removes."""
 
 from __future__ import annotations
 
