@@ -8,7 +8,7 @@ on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import product
@@ -92,26 +92,17 @@ def series_per_pass(n_patches: int, device: str) -> int:
     return max(1, min(most, most * _PATCHES_PER_SERIES // n_patches))
 
 
-# --- Arithmetic that writes over its first argument, which must be the caller's own, where nothing
-# learns. Fresh memory can cost more than what is computed: it arrives page by page, a microsecond
-# each.
+# --- Arithmetic.
 
 
-def gelu(x: Tensor) -> Tensor:
-    """Apply the exact GELU."""
-    return torch.ops.aten.gelu_(x) if enabled(in_place=True) else F.gelu(x)
+def write_over(operation: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+    """Apply an operation to ``x`` and what broadcasts to it, in the precision of ``x``.
 
-
-def plus(x: Tensor, y: Tensor) -> Tensor:
-    """Add a ``y`` that broadcasts to ``x``, in the precision of ``x``."""
-    y = y.to(x.dtype)
-    return x.add_(y) if enabled(in_place=True) else x + y
-
-
-def times(x: Tensor, y: Tensor) -> Tensor:
-    """Multiply by a ``y`` that broadcasts to ``x``, in the precision of ``x``."""
-    y = y.to(x.dtype)
-    return x.mul_(y) if enabled(in_place=True) else x * y
+    Where nothing learns the result takes the place of ``x``, which must be the caller's own. Fresh
+    memory can cost more than what is computed: it arrives page by page, a microsecond each.
+    """
+    others = tuple(other.to(x.dtype) for other in others)
+    return operation(x, *others, out=x) if enabled(in_place=True) else operation(x, *others)
 
 
 def mean_pool(x: Tensor, size: int) -> Tensor:
@@ -125,7 +116,7 @@ def mean_pool(x: Tensor, size: int) -> Tensor:
     parts = groups.unbind(-1)
     total = parts[0] + parts[1]
     for part in parts[2:]:
-        total = plus(total, part)
+        total = write_over(torch.add, total, part)
     return total / size
 
 

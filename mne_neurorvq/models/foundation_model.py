@@ -13,16 +13,8 @@ from torch import Tensor, nn
 from .config import TransformerConfig
 from .heads import TargetHead, make_head, make_token_heads
 from .hub import HubMixin
-from .signature import (
-    ChannelsInfo,
-    apart,
-    as_patches,
-    check_config,
-    check_length,
-    resolve_channels,
-    together,
-)
-from .trunk import Encoder, init_trunk
+from .signature import ChannelsInfo, check_config, check_length, resolve_channels
+from .trunk import Encoder, apart, as_patches, init_trunk, together
 
 
 class FoundationModel(HubMixin, nn.Module):
@@ -114,7 +106,7 @@ class FoundationModel(HubMixin, nn.Module):
         if not return_features and self.final_layer is None:
             raise ValueError("no classification head: give n_outputs or call reset_head.")
         patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
-        features, cls = self._features(self.encoder.embed_unscaled(patches), channel_ids)
+        features, cls = self._features(self.encoder.embed(patches), channel_ids)
         if return_features:
             return {"features": features.unflatten(1, patches.shape[1:3]), "cls_token": cls}
         assert self.final_layer is not None
@@ -149,7 +141,7 @@ class FoundationModel(HubMixin, nn.Module):
         if self.target_head is None:
             raise ValueError("no target head: assign a TargetHead to target_head.")
         patches, channel_ids = as_patches(self.config, x, channel_ids, self._channel_ids)
-        embeddings = self.encoder.embed_unscaled(patches)
+        embeddings = self.encoder.embed(patches)
         if mask is not None:
             token = self.target_head.mask_token.to(embeddings.dtype)
             embeddings = torch.where(_checked_mask(mask, patches)[..., None], token, embeddings)
@@ -191,7 +183,7 @@ class FoundationModel(HubMixin, nn.Module):
         wanted = (*patches.shape[:3], quantizer.n_codebooks, quantizer.n_levels)
         if codes is not None and codes.shape != wanted:
             raise ValueError(f"codes must have the shape {wanted}, got {tuple(codes.shape)}.")
-        embeddings = self.encoder.embed_unscaled(patches)
+        embeddings = self.encoder.embed(patches)
         token = self.masked_tokens.mask_token.to(embeddings.dtype)
         first, second = (
             self.masked_tokens(

@@ -12,19 +12,9 @@ from torch import Tensor, nn
 from .config import TransformerConfig
 from .input_scale import divided, input_scale, multiplied
 from .quantizer import Quantized, ResidualVQ
-from .signature import (
-    ChannelsInfo,
-    apart,
-    as_patches,
-    check_codes,
-    check_config,
-    check_length,
-    pick_channels,
-    resolve_channels,
-    together,
-)
+from .signature import ChannelsInfo, check_codes, check_config, check_length, resolve_channels
 from .tokenizer import Tokenizer
-from .trunk import Encoder, each_scale, init_trunk, scale_norms
+from .trunk import Encoder, apart, as_patches, each_scale, init_trunk, scale_norms, together
 
 
 class View(Protocol):
@@ -132,7 +122,7 @@ class PatchTokenizer(Tokenizer, Generic[V]):
 
     def _features(self, patches: Tensor, channel_ids: Tensor) -> Tensor:
         """Run the encoder and its norms: ``(n_scales, batch, n_tokens, embed_dim)``."""
-        features = self.encoder.trunk(self.encoder.embed(patches), channel_ids)
+        features = self.encoder.trunk(self.encoder.embed(patches, scaled=True), channel_ids)
         return each_scale(self.encoder_norms, features)
 
     def encode(self, x: Tensor, channel_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -174,7 +164,7 @@ class PatchTokenizer(Tokenizer, Generic[V]):
         self, codes: Tensor, side: Tensor, channel_ids: Tensor | None = None
     ) -> Tensor:
         check_codes(self.config.quantizer, codes)
-        channel_ids = pick_channels(self.config, channel_ids, self._channel_ids, codes)
+        codes, channel_ids = as_patches(self.config, codes, channel_ids, self._channel_ids)
         n_side = self.config.side_shape(codes.shape[1], (codes.shape[2],))[-1]
         wanted = (*codes.shape[: self._n_side_axes], n_side)
         if side.shape != wanted:

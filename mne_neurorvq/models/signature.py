@@ -13,7 +13,7 @@ from .._rates import same_rate
 from .config import QuantizerConfig, TransformerConfig
 
 ChannelsInfo = Sequence[Mapping[str, Any]]
-_PARTIAL = "n_times={} must be a multiple of the patch size {}."
+PARTIAL = "n_times={} must be a multiple of the patch size {}."
 
 
 def check_config(config: object, published: TransformerConfig) -> None:
@@ -74,34 +74,8 @@ def check_length(
     """Find the samples of a window, which must be a whole number of patches."""
     n_times = window_samples(config.sfreq, n_times, input_window_seconds, sfreq)
     if n_times is not None and (n_times < config.patch_size or n_times % config.patch_size):
-        raise ValueError(_PARTIAL.format(n_times, config.patch_size))
+        raise ValueError(PARTIAL.format(n_times, config.patch_size))
     return n_times
-
-
-def as_patches(
-    config: TransformerConfig, x: Tensor, given: Tensor | None, resolved: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """View windows ``(batch, n_chans, n_times)`` as ``(batch, n_chans, n_patches, patch_size)``.
-
-    The vocabulary rows of their channels come with them, see :func:`pick_channels`.
-    """
-    if x.ndim != 3:
-        raise ValueError(f"x must be (batch, n_chans, n_times), got shape {tuple(x.shape)}.")
-    n_patches, rest = divmod(x.shape[2], config.patch_size)
-    if rest or not n_patches:
-        raise ValueError(_PARTIAL.format(x.shape[2], config.patch_size))
-    patches = x.unflatten(-1, (n_patches, config.patch_size))
-    return patches, pick_channels(config, given, resolved, patches)
-
-
-def apart(x: Tensor) -> Tensor:
-    """Make windows of one channel of windows ``(batch, n_chans, ...)``."""
-    return x.flatten(0, 1)[:, None]
-
-
-def together(x: Tensor, n_chans: int) -> Tensor:
-    """Undo :func:`apart`."""
-    return x[:, 0].unflatten(0, (-1, n_chans))
 
 
 def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
@@ -123,41 +97,3 @@ def check_codes(config: QuantizerConfig, codes: Tensor) -> None:
             f"codes must lie in 0..{config.n_codes - 1}, got {codes.min().item()}.."
             f"{codes.max().item()}."
         )
-
-
-def pick_channels(
-    config: TransformerConfig, given: Tensor | None, resolved: Tensor | None, x: Tensor
-) -> Tensor:
-    """Vocabulary rows of patches or codes: those given to the call, else the constructor's.
-
-    Rows are ``(n_chans,)`` for all windows, or ``(batch, n_chans)`` where montages differ. All
-    patches of ``x``, ``(batch, n_chans, n_patches, ...)``, must fit into one segment.
-    """
-    n_chans, n_patches = x.shape[1:3]
-    longest = config.patches_per_segment(n_chans)
-    if n_patches > longest:
-        raise ValueError(
-            f"{n_chans} channels x {n_patches} patches exceed the token budget, {longest} patches "
-            "of that many channels: cut the window into segments."
-        )
-    ids = resolved if given is None else torch.as_tensor(given)
-    if ids is None:
-        raise ValueError(
-            "the channels are unknown: give chs_info to the constructor or channel_ids to the call."
-        )
-    if ids.ndim not in (1, 2) or ids.is_floating_point():
-        raise ValueError(
-            "channel_ids must be integers of shape (n_chans,) or (batch, n_chans), got "
-            f"{ids.dtype} of shape {tuple(ids.shape)}."
-        )
-    if ids.shape[-1] != n_chans:
-        raise ValueError(f"{ids.shape[-1]} channel_ids for an input with {n_chans} channels.")
-    if ids.ndim == 2 and len(ids) != len(x):
-        raise ValueError(f"channel_ids of {len(ids)} windows for an input with {len(x)}.")
-    last = len(config.channels) - 1
-    # The tables have a row more than channels, which an index would find without an error. An
-    # exported graph cannot look at values.
-    if not torch.compiler.is_exporting() and ids.numel() and (ids.min() < 0 or ids.max() > last):
-        wrong = ids[(ids < 0) | (ids > last)].unique().tolist()
-        raise ValueError(f"channel_ids must lie in 0..{last}, got {wrong}.")
-    return ids.to(x.device)

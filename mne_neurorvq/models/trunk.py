@@ -9,10 +9,12 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .config import ConvStage, TransformerConfig, TrunkStyle
-from .fast import attend, convolving, gelu, mean_pool, normed, plus, times
+from .fast import attend, convolving, mean_pool, normed, write_over
 from .input_scale import divided, input_scale, middle
+from .signature import PARTIAL
 
 _PLAIN = TrunkStyle()
 
@@ -43,7 +45,7 @@ class Attention(nn.Module):
         qkv = self.qkv(x)
         if self.q_bias is not None and self.v_bias is not None:
             biases = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
-            qkv = plus(qkv, biases)
+            qkv = write_over(torch.add, qkv, biases)
         q, k, v = qkv.view(batch, n_tokens, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         if self.training:
             q, k = normed(self.q_norm, q), normed(self.k_norm, k)
@@ -51,19 +53,6 @@ class Attention(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         attended = attend(q, k, v, self.q_norm, self.k_norm)
         return self.proj(attended.transpose(1, 2).reshape(batch, n_tokens, dim))
-
-
-class Mlp(nn.Module):
-    """Two linear layers around an exact GELU."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map the last axis."""
-        return self.fc2(gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
@@ -82,7 +71,8 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=style.norm_eps)
         self.attn = Attention(dim, n_heads, style)
         self.norm2 = nn.LayerNorm(dim, eps=style.norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        hidden = int(dim * mlp_ratio)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(dim, hidden), "fc2": nn.Linear(hidden, dim)})
         scale = style.layer_scale
         self.gamma_1 = nn.Parameter(torch.full((dim,), scale)) if scale else None
         self.gamma_2 = nn.Parameter(torch.full((dim,), scale)) if scale else None
@@ -91,12 +81,12 @@ class Block(nn.Module):
         """Transform ``(batch, n_tokens, dim)``."""
         skips = self.training and self.drop_path > 0
         added = self.attn(self.norm1(x))
-        added = added if self.gamma_1 is None else times(added, self.gamma_1)
+        added = added if self.gamma_1 is None else write_over(torch.mul, added, self.gamma_1)
         # The sum is the block's own, its input is not.
         x = x + (self._thinned(added) if skips else added)
-        added = self.mlp(self.norm2(x))
-        added = added if self.gamma_2 is None else times(added, self.gamma_2)
-        return plus(x, self._thinned(added) if skips else added)
+        added = self.mlp["fc2"](write_over(F.gelu, self.mlp["fc1"](self.norm2(x))))
+        added = added if self.gamma_2 is None else write_over(torch.mul, added, self.gamma_2)
+        return write_over(torch.add, x, self._thinned(added) if skips else added)
 
     def _thinned(self, added: Tensor) -> Tensor:
         """Leave out whole windows, and weigh the others so that the mean stays."""
@@ -186,7 +176,7 @@ class PatchEmbedding(nn.Module):
         x = patches[:, None]
         with convolving() if self.training else nullcontext():
             for i, pool in enumerate(self.pools, start=1):
-                x = gelu(getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
+                x = write_over(F.gelu, getattr(self, f"norm{i}")(getattr(self, f"conv{i}")(x)))
                 x = x if pool == 1 else mean_pool(x, pool)
         return x.permute(0, 2, 3, 1).flatten(2)
 
@@ -203,24 +193,78 @@ class Encoder(nn.Module):
         self.input_scale = config.input_scale
         self.scale_embed = nn.Parameter(torch.zeros(config.embed_dim)) if style.sees_scale else None
 
-    def embed(self, patches: Tensor) -> Tensor:
-        """Embed ``(batch, n_chans, n_patches, patch_size)`` at every scale.
+    def embed(self, patches: Tensor, *, scaled: bool = False) -> Tensor:
+        """Embed ``(batch, n_chans, n_patches, patch_size)``, scaled as configured, at every scale.
 
-        Gives ``(n_scales, batch, n_chans * n_patches, embed_dim)``, channel-major.
+        Gives ``(n_scales, batch, n_chans * n_patches, embed_dim)``, channel-major, with what the
+        scale adds; ``scaled`` if the patches are scaled already.
         """
+        scale = None
+        if not scaled and self.input_scale != "none":
+            scale = input_scale(patches, self.input_scale)
+            patches = divided(patches, scale)
         tokens = patches.flatten(1, 2)
-        return torch.stack([scale(tokens) for scale in self.scales])
-
-    def embed_unscaled(self, patches: Tensor) -> Tensor:
-        """Scale the patches as configured, and embed them with what that takes from features."""
-        if self.input_scale == "none":
-            return self.embed(patches)
-        scale = input_scale(patches, self.input_scale)
-        embeddings = self.embed(divided(patches, scale))
+        embeddings = torch.stack([one(tokens) for one in self.scales])
         if scale is None or self.scale_embed is None:
             return embeddings
         against_others = (scale / middle(scale)).log().repeat_interleave(patches.shape[2], -1)
-        return plus(embeddings, against_others[..., None] * self.scale_embed)
+        return write_over(torch.add, embeddings, against_others[..., None] * self.scale_embed)
+
+
+def as_patches(
+    config: TransformerConfig, x: Tensor, given: Tensor | None, resolved: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """View windows ``(batch, n_chans, n_times)`` as ``(batch, n_chans, n_patches, patch_size)``.
+
+    With them come the vocabulary rows of their channels: those given to the call, else the
+    constructor's, ``(n_chans,)`` for all windows, or ``(batch, n_chans)`` where montages differ.
+    Codes ``(batch, n_chans, n_patches, n_codebooks, n_levels)`` stay as they are. All patches must
+    fit into one segment.
+    """
+    if x.ndim != 5:
+        if x.ndim != 3:
+            raise ValueError(f"x must be (batch, n_chans, n_times), got shape {tuple(x.shape)}.")
+        if x.shape[2] < config.patch_size or x.shape[2] % config.patch_size:
+            raise ValueError(PARTIAL.format(x.shape[2], config.patch_size))
+        x = x.unflatten(-1, (-1, config.patch_size))
+    n_chans, n_patches = x.shape[1:3]
+    longest = config.patches_per_segment(n_chans)
+    if n_patches > longest:
+        raise ValueError(
+            f"{n_chans} channels x {n_patches} patches exceed the token budget, {longest} patches "
+            "of that many channels: cut the window into segments."
+        )
+    ids = resolved if given is None else torch.as_tensor(given)
+    if ids is None:
+        raise ValueError(
+            "the channels are unknown: give chs_info to the constructor or channel_ids to the call."
+        )
+    if ids.ndim not in (1, 2) or ids.is_floating_point():
+        raise ValueError(
+            "channel_ids must be integers of shape (n_chans,) or (batch, n_chans), got "
+            f"{ids.dtype} of shape {tuple(ids.shape)}."
+        )
+    if ids.shape[-1] != n_chans:
+        raise ValueError(f"{ids.shape[-1]} channel_ids for an input with {n_chans} channels.")
+    if ids.ndim == 2 and len(ids) != len(x):
+        raise ValueError(f"channel_ids of {len(ids)} windows for an input with {len(x)}.")
+    last = len(config.channels) - 1
+    # The tables have a row more than channels, which an index would find without an error. An
+    # exported graph cannot look at values.
+    if not torch.compiler.is_exporting() and ids.numel() and (ids.min() < 0 or ids.max() > last):
+        wrong = ids[(ids < 0) | (ids > last)].unique().tolist()
+        raise ValueError(f"channel_ids must lie in 0..{last}, got {wrong}.")
+    return x, ids.to(x.device)
+
+
+def apart(x: Tensor) -> Tensor:
+    """Make windows of one channel of windows ``(batch, n_chans, ...)``."""
+    return x.flatten(0, 1)[:, None]
+
+
+def together(x: Tensor, n_chans: int) -> Tensor:
+    """Undo :func:`apart`."""
+    return x[:, 0].unflatten(0, (-1, n_chans))
 
 
 def make_trunk(config: TransformerConfig, depth: int, style: TrunkStyle) -> Trunk:

@@ -10,7 +10,7 @@ import torch
 
 from mne_neurorvq import load_pretrained
 from mne_neurorvq.models import NEURORVQ_EEG, NeuroRVQ
-from mne_neurorvq.models.signature import pick_channels
+from mne_neurorvq.models.trunk import as_patches
 
 # Three montages of three channels; the last two windows share theirs.
 ROWS = torch.tensor([[36, 7, 60], [0, 103, 1], [60, 36, 7], [60, 36, 7]])
@@ -104,4 +104,4 @@ def test_every_window_trains_the_rows_of_its_own_montage(tiny, windows):
 )
 def test_rows_that_do_not_fit_the_windows_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
-        pick_channels(NEURORVQ_EEG, rows, None, torch.zeros(2, 2, 1, 200))
+        as_patches(NEURORVQ_EEG, torch.zeros(2, 2, 200), rows, None)

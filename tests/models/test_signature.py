@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mne_neurorvq.models import NEURORVQ_EEG, NEURORVQ_EMG, NeuroRVQ, NeuroRVQTokenizer
-from mne_neurorvq.models.signature import as_patches, check_length, pick_channels, resolve_channels
+from mne_neurorvq.models.signature import check_length, resolve_channels
+from mne_neurorvq.models.trunk import as_patches
 
 
 def _chs(*names):
@@ -88,11 +89,11 @@ def test_an_input_without_three_axes_is_refused():
 
 
 def test_rows_of_the_call_come_before_those_of_the_constructor():
-    x = torch.zeros(1, 2, 1, 200)
+    x = torch.zeros(1, 2, 200)
     given, resolved = torch.tensor([1, 2]), torch.tensor([3, 4])
-    assert pick_channels(NEURORVQ_EEG, given, resolved, x).tolist() == [1, 2]
-    assert pick_channels(NEURORVQ_EEG, None, resolved, x).tolist() == [3, 4]
+    assert as_patches(NEURORVQ_EEG, x, given, resolved)[1].tolist() == [1, 2]
+    assert as_patches(NEURORVQ_EEG, x, None, resolved)[1].tolist() == [3, 4]
     with pytest.raises(ValueError, match="the channels are unknown"):
-        pick_channels(NEURORVQ_EEG, None, None, x)
+        as_patches(NEURORVQ_EEG, x, None, None)
     with pytest.raises(ValueError, match="3 channel_ids for an input with 2 channels"):
-        pick_channels(NEURORVQ_EEG, torch.arange(3), None, x)
+        as_patches(NEURORVQ_EEG, x, torch.arange(3), None)
