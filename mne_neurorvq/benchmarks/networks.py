@@ -13,7 +13,7 @@ from skorch.callbacks import EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
 
 from .._optional import optional
-from ..encoding.device import resolve_device
+from ..encoding.passes import resolve_device
 
 with optional("a network of braindecode", "benchmark"), warnings.catch_warnings(action="ignore"):
     # Importing it raises deprecation warnings of its dependencies.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .._fitting import all_or_nothing
 from .._optional import optional
-from ..encoding.device import resolve_device
+from ..encoding.passes import resolve_device
 from ..signals.resampling import resample
 from .pipeline_files import NotAtHand
 

@@ -19,8 +19,7 @@ from ..models.signature import ChannelsInfo, window_samples
 from ..signals import ChannelReport, Trials, as_trials
 from ..signals.channels import ChannelMode
 from ..signals.reference import with_reference
-from ..signals.resampling import resample
-from ..signals.segments import cut
+from ..signals.resampling import cut, resample
 from ..signals.splines import with_sites
 from ..signals.units import unit_factor
 from ..weights import load_pretrained

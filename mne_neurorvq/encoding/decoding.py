@@ -13,7 +13,7 @@ from .._references import Reference
 from ..signals import Segmentation, unit_factor
 from ..signals.modalities import find_modality
 from ..signals.reference import kind_of
-from ..signals.segments import restore
+from ..signals.resampling import restore
 from ..tokens import Tokens
 from ..weights import LoadedModel
 from .matched_trials import MatchedTrials
@@ -100,33 +100,34 @@ def decode(
     segmentation = Segmentation(
         covered, tokens.patch_size, tokens.segments, tokens.overlap, tokens.padding
     )
-    rows = torch.tensor(tokens.channel_rows, device=device)
-
-    def compute(part: slice, _: int) -> list[NDArray[Any]]:
-        codes = torch.from_numpy(tokens.codes[part].astype(np.int64)).to(device)
-        side = torch.tensor(tokens.side[part], device=device)  # may be read-only: a memmap
-        with torch.inference_mode():
-            segments = model.decode_segments(codes, side, rows, tokens.segments)
-            return [segment.cpu().numpy() for segment in segments]
-
     n_channels, n_patches = tokens.shape[1], max(tokens.segments)
     auto = model.config.trials_per_pass(n_channels, n_patches, device.type)
     size = auto if batch_size == "auto" else int(batch_size)
+    passes = Passes(
+        lambda given, rows: model.decode_segments(*given, rows, tokens.segments),
+        torch.tensor(tokens.channel_rows, device=device),
+        size,
+        fill=False,
+    )
     decoded = []
     with progress(len(tokens), verbose) as bar:
-        for part, segments in Passes(size).over(len(tokens), compute):
-            _check_finite(segments, tokens, part.start)
-            volts = restore(
-                segments,
-                segmentation,
-                model_sfreq=tokens.model_sfreq,
-                model_unit=model.config.signal_unit,
-                sfreq=tokens.sfreq,
-                n_times=tokens.n_times,
-                unit="V" if has_volts else model.config.signal_unit,
-            )
-            decoded.append(volts)
-            bar.update(len(volts))
+        for start in range(0, len(tokens), size):
+            few = slice(start, start + size)
+            # Side information may be read-only: a memmap.
+            batch = [tokens.codes[few].astype(np.int64), np.array(tokens.side[few])]
+            for part, segments in passes.over(batch):
+                _check_finite(segments, tokens, start + part.start)
+                volts = restore(
+                    segments,
+                    segmentation,
+                    model_sfreq=tokens.model_sfreq,
+                    model_unit=model.config.signal_unit,
+                    sfreq=tokens.sfreq,
+                    n_times=tokens.n_times,
+                    unit="V" if has_volts else model.config.signal_unit,
+                )
+                decoded.append(volts)
+                bar.update(len(volts))
     return np.concatenate(decoded)
 
 
@@ -144,7 +145,7 @@ def undo_reference(volts: NDArray[np.float64], matched: MatchedTrials) -> Refere
     return "recorded"
 
 
-def _check_finite(segments: list[NDArray[Any]], tokens: Tokens, first: int) -> None:
+def _check_finite(segments: Arrays, tokens: Tokens, first: int) -> None:
     """Raise if signals are not finite: side information far from that of any signal does that."""
     for segment in segments:
         if not np.isfinite(segment).all():

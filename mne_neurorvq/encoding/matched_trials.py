@@ -32,8 +32,7 @@ from ..signals.filtering import check_band, warn_of_rate
 from ..signals.modalities import MODALITIES
 from ..signals.names import order_by_name, say_difference, shorten
 from ..signals.reference import Rereference, find_reference, kind_of, with_reference
-from ..signals.resampling import resample, resampled_length
-from ..signals.segments import cut
+from ..signals.resampling import cut, resample, resampled_length
 from ..signals.splines import Splines, with_sites
 from ..signals.trials import reorder_channels
 from ..signals.units import UNITLESS

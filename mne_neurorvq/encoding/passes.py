@@ -9,10 +9,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from tempfile import TemporaryFile
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from .matched_trials import MatchedTrials
 from .memory import Store, key_of
 from .scaling import Batch
 
-T = TypeVar("T")
 Arrays = tuple[NDArray[Any], ...]
 #: From segments ``(size, n_channels, n_times)`` and rows of the vocabulary to tensors (size, ...).
 Forward = Callable[[list[Tensor], Tensor], Tensor | Sequence[Tensor]]
@@ -36,6 +34,12 @@ _PASSES_PER_READ = 16
 _IN_MEMORY = 2**31
 # Seconds of work after which a progress bar appears by itself.
 _PATIENCE = 3.0
+# Whether torch sees a device of a type.
+_ACCELERATORS: dict[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "xpu": torch.xpu.is_available,
+}
 
 
 def compute(
@@ -66,7 +70,7 @@ def compute(
     # Processes that start together would compute the same trials at the same time.
     shuffled = store is not None and store.shared
     outputs: list[NDArray[Any]] = []
-    passes, rows = Passes(size), torch.tensor(channels, device=device)
+    passes = Passes(forward, torch.tensor(channels, device=device), size, bf16)
     with progress(n_trials, verbose) as bar:
         for first, batch in matched.batches(size * _PASSES_PER_READ, shuffled=shuffled):
             trials, keys = np.arange(first, first + len(batch[0])), []
@@ -82,8 +86,7 @@ def compute(
                     bar.update(len(trials) - len(left))
                     trials, keys = trials[left], [keys[i] for i in left]
                     batch = [part[left] for part in batch]
-            run = partial(run_pass, forward, batch, rows, bf16)
-            for part, values in passes.over(len(trials), run):
+            for part, values in passes.over(batch):
                 values = values if finish is None else finish(values)
                 write(outputs, n_trials, trials[part], values)
                 # Passes that became smaller for want of memory are not those of the keys.
@@ -96,21 +99,42 @@ def compute(
 
 @dataclass
 class Passes:
-    """Parts of batches of ``size`` trials or, where memory does not suffice, of fewer."""
+    """A model over parts of batches of ``size`` trials or, where memory does not suffice, of fewer.
 
+    A part of fewer is filled up with its last one (not to decode): matrix products of other shapes
+    round differently, and a code at a near tie could then depend on how many trials were passed.
+    """
+
+    forward: Forward
+    rows: Tensor
     size: int
+    bf16: bool = False
+    fill: bool = True
 
-    def over(self, n_trials: int, compute: Callable[[slice, int], T]) -> Iterator[tuple[slice, T]]:
+    def over(self, batch: Batch) -> Iterator[tuple[slice, Arrays]]:
         """Compute successive parts of a batch, and what does not fit into memory in halves.
 
-        ``compute`` takes the place of a part, which may end behind the batch, and the number of
-        trials of a full one. Once parts have become smaller they stay so, with a warning.
+        A part may end behind the batch. Once parts have become smaller they stay so, with a
+        warning.
         """
-        start = 0
+        device, n_trials, start = self.rows.device, len(batch[0]), 0
         while start < n_trials:
             part = slice(start, start + self.size)
+            filling = max(0, part.stop - n_trials) if self.fill else 0
+            given = [torch.from_numpy(array[part]) for array in batch]
+            if filling:
+                given = [torch.cat((x, x[-1:].expand(filling, *x.shape[1:]))) for x in given]
             try:
-                outputs = compute(part, self.size)
+                if device.type == "cuda":  # from pinned memory they go beside other work
+                    given = [x.pin_memory().to(device, non_blocking=True) for x in given]
+                given = [x.to(device) for x in given]
+                with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, self.bf16):
+                    found = self.forward(given, self.rows)
+                outputs = (found,) if isinstance(found, Tensor) else found
+                values = tuple(
+                    (x.float() if x.is_floating_point() else x).cpu().numpy()[: n_trials - start]
+                    for x in outputs
+                )
             except torch.OutOfMemoryError:
                 if self.size == 1:
                     raise
@@ -120,33 +144,8 @@ class Passes:
                     f"with {self.size}. Set batch_size={self.size} to begin with that."
                 )
                 continue
-            yield part, outputs
+            yield part, values
             start = part.stop
-
-
-def run_pass(
-    forward: Forward, batch: Batch, rows: Tensor, bf16: bool, part: slice, size: int
-) -> Arrays:
-    """Apply a model to a part of a batch on the device of ``rows``, in a pass of ``size`` trials.
-
-    A part of fewer is filled up with its last one: matrix products of other shapes round
-    differently, and a code at a near tie could then depend on how many trials were passed.
-    """
-    device, n_trials = rows.device, len(batch[0][part])
-    segments = [torch.from_numpy(array[part]) for array in batch]
-    if n_trials < size:
-        filling = size - n_trials
-        segments = [torch.cat((one, one[-1:].expand(filling, -1, -1))) for one in segments]
-    if device.type == "cuda":  # from pinned memory they go beside other work
-        segments = [one.pin_memory().to(device, non_blocking=True) for one in segments]
-    segments = [one.to(device) for one in segments]
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
-        found = forward(segments, rows)
-    outputs = (found,) if isinstance(found, Tensor) else found
-    return tuple(
-        (output.float() if output.is_floating_point() else output).cpu().numpy()[:n_trials]
-        for output in outputs
-    )
 
 
 def gather(batches: Iterable[NDArray[Any]], n_trials: int) -> NDArray[Any]:
@@ -180,18 +179,47 @@ def write(
         array[trials] = value
 
 
-def nobody_watches() -> bool:
-    """Whether bars are to stay away by themselves: in logs and in CI, and where MNE is quiet."""
-    in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
-    watched = in_notebook or sys.stderr.isatty()
-    return not watched or bool(os.environ.get("CI")) or logger.level > logging.INFO
-
-
 def progress(total: int, verbose: bool | None, unit: str = "trial") -> tqdm:
-    """Make a bar to enter and update; None shows it to who watches when the work takes long."""
-    return tqdm(
-        total=total,
-        unit=unit,
-        delay=0.0 if verbose else _PATIENCE,
-        disable=nobody_watches() if verbose is None else not verbose,
-    )
+    """Make a bar to enter and update; None shows it to who watches when the work takes long.
+
+    Nobody watches logs and CI, nor wants to where MNE is quiet.
+    """
+    if verbose is None:
+        in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
+        watched = (in_notebook or sys.stderr.isatty()) and not os.environ.get("CI")
+        disable = not watched or logger.level > logging.INFO
+    else:
+        disable = not verbose
+    return tqdm(total=total, unit=unit, delay=0.0 if verbose else _PATIENCE, disable=disable)
+
+
+def resolve_device(device: str) -> torch.device:
+    """Choose where to compute, or raise ValueError if it is not possible there.
+
+    ``"auto"`` takes CUDA where it is there, otherwise the CPU; ``"accelerate"`` the GPU of this
+    one of several processes, otherwise the CPU; other names are those of torch. A number comes with
+    it: "cuda" and "cuda:0" are one device.
+    """
+    name = device
+    if device in ("auto", "accelerate"):
+        gpu = f":{os.environ.get('LOCAL_RANK', 0)}" if device == "accelerate" else ""  # by torchrun
+        name = f"cuda{gpu}" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r} is not 'auto' or a torch device.") from error
+    is_available = _ACCELERATORS.get(chosen.type)
+    if is_available is not None and not is_available():
+        raise ValueError(
+            f"device={device!r}, but torch sees no {chosen.type.upper()} device: use device='auto'."
+        )
+    try:
+        probe = torch.empty(1, device=chosen)
+        probe.cpu()
+    except (RuntimeError, NotImplementedError) as error:
+        # The first sentence is enough: torch continues for pages.
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"device={device!r} does not work: {reason}. Use device='auto'."
+        ) from error
+    return probe.device

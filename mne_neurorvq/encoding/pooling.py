@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
+from ..signals import Segmentation
 
 Pool = Literal["mean", "channel", "time", "thirds", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
@@ -20,99 +21,62 @@ PoolName = Literal["auto", "mean", "channel", "time", "thirds", "none", "keep_ch
 POOL_NAMES: tuple[PoolName, ...] = get_args(PoolName)
 _MANY_COLUMNS = 1_000_000
 
-# Features of trained models, on people of whom nothing else is measured: of muscles, thirds tell
-# movements apart no better than whole windows (.915 and .913; BioCodec .719 and .748), averages
-# over muscles worse; of hearts, neither thirds (.691) nor leads (.694) tell more of diagnoses than
-# averages (.705).
-_POOL_OF_FEATURES: dict[str, Pool] = {"emg": "time", "ecg": "mean"}
-
-
-def resolve_pool(name: PoolName, output: str, modality: str = "eeg") -> Pool:
-    """Pooling of an output: the default of every system is here.
-
-    Features keep channels and thirds of the window, which told classes of EEG apart better than
-    any average; those of other signals what was worth its columns. Histograms are averaged: there
-    each channel would have a column per code. Tokens are never pooled.
-
-    >>> [resolve_pool("auto", output) for output in ("embedding", "physiology", "histogram")]
-    ['thirds', 'thirds', 'mean']
-    >>> [resolve_pool("auto", "embedding", signal) for signal in ("emg", "ecg")]
-    ['time', 'mean']
-    """
-    if output == "tokens":
-        return "none"
-    if name == "auto":
-        if output == "embedding":
-            return _POOL_OF_FEATURES.get(modality, "thirds")
-        return "mean" if output == "histogram" else "thirds"
-    return "time" if name == "keep_channels" else name
+# The default, thirds elsewhere. Features of trained models, on people of whom nothing else is
+# measured: of muscles, thirds tell movements apart no better than whole windows (.915 and .913;
+# BioCodec .719 and .748), averages over muscles worse; of hearts, neither thirds (.691) nor leads
+# (.694) tell more of diagnoses than averages (.705).
+POOL_OF_FEATURES: dict[str, Pool] = {"emg": "time", "ecg": "mean"}
 
 
 def pool_embedding(
-    features: NDArray[np.floating], weights: NDArray[np.floating], pool: Pool
+    features: NDArray[np.floating], plan: Segmentation, pool: Pool
 ) -> NDArray[np.floating]:
     """Average ``(n_trials, n_channels, n_patches, n_features)`` and flatten what is left.
 
-    ``weights`` ``(n_patches,)`` are what each patch adds to the window, see Segmentation.
-
     >>> x = np.arange(12.0).reshape(1, 2, 3, 2)
-    >>> pool_embedding(x, np.ones(3), "mean")
+    >>> plan = Segmentation(n_times=600, patch_size=200, segments=(3,))
+    >>> pool_embedding(x, plan, "mean")
     array([[5., 6.]])
-    >>> pool_embedding(x, np.ones(3), "time").shape
+    >>> pool_embedding(x, plan, "time").shape
     (1, 4)
     """
     if pool in ("mean", "time"):
-        share = (weights / weights.sum()).astype(features.dtype)
+        share = (plan.weights / plan.weights.sum()).astype(features.dtype)
         features = np.einsum("ncpf,p->ncf", features, share)
     elif pool == "thirds":
-        share = _shares_of_thirds(weights).astype(features.dtype)
-        features = np.einsum("ncpf,tp->nctf", features, share)
+        features = np.einsum("ncpf,tp->nctf", features, plan.thirds.astype(features.dtype))
     if pool in ("mean", "channel"):
         features = features.mean(axis=1)
     return features.reshape(len(features), -1)
 
 
 def pool_histogram(
-    codes: NDArray[np.integer], n_codes: int, weights: NDArray[np.floating], pool: Pool
+    codes: NDArray[np.integer], n_codes: int, plan: Segmentation, pool: Pool
 ) -> NDArray[np.float32]:
     """Count the codes ``(n_trials, n_channels, n_patches, n_codebooks, n_levels)``.
 
     Shares, of which those of one codebook and level sum to one, in columns in the order
-    (channel,) (patch,) codebook, level, code; ``weights`` as in :func:`pool_embedding`.
+    (channel,) (patch or third,) codebook, level, code.
 
     >>> codes = np.array([0, 2, 2]).reshape(1, 1, 3, 1, 1)
-    >>> pool_histogram(codes, 4, np.ones(3), "mean").round(2)
+    >>> plan = Segmentation(n_times=600, patch_size=200, segments=(3,))
+    >>> pool_histogram(codes, 4, plan, "mean").round(2)
     array([[0.33, 0.  , 0.67, 0.  ]], dtype=float32)
     """
     n_trials, n_channels, n_patches, *books = codes.shape
-    if pool == "thirds":
-        parts = [
-            pool_histogram(codes, n_codes, part, "time") for part in _shares_of_thirds(weights)
-        ]
-        by_channel = [part.reshape(n_trials, n_channels, -1) for part in parts]
-        return np.stack(by_channel, axis=2).reshape(n_trials, -1)
-    kept = (n_channels if pool == "time" else 1, n_patches if pool == "channel" else 1)
+    kept = (n_channels if pool in ("time", "thirds") else 1, n_patches if pool == "channel" else 1)
     channel, patch, book, level = np.ogrid[tuple(slice(n) for n in codes.shape[1:])]
     places = (np.minimum(channel, kept[0] - 1), np.minimum(patch, kept[1] - 1), book, level)
     first = np.ravel_multi_index(np.broadcast_arrays(*places), (*kept, *books)) * n_codes
-    share = np.broadcast_to(weights[:, None, None], codes.shape[1:]).ravel()
     n_columns = int(np.prod((*kept, *books))) * n_codes
-    counts = np.stack([np.bincount((first + one).ravel(), share, n_columns) for one in codes])
-    shares = counts.reshape(-1, n_codes)
-    shares = shares / shares.sum(axis=-1, keepdims=True)
-    return shares.reshape(len(codes), -1).astype(np.float32)
-
-
-def _shares_of_thirds(weights: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Share of each patch in each third of the window, ``(3, n_patches)``; rows sum to one.
-
-    Thirds may end within patches, so that windows of any number of patches have three.
-    """
-    ends = np.cumsum(weights) / weights.sum()
-    edges = np.linspace(0.0, 1.0, 4)
-    starts = np.concatenate([[0.0], ends[:-1]])
-    common = np.minimum(ends, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
-    return common.clip(min=0.0) * 3
+    parts = []
+    for weights in plan.thirds if pool == "thirds" else [plan.weights]:
+        share = np.broadcast_to(weights[:, None, None], codes.shape[1:]).ravel()
+        counts = np.stack([np.bincount((first + one).ravel(), share, n_columns) for one in codes])
+        shares = counts.reshape(-1, n_codes)
+        shares = shares / shares.sum(axis=-1, keepdims=True)
+        parts.append(shares.reshape(n_trials, kept[0], -1))
+    return np.stack(parts, axis=2).reshape(n_trials, -1).astype(np.float32)
 
 
 def warn_of_columns(

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, replace
 from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
@@ -16,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted, check_scalar, validate_dat
 from torch import nn
 
 from .._references import REFERENCES, Reference
-from ..encoding.device import copy_to
 from ..encoding.matched_trials import FittedChannels, MatchedTrials, match, match_again
 from ..encoding.pooling import POOL_NAMES
 from ..signals import Segmentation, Trials, unit_factor
@@ -59,7 +60,7 @@ class SignalEstimator(SavedEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with all models on the CPU: it loads on a machine without a GPU."""
-        return {name: _on_cpu(value) for name, value in super().__getstate__().items()}
+        return {name: on_device(value, CPU) for name, value in super().__getstate__().items()}
 
     def _match(self, X: Any, config: Config) -> MatchedTrials:
         """Match the trials given to fit to a model, and remember how."""
@@ -81,7 +82,8 @@ class SignalEstimator(SavedEstimator):
 
     def _match_again(self, X: Any) -> MatchedTrials:
         """Check the parameters, and match trials to the model by what fit has learned."""
-        check_is_fitted(self)
+        if not hasattr(self, "_fitted"):
+            check_is_fitted(self)  # scikit-learn's words
         self._check_parameters()
         trials = read_trials(self, X, self.config_, reset=False)
         return match_again(trials, self._fitted, self.config_, self.segmentation_)
@@ -179,12 +181,14 @@ def set_parameters(estimator: BaseEstimator, parameters: dict[str, Any]) -> None
     vars(estimator).update((name, value) for name, value in parameters.items() if name != "self")
 
 
-def _on_cpu(value: Any) -> Any:
-    """Return a value with the models in it on the CPU."""
+def on_device(value: Any, device: torch.device) -> Any:
+    """Return a value with the models in it there: copies, since others may be using them."""
     if isinstance(value, nn.Module):
-        return copy_to(value, CPU)
+        there = next(value.parameters()).device == device
+        return value if there else deepcopy(value).to(device)
     if isinstance(value, LoadedModel):
-        return replace(value, **{kind: copy_to(getattr(value, kind), CPU) for kind in value.kinds})
+        models = {kind: on_device(getattr(value, kind), device) for kind in value.kinds}
+        return replace(value, **models)
     if isinstance(value, dict) and any(isinstance(item, LoadedModel) for item in value.values()):
-        return {key: _on_cpu(item) for key, item in value.items()}
+        return {key: on_device(item, device) for key, item in value.items()}
     return value

@@ -18,16 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._references import Reference
-from ..encoding.device import copy_to, resolve_device
 from ..encoding.matched_trials import MatchedTrials
 from ..encoding.memory import Memory
-from ..encoding.passes import Arrays, compute, gather
+from ..encoding.passes import Arrays, compute, gather, resolve_device
 from ..encoding.pooling import PoolName, vectors_of
 from ..encoding.scaling import learn_scaling
 from ..finetuning import Recipe
 from ..models import BioCodec, BioCodecHead
 from ..weights.systems import Config
-from .base import SignalEstimator, set_parameters
+from .base import SignalEstimator, on_device, set_parameters
 from .targets import ClassTargets
 from .trained import TrainedEstimator
 from .transformer import TokenTransformer
@@ -354,7 +353,7 @@ class BioCodecClassifier(CodecEstimator, ClassTargets, TrainedEstimator):
     def _compute(self, head: nn.Module, matched: MatchedTrials) -> NDArray[Any]:
         """Apply a head to the codes of all trials."""
         device = resolve_device(self.device)
-        self._codec = codec = copy_to(self._codec, device)
+        self._codec = codec = on_device(self._codec, device)
         head.to(device)
         return compute(
             matched,

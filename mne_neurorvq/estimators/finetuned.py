@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
-from ..encoding.device import resolve_device
 from ..encoding.matched_trials import MatchedTrials
-from ..encoding.passes import compute, gather
+from ..encoding.passes import compute, gather, resolve_device
 from ..finetuning import Recipe, add_adapters, merge_adapters
 from ..models import WindowModel
 from ..signals.channel_report import used_channels

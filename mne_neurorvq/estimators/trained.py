@@ -18,9 +18,8 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
 from .._fitting import all_or_nothing
-from ..encoding.device import resolve_device
 from ..encoding.matched_trials import MatchedTrials
-from ..encoding.passes import progress
+from ..encoding.passes import progress, resolve_device
 from ..finetuning import (
     FineTuningNet,
     Recipe,

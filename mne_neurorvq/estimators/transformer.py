@@ -20,17 +20,16 @@ from torch import nn
 
 from .._fitting import all_or_nothing
 from ..encoding.decoding import as_tokens, check_origin, decode, make_tokens, undo_reference
-from ..encoding.device import copy_to, resolve_device
 from ..encoding.epochs import as_epochs
 from ..encoding.matched_trials import MatchedTrials
 from ..encoding.memory import Layout, check_memory, describe_model, find_store
-from ..encoding.passes import Arrays, compute, gather
+from ..encoding.passes import Arrays, compute, gather, resolve_device
 from ..encoding.pooling import (
+    POOL_OF_FEATURES,
     Pool,
     column_names,
     pool_embedding,
     pool_histogram,
-    resolve_pool,
     warn_of_columns,
 )
 from ..tokens import Tokens
@@ -39,7 +38,7 @@ from ..weights.registry import Kind
 from ..weights.sharing import shared_pretrained
 from ..weights.systems import SYSTEMS, Config
 from ..weights.target_head import blank_target_head
-from .base import SignalEstimator
+from .base import SignalEstimator, on_device
 
 # Parameters that change no output, or only through the model, its inputs and the device.
 _IN_THE_INPUTS = frozenset(
@@ -166,7 +165,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         n_codes = self._model("tokenizer").config.quantizer.n_codes
         return gather(
             (
-                pool_histogram(codes[start : start + _TRIALS], n_codes, segmentation.weights, pool)
+                pool_histogram(codes[start : start + _TRIALS], n_codes, segmentation, pool)
                 for start in range(0, len(codes), _TRIALS)
             ),
             len(codes),
@@ -323,8 +322,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         if what == "embedding":
             # A foundation model's first output has the features.
             features = itemgetter(0) if kind == "foundation" else self._features()
-            weights, pool = matched.segmentation.weights, self._pool()
-            options["finish"] = lambda values: (pool_embedding(features(values), weights, pool),)
+            plan, pool = matched.segmentation, self._pool()
+            options["finish"] = lambda values: (pool_embedding(features(values), plan, pool),)
             options["bf16"] = getattr(self, "precision", "auto") == "bf16"
         if self.memory is not None:
             options["store"] = find_store(self.memory, self._layout(what, matched, model.config))
@@ -356,7 +355,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         float32 = np.dtype(np.float32)
         if what == "embedding":
             features = np.zeros((1, n_channels, n_patches, len(self._feature_names(config))), "f4")
-            pooled = pool_embedding(features, segmentation.weights, self._pool())
+            pooled = pool_embedding(features, segmentation, self._pool())
             return [(pooled.shape[1:], float32)]
         books = config.quantizer
         codes = (n_channels, n_patches, books.n_codebooks, books.n_levels)
@@ -384,8 +383,19 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         )
 
     def _pool(self) -> Pool:
-        """How what ``output`` names is pooled."""
-        return resolve_pool(self.pool, self.output, self.config_.modality)
+        """How what ``output`` names is pooled: the default of every system is here.
+
+        Features keep channels and thirds of the window, which told classes of EEG apart better than
+        any average; those of other signals what was worth its columns. Histograms are averaged:
+        there each channel would have a column per code. Tokens are never pooled.
+        """
+        if self.output == "tokens":
+            return "none"
+        if self.pool != "auto":
+            return "time" if self.pool == "keep_channels" else self.pool
+        if self.output == "embedding":
+            return POOL_OF_FEATURES.get(self.config_.modality, "thirds")
+        return "mean" if self.output == "histogram" else "thirds"
 
     def _levels(self, n_levels: int) -> list[int]:
         """Levels of the codes, of so many, that :meth:`transform` shows."""
@@ -401,9 +411,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             found.require(kind, self._system)
             models[key] = found
         loaded: LoadedModel = models[key]
-        model = copy_to(getattr(loaded, kind), device)
-        if model is not getattr(loaded, kind):  # it was loaded from elsewhere
-            loaded = models[key] = replace(loaded, **{kind: model})
+        if next(getattr(loaded, kind).parameters()).device != device:
+            loaded = models[key] = on_device(loaded, device)
         return loaded
 
     def _model(self, kind: Kind, device: torch.device | None = None) -> Any:

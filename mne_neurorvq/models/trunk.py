@@ -318,7 +318,8 @@ def init_trunk(module: nn.Module, *, convolutions: bool = True) -> None:
         for trunk in (m for m in module.modules() if isinstance(m, Trunk)):
             for i, block in enumerate(trunk.blocks, start=1):
                 assert isinstance(block, Block)
-                for output in (block.attn.proj.weight, block.mlp.fc2.weight):
+                for output in (block.attn.proj.weight, block.mlp["fc2"].weight):
+                    assert isinstance(output, Tensor)
                     # Dividing a meta tensor would import torch's compiler: another second.
                     if not output.is_meta:
                         output.div_(math.sqrt(2 * i))

@@ -113,7 +113,21 @@ def check_amplitude(
         for i, m in enumerate(recorded_matches)
         if m.row is not None or m.how == "source" or m.reference
     ]
-    recordings, chosen = _sample(trials)
+    # Items of one trial are what scikit-learn makes of a recording that it splits: they have no
+    # number, and count as one recording.
+    every = np.arange(trials.n_trials)
+    items = np.split(every, trials.starts[1:])
+    single = [item for item in items if len(item) == 1]
+    recordings: list[Recording] = [(n, item) for n, item in enumerate(items) if len(item) > 1]
+    if len(items) == 1:
+        recordings = [(None, every)]
+    elif single:
+        recordings.append((None, np.concatenate(single)))
+    spread = [(every, _TO_JUDGE), *((item, _OF_EACH) for _, item in recordings)]
+    places = [
+        item[np.linspace(0, len(item) - 1, most).round().astype(int)] for item, most in spread
+    ]
+    chosen = np.unique(np.concatenate(places))
     deviations, means = _measure(trials, picks, chosen)
     members = [np.isin(chosen, indices) for _, indices in recordings]
     expected, loud = MODALITIES[modality].amplitude, MODALITIES[modality].loud
@@ -161,26 +175,6 @@ def check_amplitude(
             "filters."
         )
     return frozenset([*broken, *(["offset"] if times else [])])
-
-
-def _sample(trials: Trials) -> tuple[list[Recording], NDArray[np.intp]]:
-    """Trials of each recording with the number of its item, and those that are judged of all.
-
-    Items of one trial are what scikit-learn makes of a recording that it splits: they have no
-    number, and count as one recording.
-    """
-    items = np.split(np.arange(trials.n_trials), trials.starts[1:])
-    single = [item for item in items if len(item) == 1]
-    recordings: list[Recording] = [(n, item) for n, item in enumerate(items) if len(item) > 1]
-    if len(items) == 1:
-        recordings = [(None, items[0])]
-    elif single:
-        recordings.append((None, np.concatenate(single)))
-    spread = [(np.concatenate(items), _TO_JUDGE), *((item, _OF_EACH) for _, item in recordings)]
-    places = [
-        item[np.linspace(0, len(item) - 1, most).round().astype(int)] for item, most in spread
-    ]
-    return recordings, np.unique(np.concatenate(places))
 
 
 def _measure(

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
+
+from .trials import settled
 
 
 class EpochsView:
@@ -21,7 +22,7 @@ class EpochsView:
     info : mne.Info
         Channels, rate and filter settings.
     tmin : float
-        Time of the first sample in seconds.
+        Time of the first sample in seconds; ``times`` are those of all samples.
     events, event_id, metadata, selection, drop_log, baseline : object
         As in :class:`mne.Epochs`, of the trials chosen.
     """
@@ -34,6 +35,7 @@ class EpochsView:
         self._chosen = chosen
         self.info: mne.Info = epochs.info
         self.tmin = float(epochs.tmin)
+        self.times: NDArray[np.float64] = epochs.times
         self.baseline: tuple[float | None, float | None] | None = epochs.baseline
         self.events: NDArray[np.integer] = epochs.events
         self.event_id: dict[str, int] = dict(epochs.event_id)
@@ -162,34 +164,7 @@ def as_array_like(epochs: mne.BaseEpochs) -> EpochsView:
         raise TypeError(
             f"epochs is {type(epochs).__name__}: mne.Epochs are needed; arrays need no view."
         )
-    try:
-        len(epochs)
-    except RuntimeError:
-        # Bad epochs are dropped from a copy: the user's object keeps its state. The copy shares
-        # the recording and reads it trial by trial.
-        epochs = epochs.copy()
-        if _none_is_annotated(epochs) and _all_are_within(epochs):
-            # Otherwise MNE would read all trials to find out that none is bad.
-            epochs.reject_by_annotation = False
-        return EpochsView(epochs.drop_bad(verbose="error"))
-    # The user may drop trials later, and MNE changes the info in place when it picks, reorders or
-    # resamples: the view keeps its trials and signals.
-    epochs = copy(epochs)
-    epochs.info = epochs.info.copy()
-    return EpochsView(epochs)
-
-
-def _none_is_annotated(epochs: mne.BaseEpochs) -> bool:
-    descriptions = [] if epochs.annotations is None else epochs.annotations.description
-    return not any(text.lower().startswith("bad") for text in descriptions)
-
-
-def _all_are_within(epochs: mne.BaseEpochs) -> bool:
-    """Whether all trials are as long as the first and the last of them, which are whole."""
-    samples = epochs.events[:, 0]
-    if not len(samples) or (np.diff(samples) < 0).any():
-        return False
-    return len(epochs[[0, -1]].drop_bad(verbose="error")) == 2
+    return EpochsView(settled(epochs))
 
 
 def _is_whole(key: Any) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from .array_like import EpochsView, as_array_like
+from .array_like import EpochsView
 from .joining import check_rejection, join_trials
-from .trials import COMPLEX, Trials, trials_of_recording
+from .trials import COMPLEX, Trials, settled, trials_of_recording
 from .units import unit_factor
 from .windows import is_dataset, is_from, trials_of_dataset
 
@@ -93,47 +93,44 @@ def as_trials(
 
 def recorded_trials(X: Any) -> Trials | None:
     """Convert what brings its channels to trials; None if X is, or may become, an array."""
-    items = _recordings_in(X)
-    if items is None:
+    many = isinstance(X, (list, tuple))
+    found: list[Trials] = []
+    plain: list[int] = []
+    for i, item in enumerate(X if many else [X]):
+        if isinstance(item, mne.BaseEpochs):
+            found.append(trials_of_recording(settled(item)))
+        elif isinstance(item, EpochsView):
+            found.append(trials_of_recording(item, item.read))
+        elif is_dataset(item):
+            found += trials_of_dataset(item)
+        elif is_from(item, "mne"):
+            raise TypeError(
+                f"X is {type(item).__name__}: trials are needed. Filter a recording "
+                "(mne_neurorvq.preprocess) and cut it into Epochs, for example with "
+                "mne.make_fixed_length_epochs(raw, duration=4.0)."
+            )
+        elif isinstance(item, (str, PathLike)):
+            raise TypeError(
+                f"X is the path {fspath(item)!r}, not what it holds: read it first, Epochs with "
+                "mne.read_epochs, a recording with mne.io.read_raw, which is then cut into trials, "
+                "for example with mne.make_fixed_length_epochs(raw, duration=4.0)."
+            )
+        else:
+            plain.append(i)
+    if not found:
         return None
-    trials = items[0] if len(items) == 1 else join_trials(items)
+    if plain:
+        raise TypeError(
+            f"Item {plain[0]} of the list X is {type(X[plain[0]]).__name__}, but others are Epochs "
+            "or datasets: pass objects of one kind."
+        )
+    trials = found[0] if len(found) == 1 else join_trials(found)
     if not trials.n_trials:
-        check_rejection(items)
+        check_rejection(found)
     shape = trials.n_trials, len(trials.ch_names), trials.n_times
     if 0 in shape:
         raise _nothing_in(shape)
     return trials
-
-
-def _recordings_in(X: Any) -> list[Trials] | None:
-    """Trials of each recording in X; None if X is, or may become, an array."""
-    if isinstance(X, (mne.BaseEpochs, EpochsView)):
-        return [trials_of_recording(as_array_like(X))]
-    if is_from(X, "mne"):
-        raise TypeError(
-            f"X is {type(X).__name__}: trials are needed. Filter a recording "
-            "(mne_neurorvq.preprocess) and cut it into Epochs, for example with "
-            "mne.make_fixed_length_epochs(raw, duration=4.0)."
-        )
-    if isinstance(X, (str, PathLike)):
-        raise TypeError(
-            f"X is the path {fspath(X)!r}, not what it holds: read it first, Epochs with "
-            "mne.read_epochs, a recording with mne.io.read_raw, which is then cut into trials, for "
-            "example with mne.make_fixed_length_epochs(raw, duration=4.0)."
-        )
-    if is_dataset(X):
-        return trials_of_dataset(X)
-    if isinstance(X, (list, tuple)):
-        found = [None if isinstance(item, (list, tuple)) else _recordings_in(item) for item in X]
-        recorded = [items for items in found if items is not None]
-        if recorded and len(recorded) < len(found):
-            i = found.index(None)
-            raise TypeError(
-                f"Item {i} of the list X is {type(X[i]).__name__}, but others are Epochs or "
-                "datasets: pass objects of one kind."
-            )
-        return [trials for items in recorded for trials in items] if recorded else None
-    return None
 
 
 def _as_array(X: Any) -> NDArray[Any]:

@@ -1,5 +1,5 @@
 # License: BSD-3-Clause
-"""Changing the sampling rate of windows, there and back.
+"""From windows to segments at a model's rate, and back.
 
 A polyphase filter, unlike a Fourier transform, computes each channel of each trial alone and in the
 same order of operations, so that a trial gives the same bits in any batch, and samples keep their
@@ -8,8 +8,10 @@ times even if the window is not a whole number of new samples long.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from scipy.signal import firwin, resample_poly
 from scipy.sparse import csr_array
 
 from .._rates import same_rate
+from .segments import Segmentation
+from .units import unit_factor
 
 # Ratios of rates that are simple fractions to within one part in 10^8 (3 us in five minutes) get a
 # kernel as long as the denominator. Others, such as that of 199.99 Hz to 200 Hz, get the nearest of
@@ -116,6 +120,72 @@ def resample(
     resampled = resample_poly(samples, up, down, axis=-1, window=kernel / up, padtype="antireflect")
     first = before * up // down
     return np.ascontiguousarray(resampled[..., first : first + n_times])
+
+
+def cut(data: NDArray[Any], segmentation: Segmentation) -> list[NDArray[Any]]:
+    """Cut windows (n_trials, n_channels, n_times) into contiguous segments.
+
+    >>> from mne_neurorvq.signals import plan_segments
+    >>> plan = plan_segments(5, 1, patch_size=2, max_patches=2)
+    >>> [s.tolist() for s in cut(np.arange(5).reshape(1, 1, 5), plan)]
+    [[[[0, 1, 2, 3]]], [[[3, 4]]]]
+    """
+    if data.ndim != 3 or data.shape[-1] != segmentation.n_times:
+        raise ValueError(
+            f"data has shape {data.shape}; (n_trials, n_channels, {segmentation.n_times}) was "
+            "planned for."
+        )
+    if segmentation.padding:
+        data = np.pad(data, [(0, 0), (0, 0), (0, segmentation.padding)], mode="reflect")
+    size = segmentation.patch_size
+    stops = np.cumsum(segmentation.segments) * size
+    starts = stops - np.array(segmentation.segments) * size
+    if not segmentation.overlap:
+        return [np.ascontiguousarray(data[..., a:b]) for a, b in zip(starts, stops, strict=True)]
+    parts = [
+        np.ascontiguousarray(data[..., a:b]) for a, b in zip(starts[:-1], stops[:-1], strict=True)
+    ]
+    whole = data[..., starts[-1] : stops[-1] - size]
+    return [*parts, np.concatenate([whole, data[..., -size:]], axis=-1)]
+
+
+def join(segments: Sequence[NDArray[Any]], segmentation: Segmentation) -> NDArray[Any]:
+    """Undo :func:`cut`; of a last patch that overlaps only the new samples are taken."""
+    size = segmentation.patch_size
+    lengths = tuple(segment.shape[-1] for segment in segments)
+    planned = tuple(k * size for k in segmentation.segments)
+    if lengths != planned:
+        raise ValueError(f"Segments have {lengths} samples; {planned} were planned.")
+    parts = list(segments)
+    if segmentation.overlap:
+        last = parts.pop()
+        parts += [last[..., :-size], last[..., last.shape[-1] - size + segmentation.overlap :]]
+    return np.concatenate(parts, axis=-1)[..., : segmentation.n_times]
+
+
+def restore(
+    segments: Sequence[NDArray[np.floating]],
+    segmentation: Segmentation,
+    *,
+    model_sfreq: float,
+    model_unit: str,
+    sfreq: float,
+    n_times: int,
+    unit: str = "V",
+) -> NDArray[np.float64]:
+    """Join segments of a model, and bring them to the user's rate, length and unit, float64.
+
+    >>> from mne_neurorvq.signals import plan_segments
+    >>> plan = plan_segments(250, 1, patch_size=200, max_patches=256)
+    >>> X = 10 * np.random.default_rng(0).standard_normal((2, 1, 250))
+    >>> there_and_back = {"model_sfreq": 200.0, "model_unit": "uV", "sfreq": 200.0}
+    >>> volts = restore(cut(X, plan), plan, **there_and_back, n_times=250)
+    >>> bool(np.allclose(volts, 1e-6 * X))
+    True
+    """
+    joined = join(segments, segmentation).astype(np.float64)
+    resampled = resample(joined, model_sfreq, sfreq, n_times=n_times)
+    return resampled * unit_factor(model_unit, unit)
 
 
 @lru_cache(maxsize=64)

@@ -1,19 +1,15 @@
 # License: BSD-3-Clause
-"""Cutting windows into segments that fit a model's token budget, and restoring them."""
+"""How windows are cut into segments that fit a model's token budget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._warnings import warn
-from .resampling import resample
-from .units import unit_factor
 
 
 @dataclass(frozen=True)
@@ -78,6 +74,18 @@ class Segmentation:
         weights.flags.writeable = False
         return weights
 
+    @cached_property
+    def thirds(self) -> NDArray[np.float64]:
+        """Share of every patch in each third of the window, shape (3, n_patches); rows sum to one.
+
+        Thirds may end within patches, so that windows of any number of patches have three.
+        """
+        ends = np.cumsum(self.weights) / self.weights.sum()
+        edges = np.linspace(0.0, 1.0, 4)
+        starts = np.concatenate([[0.0], ends[:-1]])
+        common = np.minimum(ends, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
+        return common.clip(min=0.0) * 3
+
 
 def plan_segments(
     n_times: int, n_channels: int, *, patch_size: int, max_patches: int
@@ -140,67 +148,3 @@ def plan_segments(
     shorter, longer_count = divmod(n_patches, n_segments)
     segments = (shorter + 1,) * longer_count + (shorter,) * (n_segments - longer_count)
     return Segmentation(n_times, patch_size, segments, overlap, padding)
-
-
-def cut(data: NDArray[Any], segmentation: Segmentation) -> list[NDArray[Any]]:
-    """Cut windows (n_trials, n_channels, n_times) into contiguous segments.
-
-    >>> plan = plan_segments(5, 1, patch_size=2, max_patches=2)
-    >>> [s.tolist() for s in cut(np.arange(5).reshape(1, 1, 5), plan)]
-    [[[[0, 1, 2, 3]]], [[[3, 4]]]]
-    """
-    if data.ndim != 3 or data.shape[-1] != segmentation.n_times:
-        raise ValueError(
-            f"data has shape {data.shape}; (n_trials, n_channels, {segmentation.n_times}) was "
-            "planned for."
-        )
-    if segmentation.padding:
-        data = np.pad(data, [(0, 0), (0, 0), (0, segmentation.padding)], mode="reflect")
-    size = segmentation.patch_size
-    stops = np.cumsum(segmentation.segments) * size
-    starts = stops - np.array(segmentation.segments) * size
-    if not segmentation.overlap:
-        return [np.ascontiguousarray(data[..., a:b]) for a, b in zip(starts, stops, strict=True)]
-    parts = [
-        np.ascontiguousarray(data[..., a:b]) for a, b in zip(starts[:-1], stops[:-1], strict=True)
-    ]
-    whole = data[..., starts[-1] : stops[-1] - size]
-    return [*parts, np.concatenate([whole, data[..., -size:]], axis=-1)]
-
-
-def join(segments: Sequence[NDArray[Any]], segmentation: Segmentation) -> NDArray[Any]:
-    """Undo :func:`cut`; of a last patch that overlaps only the new samples are taken."""
-    size = segmentation.patch_size
-    lengths = tuple(segment.shape[-1] for segment in segments)
-    planned = tuple(k * size for k in segmentation.segments)
-    if lengths != planned:
-        raise ValueError(f"Segments have {lengths} samples; {planned} were planned.")
-    parts = list(segments)
-    if segmentation.overlap:
-        last = parts.pop()
-        parts += [last[..., :-size], last[..., last.shape[-1] - size + segmentation.overlap :]]
-    return np.concatenate(parts, axis=-1)[..., : segmentation.n_times]
-
-
-def restore(
-    segments: Sequence[NDArray[np.floating]],
-    segmentation: Segmentation,
-    *,
-    model_sfreq: float,
-    model_unit: str,
-    sfreq: float,
-    n_times: int,
-    unit: str = "V",
-) -> NDArray[np.float64]:
-    """Join segments of a model, and bring them to the user's rate, length and unit, float64.
-
-    >>> plan = plan_segments(250, 1, patch_size=200, max_patches=256)
-    >>> X = 10 * np.random.default_rng(0).standard_normal((2, 1, 250))
-    >>> there_and_back = {"model_sfreq": 200.0, "model_unit": "uV", "sfreq": 200.0}
-    >>> volts = restore(cut(X, plan), plan, **there_and_back, n_times=250)
-    >>> bool(np.allclose(volts, 1e-6 * X))
-    True
-    """
-    joined = join(segments, segmentation).astype(np.float64)
-    resampled = resample(joined, model_sfreq, sfreq, n_times=n_times)
-    return resampled * unit_factor(model_unit, unit)

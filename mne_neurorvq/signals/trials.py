@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -213,8 +214,39 @@ def reorder_channels(
     )
 
 
-def trials_of_recording(recording: Any) -> Trials:
-    """Trials in volts of an :class:`EpochsView`, or of what has its attributes."""
+def settled(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
+    """Drop bad epochs from a copy that shares the signals; the user's object keeps its state."""
+    try:
+        len(epochs)
+    except RuntimeError:
+        # The copy shares the recording and reads it trial by trial.
+        epochs = epochs.copy()
+        if _none_is_annotated(epochs) and _all_are_within(epochs):
+            # Otherwise MNE would read all trials to find out that none is bad.
+            epochs.reject_by_annotation = False
+        return epochs.drop_bad(verbose="error")
+    # The user may drop trials later, and MNE changes the info in place when it picks, reorders or
+    # resamples.
+    epochs = copy(epochs)
+    epochs.info = epochs.info.copy()
+    return epochs
+
+
+def _none_is_annotated(epochs: mne.BaseEpochs) -> bool:
+    descriptions = [] if epochs.annotations is None else epochs.annotations.description
+    return not any(text.lower().startswith("bad") for text in descriptions)
+
+
+def _all_are_within(epochs: mne.BaseEpochs) -> bool:
+    """Whether all trials are as long as the first and the last of them, which are whole."""
+    samples = epochs.events[:, 0]
+    if not len(samples) or (np.diff(samples) < 0).any():
+        return False
+    return len(epochs[[0, -1]].drop_bad(verbose="error")) == 2
+
+
+def trials_of_recording(recording: Any, reader: Reader | None = None) -> Trials:
+    """Trials in volts of Epochs or, with their reader, of what has their attributes."""
     info = recording.info
     ch_types = tuple(info.get_channel_types())
     band = float(info["highpass"]), float(info["lowpass"])
@@ -223,16 +255,21 @@ def trials_of_recording(recording: Any) -> Trials:
         ch_types=ch_types,
         bads=tuple(info["bads"]),
         sfreq=float(info["sfreq"]),
-        n_times=recording.shape[2],
-        tmin=recording.tmin,
+        n_times=len(recording.times),
+        tmin=float(recording.times[0]),
         unit="V",
         events=recording.events,
-        event_id=recording.event_id,
+        event_id=dict(recording.event_id),
         metadata=recording.metadata,
         # braindecode calls the channels of an array "misc": their filters are unknown.
         bands=() if set(ch_types) == {"misc"} else (band,),
-        n_trials=recording.shape[0],
-        reader=recording.read,
+        n_trials=len(recording.events),
+        reader=reader
+        or (
+            lambda start, stop, picks: recording.get_data(
+                picks=picks, item=slice(start, stop), copy=False, verbose="error"
+            )
+        ),
         info=info,
         provenance=Provenance(recording.selection, recording.drop_log, recording.baseline),
         waiting={

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .array_like import as_array_like
-from .trials import Provenance, Trials, trials_of_recording
+from .trials import Provenance, Trials, settled, trials_of_recording
 
 
 def is_dataset(X: Any) -> bool:
@@ -47,7 +46,7 @@ def trials_of_dataset(dataset: Any) -> list[Trials]:
             "signals unseen: apply it before, or set dataset.transform = None."
         )
     if hasattr(dataset, "windows"):
-        return [trials_of_recording(as_array_like(dataset.windows))]
+        return [trials_of_recording(settled(dataset.windows))]
     return [_from_windowed_raw(dataset)]
 
 
@@ -110,17 +109,15 @@ def _from_windowed_raw(dataset: Any) -> Trials:
     events = np.column_stack([starts + raw.first_samp, np.zeros_like(starts), codes])
     recording = SimpleNamespace(
         info=raw.info,
-        shape=(len(starts), len(raw.ch_names), int(lengths[0])),
-        tmin=0.0,
+        times=np.arange(lengths[0]) / raw.info["sfreq"],
         events=events,
         event_id=event_id,
         metadata=dataset.metadata,
-        read=read,
         selection=None,
         drop_log=None,
         baseline=None,
     )
-    return trials_of_recording(recording)
+    return trials_of_recording(recording, read)
 
 
 def _codes(dataset: Any) -> tuple[NDArray[np.integer], dict[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..encoding.passes import nobody_watches
+from ..encoding.passes import progress
 from .corpus.format import SUMMARY
 from .corpus.prepare import prepare_corpus
 from .corpus.summary import summary_text
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
         n_jobs=args.jobs,
         seed=args.seed,
         verify=args.verify,
-        progress=not nobody_watches(),
+        progress=not progress(0, None).disable,
     )
     print(summary_text(summary))
     print(f"summary: {args.out / SUMMARY}")
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
 def _verify(args: argparse.Namespace) -> None:
     if not args.verify:
         raise ValueError("prepare needs a SOURCE, or --verify to check the corpus that is there.")
-    damaged = verify_corpus(args.out, n_jobs=args.jobs, progress=not nobody_watches())
+    damaged = verify_corpus(args.out, n_jobs=args.jobs, progress=not progress(0, None).disable)
     if damaged:
         for path, reason in damaged.items():
             print(f"{path}: {reason}")

@@ -40,8 +40,6 @@ def shared_pretrained(
     model keep it.
     """
     files = map(_state, _files(pretrained, revision, only))
-    # "cuda" and "cuda:0" are one device.
-    device = torch.empty(0, device=device).device
     key = (str(pretrained), revision, only, str(device), *files)
     # Two threads that load together would make two copies.
     with _LOCK:

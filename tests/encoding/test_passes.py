@@ -20,7 +20,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_neurorvq import NeuroRVQTransformer
 from mne_neurorvq.encoding import passes
-from mne_neurorvq.encoding.device import copy_to, resolve_device
+from mne_neurorvq.encoding.passes import resolve_device
+from mne_neurorvq.estimators.base import on_device
 from mne_neurorvq.estimators.randomness import own_randomness, seed_torch
 from mne_neurorvq.models import BIOCODEC_EEG, BRAINRVQ_EEG, NEURORVQ_EEG
 
@@ -210,13 +211,15 @@ def test_ci_a_quiet_mne_and_a_log_have_no_bar(monkeypatch):
 
 
 def test_a_notebook_shows_a_bar_although_it_is_no_terminal(monkeypatch):
-    from tqdm.notebook import tqdm_notebook
+    def make_bar(bar, **given):
+        bar.disable = given["disable"]
 
+    of_notebook = type("tqdm", (), {"__module__": "tqdm.notebook", "__init__": make_bar})
     with _watched(monkeypatch):
         monkeypatch.setattr(Screen, "isatty", lambda self: False)
-        assert passes.nobody_watches()
-        monkeypatch.setattr(passes, "tqdm", type("tqdm", (tqdm_notebook,), {}))
-        assert not passes.nobody_watches()
+        assert passes.progress(1, None).disable
+        monkeypatch.setattr(passes, "tqdm", of_notebook)
+        assert not passes.progress(1, None).disable
 
 
 @pytest.mark.parametrize("verbose", [True, False, None])
@@ -344,7 +347,7 @@ def test_a_trial_that_does_not_fit_into_memory_is_an_error():
 
 def test_a_model_elsewhere_is_copied_and_one_that_is_there_is_not():
     model = torch.nn.Linear(2, 2)
-    assert copy_to(model, torch.device("cpu")) is model
-    elsewhere = copy_to(model, torch.device("meta"))
+    assert on_device(model, torch.device("cpu")) is model
+    elsewhere = on_device(model, torch.device("meta"))
     assert (elsewhere.weight.device.type, model.weight.device.type) == ("meta", "cpu")
-    assert copy_to(elsewhere, torch.device("meta")) is elsewhere
+    assert on_device(elsewhere, torch.device("meta")) is elsewhere

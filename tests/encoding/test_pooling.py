@@ -24,6 +24,7 @@ from mne_neurorvq.encoding.pooling import (
     pool_histogram,
     warn_of_columns,
 )
+from mne_neurorvq.signals import Segmentation
 
 TINY = "neurorvq-eeg-tiny-random"
 NAMES = ["C3", "Cz", "C4"]
@@ -209,27 +210,32 @@ def test_the_rows_of_a_table_keep_their_index():
     assert list(fitted.fit_transform(table).index) == ["a", "b", "c"]
 
 
+def plan_of(n_patches, last):
+    """Plan of a window whose last patch has so many new samples of its 200."""
+    overlap = 200 - last
+    return Segmentation(200 * n_patches - overlap, 200, (n_patches,), overlap)
+
+
 @st.composite
 def random_codes(draw):
     shape = draw(st.tuples(*[st.integers(1, 4)] * 5))
     n_codes = draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    weights = np.ones(shape[2])
-    weights[-1] = draw(st.sampled_from([0.005, 0.25, 1.0]))
-    return rng.integers(0, n_codes, shape), n_codes, weights
+    plan = plan_of(shape[2], draw(st.sampled_from([1, 50, 200])))
+    return rng.integers(0, n_codes, shape), n_codes, plan
 
 
 @given(random_codes(), st.sampled_from(["mean", "channel", "time"]))
 def test_a_histogram_counts_as_a_plain_loop_does(drawn, pool):
-    codes, n_codes, weights = drawn
+    codes, n_codes, plan = drawn
     n_trials, n_channels, n_patches, n_books, n_levels = codes.shape
     kept = (n_channels if pool == "time" else 1, n_patches if pool == "channel" else 1)
     counts = np.zeros((n_trials, *kept, n_books, n_levels, n_codes))
     for t, c, p, b, k in np.ndindex(codes.shape):
         place = (t, c if pool == "time" else 0, p if pool == "channel" else 0, b, k)
-        counts[(*place, codes[t, c, p, b, k])] += weights[p]
+        counts[(*place, codes[t, c, p, b, k])] += plan.weights[p]
     counts /= counts.sum(axis=-1, keepdims=True)
-    found = pool_histogram(codes, n_codes, weights, pool)
+    found = pool_histogram(codes, n_codes, plan, pool)
     assert_allclose(found, counts.reshape(n_trials, -1), atol=1e-6)
     assert found.dtype == np.float32
     ending = [str(i) for i in range(n_books * n_levels * n_codes)]
@@ -237,13 +243,13 @@ def test_a_histogram_counts_as_a_plain_loop_does(drawn, pool):
     assert found.shape[1] == len(names)
 
 
-@given(st.integers(1, 9), st.sampled_from([0.005, 0.25, 1.0]))
+@given(st.integers(1, 9), st.sampled_from([1, 50, 200]))
 def test_thirds_are_equally_long_whatever_the_number_of_patches(n_patches, last):
-    weights = np.append(np.ones(n_patches - 1), last)
-    position = np.cumsum(weights) - weights / 2
+    plan = plan_of(n_patches, last)
+    position = np.cumsum(plan.weights) - plan.weights / 2
     features = np.stack([position, np.ones(n_patches)], axis=-1)[None, None]
-    thirds = pool_embedding(features, weights, "thirds").reshape(3, 2)
-    whole = pool_embedding(features, weights, "time")
+    thirds = pool_embedding(features, plan, "thirds").reshape(3, 2)
+    whole = pool_embedding(features, plan, "time")
     assert_allclose(thirds[:, 1], 1.0)
     assert_allclose(thirds.mean(axis=0), whole[0])
     assert (np.diff(thirds[:, 0]) >= -1e-9).all()
@@ -257,11 +263,11 @@ def test_thirds_of_windows_of_other_lengths_have_the_same_columns():
 
 @given(random_codes(), st.sampled_from(POOLS))
 def test_the_embedding_of_equal_patches_is_that_of_one(drawn, pool):
-    codes, _, weights = drawn
+    codes, _, plan = drawn
     n_trials, n_channels, n_patches = codes.shape[:3]
     one = np.random.default_rng(0).normal(size=(n_trials, 1, 1, 3))
     same = np.broadcast_to(one, (n_trials, n_channels, n_patches, 3))
-    pooled = pool_embedding(same, weights, pool).reshape(n_trials, -1, 3)
+    pooled = pool_embedding(same, plan, pool).reshape(n_trials, -1, 3)
     assert_allclose(pooled, np.broadcast_to(one[:, :, 0], pooled.shape))
 
 

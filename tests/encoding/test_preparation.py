@@ -25,8 +25,7 @@ from mne_neurorvq.signals import (
 )
 from mne_neurorvq.signals.channel_report import used_channels
 from mne_neurorvq.signals.filtering import check_band, filter_recording
-from mne_neurorvq.signals.resampling import resampled_length
-from mne_neurorvq.signals.segments import restore
+from mne_neurorvq.signals.resampling import resampled_length, restore
 
 VOCABULARY = ["c3", "c4", "cz", "fz"]
 NAMES = ["Fz", "Cz", "C4"]

@@ -34,7 +34,6 @@ from mne_neurorvq import (
     as_array_like,
     load_pretrained,
 )
-from mne_neurorvq.encoding import passes
 from mne_neurorvq.encoding.memory import (
     IN_PROCESS,
     FolderStore,
@@ -44,8 +43,7 @@ from mne_neurorvq.encoding.memory import (
     describe_model,
     find_store,
 )
-from mne_neurorvq.encoding.passes import run_pass
-from mne_neurorvq.models import fast
+from mne_neurorvq.models import NeuroRVQ, fast
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -189,14 +187,16 @@ def test_rounding_is_part_of_what_a_model_computes(one_thread):
 
 
 def test_passes_halved_for_want_of_memory_leave_nothing_for_full_ones(monkeypatch):
-    def short_of_memory(*given):
-        if given[-1] > 1:
+    embed = NeuroRVQ.embed_segments
+
+    def short_of_memory(model, segments, rows):
+        if len(segments[0]) > 1:
             raise torch.OutOfMemoryError
-        return run_pass(*given)
+        return embed(model, segments, rows)
 
     transformer = fitted(NeuroRVQTransformer, batch_size=8)
     with monkeypatch.context() as patch:
-        patch.setattr(passes, "run_pass", short_of_memory)
+        patch.setattr(NeuroRVQ, "embed_segments", short_of_memory)
         with pytest.warns(UserWarning, match="do not fit"):
             transformer.transform(SIGNALS)
     assert len(IN_PROCESS) == 0

@@ -119,7 +119,7 @@ def test_the_features_behind_them_are_computed_once(model, epochs, tmp_path, mon
     def computed_again(*_):
         raise AssertionError("the model was run again")
 
-    monkeypatch.setattr("mne_neurorvq.encoding.passes.run_pass", computed_again)
+    monkeypatch.setattr("mne_neurorvq.models.NeuroRVQ.embed_segments", computed_again)
     assert_array_equal(told.transform(epochs), expected)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from mne_neurorvq.signals import Segmentation, plan_segments
-from mne_neurorvq.signals.segments import cut, join
+from mne_neurorvq.signals.resampling import cut, join
 
 LENGTHS = st.integers(1, 500)
 CHANNELS = st.integers(1, 12)
