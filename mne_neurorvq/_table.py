@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -26,6 +27,40 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align:
         f"| {' | '.join(_padded(*cell) for cell in zip(line, widths, align, strict=True))} |"
         for line in lines
     )
+
+
+def with_interval(mean: float, low: float, high: float, sign: str = "") -> str:
+    """Write a mean with its interval, of differences with ``sign="+"``.
+
+    >>> with_interval(0.051, -0.01, 0.1, "+")
+    '+0.051 [-0.010, +0.100]'
+    """
+    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def name_ranges(names: Sequence[str]) -> str:
+    """Join names by commas; three or more with consecutive numbers become a range.
+
+    >>> name_ranges(["S001", "S002", "S003", "S007", "S008"])
+    'S001-S003, S007, S008'
+    """
+    runs: list[list[str]] = []
+    for name in sorted(names):
+        if runs and _follows(runs[-1][-1], name):
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    short = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs]
+    return ", ".join(short)
+
+
+def _follows(name: str, other: str) -> bool:
+    """Whether two names differ only in their last number, by one."""
+    pattern = re.compile(r"(.*?)(\d+)")
+    first, second = pattern.fullmatch(name), pattern.fullmatch(other)
+    if first is None or second is None or first[1] != second[1]:
+        return False
+    return int(second[2]) == int(first[2]) + 1
 
 
 # More rows than these are folded until somebody wants to see them.

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mne_neurorvq import NeuroRVQTransformer, Tokens, datasets, load_pretrained
+from mne_neurorvq._table import name_ranges
 from mne_neurorvq.signals import match_channels
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -116,3 +117,16 @@ def test_tokens_without_trials_events_or_several_patches_have_their_table(tokens
 def test_the_diagram_of_scikit_learn_is_drawn_before_and_after_fitting(fitted):
     assert "NeuroRVQTransformer" in NeuroRVQTransformer(TINY)._repr_html_()
     assert "NeuroRVQTransformer" in fitted._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], ""),
+        (["b", "a"], "a, b"),
+        (["S009", "S010", "S011"], "S009-S011"),
+        (["sub-1", "sub-2", "x-3"], "sub-1, sub-2, x-3"),
+    ],
+)
+def test_consecutive_names_are_shortened(names, expected):
+    assert name_ranges(names) == expected

@@ -7,20 +7,12 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, check_cv, cross_val_score
 from sklearn.utils.multiclass import type_of_target
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def of_unseen(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores of a task, of the people whom no model had seen in pretraining."""
-    return scores[~scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])]
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,7 @@ def low_resource_curve(
     """
     if not len(shares) or not all(0 < share <= 1 for share in shares):
         raise ValueError(f"shares must be above 0 and at most 1, got {shares}")
-    y, folds = _subject_folds(y, groups, cv, random_state)
+    y, folds = subject_folds(y, groups, cv, random_state)
     groups = np.asarray(groups)
     splits = []
     for number, (train, test) in enumerate(folds):
@@ -226,14 +218,14 @@ def level_scores(
             f"{len(levels)} names"
         )
     chosen = _checked_subsets(subsets, np.unique(levels).tolist())
-    y, folds = _subject_folds(y, groups, cv, random_state)
+    y, folds = subject_folds(y, groups, cv, random_state)
     columns = [np.isin(levels, subset) for subset in chosen]
     given = {"cv": folds, "scoring": scoring, "n_jobs": n_jobs, "error_score": "raise"}
     scores = [cross_val_score(estimator, features[:, kept], y, **given) for kept in columns]
     return LevelScores(chosen, np.stack(scores), np.array([kept.sum() for kept in columns]))
 
 
-def _subject_folds(
+def subject_folds(
     y: ArrayLike, groups: ArrayLike, cv: Any, random_state: int
 ) -> tuple[NDArray[Any], list[tuple[NDArray[np.integer], NDArray[np.integer]]]]:
     """Classes (n_trials,) and folds (train, test), none of which mixes subjects."""

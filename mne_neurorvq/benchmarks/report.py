@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from .._table import markdown_table
+from .. import viz
+from .._table import markdown_table, name_ranges, with_interval
 from .._writing import replacing, write_text
-from ..analysis.subject_scores import of_unseen
+from ..analysis.people import by_share
 from .results import NOT_RUN, people_scores, read_results, summary
-from .tables import name_ranges
 from .tasks import TASKS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _REFERENCE = "band_power"
 _HEAD = (
     "pipeline",
+    "people",
     "balanced accuracy",
     "difference",
     "p",
@@ -117,11 +121,15 @@ def _task_part(
     frame = pd.DataFrame(rows, columns=list(_HEAD))
     write_text(out / f"{task}.tex", frame.to_latex(index=False, escape=True))
     _write_frame(out / f"{task}.csv", table)
-    _save(_forest(table, title, reference), out / f"{task}-differences.png")
-    _save(_paired(of_unseen(scores), table, title, reference), out / f"{task}-people.png")
-    text = markdown_table(_HEAD, rows, align="l" + "r" * (len(_HEAD) - 1))
-    figures = f"![differences]({task}-differences.png) ![people]({task}-people.png)"
-    return [f"## {title}", intro, _headline(table), text, figures]
+    parts = [f"## {title}", intro, _headline(table)]
+    parts.append(markdown_table(_HEAD, rows, align="l" + "r" * (len(_HEAD) - 1)))
+    drawn: dict[str, str | None] = {"people": None} if table["mean"].notna().any() else {}
+    if table["difference"].notna().any():
+        drawn["differences"] = reference
+    for name, row in drawn.items():
+        figure = viz.plot_benchmark(scores, row, title=title, show=False)
+        parts.append(_save(figure, out / f"{task}-{name}"))
+    return parts
 
 
 def _headline(table: pd.DataFrame) -> str:
@@ -148,12 +156,15 @@ def _headline(table: pd.DataFrame) -> str:
 
 def _row(found: pd.Series) -> list[str]:
     difference = ""
-    if not np.isnan(found["difference"]):
-        low, high = found["difference_low"], found["difference_high"]
-        difference = f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if found["n_compared"]:
+        middle, low, high = found[["difference", "difference_low", "difference_high"]]
+        difference = with_interval(middle, low, high, "+")
+        if found["n_compared"] < found["n_people"]:
+            difference += f" of {found['n_compared']}"
     return [
         str(found["pipeline"]),
-        f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]",
+        str(found["n_people"]),
+        with_interval(found["mean"], found["low"], found["high"]),
         difference,
         "" if np.isnan(found["p"]) else f"{found['p']:.3f}",
         *(_number(found[name]) for name in ("roc_auc", "pr_auc", "kappa", "weighted_f1")),
@@ -203,21 +214,19 @@ def _controls(scores: pd.DataFrame) -> list[str]:
 
 
 def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:
-    plain = scores[scores["control"] == ""]
-    if plain["share"].nunique() < 2:
-        return []
-    parts = ["## Fewer training trials"]
-    for task, own in plain.groupby("task", sort=False):
-        scored = of_unseen(own).groupby(["pipeline", "share"])["balanced_accuracy"]
-        means = scored.mean().unstack()
+    parts = []
+    for task, own in scores.groupby("task", sort=False):
+        people = by_share(own)
+        means = pd.DataFrame({name: found.mean() for name, found in people.items()}).sort_index().T
+        if means.shape[1] < 2:
+            continue
         rows = [[str(row), *map(_number, values)] for row, *values in means.itertuples()]
         head = [str(task), *(f"{share:.0%}" for share in means.columns)]
-        _save(_curves(means, str(task)), out / f"{task}-shares.png")
         parts += [
             markdown_table(head, rows, align="l" + "r" * means.shape[1]),
-            f"![shares]({task}-shares.png)",
+            _save(viz.plot_low_resource(own, show=False), out / f"{task}-shares"),
         ]
-    return parts
+    return ["## Fewer training trials", *parts] if parts else []
 
 
 def _not_run(out: Path, cells: list[dict[str, Any]]) -> list[str]:
@@ -233,55 +242,15 @@ def _pipelines(cells: Iterable[dict[str, Any]]) -> list[str]:
     return ["## Pipelines", "\n".join(f"- {name}: `{made[name]}`" for name in sorted(made))]
 
 
-def _forest(table: pd.DataFrame, title: str, reference: str) -> Any:
-    """Differences from the reference with their intervals."""
-    figure, axes = _axes(len(table))
-    rows = np.arange(len(table))
-    middle = table["difference"].to_numpy()
-    spread = np.abs(table[["difference_low", "difference_high"]].to_numpy() - middle[:, None]).T
-    axes.errorbar(middle, rows, xerr=spread, fmt="o", capsize=2)
-    axes.axvline(0.0, color="0.5", ls="--", lw=1)
-    _label(axes, table["pipeline"], title, f"difference from {reference}, 95 % interval")
-    return figure
+def _save(figure: Figure, path: Path) -> str:
+    """Save a figure for browsers and one for papers; give the line that shows it."""
+    import matplotlib.pyplot as plt
 
-
-def _paired(scores: pd.DataFrame, table: pd.DataFrame, title: str, reference: str) -> Any:
-    """Every person's difference from the reference."""
-    figure, axes = _axes(len(table))
-    people = scores.groupby(["pipeline", "person"])["balanced_accuracy"].mean().unstack(0)
-    for row, pipeline in enumerate(table["pipeline"] if reference in people else ()):
-        values = people[pipeline] - people[reference]
-        axes.plot(values, row + np.linspace(-0.25, 0.25, len(values)), ".", color="0.4")
-    axes.axvline(0.0, color="0.5", ls="--", lw=1)
-    _label(axes, table["pipeline"], title, f"each person's difference from {reference}")
-    return figure
-
-
-def _curves(means: pd.DataFrame, title: str) -> Any:
-    figure, axes = _axes(8)
-    for pipeline, values in means.iterrows():
-        axes.plot(100 * means.columns, values, "o-", label=pipeline)
-    axes.set(xscale="log", xlabel="training trials (%)", ylabel="balanced accuracy", title=title)
-    axes.legend(frameon=False, fontsize=7)
-    return figure
-
-
-def _axes(n_rows: int) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 1.4 + 0.3 * n_rows), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _label(axes: Any, names: Sequence[str], title: str, label: str) -> None:
-    axes.set_yticks(range(len(names)), list(names))
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set(xlabel=label, title=title)
-
-
-def _save(figure: Any, path: Path) -> None:
-    with replacing(path) as new:
-        figure.savefig(new, dpi=120)
+    for ending in (".svg", ".pdf"):
+        with replacing(path.with_suffix(ending)) as new:
+            figure.savefig(new)
+    plt.close(figure)
+    return f"![{path.name}]({path.name}.svg)"
 
 
 def _write_frame(path: Path, frame: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmarks.tables import name_ranges
+from .._table import name_ranges
 from ..datasets import (
     epochs_from_recordings,
     load_eegbci,

@@ -4,7 +4,7 @@ from .measures import plot_spatial_coherence, plot_stability
 from .reconstruction import plot_error_topomap, plot_rate_distortion, plot_reconstruction
 from .recordings import plot_channel_match
 from .report import add_to_report
-from .scores import plot_benchmark, plot_learning_curve
+from .scores import plot_benchmark, plot_learning_curve, plot_low_resource
 
 __all__ = [
     "add_to_report",
@@ -16,6 +16,7 @@ __all__ = [
     "plot_embedding",
     "plot_error_topomap",
     "plot_learning_curve",
+    "plot_low_resource",
     "plot_rate_distortion",
     "plot_reconstruction",
     "plot_spatial_coherence",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.subject_scores import of_unseen
+from ..analysis.people import by_share, interval, of_unseen
 from .drawing import (
     COLOURS,
     MARKERS,
@@ -18,6 +18,7 @@ from .drawing import (
     axes_grid,
     finish,
     hide_spines,
+    legend_beside,
 )
 
 if TYPE_CHECKING:
@@ -40,16 +41,16 @@ def plot_benchmark(
     axes: Axes | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot scores of folds or people, or their differences from one row, with mean and spread.
+    """Plot scores of people, or their differences from one row, with means and intervals.
 
     Parameters
     ----------
     results : dict of str to CrossSubjectScores | pandas.DataFrame
-        Scores by name, see :func:`~mne_neurorvq.benchmarks.compare_features`, or the rows of one
-        task of the ``scores.csv`` that a run of the benchmark writes: of these, people whom no
+        Scores by name, see :func:`~mne_neurorvq.benchmarks.cross_subject_scores`, or the rows of
+        one task of the ``scores.csv`` that a run of the benchmark writes: of these, people whom no
         pipeline had seen in pretraining are drawn, with all training trials and without controls.
     reference : str | None
-        Row whose scores are taken off, person by person or fold by fold.
+        Row whose scores are taken off, person by person.
     chance : float | None
         Score of chance; by default that of the classes, where these are known.
     title : str
@@ -62,87 +63,202 @@ def plot_benchmark(
     Returns
     -------
     matplotlib.figure.Figure
-        The figure; the dashed line is chance, or no difference.
+        The figure: means of the seeds of each person, the mean over people and its bootstrap
+        interval. The dashed line is chance, or no difference.
+
+    Notes
+    -----
+    A row that lacks people has the mean of those it has, and its difference is over those whom
+    both rows have; the number is then beside its name.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from mne_neurorvq.benchmarks import compare_features
-    >>> y, subjects = np.tile([0, 1], 20), np.repeat(list("abcd"), 10)
-    >>> results = compare_features({"label": y[:, None]}, y, subjects, n_splits=2)
-    >>> plot_benchmark(results, show=False)
+    >>> from mne_neurorvq.benchmarks import cross_subject_scores
+    >>> y, people = np.tile([0, 1], 20), np.repeat(list("abcd"), 10)
+    >>> noise = np.random.default_rng(0).standard_normal((40, 2))
+    >>> results = {
+    ...     "noise": cross_subject_scores(noise, y, people, n_splits=2),
+    ...     "label": cross_subject_scores(noise + y[:, None], y, people, n_splits=2),
+    ... }
+    >>> plot_benchmark(results, "noise", show=False)
     <Figure size ... with 1 Axes>
     """
     if isinstance(results, Mapping):
-        rows = {name: result.scores.ravel() for name, result in results.items()}
+        rows = {
+            name: {
+                (seed, person): score
+                for seed, scores in enumerate(result.scores)
+                for person, score in zip(result.people, scores, strict=True)
+            }
+            for name, result in results.items()
+        }
         classes = next((result.classes for result in results.values()), ())
-        chance, kind = 1 / len(classes) if classes and chance is None else chance, "folds"
+        chance = 1 / len(classes) if classes and chance is None else chance
         title = title or " against ".join(classes)
     else:
-        rows, task = _people(results)
-        title, kind = title or task, "people"
-    if not rows:
-        raise ValueError("results is empty: there is nothing to plot.")
+        table = _one_task(results)
+        plain = of_unseen(table[table["control"].isin(["", np.nan])])
+        rows = _rows(plain[plain["share"] == plain["share"].max()])
+        title = title or str(table["task"].iloc[0])
     if reference is not None:
         rows, chance = _differences(rows, reference), 0.0
-    figure, grid = axes_grid(axes, 1, 1, (8.0, 1.4 + 0.36 * len(rows)))
+    if not rows:
+        raise ValueError("results is empty, or nothing beside reference: there is nothing to plot.")
+    people = {name: _people(scores) for name, scores in rows.items()}
+    figure, grid = axes_grid(axes, 1, 1, (8.0, 1.4 + 0.3 * len(rows)))
     ax = grid[0, 0]
     if chance is not None:
         ax.axvline(chance, **REFERENCE_LINE)
-    for row, scores in enumerate(rows.values()):
+    for row, scores in enumerate(people.values()):
         # An offset separates equal scores.
         offsets = np.linspace(-0.22, 0.22, scores.size)
-        ax.plot(scores, row + offsets, "o", ms=3.5, color="0.65", mew=0, zorder=1)
-        ax.errorbar(
-            scores.mean(), row, xerr=scores.std(), fmt="o", ms=7, lw=2, color=COLOURS[0], zorder=2
-        )
-    ax.set_yticks(range(len(rows)), list(rows))
+        ax.plot(scores, row + offsets, "o", ms=3.5, color="0.7", mew=0, zorder=1)
+        low, high = interval(scores)
+        ax.plot([low, high], [row, row], lw=2, color=COLOURS[0], zorder=2)
+        ax.plot(scores.mean(), row, "o", ms=6, color=COLOURS[0], zorder=3)
+    ax.set_yticks(range(len(rows)), _counted(people))
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    what = "balanced accuracy" + (f", difference from {reference}" if reference else "")
-    dashed = "" if chance is None else f", dashed: {'no difference' if reference else 'chance'}"
-    ax.set_xlabel(f"{what}\ngrey: {kind}, blue: mean ± standard deviation{dashed}")
+    what = f"difference from {reference}" if reference else "balanced accuracy"
+    dashed = "" if chance is None or reference else ", dashed: chance"
+    ax.set_xlabel(f"{what}\ngrey: people, blue: mean and 95 % interval{dashed}")
     ax.set_title(title)
     hide_spines(ax)
     return finish(figure, show)
 
 
-def _people(table: pd.DataFrame) -> tuple[dict[str, NDArray[np.float64]], str]:
-    """Scores of each person by pipeline, the best first, and the task."""
-    wanted = {"task", "pipeline", "control", "share", "person", "seen", "balanced_accuracy"}
+def plot_low_resource(
+    scores: pd.DataFrame,
+    *,
+    chance: float | None = None,
+    title: str = "",
+    axes: Axes | None = None,
+    show: bool = True,
+) -> Figure:
+    """Plot scores against the share of the training trials that was learned from.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Rows of one task of the ``scores.csv`` that a run of the benchmark writes with several
+        ``--shares``: people whom no pipeline had seen in pretraining are drawn, without controls.
+    chance : float | None
+        Score of chance.
+    title : str
+        Title; by default the task.
+    axes : Axes | None
+        Axes to draw on.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure: means over people, of each pipeline over those whom it has with every share,
+        with bootstrap intervals.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> scores = pd.DataFrame(
+    ...     {"task": "imagery", "pipeline": "embedding", "control": "", "seed": 0, "seen": False,
+    ...      "share": [0.1, 0.1, 1.0, 1.0], "person": ["a", "b"] * 2,
+    ...      "balanced_accuracy": [0.5, 0.6, 0.7, 0.65]}
+    ... )
+    >>> plot_low_resource(scores, chance=0.5, show=False)
+    <Figure size ... with 1 Axes>
+    """
+    table = _one_task(scores)
+    tables = by_share(table)
+    if not tables:
+        raise ValueError("scores is empty: there is nothing to plot.")
+    figure, grid = axes_grid(axes, 1, 1, (7.5, 4.5))
+    ax = grid[0, 0]
+    if chance is not None:
+        ax.axhline(chance, **REFERENCE_LINE)
+    for number, (found, label) in enumerate(zip(tables.values(), _counted(tables), strict=True)):
+        means = found.mean()
+        bounds = np.transpose([interval(found[share].to_numpy()) for share in found])
+        # Beside each other, so that intervals can be told apart.
+        places = 100 * found.columns * 1.02 ** (number - (len(tables) - 1) / 2)
+        ax.errorbar(
+            places,
+            means,
+            yerr=abs(bounds - means.to_numpy()),
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
+            ms=5,
+            lw=1.2,
+            elinewidth=0.8,
+            label=label,
+        )
+    shares = sorted({share for found in tables.values() for share in found})
+    ax.set_xscale("log")
+    ax.set_xticks([100 * share for share in shares], [f"{100 * share:g}" for share in shares])
+    ax.minorticks_off()
+    ax.set(xlabel="training trials (%)", ylabel="balanced accuracy")
+    ax.set_title(title or str(table["task"].iloc[0]))
+    hide_spines(ax)
+    legend_beside(ax)
+    return finish(figure, show)
+
+
+def _one_task(table: pd.DataFrame) -> pd.DataFrame:
+    """Check that these are scores of one task."""
+    wanted = {"task", "pipeline", "control", "share", "seed", "person", "seen", "balanced_accuracy"}
     if missing := sorted(wanted - set(table.columns)):
         raise ValueError(
-            f"results lacks the columns {', '.join(missing)}: pass the table scores.csv of a run "
+            f"the table lacks the columns {', '.join(missing)}: pass the table scores.csv of a run "
             "of the benchmark."
         )
     tasks = table["task"].unique().tolist()
     if len(tasks) > 1:
         raise ValueError(
-            f"results has the tasks {', '.join(tasks)}: pass one of them, "
-            f"results[results['task'] == {tasks[0]!r}]."
+            f"the table has the tasks {', '.join(tasks)}: pass one of them, "
+            f"scores[scores['task'] == {tasks[0]!r}]."
         )
-    unseen = of_unseen(table)
-    plain = unseen["control"].isin(["", np.nan]) & unseen["share"].eq(table["share"].max())
-    kept = unseen[plain]
-    if kept.empty:
-        return {}, ""
-    scores = kept.pivot_table("balanced_accuracy", "person", "pipeline").dropna()
-    order = scores.mean().sort_values(ascending=False).index
-    return {str(name): scores[name].to_numpy() for name in order}, str(tasks[0])
+    return table
+
+
+def _rows(plain: pd.DataFrame) -> dict[str, dict[tuple[int, str], float]]:
+    """Scores by seed and person of each pipeline, the best first."""
+    rows = {
+        str(name): own.set_index(["seed", "person"])["balanced_accuracy"].to_dict()
+        for name, own in plain.groupby("pipeline")
+    }
+    return dict(sorted(rows.items(), key=lambda item: -_people(item[1]).mean()))
+
+
+def _people(scores: Mapping[tuple[int, str], float]) -> NDArray[np.float64]:
+    """Mean over seeds of each person."""
+    own: dict[str, list[float]] = {}
+    for (_, person), score in scores.items():
+        own.setdefault(person, []).append(score)
+    return np.array([np.mean(values) for values in own.values()])
 
 
 def _differences(
-    rows: dict[str, NDArray[np.float64]], reference: str
-) -> dict[str, NDArray[np.float64]]:
-    """Scores without those of a row, on the same people or folds."""
+    rows: dict[str, dict[tuple[int, str], float]], reference: str
+) -> dict[str, dict[tuple[int, str], float]]:
+    """Scores without those of a row, of the people and seeds that both have."""
     if reference not in rows:
         raise ValueError(f"reference={reference!r} must be one of {', '.join(rows)}.")
-    for name, scores in rows.items():
-        if scores.shape != rows[reference].shape:
-            raise ValueError(
-                f"{name!r} has {scores.size} scores, but {reference!r} {rows[reference].size}: "
-                "they are not of the same folds."
-            )
-    return {name: scores - rows[reference] for name, scores in rows.items() if name != reference}
+    base = rows[reference]
+    found = {
+        name: {key: score - base[key] for key, score in scores.items() if key in base}
+        for name, scores in rows.items()
+        if name != reference
+    }
+    return {name: scores for name, scores in found.items() if scores}
+
+
+def _counted(people: Mapping[str, Any]) -> list[str]:
+    """Names, with the number of people where it is less than elsewhere."""
+    most = max(map(len, people.values()))
+    return [
+        name if len(found) == most else f"{name} ({len(found)} of {most} people)"
+        for name, found in people.items()
+    ]
 
 
 def plot_learning_curve(

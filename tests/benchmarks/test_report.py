@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import_or_skip("moabb", "benchmark")
 
 from tiny_task import add_task, write_pipeline
 
-from mne_neurorvq.analysis.subject_scores import of_unseen
+from mne_neurorvq.analysis.people import of_unseen
 from mne_neurorvq.benchmarks import TASKS, Plan, run
-from mne_neurorvq.benchmarks.report import _paired, write_report
-from mne_neurorvq.benchmarks.results import people_scores, read_results
+from mne_neurorvq.benchmarks.report import write_report
+
+FIGURES = ("people", "differences", "shares")
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +75,25 @@ def test_tables_and_figures_are_files(finished):
         "scores.csv",
         "tiny.csv",
         "tiny.tex",
-        "tiny-differences.png",
-        "tiny-people.png",
-        "tiny-shares.png",
+        *(f"tiny-{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf")),
     } <= names
     scores = pd.read_csv(out / "scores.csv")
     assert set(scores["share"]) == {0.5, 1.0}
     assert r"\begin{tabular}" in (out / "tiny.tex").read_text()
 
 
-def test_a_figure_of_differences_is_empty_without_its_reference(finished):
-    scores = people_scores(read_results(finished[0]))
-    scores = of_unseen(scores[(scores["task"] == "tiny") & (scores["control"] == "")])
-    table = pd.DataFrame({"pipeline": ["probe", "nothing"]})
-    drawn = [len(_paired(scores, table, "", name).axes[0].lines) for name in ("nothing", "x")]
-    assert drawn == [3, 1]  # the line at zero is there
-
-
 def test_shares_of_trials_are_shares():
     with pytest.raises(ValueError, match="shares must be above 0 and at most 1"):
         run(Plan(Path("x"), shares=(10.0,)))
+
+
+def test_without_the_reference_there_are_no_differences(finished, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(finished[0] / "cells", out / "cells")
+    text = write_report(out, "absent")
+    assert (out / "tiny-people.svg").exists()
+    assert not (out / "tiny-differences.svg").exists()
+    assert "![tiny-differences]" not in text
 
 
 def test_whom_a_model_has_seen_is_in_no_curve():

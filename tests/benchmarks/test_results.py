@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 import_or_skip("moabb", "benchmark")
 
-from mne_neurorvq.benchmarks.results import interval, people_scores, summary
+from mne_neurorvq.analysis.people import interval
+from mne_neurorvq.benchmarks.results import people_scores, summary
 
 
 def cell(
@@ -111,6 +112,16 @@ def test_differences_are_paired_by_person_and_tested_by_fold():
     statistic = differences.mean() / np.sqrt((1 / 3 + 1 / 2) * differences.var(ddof=1))
     assert high["p"] == pytest.approx(2 * t.sf(statistic, 2))
     assert np.isnan(table.loc["low", "p"])
+
+
+def test_a_pipeline_that_lacks_people_is_compared_over_those_that_both_have():
+    cells = [cell("some", wrong=(0,)), cell("all", people=("a", "b", "c"), wrong=(0, 1))]
+    table = summary(people_scores(cells), "all").set_index("pipeline")
+    assert table["n_people"].to_dict() == {"some": 2, "all": 3}
+    assert table["n_compared"].to_dict() == {"some": 2, "all": 0}
+    assert table.loc["some", "difference"] == pytest.approx(0.25)
+    table = summary(people_scores(cells), "some").set_index("pipeline")
+    assert table.loc["all", ["n_people", "n_compared"]].tolist() == [3, 2]
 
 
 def test_p_values_are_adjusted_for_the_number_of_pipelines():

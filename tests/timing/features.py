@@ -12,7 +12,7 @@ folder), 21 channels of the sensorimotor strip. Two tasks: imagery of the left a
 fist, and imagery against the rest before it. Scores are balanced accuracies of
 ``mne_neurorvq.benchmarks.cross_subject_scores`` (linear probe across subjects, its strength chosen
 on training subjects), on features standardised within subjects without labels: mean and standard
-deviation over five folds of all subjects, and over four folds of the four that no model has seen.
+deviation over people, of all in five folds, and of the four that no model has seen in four folds.
 
 For each model: the input of the first block and the output of every block of its foundation model,
 averaged over channels and patches ("mean") and over patches only ("time"). The last rows are band
@@ -321,7 +321,7 @@ def scores(
         ):
             within = GroupStandardScaler().fit_transform(values[wanted], groups=subjects[wanted])
             result = cross_subject_scores(within, y[wanted], subjects[wanted], n_splits=n_splits)
-            found[f"{task}, {who}"] = (float(result.scores.mean()), float(result.scores.std()))
+            found[f"{task}, {who}"] = (result.mean, float(result.scores.std()))
     return found
 
 

@@ -25,11 +25,11 @@ def stability():
 
 @pytest.fixture(scope="module")
 def results():
-    scores = np.array([[0.6, 0.8], [0.7, 0.7]])
-    facts = (scores * 0 + 0.01, (0, 1), ("s1", "s2"), ("left", "right"), 8, 3)
+    scores = np.array([[0.6, 0.8, 0.7], [0.7, 0.7, 0.8]])
+    facts = np.array([[0, 1, 2], [1, 0, 2]]), ("s1", "s2", "s3"), ("left", "right")
     return {
         "ours": CrossSubjectScores(scores, *facts),
-        "theirs": CrossSubjectScores(scores - 0.2, *facts),
+        "theirs": CrossSubjectScores(scores - [0.1, 0.2, 0.3], *facts),
     }
 
 
@@ -175,38 +175,40 @@ def test_channels_without_any_place_cannot_be_drawn():
         viz.plot_channel_match(report, show=False)
 
 
-def test_scores_are_drawn_with_their_folds_and_chance(results):
+def test_scores_of_people_are_drawn_with_their_mean_its_interval_and_chance(results):
     figure = viz.plot_benchmark(results, title="Left against right", show=False)
     (ax,) = figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["ours", "theirs"]
     assert ax.get_title() == "Left against right"
-    chance, *rows = [line.get_xdata() for line in ax.get_lines()]
+    chance, people, bounds, mean, *_ = [line.get_xdata() for line in ax.get_lines()]
     np.testing.assert_allclose(chance, 0.5)
-    np.testing.assert_allclose(rows[0], results["ours"].scores.ravel())
-    assert rows[1] == pytest.approx([results["ours"].mean])
+    np.testing.assert_allclose(people, [0.65, 0.75, 0.75])
+    np.testing.assert_allclose(bounds, results["ours"].interval)
+    assert mean == pytest.approx([results["ours"].mean])
 
 
-def test_differences_are_taken_fold_by_fold(results):
+def test_differences_are_taken_person_by_person(results):
     (ax,) = viz.plot_benchmark(results, "theirs", show=False).axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["ours"]
-    none, folds, _ = (line.get_xdata() for line in ax.get_lines())
+    none, people, bounds, _ = (line.get_xdata() for line in ax.get_lines())
     np.testing.assert_allclose(none, 0)
-    np.testing.assert_allclose(folds, 0.2)
-    assert ax.get_xlabel().startswith("balanced accuracy, difference from theirs")
+    np.testing.assert_allclose(people, [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(bounds, results["ours"].difference_from(results["theirs"])[1:3])
+    assert ax.get_xlabel().startswith("difference from theirs")
 
 
 @pytest.fixture
 def table():
     pd = pytest.importorskip("pandas")
     rows = [
-        ("left", pipeline, "", share, person, person == "S1", base + seed / 10)
+        ("left", pipeline, "", share, seed, person, person == "S1", base + seed / 10 + share / 100)
         for pipeline, base in (("power", 0.5), ("model", 0.6))
         for share in (0.1, 1.0)
-        for person in ("S1", "S2", "S3")
+        for person in ("S1", "S2", "S3", "S4")
         for seed in (0, 1)
     ]
-    rows += [("left", "model", "permuted", 1.0, "S2", False, 0.9)]
-    columns = ("task", "pipeline", "control", "share", "person", "seen", "balanced_accuracy")
+    rows += [("left", "model", "permuted", 1.0, 0, "S2", False, 0.9)]
+    columns = "task pipeline control share seed person seen balanced_accuracy".split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -217,20 +219,49 @@ def test_people_of_a_benchmark_who_were_not_seen_are_drawn_the_best_pipeline_fir
     for rows in (table, pd.read_csv(tmp_path / "scores.csv")):
         (ax,) = viz.plot_benchmark(rows, chance=0.5, show=False).axes
         assert [label.get_text() for label in ax.get_yticklabels()] == ["model", "power"]
-        _, people, _, _, _ = (line.get_xdata() for line in ax.get_lines())
-        np.testing.assert_allclose(people, [0.65, 0.65])
+        _, people, *_ = (line.get_xdata() for line in ax.get_lines())
+        np.testing.assert_allclose(people, [0.66, 0.66, 0.66])
         assert ax.get_title() == "left"
         assert "grey: people" in ax.get_xlabel()
+
+
+def test_a_pipeline_that_lacks_people_is_compared_over_those_that_both_have(table):
+    lacking = table[(table["pipeline"] != "model") | (table["person"] != "S4")]
+    lacking.loc[lacking["person"] == "S4", "balanced_accuracy"] = 0.0
+    (ax,) = viz.plot_benchmark(lacking, show=False).axes
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["model (2 of 3 people)", "power"]
+    (ax,) = viz.plot_benchmark(lacking, "power", show=False).axes
+    np.testing.assert_allclose(ax.get_lines()[1].get_xdata(), [0.1, 0.1])
+    lacking = lacking[(lacking["pipeline"] != "model") | (lacking["person"] == "S1")]
+    with pytest.raises(ValueError, match="nothing beside reference"):
+        viz.plot_benchmark(lacking, "power", show=False)
+
+
+def test_curves_of_shares_are_of_people_who_have_all_of_them(table):
+    lacking = table.drop(table.index[table["pipeline"].eq("power") & table["person"].eq("S2")][:2])
+    (ax,) = viz.plot_low_resource(lacking, chance=0.5, show=False).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "model",
+        "power (2 of 3 people)",
+    ]
+    model, power = (bars.lines[0].get_ydata().astype(float) for bars in ax.containers)
+    np.testing.assert_allclose(model, [0.651, 0.66])
+    np.testing.assert_allclose(power, [0.551, 0.56])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]
+    with pytest.raises(ValueError, match="nothing to plot"):
+        viz.plot_low_resource(table[table["seen"]], show=False)
 
 
 def test_tables_that_are_not_of_one_task_are_refused(table, results):
     import pandas as pd
 
     two = pd.concat([table, table.assign(task="rest")])
-    with pytest.raises(ValueError, match="has the tasks left, rest: pass one"):
-        viz.plot_benchmark(two, show=False)
-    with pytest.raises(ValueError, match="lacks the columns seen"):
-        viz.plot_benchmark(table.drop(columns="seen"), show=False)
+    for plot in (viz.plot_benchmark, viz.plot_low_resource):
+        with pytest.raises(ValueError, match="has the tasks left, rest: pass one"):
+            plot(two, show=False)
+        with pytest.raises(ValueError, match="lacks the columns seed, seen"):
+            plot(table.drop(columns=["seen", "seed"]), show=False)
     with pytest.raises(ValueError, match="reference='power' must be one of ours, theirs"):
         viz.plot_benchmark(results, "power", show=False)
 
