@@ -111,11 +111,6 @@ def _count(flag: str, default: int, help: str, type: Callable[[str], int] = _pos
     return _arg(f"{flag} N", f"{help} (default: {default})", type=type, default=default)
 
 
-def _folder(name: str, holds: str) -> Argument:
-    text = f"folder of {holds} (default: ./{name})"
-    return _arg("-o --out DIR", text, type=Path, default=Path(name))
-
-
 _DEBUG = _switch("--debug", "show where an error comes from")
 _DEVICE = _arg("--device", "auto, cpu, cuda, ... (default: auto)", default="auto")
 _MODEL = (
@@ -197,7 +192,12 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "demo": (
         _DEBUG,
         *_STUDY,
-        _folder("mne-neurorvq-demo", "report and figures, replaced if there"),
+        _arg(
+            "-o --out DIR",
+            "folder of report and figures, replaced if there (default: ./mne-neurorvq-demo/eeg, or "
+            "the kind of signal, or the name of the first file)",
+            type=Path,
+        ),
         _count("--jobs", 1, "processes for scoring", int),
         _arg(
             "--pretrained NAME",

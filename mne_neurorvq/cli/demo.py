@@ -55,6 +55,7 @@ def run_demo(args: argparse.Namespace) -> None:
     """Run the demo."""
     start = time.perf_counter()
     with mne.utils.use_log_level("warning"), Watch("reading the recordings") as watch:
+        args.out = args.out or Path("mne-neurorvq-demo", Path((args.data or ["eeg"])[0]).stem)
         args.pretrained = args.pretrained or _trained_model(simulated_modality(args.data))
         study = make_study(args)
         args.out.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
+from ..encoding.passes import nobody_watches
 from .checkpoints import CHECKPOINT, ReplacingCheckpointIO, StepCheckpoint
 from .settings import Hardware, StageSettings
 
@@ -47,6 +48,7 @@ def make_trainer(
         # Lightning itself does not look at this where it is given one process only.
         environment.validate_settings(hardware.devices, hardware.nodes)
     several = hardware.devices * hardware.nodes > 1
+    watched = not nobody_watches()
     return lightning.Trainer(
         max_steps=settings.n_steps,
         max_epochs=-1,
@@ -67,6 +69,7 @@ def make_trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=watched,
         callbacks=[
             StepCheckpoint(
                 run_dir,
@@ -74,7 +77,7 @@ def make_trainer(
                 every_n_train_steps=settings.save_every,
                 enable_version_counter=False,
             ),
-            _Progress(refresh_rate=20),
+            *([_Progress(refresh_rate=20)] if watched else []),
         ],
     )
 

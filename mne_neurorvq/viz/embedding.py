@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..analysis import feature_map
 from ..analysis.feature_maps import Method
-from .drawing import COLOURS, MARKERS, axes_grid, finish, hide_spines, legend_beside
+from .drawing import COLOURS, MARKERS, QUANTITY, axes_grid, finish, hide_spines, legend_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,9 @@ def plot_embedding(
         Output of a transformer.
     subjects, conditions : array-like, shape (n_trials,) | None
         Subject and condition of each trial, see
-        :func:`~mne_neurorvq.datasets.trial_column`; each that is given has a panel.
+        :func:`~mne_neurorvq.datasets.trial_column`; each that is given has a panel. Up to 18 names
+        have a legend, up to 36 a colour and marker of their own; more are grey, because no eye
+        could tell them apart. More than 18 different numbers, such as ages, have a colour bar.
     method : "pca" | "umap"
         As in :func:`~mne_neurorvq.analysis.feature_map`.
     random_state : int
@@ -78,19 +80,26 @@ def plot_embedding(
     figure, grid = axes_grid(axes, 1, len(panels), (0.4 + 4.3 * len(panels), 3.4))
     for ax, (name, values) in zip(grid[0], panels.items(), strict=True):
         kinds = np.unique(values)
+        ax.set(xlabel=labels[0], ylabel=labels[1])
+        if method == "umap":  # whose scale means nothing
+            ax.set(xticks=[], yticks=[])
+        hide_spines(ax)
+        if len(kinds) > _MAX_LEGEND and np.issubdtype(values.dtype, np.number):
+            dots = ax.scatter(*points.T, s=12, c=values, cmap=QUANTITY, alpha=0.8, linewidths=0)
+            figure.colorbar(dots, ax=ax, label=name)
+            continue
+        told_apart = len(kinds) <= len(COLOURS) * len(MARKERS)
         for number, kind in enumerate(kinds):
             turn, colour = divmod(number, len(COLOURS))
             ax.plot(
                 *points[values == kind].T,
-                MARKERS[turn % len(MARKERS)],
-                color=COLOURS[colour],
+                MARKERS[turn] if told_apart else MARKERS[0],
+                color=COLOURS[colour] if told_apart else "0.5",
                 ms=4,
                 mew=0,
                 alpha=0.8,
                 label=str(kind),
             )
-        ax.set(xlabel=labels[0], ylabel=labels[1])
-        hide_spines(ax)
         if name and len(kinds) <= _MAX_LEGEND:
             legend_beside(ax, title=name)
         elif name:

@@ -296,11 +296,13 @@ def test_what_the_model_had_seen_is_stated_and_unseen_subjects_are_scored_apart(
     ],
 )
 def test_the_demo_runs_on_simulated_hearts_muscles_and_pulses(
-    tmp_path, modality, n_channels, tasks, band
+    tmp_path, monkeypatch, modality, n_channels, tasks, band
 ):
-    arguments = ["--data", modality, "--subjects", "1-2", "-o", str(tmp_path)]
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--data", modality, "--subjects", "1-2"]
     assert main(["demo", "--pretrained", f"neurorvq-{modality}-tiny-random", *arguments]) == 0
-    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    folder = tmp_path / "mne-neurorvq-demo" / modality  # each kind of signal has its own
+    text = (folder / "report.md").read_text(encoding="utf-8")
     assert "SIMULATED recordings, no measurements, of 2 people" in text
     assert f" {n_channels} channel" in text
     assert f" {band} |" in text

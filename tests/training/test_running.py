@@ -475,6 +475,15 @@ def test_more_processes_than_were_asked_for_are_refused(run, tmp_path, monkeypat
     assert "does not match the world size (2)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_training_has_a_bar_where_somebody_watches_and_none_in_a_log(
+    watched, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mne_neurorvq.training.trainer.nobody_watches", lambda: not watched)
+    trainer = make_trainer(Hardware(accelerator="cpu"), config.tokenizer, tmp_path, 0)
+    assert (trainer.progress_bar_callback is not None) == watched
+
+
 def test_torchrun_within_a_job_of_slurm_is_torchrun(config, tmp_path, monkeypatch):
     slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "pretrain", "SLURM_NTASKS_PER_NODE": "1"}
     for name, value in (_TORCHRUN | slurm | {"MASTER_ADDR": "x", "MASTER_PORT": "1"}).items():

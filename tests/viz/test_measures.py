@@ -88,11 +88,22 @@ def test_trials_are_coloured_by_subject_and_by_condition(features):
 def test_features_without_labels_have_one_panel_and_many_people_no_legend(features):
     X = features[0]
     assert len(viz.plot_embedding(X, show=False).axes) == 1
-    (ax,) = viz.plot_embedding(X, np.arange(30), show=False).axes
+    people = [f"S{number:03d}" for number in range(30)]
+    (ax,) = viz.plot_embedding(X, people, show=False).axes
     assert ax.get_legend() is None
     assert ax.get_title() == "30 subjects"
     styles = {(line.get_color(), line.get_marker()) for line in ax.get_lines()}
     assert len(styles) == 30
+
+
+def test_more_people_than_can_be_told_apart_are_grey_and_many_numbers_have_a_colour_bar():
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    people = [f"S{number:03d}" for number in range(40)]
+    names, ages, bar = viz.plot_embedding(X, people, np.arange(20.0, 60.0), show=False).axes
+    assert {line.get_color() for line in names.get_lines()} == {"0.5"}
+    assert names.get_title() == "40 subjects"
+    np.testing.assert_allclose(ages.collections[0].get_array(), np.arange(20, 60))
+    assert bar.get_ylabel() == "condition"
 
 
 def test_what_cannot_be_mapped_is_named(features, monkeypatch):
