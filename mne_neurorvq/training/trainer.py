@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
-from ..encoding.passes import nobody_watches
+from ..encoding.passes import progress
 from .checkpoints import CHECKPOINT, ReplacingCheckpointIO, StepCheckpoint
 from .settings import Hardware, StageSettings
 
@@ -48,7 +48,7 @@ def make_trainer(
         # Lightning itself does not look at this where it is given one process only.
         environment.validate_settings(hardware.devices, hardware.nodes)
     several = hardware.devices * hardware.nodes > 1
-    watched = not nobody_watches()
+    watched = not progress(0, None).disable
     return lightning.Trainer(
         max_steps=settings.n_steps,
         max_epochs=-1,

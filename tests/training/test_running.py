@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -479,7 +480,8 @@ def test_more_processes_than_were_asked_for_are_refused(run, tmp_path, monkeypat
 def test_training_has_a_bar_where_somebody_watches_and_none_in_a_log(
     watched, config, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("mne_neurorvq.training.trainer.nobody_watches", lambda: not watched)
+    bar = SimpleNamespace(disable=not watched)
+    monkeypatch.setattr("mne_neurorvq.training.trainer.progress", lambda *_: bar)
     trainer = make_trainer(Hardware(accelerator="cpu"), config.tokenizer, tmp_path, 0)
     assert (trainer.progress_bar_callback is not None) == watched
 
