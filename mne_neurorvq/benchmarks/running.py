@@ -7,6 +7,7 @@ computed from them.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sys
@@ -29,6 +30,7 @@ from moabb.datasets.base import BaseDataset
 from sklearn.base import BaseEstimator
 
 from .._writing import write_json, write_text
+from ..encoding.memory import IN_PROCESS
 from ..weights.loading import find_config
 from ..weights.provenance import pretraining_subjects
 from .cells import Cell, Trials, run_cell
@@ -80,7 +82,12 @@ class Plan:
     controls: tuple[str, ...] = ("",)
 
 
-def run(plan: Plan, n_jobs: int = 1, say: Callable[[str], None] | None = None) -> None:
+def run(
+    plan: Plan,
+    n_jobs: int = 1,
+    say: Callable[[str], None] | None = None,
+    memory: float | None = None,
+) -> None:
     """Run what is not finished yet.
 
     Parameters
@@ -92,11 +99,14 @@ def run(plan: Plan, n_jobs: int = 1, say: Callable[[str], None] | None = None) -
         that see the same folder, share the work.
     say : callable | None
         Called with a line for each finished cell; by default these go to standard error.
+    memory : float | None
+        GiB, of all processes together, in which features of frozen models are kept from fold to
+        fold; None is a quarter of the machine's.
 
     Raises
     ------
     ValueError
-        If a share is not one.
+        If a share is not one, or ``memory`` negative.
     RuntimeError
         In the end, if a pipeline failed.
 
@@ -110,11 +120,34 @@ def run(plan: Plan, n_jobs: int = 1, say: Callable[[str], None] | None = None) -
 
     if not all(0 < share <= 1 for share in plan.shares):
         raise ValueError(f"shares must be above 0 and at most 1, got {plan.shares}.")
-    Parallel(n_jobs=n_jobs)(delayed(_work)(plan, say) for _ in range(n_jobs))
+    if memory is not None and memory < 0:
+        raise ValueError(f"memory={memory:g} GiB must not be negative.")
+    most = _machine_bytes() / 4 if memory is None else memory * 2**30
+    work = delayed(_work)(plan, say, int(most / n_jobs))
+    Parallel(n_jobs=n_jobs)(work for _ in range(n_jobs))
 
 
-def _work(plan: Plan, say: Callable[[str], None] | None) -> None:
-    say = say or _to_stderr
+def _machine_bytes() -> int:
+    """Memory of the machine, or of its container; where neither is told, 2 GiB."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        return 2**31
+    try:
+        return min(found, int(Path("/sys/fs/cgroup/memory.max").read_text("utf-8")))
+    except (OSError, ValueError):  # there is no container, or it has no limit
+        return found
+
+
+def _work(plan: Plan, say: Callable[[str], None] | None, n_bytes: int) -> None:
+    usual, IN_PROCESS.most_bytes = IN_PROCESS.most_bytes, n_bytes
+    try:
+        _run_all(plan, say or _to_stderr)
+    finally:
+        IN_PROCESS.most_bytes = usual
+
+
+def _run_all(plan: Plan, say: Callable[[str], None]) -> None:
     groups = list(_groups(plan))
     start, finished = time.perf_counter(), 0
     read: dict[str, Trials] = {}

@@ -262,6 +262,12 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             default="band_power",
         ),
         _count("--jobs", 1, "processes"),
+        _arg(
+            "--memory GIB",
+            "for features that are kept from fold to fold, of all processes together (default: a "
+            "quarter of the machine's)",
+            type=float,
+        ),
     ),
     "tokenize": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),
     "reconstruct": (_DEBUG, *_FILES, _OVERWRITE, *_MODEL, _BATCH_SIZE),

@@ -39,7 +39,7 @@ def run_benchmark(args: argparse.Namespace) -> None:
             controls=("", *args.controls),
         )
         try:
-            run(plan, args.jobs)
+            run(plan, args.jobs, memory=args.memory)
         except RuntimeError:
             # Some pipelines failed; the others are worth their report.
             print(write_report(args.out, args.reference))

@@ -21,10 +21,13 @@ from moabb.evaluations import CrossSubjectEvaluation
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold
 from tiny_task import PARADIGM, TinyHands, add_task, write_pipeline
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from mne_neurorvq.benchmarks import TASKS, Plan, run
 from mne_neurorvq.benchmarks.pipeline_files import read_pipeline
 from mne_neurorvq.benchmarks.results import people_scores, read_results
+from mne_neurorvq.encoding.memory import IN_PROCESS
+from mne_neurorvq.models import NeuroRVQ
 
 # MOABB creates a table of its results without saying of which type.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating a dataset without passing data or dtype")
@@ -240,6 +243,37 @@ def test_a_model_comes_with_its_twin_and_whom_it_had_seen(plan):
     assert set(cells) == {"embedding:neurorvq-eeg-small", "embedding:neurorvq-eeg-small-random"}
     assert cells["embedding:neurorvq-eeg-small"]["seen"] == []  # of this dataset
     assert cells["embedding:neurorvq-eeg-small"]["model"] == "neurorvq-eeg-small"
+
+
+@pytest.mark.filterwarnings("ignore:the model was made for the reference .average.")  # six channels
+def test_each_trial_is_encoded_once_over_all_folds_where_memory_is_enough(plan):
+    tiny = replace(plan, pipelines=("embedding_thirds",), models=("neurorvq-eeg-tiny-random",))
+    usual = IN_PROCESS.most_bytes
+
+    def passes(memory):
+        """Passes of the model up to the end of each of four folds."""
+        IN_PROCESS.clear()
+        found, told = [], []
+        hook = register_module_forward_pre_hook(
+            lambda module, inputs: found.append(1) if isinstance(module, NeuroRVQ) else None
+        )
+        given = replace(tiny, folds=4, out=plan.out / str(memory))
+        try:
+            run(given, say=lambda line: told.append(len(found)), memory=memory)
+        finally:
+            hook.remove()
+        return told
+
+    first, *others = passes(None)
+    assert others == [first] * 3  # those tested and trained on in the first fold are all there are
+    each, *_, last = passes(0.0)
+    assert last == 4 * each
+    assert IN_PROCESS.most_bytes == usual
+
+
+def test_less_memory_than_none_is_refused(plan):
+    with pytest.raises(ValueError, match="memory=-1 GiB must not be negative"):
+        run(plan, memory=-1.0)
 
 
 @pytest.mark.parametrize(
