@@ -128,8 +128,8 @@ def _with_model(pipeline: BaseEstimator, place: str, pretrained: str) -> BaseEst
 
 
 def _gives(pretrained: str, output: str) -> bool:
-    """Whether a model has an output; physiology is learned, which random weights have not."""
+    """Whether a model has an output; physiology is what those of this package have learned."""
     entry = registered(pretrained)
-    learned = entry is None or entry.source != "seed"
+    learned = entry is None or entry.source == "bundled"
     system = SYSTEMS[find_config(pretrained).system]
     return output in system.gives and (learned or output != "physiology")

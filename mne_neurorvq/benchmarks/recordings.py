@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import mne
+from moabb.datasets import BNCI2014_001
 from moabb.datasets.base import BaseDataset
 
 from ..datasets import eegbci, load_emg_lower_limb, load_ptbxl
@@ -229,6 +230,24 @@ class LowerLimb(FolderDataset):
             if person == "N2":
                 continue
             found.setdefault(person, {})[movement] = in_windows(raw, 2.0, movement)
+        return found
+
+
+class GrazWithEyes(BNCI2014_001):
+    """BCI competition IV 2a with its EOG electrodes as EEG at the sites next to them.
+
+    All were recorded against the left mastoid, EOG on the left, in the middle and on the right.
+    """
+
+    sites: ClassVar = {"EOG1": "Fp1", "EOG2": "Fpz", "EOG3": "Fp2"}
+
+    def _get_single_subject_data(self, subject: int) -> dict[str, dict[str, mne.io.BaseRaw]]:
+        found: dict[str, dict[str, mne.io.BaseRaw]] = super()._get_single_subject_data(subject)
+        for runs in found.values():
+            for raw in runs.values():
+                raw.set_channel_types(dict.fromkeys(self.sites, "eeg"), verbose="error")
+                raw.rename_channels(self.sites)
+                raw.set_montage(standard_montage(), on_missing="ignore")
         return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mne
-import moabb.datasets
+from moabb.datasets import BNCI2014_001, Lee2019_ERP, Schirrmeister2017
 from moabb.datasets.base import BaseDataset
 from moabb.paradigms.base import BaseParadigm
 
@@ -20,6 +20,7 @@ from .recordings import (
     Eegmmidb,
     EegmmidbEyes,
     FolderDataset,
+    GrazWithEyes,
     LowerLimb,
     Origin,
     PtbXl,
@@ -65,24 +66,34 @@ def _folder(kind: type[FolderDataset]) -> Callable[[Path, Sequence[str] | None],
     return lambda data, subjects: kind(data, subjects)
 
 
-def _moabb(name: str) -> Callable[[Path, Sequence[str] | None], BaseDataset]:
+def _moabb(kind: type[BaseDataset]) -> Callable[[Path, Sequence[str] | None], BaseDataset]:
     def make(data: Path, subjects: Sequence[str] | None) -> BaseDataset:
         people = None if subjects is None else [int(subject) for subject in subjects]
-        return getattr(moabb.datasets, name)(subjects=people)
+        return kind(subjects=people)
 
     return make
 
 
-def _with_controls(name: str, task: Task, **settings: Any) -> dict[str, Task]:
+def _with_controls(
+    name: str,
+    task: Task,
+    dataset: Callable[[Path, Sequence[str] | None], BaseDataset] | None = None,
+    **settings: Any,
+) -> dict[str, Task]:
     """Give a task three times: as published, without what is known to mislead, and of that alone.
 
-    ``settings`` are those of the paradigm that differ, by the name of the control.
+    ``settings`` are those of the paradigm that differ, by the name of the control; ``dataset`` is
+    that of the controls, if it is another.
     """
     found = {name: task}
     for control, changed in settings.items():
         title = control.replace("_", " ")
         found[f"{name}-{control.replace('_', '-')}"] = replace(
-            task, paradigm=_changed(task.paradigm, changed), control=title, of=name
+            task,
+            dataset=dataset or task.dataset,
+            paradigm=_changed(task.paradigm, changed),
+            control=title,
+            of=name,
         )
     return found
 
@@ -226,26 +237,32 @@ TASKS: Mapping[str, Task] = {
         "execution",
         Task(
             "movements of left hand, right hand and feet, and rest",
-            _moabb("Schirrmeister2017"),
+            _moabb(Schirrmeister2017),
             Windows({n: [n] for n in ("left_hand", "right_hand", "feet", "rest")}, duration=4.0),
             f"Schirrmeister et al. (2017), Hum Brain Mapp 38(11). {_BENCHMARK}.",
-            download="High Gamma, 14 people, by MOABB",
+            download="High Gamma, 14 people, about 19 GB, by MOABB",
         ),
         **_EYES,
     ),
-    "imagery-4": Task(
-        "imagery of left hand, right hand, feet and tongue",
-        _moabb("BNCI2014_001"),
-        Windows({n: [n] for n in ("left_hand", "right_hand", "feet", "tongue")}, duration=4.0),
-        f"Tangermann et al. (2012), Front Neurosci 6:55. {_BENCHMARK}.",
-        download="BCI competition IV 2a, 9 people, by MOABB",
+    **_with_controls(
+        "imagery-4",
+        Task(
+            "imagery of left hand, right hand, feet and tongue",
+            _moabb(BNCI2014_001),
+            Windows({n: [n] for n in ("left_hand", "right_hand", "feet", "tongue")}, duration=4.0),
+            f"Tangermann et al. (2012), Front Neurosci 6:55. {_BENCHMARK}.",
+            download="BCI competition IV 2a, 9 people, about 0.7 GB, by MOABB",
+        ),
+        _moabb(GrazWithEyes),
+        eyes_removed={"regress_out": tuple(GrazWithEyes.sites.values())},
+        eyes_only={"channels": tuple(GrazWithEyes.sites.values())},
     ),
     "erp": Task(
         "target against other letters",
-        _moabb("Lee2019_ERP"),
+        _moabb(Lee2019_ERP),
         Windows({"target": ["Target"], "other": ["NonTarget"]}, tmin=-0.2, duration=1.0),
         f"Lee et al. (2019), GigaScience 8(5). {_BENCHMARK}.",
-        download="OpenBMI, 54 people, by MOABB",
+        download="OpenBMI, 54 people, about 39 GB, by MOABB",
     ),
 }
 

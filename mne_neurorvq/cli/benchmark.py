@@ -7,9 +7,12 @@ import argparse
 import ast
 from itertools import chain
 from pathlib import Path
+from textwrap import fill
 
 from .._optional import optional
-from .._table import markdown_table
+
+# Addresses and options are to be copied.
+_UNBROKEN = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def run_benchmark(args: argparse.Namespace) -> None:
@@ -48,30 +51,39 @@ def run_benchmark(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> str:
-    """Tables of the tasks and pipelines, with what each needs."""
+    """Tasks and pipelines, with what each needs."""
     from ..benchmarks.pipeline_files import pipeline_files
     from ..benchmarks.tasks import TASKS, open_task
 
-    tasks = []
+    parts = ["TASKS"]
     for name, task in TASKS.items():
-        if task.download:
-            tasks.append([name, task.title, f"to be downloaded: {task.download}"])
+        if task.of:
             continue
-        try:
-            at_hand = f"{len(open_task(name, args.data).subject_list)} people"
-        except FileNotFoundError as error:
-            at_hand = " ".join(str(error).split())
-        control = f", {task.control}" if task.control else ""
-        tasks.append([name, f"{task.title}{control}", at_hand])
-    pipelines = [
-        [name, _first_line(path)] for name, path in pipeline_files(args.pipeline_folder).items()
+        if task.download:
+            at_hand = f"To be downloaded: {task.download}."
+        else:
+            try:
+                at_hand = f"At hand: {len(open_task(name, args.data).subject_list)} people."
+            except FileNotFoundError as error:
+                at_hand = f"Not at hand: {error}"
+        controls = [other.removeprefix(name) for other, its in TASKS.items() if its.of == name]
+        also = f" Also {', '.join(controls)}." if controls else ""
+        parts.append(_entry(name, f"{task.title}.{also}", at_hand))
+    parts += ["", "PIPELINES"]
+    files = pipeline_files(args.pipeline_folder)
+    parts += [_entry(name, _first_line(path)) for name, path in files.items()]
+    return "\n".join(parts)
+
+
+def _entry(name: str, first: str, *others: str) -> str:
+    """Write a name and what there is to say of it, in lines of a terminal."""
+    space = " " * 4
+    lines = [fill(f"{name}: {first}", 80, subsequent_indent=space, **_UNBROKEN)]
+    lines += [
+        fill(text, 80, initial_indent=space, subsequent_indent=space, **_UNBROKEN)
+        for text in others
     ]
-    return "\n\n".join(
-        [
-            markdown_table(["task", "what is told apart", "at hand"], tasks, align="lll"),
-            markdown_table(["pipeline", "what it is"], pipelines, align="ll"),
-        ]
-    )
+    return "\n".join(lines)
 
 
 def _first_line(path: Path) -> str:

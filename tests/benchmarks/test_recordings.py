@@ -11,6 +11,8 @@ from optional_library import import_or_skip
 
 import_or_skip("moabb", "benchmark")
 
+from moabb.datasets import BNCI2014_001
+
 from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, Origin, PtbXl, in_windows
 from mne_neurorvq.benchmarks.tasks import TASKS, open_task
 from mne_neurorvq.datasets.simulation import TEN_TWENTY
@@ -51,6 +53,46 @@ def test_what_is_missing_is_said_with_where_to_get_it(tmp_path):
     write(tmp_path, "S051")
     with pytest.raises(FileNotFoundError, match=r"recordings of S099: wanted are files such as"):
         open_task("imagery", tmp_path, ["S051", "S099"])
+
+
+def test_imagery_4_is_run_without_what_its_eog_tells_and_from_that_alone(
+    monkeypatch,
+):
+    names = "Fz FC3 FC1 FCz FC2 FC4 C5 C3 C1 Cz C2 C4 C6 CP3 CP1 CPz CP2 CP4 P1 Pz P2 POz".split()
+    events = ["left_hand", "right_hand", "feet", "tongue"] * 3
+
+    def recorded(self, subject):
+        rng = np.random.default_rng(subject)
+        info = mne.create_info([*names, "EOG1", "EOG2", "EOG3"], 250.0, ["eeg"] * 22 + ["eog"] * 3)
+        data = 1e-5 * rng.standard_normal((25, 250 * 64))
+        onsets = 2.0 + 5.0 * np.arange(len(events))
+        for onset, event in zip(onsets, events, strict=True):
+            # Eyes go to where the cue is, and spread to the front of the scalp.
+            look = {"left_hand": -1e-4, "right_hand": 1e-4}.get(event, 0.0)
+            course = look * np.sin(2 * np.pi * np.arange(1000) / 500)
+            place = slice(int(250 * onset), int(250 * onset) + 1000)
+            data[22:, place] += np.array([[1.0], [0.1], [-1.0]]) * course
+            data[:6, place] += np.array([0.1, 0.5, 0.2, 0.1, -0.2, -0.5])[:, None] * course
+        raw = mne.io.RawArray(data, info, verbose="error")
+        raw.set_annotations(mne.Annotations(onsets, 4.0, events))
+        return {"0train": {"0": raw}}
+
+    monkeypatch.setattr(BNCI2014_001, "nemar_id", None)  # where it is downloaded from
+    monkeypatch.setattr(BNCI2014_001, "_get_single_subject_data", recorded)
+    found = {}
+    for name in ("imagery-4", "imagery-4-eyes-removed", "imagery-4-eyes-only"):
+        dataset = open_task(name, None, ["1"])
+        epochs, labels, _ = TASKS[name].paradigm.get_data(dataset, return_epochs=True)
+        assert sorted(set(labels)) == ["feet", "left_hand", "right_hand", "tongue"]
+        found[name] = epochs.get_data(copy=False)[np.isin(labels, ["left_hand", "right_hand"])]
+        eyes = epochs.ch_names[-3:] == ["Fp1", "Fpz", "Fp2"]
+        assert eyes == (name == "imagery-4-eyes-only")
+    published, removed, only = found.values()
+    assert published.shape[1:] == removed.shape[1:] == (22, 800)
+    assert only.shape[1:] == (3, 800)
+    assert published[:, 1].std() > 2 * removed[:, 1].std()
+    assert removed[:, 1].std() == pytest.approx(removed[:, 15].std(), rel=0.1)  # far from eyes
+    assert only[:, 0].std() > 4 * removed[:, 1].std()
 
 
 def test_two_data_sets_are_brought_to_the_sites_that_both_have(tmp_path, monkeypatch):

@@ -51,13 +51,19 @@ def test_a_pipeline_that_fails_leaves_the_report_of_the_others(folder, tmp_path,
     assert "kind='cubic'" in lines
 
 
-def test_the_list_says_what_is_at_hand_and_what_each_pipeline_is(folder, tmp_path, capsys):
+def test_the_list_says_what_is_at_hand_what_is_downloaded_and_what_each_pipeline_is(
+    folder, tmp_path, capsys
+):
     assert run("list", "--data", tmp_path, "--pipeline-folder", folder) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert "| tiny | left / right | 4 people |" in text
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
+    text = " ".join(" ".join(lines).split())
+    assert "tiny: left / right. At hand: 4 people." in text
     assert "has no complete recordings of anyone: wanted are files such as *R04.edf" in text
-    assert "| csp_lda | Common spatial patterns of 8-30 Hz with LDA" in text
-    assert "| probe |" in text
+    assert "tongue. Also -eyes-removed, -eyes-only. To be downloaded: BCI competition" in text
+    assert "9 people, about 0.7 GB, by MOABB." in text
+    assert "csp_lda: Common spatial patterns of 8-30 Hz with LDA" in text
+    assert text.endswith("probe:")
 
 
 def test_an_unknown_task_is_named_with_those_there_are(tmp_path, capsys):
