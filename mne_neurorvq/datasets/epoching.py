@@ -55,7 +55,11 @@ def common_channels(
                 raise ValueError(f"recording {number} has no channels {missing}: change picks=")
     shared = [column for column in zip(*places, strict=True) if None not in column]
     if not shared:
-        raise ValueError(f"the recordings have no channel of type {picks!r} in common")
+        types = sorted({kind for raw in recordings for kind in raw.get_channel_types()})
+        raise ValueError(
+            f"the recordings have no channel of type {picks!r} in common: set picks= to one of "
+            f"their types, {', '.join(types)}, or to names of channels"
+        )
     chosen = [[names[column[k]] for column in shared] for k, names in enumerate(available)]
     if isinstance(picks, str):
         left_out = dict.fromkeys(
@@ -110,17 +114,18 @@ def stack_trials(
     event_id: dict[str, int],
     names: list[list[str]],
     sfreq: float,
+    chunk_duration: float | None,
 ) -> tuple[mne.EpochsArray, np.ndarray]:
     """Cut all recordings: the trials, and the position of the recording of each.
 
     ``names`` are those of the same channels in each recording.
     """
     # An upper bound is allocated and filled, so that no second copy of all trials is ever held.
-    most = sum(np.isin(raw.annotations.description, list(event_id)).sum() for raw in recordings)
+    most = sum(len(_events(raw, event_id, chunk_duration)) for raw in recordings)
     data, events, origins, infos = np.empty(0), [], [], []
     n, offset = 0, 0
     for number, raw in enumerate(recordings):
-        epochs = _cut(raw, tmin, tmax, event_id, names[number], sfreq)
+        epochs = _cut(raw, tmin, tmax, event_id, names[number], sfreq, chunk_duration)
         if not data.size:
             data = np.empty((most, len(names[0]), len(epochs.times)))
         if len(epochs):
@@ -154,6 +159,15 @@ def attach_table(epochs: mne.EpochsArray, rows: list[dict[str, Any]]) -> None:
         epochs.metadata = pd.DataFrame(rows)
 
 
+def _events(
+    raw: mne.io.BaseRaw, event_id: dict[str, int], chunk_duration: float | None
+) -> np.ndarray:
+    """Events ``(n, 3)`` of annotations, or of the chunks of long ones."""
+    return mne.events_from_annotations(
+        raw, event_id, chunk_duration=chunk_duration, verbose="error"
+    )[0]
+
+
 def _cut(
     raw: mne.io.BaseRaw,
     tmin: float,
@@ -161,13 +175,13 @@ def _cut(
     event_id: dict[str, int],
     names: list[str],
     sfreq: float,
+    chunk_duration: float | None,
 ) -> mne.Epochs:
     if not same_rate(raw.info["sfreq"], sfreq):
         raw = resample_recording(raw.copy().pick(names).load_data(verbose="error"), sfreq)
-    events, _ = mne.events_from_annotations(raw, event_id, verbose="error")
     return mne.Epochs(
         raw,
-        events,
+        _events(raw, event_id, chunk_duration),
         event_id,
         tmin,
         tmax,

@@ -244,6 +244,7 @@ def epochs_from_recordings(
     *,
     picks: str | Sequence[str] = "eeg",
     sfreq: float | None = None,
+    chunk_duration: float | None = None,
     verbose: bool | str | int | None = None,
 ) -> mne.EpochsArray:
     """Cut annotated recordings of several people into trials, in one object.
@@ -262,6 +263,9 @@ def epochs_from_recordings(
         Type of the channels to take, or their names, which every recording must have.
     sfreq : float | None
         Rate in Hz to resample to; by default the recordings' own, which they must share.
+    chunk_duration : float | None
+        Trials in an annotation begin so many seconds apart, as many as fit, as in
+        :func:`mne.events_from_annotations`: for blocks of a condition. None cuts one at its onset.
     verbose : bool | str | int | None
         Level of the log, as in MNE.
 
@@ -303,7 +307,9 @@ def epochs_from_recordings(
     names = epoching.common_channels(recordings, picks)
     rate = epoching.common_rate(recordings) if sfreq is None else float(sfreq)
     codes = epoching.common_events(recordings, event_id)
-    epochs, origin = epoching.stack_trials(recordings, tmin, tmax, codes, names, rate)
+    epochs, origin = epoching.stack_trials(
+        recordings, tmin, tmax, codes, names, rate, chunk_duration
+    )
     labels = {code: name for name, code in codes.items()}
     rows = [
         {"subject": subjects[recording], "recording": recording, "condition": labels[code]}

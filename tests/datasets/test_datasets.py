@@ -329,6 +329,13 @@ class TestEpochsFromRecordings:
         assert len(got) == 1
         assert (epochs.info["highpass"], epochs.info["lowpass"]) == (0.5, 44.5)
 
+    def test_a_long_annotation_gives_as_many_trials_as_fit(self) -> None:
+        raw = recording(onsets=(1.0, 5.0), descriptions=("a", "b"))
+        raw.annotations.set_durations(2.5)
+        epochs = epochs_from_recordings([raw], 0.0, 0.99, chunk_duration=1.0)
+        assert trial_column(epochs, "condition").tolist() == ["a", "a", "b", "b"]
+        assert_allclose(epochs.events[:, 0] / 100, [1, 2, 5, 6])
+
     def test_rates_that_are_one_need_no_resampling(self) -> None:
         several = [recording(), recording(subject="ben", sfreq=100.00005)]
         epochs = epochs_from_recordings(several, 0.0, 1.0)
@@ -353,7 +360,11 @@ class TestEpochsFromRecordings:
         [
             ([], {}, "recordings is empty"),
             ([recording(subject=None)], {}, "recording 0 does not say whose it is"),
-            ([recording(), recording("O1 O2")], {}, "no channel of type 'eeg' in common"),
+            (
+                [recording(), recording("O1 O2")],
+                {},
+                "no channel of type 'eeg' in common: set picks=",
+            ),
             ([recording()], {"picks": "emg"}, "no channel of type 'emg' in common"),
             ([recording()], {"picks": ["Fz", "X"]}, r"recording 0 has no channels \['X'\]"),
             (
