@@ -31,7 +31,13 @@ from ..signals.channels import check_types_of_fit, match_and_interpolate
 from ..signals.filtering import check_band, warn_of_rate
 from ..signals.modalities import MODALITIES
 from ..signals.names import order_by_name, say_difference, shorten
-from ..signals.reference import Rereference, find_reference, kind_of, with_reference
+from ..signals.reference import (
+    Rereference,
+    check_alike,
+    find_reference,
+    kind_of,
+    with_reference,
+)
 from ..signals.resampling import cut, resample, resampled_length
 from ..signals.splines import Splines, with_sites
 from ..signals.trials import reorder_channels
@@ -48,7 +54,8 @@ class FittedChannels:
     """What fit learned about the channels of its trials.
 
     ``bands``, ``warned`` and ``projectors`` are what fit has already warned about, so that it is
-    not repeated. They are not saved: an estimator loaded from a folder warns once more.
+    not repeated; ``applied`` is what was done to the signals before. They are not saved: an
+    estimator loaded from a folder warns once more.
     """
 
     report: ChannelReport
@@ -59,6 +66,7 @@ class FittedChannels:
     bands: tuple[tuple[float, float], ...] = ()
     warned: frozenset[str] = frozenset()
     projectors: tuple[str, ...] = ()
+    applied: tuple[frozenset[str], ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -207,7 +215,7 @@ def match(
         fitted.report = _without_part(report, matched.faults)
         matched = replace(matched, matches=fitted.report)
     fitted.bands, fitted.warned = trials.bands, matched.faults
-    fitted.projectors = tuple(trials.waiting)
+    fitted.projectors, fitted.applied = tuple(trials.waiting), trials.applied[:1]
     return fitted, matched
 
 
@@ -230,6 +238,8 @@ def match_again(
         trials = with_reference(trials, fitted.rereference)
     if trials.waiting:
         _warn_of_projectors(trials, fitted)
+    if len({*trials.applied, *fitted.applied}) > 1 and config.modality == "eeg":
+        check_alike(trials, fitted.rereference, *fitted.applied)
     warned = fitted.warned
     rate = f"rate {trials.sfreq:g}"
     if not set(trials.bands) <= set(fitted.bands) and check_band(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .channel_report import COMPUTED_FROM, MARKED_BAD, ChannelMatch, ChannelReport, wrong_type
 from .contacts import amplifier_labels, depth_contacts, in_the_brain
-from .modalities import find_modality
+from .modalities import find_modality, says_other
 from .names import OLDER_NAMES, is_derivation, name_key, pair_names, same_site
 from .nets import published_sites
 from .sites import MAX_DISTANCE_MM, Placement, nearest_sites, placed_by_sites
@@ -22,6 +22,10 @@ from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_
 _IS_LABEL = (
     "a label of the amplifier or of a depth electrode (A1, A2, ..., B1, ...), not the name of a "
     "site"
+)
+_SAYS_OTHER = (
+    "of type 'eeg', but the name says that it holds another signal: say which "
+    "(set_channel_types), or rename it (rename_channels)"
 )
 _NO_LEAD = "names no lead: say which one it is (rename_channels)"
 _DIFFERENCE_OF_LEADS = "a difference of two leads, none of the model's"
@@ -56,6 +60,8 @@ def excluded_channels(
         elif ch_types is not None and i not in may_hold:
             vague = ch_types[i] in types
             excluded[i] = ChannelMatch(name, reason=wrong_type(ch_types[i], modality, vague=vague))
+        elif ch_types and facts.on_the_head and not by_name and says_other(name):
+            excluded[i] = ChannelMatch(name, reason=_SAYS_OTHER)
     return excluded
 
 
@@ -285,6 +291,8 @@ class Assignment:
             if self.facts.says(self.ch_names[i]):
                 return _NO_LEAD
             return _DIFFERENCE_OF_LEADS if is_derivation(self.keys[i]) else self._not_among
+        if self.ch_types and self.ch_types[i] == "eeg" and says_other(self.ch_names[i]):
+            return _SAYS_OTHER
         if is_derivation(self.keys[i]):
             return "bipolar: not matched to a single electrode"
         if _COUNTED.fullmatch(self.keys[i]) and self.facts.on_the_head:

@@ -55,6 +55,7 @@ def join_trials(items: Sequence[Trials]) -> Trials:
         provenance=provenance,
         waiting={name: at for item in items for name, at in item.waiting.items()},
         bads_of=tuple(item.bads for item in items),
+        applied=tuple(one for item in items for one in item.applied),
     )
 
 

@@ -18,6 +18,11 @@ from .units import EEG_AMPLITUDE, UNITLESS, Amplitude
 
 # Names of what else is recorded beside biosignals, mostly by sensors without a type.
 _OTHER = re.compile(r"\bresp|\bsp?[ao]2|\b(abp|cvp|eda|gsr|acc|gyro?)\b|\btemp(?!or)|trig|status")
+# Inputs that readers call "eeg", besides those of another kind of signal.
+_NO_ELECTRODE = re.compile(
+    r"[hv]?eog|[lr]oc$|resp|gsr|eda|temp|stim|sti\d|status|trig|event|marker|photic|pulse|spo2|sao2|"
+    r"acc|gyr|aux|dc ?\d|bip|exg?\d"
+)
 # Inputs without a signal of the body; what a recording says of its filters is not about them.
 _NO_SIGNAL = frozenset(("stim", "misc", "syst", "exci", "ias"))
 
@@ -188,3 +193,15 @@ def find_modality(name: str) -> Modality:
     if name not in MODALITIES:
         raise ValueError(f"modality={name!r} is unknown: use one of {tuple(MODALITIES)}.")
     return MODALITIES[name]
+
+
+def says_other(ch_name: str) -> bool:
+    """Whether the name of a channel of type "eeg" says that it holds another signal.
+
+    >>> [name for name in ("ECG", "HEOG", "EKG1", "Resp", "Fp1", "E12", "A1") if says_other(name)]
+    ['ECG', 'HEOG', 'EKG1', 'Resp']
+    """
+    others = (kind for kind in MODALITIES.values() if not kind.on_the_head)
+    return _NO_ELECTRODE.match(name_key(ch_name)) is not None or any(
+        kind.says(ch_name) for kind in others
+    )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -18,26 +17,20 @@ from .._references import REFERENCES, Reference
 from .._warnings import warn
 from .conversion import as_trials
 from .laplacian import FEWEST_FOR_LAPLACIAN, current_source_density
-from .modalities import MODALITIES, find_modality
+from .modalities import find_modality, says_other
 from .names import is_derivation, name_key, quote
 from .sites import HEAD_RADIUS, fit_sphere, template_positions
 from .splines import FEWEST_ELECTRODES
-from .trials import Trials
+from .trials import AVERAGE_PROJECTOR, CUSTOM_REFERENCE, LAPLACIAN, Trials
 from .units import LOUD_IN_AVERAGE, deviations_of, loud_and_flat
 
 #: By how many square metres the Laplacian in V/m² is multiplied. The median deviation of a channel
 #: then stays near that of the recording: over S051-S060 of eegmmidb, 0.5-44.5 Hz, the quotient is
 #: .0020 m² with 64 channels as with 32 or 19 of them, and .0013 to .0029 in single people.
 LAPLACIAN_AREA = 0.002
-_AVERAGE = "Average EEG reference"
 _REMEDY = (
     "Pass the recording with all its electrodes: the model picks its channels afterwards. Or say "
     "reference='recorded'."
-)
-# Inputs that EDF readers call "eeg", besides those of another kind of signal.
-_NO_ELECTRODE = re.compile(
-    r"[hv]?eog|[lr]oc$|resp|gsr|eda|temp|stim|sti\d|status|trig|event|marker|photic|pulse|spo2|sao2|"
-    r"acc|gyr|aux|dc ?\d|bip|exg?\d"
 )
 
 
@@ -173,6 +166,42 @@ def find_reference(
     return Rereference(kind, tuple(electrodes), positions)
 
 
+def check_alike(
+    trials: Trials, reference: Rereference | None, of_fit: frozenset[str] | None = None
+) -> None:
+    """Raise if items have different references and keep them; warn of what else was done to some.
+
+    ``of_fit`` is what was done to what fit saw, None where that is not known.
+    """
+    names = {CUSTOM_REFERENCE, LAPLACIAN, AVERAGE_PROJECTOR}
+    if reference is not None:  # whichever of the others they have, the result is the same
+        names = {LAPLACIAN}
+    first = trials.applied[0]
+    i = next((i for i, one in enumerate(trials.applied) if (one ^ first) & names), None)
+    if i is not None:
+        has, lacks = (i, 0) if trials.applied[i] & names else (0, i)
+        said = [quote(sorted(trials.applied[k] & names)) or "none" for k in (has, lacks)]
+        raise ValueError(
+            f"X mixes references: item {has} has {said[0]}, item {lacks} {said[1]}. A model would "
+            "take them for a difference between recordings: bring all to one "
+            "(epochs.set_eeg_reference), or pass reference='average'."
+        )
+    changed = frozenset() if of_fit is None else (first ^ of_fit) & names
+    if changed:
+        warn(
+            f"X has another reference than what fit saw: {quote(sorted(changed))} in one of them "
+            "only. Bring both to one (epochs.set_eeg_reference), or fit with reference='average'."
+        )
+    other = {CUSTOM_REFERENCE, LAPLACIAN, AVERAGE_PROJECTOR}
+    i = next((i for i, one in enumerate(trials.applied) if (one ^ first) - other), None)
+    if i is not None:
+        warn(
+            f"X mixes projectors: {quote(sorted((first ^ trials.applied[i]) - other), 6)} applied "
+            f"in item 0 or item {i}, but not in both. A model would take that for a difference "
+            "between recordings: apply the same to all (epochs.add_proj, epochs.apply_proj)."
+        )
+
+
 def kind_of(reference: Rereference | None) -> Reference:
     """Name a reference; None is the recorded one."""
     return "recorded" if reference is None else reference.kind
@@ -180,13 +209,13 @@ def kind_of(reference: Rereference | None) -> Reference:
 
 def with_reference(trials: Trials, reference: Rereference) -> Trials:
     """Bring trials with the channels of fit to a reference."""
-    if trials.info is not None and reference.kind == "laplacian" and _is_laplacian(trials.info):
+    if reference.kind == "laplacian" and any(LAPLACIAN in one for one in trials.applied):
         raise ValueError(
             "reference='laplacian', but the signals are a Laplacian already (custom_ref_applied): "
             "pass the recording, or reference='recorded'."
         )
     # Whether that is applied or not, the result is the same.
-    waiting = {name: where for name, where in trials.waiting.items() if name != _AVERAGE}
+    waiting = {name: where for name, where in trials.waiting.items() if name != AVERAGE_PROJECTOR}
     return replace(trials, waiting=waiting, reader=partial(_read, trials, reference))
 
 
@@ -199,23 +228,16 @@ def mark_reference(info: mne.Info, reference: Reference) -> None:
         flag = FIFF.FIFFV_MNE_CUSTOM_REF_CSD
     with info._unlock():
         info["custom_ref_applied"] = flag
-        info["projs"] = [p for p in info["projs"] if p["desc"] != _AVERAGE]
-
-
-def _is_laplacian(info: mne.Info) -> bool:
-    return bool(info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD)
+        info["projs"] = [p for p in info["projs"] if p["desc"] != AVERAGE_PROJECTOR]
 
 
 def _electrodes(trials: Trials) -> list[int]:
     """Find EEG electrodes, bad ones too."""
     eeg = find_modality("eeg").candidates(trials.ch_names, trials.ch_types, by_name=False)
-    others = [kind for name, kind in MODALITIES.items() if name != "eeg"]
     return [
         i
         for i in sorted(eeg)
-        if not is_derivation(key := name_key(trials.ch_names[i]))
-        and not _NO_ELECTRODE.match(key)
-        and not any(kind.says(trials.ch_names[i]) for kind in others)
+        if not is_derivation(name_key(trials.ch_names[i])) and not says_other(trials.ch_names[i])
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import mne
 import numpy as np
+from mne._fiff.constants import FIFF
 from numpy.typing import NDArray
 
 from .bands import widest_band
@@ -18,6 +19,10 @@ from .units import LARGEST_UV, UNITLESS, too_large, unit_factor
 
 Reader = Callable[[int, int, "list[int] | None"], NDArray[Any]]
 _HEAD_FRAME = 4  # FIFFV_COORD_HEAD
+#: What ``Trials.applied`` says of another reference than the recorded one.
+CUSTOM_REFERENCE, LAPLACIAN = "custom_ref_applied", "a Laplacian"
+#: MNE's name of the projector that subtracts the average.
+AVERAGE_PROJECTOR = "Average EEG reference"
 COMPLEX = "Complex data not supported: pass the real signals."
 
 
@@ -63,6 +68,9 @@ class Trials:
         Projectors that are not applied yet, with the channels that they change.
     bads_of : tuple of tuple of str
         Channels marked bad in each item, if X was a list of Epochs or a dataset of several.
+    applied : tuple of frozenset of str
+        What each item says that was done to its signals: projectors that were applied, and whether
+        another reference was set or a Laplacian computed.
 
     Examples
     --------
@@ -91,6 +99,7 @@ class Trials:
     provenance: Provenance = field(default=Provenance(), repr=False)
     waiting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bads_of: tuple[tuple[str, ...], ...] = ()
+    applied: tuple[frozenset[str], ...] = ()
 
     def __len__(self) -> int:
         return self.n_trials
@@ -250,6 +259,10 @@ def trials_of_recording(recording: Any, reader: Reader | None = None) -> Trials:
     info = recording.info
     ch_types = tuple(info.get_channel_types())
     band = float(info["highpass"]), float(info["lowpass"])
+    applied = {str(projector["desc"]) for projector in info["projs"] if projector["active"]}
+    if flag := int(info["custom_ref_applied"]):
+        laplacian = flag == FIFF.FIFFV_MNE_CUSTOM_REF_CSD
+        applied.add(LAPLACIAN if laplacian else CUSTOM_REFERENCE)
     return Trials(
         ch_names=tuple(info["ch_names"]),
         ch_types=ch_types,
@@ -277,6 +290,7 @@ def trials_of_recording(recording: Any, reader: Reader | None = None) -> Trials:
             for projector in info["projs"]
             if not projector["active"]
         },
+        applied=(frozenset(applied),),
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import mne
@@ -221,7 +222,7 @@ def test_a_reconstruction_has_the_reference_of_the_recording(kind, pretrained, e
 
 
 def test_what_has_no_part_in_the_average_gets_none_back(epochs):
-    more = epochs.copy().rename_channels({"O1": "VEOG"})
+    more = epochs.copy().rename_channels({"O1": "O1-A2"})
     fitted = BioCodecTransformer("biocodec-eeg-tiny-random", reference="average").fit(more)
     used = [match.name for match in fitted.channel_report_ if match.used and not match.reference]
     decoded = fitted.detokenize(fitted.tokenize(more))
@@ -265,3 +266,49 @@ def test_the_two_models_of_a_folder_want_one_reference(tmp_path):
     loaded.tokenizer.config = replace(loaded.tokenizer.config, reference="average")
     with pytest.raises(ValueError, match="different configurations"):
         save_pretrained(tmp_path, loaded.tokenizer, loaded.foundation)
+
+
+def _of_references(epochs, flags):
+    """A list of the same trials, some with an average that the info mentions."""
+    return [epochs.copy().set_eeg_reference(verbose="error") if f else epochs for f in flags]
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=4))
+@settings(max_examples=10, deadline=None)
+def test_recordings_of_several_references_are_refused_unless_they_are_brought_to_one(flags):
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    X = _of_references(epochs, flags)
+    recorded, averaged = (NeuroRVQTransformer(TINY, reference=r) for r in ("recorded", "average"))
+    if len(set(flags)) > 1:
+        i = flags.index(not flags[0])
+        has, lacks = (0, i) if flags[0] else (i, 0)
+        told = f"X mixes references: item {has} has 'custom_ref_applied', item {lacks} none"
+        with pytest.raises(ValueError, match=told):
+            recorded.fit(X)
+    else:
+        recorded.fit(X)
+    assert_allclose(averaged.fit_transform(X), averaged.transform([epochs] * len(X)), atol=1e-3)
+
+
+def test_a_laplacian_among_recordings_is_refused_whatever_the_reference(epochs):
+    X = [epochs, set_reference(epochs, "laplacian")]
+    for reference in ("recorded", "average"):
+        with pytest.raises(ValueError, match="item 1 has 'a Laplacian', item 0 none"):
+            NeuroRVQTransformer(TINY, reference=reference).fit(X)
+
+
+def test_another_reference_than_in_fit_is_told(epochs):
+    other = epochs.copy().set_eeg_reference(verbose="error")
+    with pytest.warns(UserWarning, match="another reference than what fit saw"):
+        NeuroRVQTransformer(TINY, reference="recorded").fit(epochs).transform(other)
+    NeuroRVQTransformer(TINY, reference="average").fit(epochs).transform(other)
+
+
+def test_projectors_of_some_recordings_are_told(epochs):
+    projected = epochs.copy()
+    eeg = projected.copy().pick("eeg")
+    projected.add_proj(mne.compute_proj_epochs(eeg, n_eeg=1, verbose="error"))
+    projected.apply_proj(verbose="error")
+    named = re.escape(projected.info["projs"][0]["desc"])
+    with pytest.warns(UserWarning, match=f"X mixes projectors: '{named}' applied in item 0 or ite"):
+        NeuroRVQTransformer(TINY).fit([epochs, projected])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mne_neurorvq.signals import use_channels
+from mne_neurorvq.signals import match_channels, use_channels
 from mne_neurorvq.signals.channel_report import used_channels
 
 
@@ -57,3 +57,15 @@ def test_a_name_twice_and_arguments_that_disagree_are_refused():
         use_channels(["a", "b"], ch_types=["eeg"])
     with pytest.raises(ValueError, match="modality='meg' is unknown"):
         use_channels(["a"], modality="meg")
+
+
+@given(st.sampled_from(["ECG", "EKG1", "EOG", "HEOG", "VEOG-0", "EEG ECG-REF", "EMG chin", "Resp"]))
+def test_another_signal_that_readers_call_eeg_is_left_out_by_its_name(name):
+    found = left_out(["Cz", name, "left"], ch_types=["eeg"] * 3)
+    assert list(found) == [name]
+    assert "set_channel_types" in found[name]
+    with pytest.warns(UserWarning, match="the name says that it holds another signal"):
+        matches = match_channels(["Cz", name], ["cz", "fz"], ch_types=["eeg"] * 2)
+    assert [match.reason for match in matches if not match.used] == list(found.values())
+    with pytest.raises(ValueError, match="set_channel_types"):
+        use_channels([name], ch_types=["eeg"])
