@@ -11,11 +11,11 @@ import mne
 from moabb.datasets import BNCI2014_001
 from moabb.datasets.base import BaseDataset
 
+from .._names import OLDER_NAMES
 from ..datasets import eegbci, load_emg_lower_limb, load_ptbxl
 from ..datasets.montage import standard_montage
 from ..datasets.simulation import TEN_TWENTY
 from ..datasets.wfdb_records import PTBXL_CLASSES
-from ..signals.names import OLDER_NAMES
 
 _NEWER = {old.upper(): new.upper() for old, new in OLDER_NAMES.items()}
 

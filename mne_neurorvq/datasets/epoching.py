@@ -10,11 +10,11 @@ import mne
 import numpy as np
 from mne.utils import logger
 
+from .._names import order_by_name, shorten
 from .._rates import same_rate
 from .._warnings import warn
 from ..signals.bands import clearly_narrower, stated_band, widest_band
 from ..signals.gaps import resample_recording
-from ..signals.names import order_by_name, shorten
 
 
 def subjects_of(recordings: Sequence[mne.io.BaseRaw]) -> list[str]:

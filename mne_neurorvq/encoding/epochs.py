@@ -12,11 +12,11 @@ import numpy as np
 from mne.utils import logger
 from numpy.typing import NDArray
 
+from .._names import order_by_name
 from .._references import Reference
 from ..signals import Trials
 from ..signals.bands import widest_band
 from ..signals.modalities import find_modality
-from ..signals.names import order_by_name
 from ..signals.reference import mark_reference
 from ..signals.trials import Provenance
 from ..tokens import Tokens

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._names import order_by_name, say_difference, shorten
 from .._references import Reference
 from .._warnings import warn
 from ..signals import (
@@ -30,7 +31,6 @@ from ..signals.channel_report import used_channels
 from ..signals.channels import check_types_of_fit, match_and_interpolate
 from ..signals.filtering import check_band, warn_of_rate
 from ..signals.modalities import MODALITIES
-from ..signals.names import order_by_name, say_difference, shorten
 from ..signals.reference import (
     Rereference,
     check_alike,
@@ -199,9 +199,8 @@ def match(
     }
     splines = None
     if config.channels:
-        report, splines = match_and_interpolate(
-            trials.ch_names, config.channels, mode=mode, positions=trials.positions, **about
-        )
+        about |= {"mode": mode, "positions": trials.positions, "trained": config.trained}
+        report, splines = match_and_interpolate(trials.ch_names, config.channels, **about)
     else:  # a model that takes any channel
         report = use_channels(trials.ch_names, **about)
     rereference = find_reference(

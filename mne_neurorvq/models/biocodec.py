@@ -76,6 +76,7 @@ class BioCodecConfig(ModelConfig):
     takes_scaled: ClassVar[bool] = True
     # It takes any channel, whatever it is called.
     channels: ClassVar[tuple[str, ...]] = ()
+    trained: ClassVar[tuple[str, ...]] = ()
 
     modality: str
     sfreq: float

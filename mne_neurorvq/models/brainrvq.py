@@ -56,6 +56,9 @@ foundation_layer_scale
         it was, and needs no scale beside it.
     reference : "recorded" | "average" | "laplacian"
         Reference in which estimators give it signals where they are not told another.
+    trained : tuple of str
+        Names of the vocabulary that training has seen, if that is known: estimators take the others
+        for unknown, since their embeddings are starting values. Empty for the published models.
     foundation_qkv_bias : bool
         Whether queries and values of the foundation model have a bias, as the tokenizer's do.
     foundation_drop_path : float

@@ -268,9 +268,13 @@ class TransformerConfig(ModelConfig):
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     input_scale: Literal["none", "segment", "channel"] = "none"
     reference: Reference = "recorded"
+    # What is known of the training is no part of the structure.
+    trained: tuple[str, ...] = field(default=(), compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("foundation_layer_scale", "foundation_drop_path"))
+        if unknown := sorted(set(self.trained) - set(self.channels)):
+            raise ValueError(f"trained holds {unknown}, which are not among the channels.")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels has duplicate names.")
         if self.quantizer.input_dim is not None:

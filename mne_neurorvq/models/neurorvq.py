@@ -59,6 +59,9 @@ class NeuroRVQConfig(TransformerConfig):
         since features need that.
     reference : "recorded" | "average" | "laplacian"
         Reference in which estimators give it signals where they are not told another.
+    trained : tuple of str
+        Names of the vocabulary that training has seen, if that is known: estimators take the others
+        for unknown, since their embeddings are starting values. Empty for the published models.
 
     Examples
     --------

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._names import name_key, pair_names, quote
 from .._rates import same_rate
+from .._warnings import warn
 from .config import QuantizerConfig, TransformerConfig
 
 ChannelsInfo = Sequence[Mapping[str, Any]]
@@ -33,14 +35,28 @@ def resolve_channels(
     names = [str(ch["ch_name"]) for ch in chs_info]
     if n_chans is not None and n_chans != len(names):
         raise ValueError(f"n_chans={n_chans} but chs_info describes {len(names)} channels.")
-    rows = {name: row for row, name in enumerate(config.channels)}
-    unknown = [name for name in names if name.casefold() not in rows]
+    keys = {i: name_key(name, config.modality) for i, name in enumerate(names)}
+    pairs = pair_names(keys, config.channels, config.modality)
+    unknown = [name for i, name in enumerate(names) if i not in pairs]
     if unknown:
         raise ValueError(
-            f"{unknown} are not in the {config.modality} vocabulary of {len(rows)} channels. "
-            "Leave them out or rename them; the estimators match names for you."
+            f"{unknown} are not in the {config.modality} vocabulary of {len(config.channels)} "
+            "channels. Leave them out or rename them; the estimators do so by themselves."
         )
-    return torch.tensor([rows[name.casefold()] for name in names])
+    for i, pair in pairs.items():
+        if pair.rival is not None and not config.one_by_one:
+            raise ValueError(
+                f"{names[i]!r} and {names[pair.rival]!r} are both {config.channels[pair.place]!r} "
+                "for the model: leave one out."
+            )
+    rows = [pairs[i].place for i in keys]
+    untrained = {config.channels[row] for row in rows} - set(config.trained or config.channels)
+    if untrained:
+        warn(
+            f"The model was not trained on {quote(sorted(untrained))}: their embeddings are "
+            "starting values. Leave such channels out; the estimators do so by themselves."
+        )
+    return torch.tensor(rows)
 
 
 def window_samples(

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._names import OLDER_NAMES, is_derivation, name_key, pair_names, same_site
 from .channel_report import COMPUTED_FROM, MARKED_BAD, ChannelMatch, ChannelReport, wrong_type
 from .contacts import amplifier_labels, depth_contacts, in_the_brain
 from .modalities import find_modality, says_other
-from .names import OLDER_NAMES, is_derivation, name_key, pair_names, same_site
 from .nets import published_sites
 from .sites import MAX_DISTANCE_MM, Placement, nearest_sites, placed_by_sites
 from .splines import FEWEST_ELECTRODES, Splines, covered_sites, spelled, spline_weights
@@ -30,6 +30,7 @@ _SAYS_OTHER = (
 _NO_LEAD = "names no lead: say which one it is (rename_channels)"
 _DIFFERENCE_OF_LEADS = "a difference of two leads, none of the model's"
 _IN_THE_BRAIN = "a contact of a depth electrode or grid, not on the scalp"
+_UNTRAINED = "known to the model by name only: it was not trained on any such channel"
 _BELOW = "on the face, a cheek or the neck"
 _NUMBER = (
     "a number, not the name of a site: rename it (rename_channels), or give it a position "
@@ -74,6 +75,7 @@ class Assignment:
     positions: NDArray[np.floating] | None
     ch_types: Sequence[str] | None
     modality: str
+    trained: Sequence[str] | None = None
     found: dict[int, ChannelMatch] = field(default_factory=dict)
     sites: list[ChannelMatch] = field(default_factory=list)
     by_position: bool = False
@@ -93,8 +95,14 @@ class Assignment:
         # No site has a space in its key.
         for i in self.labels:
             self.keys[i] = f"label {self.keys[i].replace('-', ' ')}"
+        self.names = self.vocabulary
+        if self.trained:
+            self.names = [name for name in self.vocabulary if name in self.trained]
+        untrained = set(self.vocabulary) - set(self.names)
+        self.untrained = {name_key(name, self.modality) for name in untrained}
         self.rows: dict[str, int] = {}
-        for row, name in enumerate(self.vocabulary):
+        for name in self.names:
+            row = self.vocabulary.index(name)
             self.rows.setdefault(name_key(name, self.modality), row)
 
     @property
@@ -119,10 +127,11 @@ class Assignment:
         if self.facts.matching == "order" and not set(keys.values()) <= set(self.rows):
             self._match_in_order()
             return
-        for i, pair in pair_names(keys, self.vocabulary, self.modality).items():
-            name, target = self.ch_names[i], self.vocabulary[pair.place]
+        for i, pair in pair_names(keys, self.names, self.modality).items():
+            name, target = self.ch_names[i], self.names[pair.place]
             if pair.rival is None:
-                self.found[i] = ChannelMatch(name, target, pair.place, pair.how)
+                row = self.vocabulary.index(target)
+                self.found[i] = ChannelMatch(name, target, row, pair.how)
             else:
                 rival = self.ch_names[pair.rival]
                 reason = f"{target!r} is already used by {rival!r}"
@@ -245,7 +254,7 @@ class Assignment:
 
     @property
     def _not_among(self) -> str:
-        return f"not among the model's {len(self.vocabulary)} channels"
+        return f"not among the model's {len(self.names)} channels"
 
     def _free(self) -> list[str]:
         """Sites of the vocabulary that no channel has taken, under any of their names."""
@@ -283,6 +292,8 @@ class Assignment:
         return f"no free site of the model within {reach:g} mm"
 
     def _no_match(self, i: int) -> str:
+        if {self.keys[i], same_site(self.keys[i], self.modality)} & self.untrained:
+            return _UNTRAINED
         if i in self.inside and self.has_positions:
             return _IN_THE_BRAIN
         if i in self.labels:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .._names import quote
 from .._table import html_table, markdown_table
 from .._warnings import warn
-from .names import quote
 
 MARKED_BAD = "marked bad"
 _NAME = "and the name does not say that it holds"

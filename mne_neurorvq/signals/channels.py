@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._names import quote
 from .assignment import Assignment, excluded_channels
 from .channel_report import (
     ChannelMatch,
@@ -19,7 +20,6 @@ from .channel_report import (
     wrong_type,
 )
 from .modalities import Modality, find_modality
-from .names import quote
 from .splines import Splines
 
 ChannelMode = Literal["match", "strict", "nearest", "interpolate"]
@@ -35,6 +35,7 @@ def match_channels(
     ch_types: Sequence[str] | None = None,
     bads: Sequence[str] = (),
     modality: str = "eeg",
+    trained: Sequence[str] | None = None,
 ) -> ChannelReport:
     """Match the channels of a recording to a model's vocabulary.
 
@@ -79,6 +80,9 @@ def match_channels(
         Names of channels marked bad.
     modality : "eeg" | "emg" | "ecg" | "ppg"
         What the model was trained on.
+    trained : sequence of str | None
+        Names of the vocabulary that it was trained on, ``config.trained``: the others count as
+        unknown. None or nothing stands for all.
 
     Returns
     -------
@@ -113,6 +117,7 @@ def match_channels(
         ch_types=ch_types,
         bads=bads,
         modality=modality,
+        trained=trained,
     )[0]
 
 
@@ -125,6 +130,7 @@ def match_and_interpolate(
     ch_types: Sequence[str] | None = None,
     bads: Sequence[str] = (),
     modality: str = "eeg",
+    trained: Sequence[str] | None = None,
 ) -> tuple[ChannelReport, Splines | None]:
     """Match channels as :func:`match_channels`; also give weights of computed sites, if any."""
     if mode not in _MODES:
@@ -140,7 +146,7 @@ def match_and_interpolate(
             f"positions has shape {np.shape(positions)}; {len(ch_names)} channels need "
             f"({len(ch_names)}, 3)."
         )
-    assignment = Assignment(ch_names, vocabulary, positions, ch_types, modality)
+    assignment = Assignment(ch_names, vocabulary, positions, ch_types, modality, trained)
     assignment.leave_out(bads)
     excluded = set(assignment.found)
     assignment.match_names()
@@ -151,7 +157,8 @@ def match_and_interpolate(
         splines = assignment.interpolate()
     matches = assignment.report()
     if not any(match.used for match in matches):
-        advice = remedy(matches) or _how_to_match(vocabulary, mode, assignment.has_positions, facts)
+        names, placed = assignment.names, assignment.has_positions
+        advice = remedy(matches) or _how_to_match(names, mode, placed, facts)
         raise ValueError(
             f"None of the {len(matches)} channels matches one of the model's: "
             f"{list_by_reason(matches)}. {advice}"

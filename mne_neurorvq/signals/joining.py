@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._names import order_by_name, say_difference
 from .._rates import same_rate
 from .._warnings import warn
 from .channel_report import TAKE_POTENTIALS
-from .names import order_by_name, say_difference
 from .trials import Provenance, Trials, reorder_channels
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .names import LEADS, name_key
+from .._names import LEADS, name_key
 from .sites import site_names
 from .units import EEG_AMPLITUDE, UNITLESS, Amplitude
 

@@ -13,12 +13,12 @@ import numpy as np
 from mne._fiff.constants import FIFF
 from numpy.typing import NDArray
 
+from .._names import is_derivation, name_key, quote
 from .._references import REFERENCES, Reference
 from .._warnings import warn
 from .conversion import as_trials
 from .laplacian import FEWEST_FOR_LAPLACIAN, current_source_density
 from .modalities import find_modality, says_other
-from .names import is_derivation, name_key, quote
 from .sites import HEAD_RADIUS, fit_sphere, template_positions
 from .splines import FEWEST_ELECTRODES
 from .trials import AVERAGE_PROJECTOR, CUSTOM_REFERENCE, LAPLACIAN, Trials

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from ..signals.names import name_key
+from .._names import name_key
 from ..signals.sites import template_positions
 from ..signals.trials import electrode_positions
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import mne
 
+from .._names import shorten
 from ..signals import ChannelMatch, ChannelReport
-from ..signals.names import shorten
 from .drawing import COLOURS, axes_grid, finish, place, scalp
 
 if TYPE_CHECKING:

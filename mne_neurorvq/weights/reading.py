@@ -79,7 +79,7 @@ def _our_blueprint(
                 f"{source} was written with another configuration than its folder's config.json: "
                 f"{_differences(written, config)}."
             )
-        config = written
+        config = config or written
     if config is None:
         return _inferred_blueprint(tensors, like, source)
     if "quantizer.codebook" in tensors or metadata.get(METADATA_KIND) == "tokenizer":

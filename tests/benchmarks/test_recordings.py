@@ -13,10 +13,10 @@ import_or_skip("moabb", "benchmark")
 
 from moabb.datasets import BNCI2014_001
 
+from mne_neurorvq._names import OLDER_NAMES
 from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, Origin, PtbXl, in_windows
 from mne_neurorvq.benchmarks.tasks import TASKS, open_task
 from mne_neurorvq.datasets.simulation import TEN_TWENTY
-from mne_neurorvq.signals.names import OLDER_NAMES
 
 SITES = ["Fp1", "AF7", "AF8", "C3", "Cz", "C4"]
 

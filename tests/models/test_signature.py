@@ -23,6 +23,20 @@ def test_names_are_found_in_the_vocabulary_whatever_their_case():
     assert resolve_channels(NEURORVQ_EEG, None, 3) is None
 
 
+def test_names_are_spelled_in_all_the_ways_that_estimators_read():
+    rows = resolve_channels(NEURORVQ_EEG, _chs("EEG C3-REF", "Fc5.", "M1"), None)
+    assert [NEURORVQ_EEG.channels[row] for row in rows] == ["c3", "fc5", "a1"]
+    with pytest.raises(ValueError, match="'M1' and 'A1' are both 'a1' for the model"):
+        resolve_channels(NEURORVQ_EEG, _chs("A1", "M1"), None)
+
+
+def test_names_that_were_not_trained_are_told():
+    config = replace(NEURORVQ_EEG, trained=("cz", "pz"))
+    with pytest.warns(UserWarning, match=r"not trained on 'a1', 'tp9'"):
+        resolve_channels(config, _chs("Cz", "TP9", "A1"), None)
+    resolve_channels(config, _chs("Cz", "Pz"), None)
+
+
 def test_names_outside_the_vocabulary_are_named():
     with pytest.raises(ValueError, match=r"\['E12', 'xx'\] are not in the eeg vocabulary of 104"):
         resolve_channels(NEURORVQ_EEG, _chs("Cz", "E12", "xx"), None)

@@ -322,3 +322,31 @@ def test_names_decide_where_nobody_said_what_the_channels_hold():
     with pytest.warns(UserWarning, match="type 'misc' holds no EEG"):
         matches = match_channels(["C3", "Cz", "C4"], EEG, ch_types=typed)
     assert [match.used for match in matches] == [True, False, False]
+
+
+_SEEN = st.sets(st.sampled_from(EEG), min_size=1)
+_RECORDED = st.lists(st.sampled_from(EEG), min_size=1, max_size=8, unique=True)
+
+
+@pytest.mark.filterwarnings("ignore:.* channels are left out of the model")
+@given(_SEEN, _RECORDED, st.sampled_from(["match", "nearest"]))
+def test_names_that_were_not_trained_are_as_good_as_unknown(seen, recorded, mode) -> None:
+    rest = [name for name in EEG if name in seen]
+    try:
+        whole = match_channels(recorded, EEG, mode=mode, trained=list(seen))
+        found = [(m.name, m.target, m.how) for m in whole]
+    except ValueError:  # none can be used
+        with pytest.raises(ValueError, match="None of"):
+            match_channels(recorded, rest, mode=mode)
+        return
+    assert found == [(m.name, m.target, m.how) for m in match_channels(recorded, rest, mode=mode)]
+    assert all(EEG[m.row] == m.target for m in whole if m.used)
+
+
+def test_a_channel_that_was_not_trained_is_named_with_the_reason() -> None:
+    with pytest.warns(UserWarning, match=r"'A1', 'M2' \(known to the model by name only"):
+        matches = match_channels(["Cz", "A1", "M2"], EEG, trained=["cz", "fz"])
+    assert [m.used for m in matches] == [True, False, False]
+    with pytest.raises(ValueError, match="known to the model by name only"):
+        match_channels(["Cz", "A1"], EEG, trained=["cz"], mode="strict")
+    assert [m.row for m in match_channels(["A1"], EEG)] == [0]

@@ -7,10 +7,10 @@ import mne
 import numpy as np
 import pytest
 
+from mne_neurorvq._names import name_key
 from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
 from mne_neurorvq.signals import match_channels
 from mne_neurorvq.signals.contacts import amplifier_labels, depth_contacts, in_the_brain
-from mne_neurorvq.signals.names import name_key
 
 CAPS = [
     name

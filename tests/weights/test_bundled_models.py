@@ -375,3 +375,26 @@ def test_old_and_new_names_of_an_electrode_are_one_place(system):
     assert tokens[0].ch_names != tokens[1].ch_names
     np.testing.assert_array_equal(tokens[0].codes, tokens[1].codes)
     np.testing.assert_array_equal(first.transform(new), second.transform(old))
+
+
+@pytest.mark.filterwarnings("ignore:The Epochs were filtered")  # for NeuroRVQ
+@pytest.mark.parametrize("system", [NeuroRVQTransformer, BrainRVQTransformer])
+def test_electrodes_that_no_training_saw_are_left_out_by_name(system):
+    seen = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    more = seen.copy().add_channels([seen.copy().pick(["O1"]).rename_channels({"O1": "TP9"})])
+    with pytest.warns(UserWarning, match=r"'TP9' \(known to the model by name only"):
+        fitted = system(reference="recorded", verbose=False).fit(more)
+    assert "TP9" not in fitted.ch_names_
+    expected = system(reference="recorded", verbose=False).fit_transform(seen)
+    np.testing.assert_array_equal(fitted.transform(more), expected)
+
+
+@pytest.mark.parametrize("name", ["neurorvq-eeg-small", "brainrvq-eeg-small"])
+def test_the_rows_said_to_be_trained_have_moved_from_where_they_started(name):
+    loaded = load_pretrained(name)
+    config, table = loaded.config, loaded.foundation.encoder.trunk.pos_embed
+    rows = table[int(config.foundation_style.class_row) :][: len(config.channels)].norm(dim=1)
+    lengths = dict(zip(config.channels, rows.tolist(), strict=True))
+    others = [length for name, length in lengths.items() if name not in config.trained]
+    assert len(config.trained) == 68
+    assert min(lengths[name] for name in config.trained) > max(others)

@@ -7,10 +7,10 @@ import mne
 import numpy as np
 import pytest
 
+from mne_neurorvq._names import name_key, order_by_name, say_difference
 from mne_neurorvq.datasets import epochs_from_recordings, simulate_recordings
 from mne_neurorvq.models import BRAINRVQ_EEG, NEURORVQ_EEG
 from mne_neurorvq.signals import as_trials, match_channels
-from mne_neurorvq.signals.names import name_key, order_by_name, say_difference
 
 # How amplifiers, exports and readers spell what site.
 SPELLINGS = {
