@@ -82,7 +82,7 @@ def check_amplitude(
     Returns
     -------
     frozenset of str
-        What there was to warn of: ``"offset"``, and channels by name.
+        What there was to warn of: ``"rare"``, ``"offset"``, and channels by name.
 
     Raises
     ------
@@ -93,7 +93,8 @@ def check_amplitude(
     Warns
     -----
     UserWarning
-        If the signals lie more than 3 standard deviations from zero (not in arbitrary units), or
+        If the amplitude of a recording is rare, so that a factor of 1000 is likely; if the signals
+        lie more than 3 standard deviations from zero (not in arbitrary units), or
         if a channel is 20 times as loud as the median of the others (for EMG, 200 times; where
         there is an average reference, 6 times), or flat, in more than a tenth of the trials.
 
@@ -143,8 +144,26 @@ def check_amplitude(
             _check_unit(
                 trials, picks, number, indices, chosen[member], deviations[member], expected
             )
-    if not joint or trials.n_times < FEWEST_SAMPLES:
+    if trials.n_times < FEWEST_SAMPLES:
         return frozenset()
+    typical = [float(median_of_moving(deviations[member].ravel())) for member in members]
+    rare = 0.0
+    for member, deviation in zip(members, typical, strict=True) if judged else ():
+        level = deviation * unit_factor(trials.unit, expected.unit)
+        if not expected.rare[0] <= level <= expected.rare[1]:
+            # Of two channels, the louder one says little.
+            level = float(median_of_moving(levels_of(deviations[member], trials.unit, expected)))
+            rare = rare if expected.rare[0] <= level <= expected.rare[1] else level
+    found = {"rare"} if rare else set()
+    if rare and "rare" not in warned:
+        what, factor = ("small", "1e3") if rare < expected.usual else ("large", "1e-3")
+        warn(
+            f"A typical standard deviation of {_rounded(rare)} {expected.unit} is rare: "
+            f"{expected.kind} has {expected.rare[0]:g} to {expected.rare[1]:g}. Look whether the "
+            f"signals are 1000 times too {what}; if so, multiply them by {factor}."
+        )
+    if not joint:
+        return frozenset(found)
     spoil = "The model sees all channels together, so that they spoil the codes of the others. "
     if reference == "average":
         loud, spoil = LOUD_IN_AVERAGE, "The average reference of such trials leaves them out. "
@@ -160,13 +179,12 @@ def check_amplitude(
             "(epochs.interpolate_bads, after epochs.set_montage)."
         )
     times, offset = 0.0, 0.0
-    for member in members if judged else ():
+    for member, usual in zip(members, typical, strict=True) if judged else ():
         # Median over trials, since an artifact is not an offset; RMS over channels, since one
         # channel spoils the codes of the others.
         distance = float(np.sqrt(np.mean(np.median(np.abs(means[member]), axis=0) ** 2)))
-        typical = float(median_of_moving(deviations[member].ravel()))
-        if 0 < _LARGEST_OFFSET * typical < distance and distance / typical > times:
-            times, offset = distance / typical, distance
+        if 0 < _LARGEST_OFFSET * usual < distance and distance / usual > times:
+            times, offset = distance / usual, distance
     if times and "offset" not in warned:
         warn(
             f"The signals lie {_rounded(offset)} {trials.unit} from zero, {_rounded(times)} times "
@@ -174,7 +192,7 @@ def check_amplitude(
             "features mean little. mne_neurorvq.preprocess(raw, pretrained) applies the model's "
             "filters."
         )
-    return frozenset([*broken, *(["offset"] if times else [])])
+    return frozenset([*found, *broken, *(["offset"] if times else [])])
 
 
 def _measure(

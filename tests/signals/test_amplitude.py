@@ -6,9 +6,11 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import hypothesis
 import mne
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from optional_library import import_or_skip
 
 from mne_neurorvq.signals import as_array_like, as_trials, check_amplitude, match_channels
@@ -323,7 +325,7 @@ def test_values_beyond_single_precision_are_refused_in_every_input(value):
 def test_another_unit_shows_in_an_unusual_deviation(n_times, seed):
     """What is looked into only where one is; from limit to limit, with flat channels and trials."""
     rng = np.random.default_rng(seed)
-    limits = (-1, np.log10(2e3)) if n_times > 50 else (-3, 9)
+    limits = (-1, 3) if n_times > 50 else (-3, 9)
     deviations = 10 ** rng.uniform(*limits, (12, 1)) * np.ones((12, 8))
     if seed % 2:
         deviations = 10 ** rng.uniform(*limits, (1, 8)) * np.ones((12, 8))
@@ -335,3 +337,21 @@ def test_another_unit_shows_in_an_unusual_deviation(n_times, seed):
     assert not misfits(levels, n_times, recorded=not few).any()
     if not few:
         check_units_of_channels(list("abcdefgh"), deviations, "uV", "Channels")
+
+
+@hypothesis.given(st.floats(1.1, 200.0), st.sampled_from([1e3, 1e-3]))
+@hypothesis.settings(deadline=None)
+def test_a_factor_of_a_thousand_never_passes_unsaid(deviation, factor):
+    """For every deviation that trials of 43 people have, however they were filtered."""
+    X = deviation * np.random.default_rng(0).standard_normal((6, 4, 400))
+    assert "rare" not in check(X, **ARRAY)
+    told = "typical standard deviation would be|1000 times too (large|small); if so, multiply them"
+    with pytest.raises((ValueError, UserWarning), match=told):
+        check(factor * X, **ARRAY)
+
+
+def test_a_rare_amplitude_is_told_once():
+    epochs = make(0.01)
+    with pytest.warns(UserWarning, match=r"deviation of 0\.\d uV is rare: EEG has 0\.5 to 500"):
+        found = check(epochs)
+    assert check_amplitude(as_trials(epochs), MATCHES, warned=found) == {"rare"}
