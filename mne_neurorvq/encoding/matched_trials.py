@@ -53,9 +53,9 @@ _Item = TypeVar("_Item")
 class FittedChannels:
     """What fit learned about the channels of its trials.
 
-    ``bands``, ``warned`` and ``projectors`` are what fit has already warned about, so that it is
-    not repeated; ``applied`` is what was done to the signals before. They are not saved: an
-    estimator loaded from a folder warns once more.
+    ``applied`` is what was done to the signals before. ``bands``, ``warned`` and ``projectors`` are
+    what fit has already warned about, so that it is not repeated. They are not saved: an estimator
+    loaded from a folder warns once more.
     """
 
     report: ChannelReport
@@ -98,6 +98,7 @@ class FittedChannels:
             "rereference": None if self.rereference is None else self.rereference.to_dict(),
             "fitted_names": list(self.names),
             "fitted_types": self.types,
+            "fitted_applied": [sorted(one) for one in self.applied],
         }
 
     @classmethod
@@ -111,6 +112,7 @@ class FittedChannels:
             None if types is None else tuple(types),
             None if splines is None else Splines.from_dict(splines),
             None if rereference is None else Rereference.from_dict(rereference),
+            applied=tuple(map(frozenset, record.get("fitted_applied", ()))),
         )
 
 

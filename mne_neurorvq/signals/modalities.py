@@ -167,7 +167,7 @@ MODALITIES = {
             named=re.compile(r"e[ck]g|\blead|^mc?l(i+|\d)$"),
             keys=lambda: LEADS,
             amplitude=Amplitude(
-                usual=200.0, smallest=3.0, largest=2e4, kind="ECG", rare=(10.0, 5e3)
+                usual=200.0, smallest=3.0, largest=5e4, kind="ECG", rare=(10.0, 5e3)
             ),
             ch_type="ecg",
             ch_name="II",

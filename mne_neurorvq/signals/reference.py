@@ -186,7 +186,7 @@ def check_alike(
             "take them for a difference between recordings: bring all to one "
             "(epochs.set_eeg_reference), or pass reference='average'."
         )
-    changed = frozenset() if of_fit is None else (first ^ of_fit) & names
+    changed = frozenset() if of_fit is None else (first ^ of_fit) & names - set(trials.waiting)
     if changed:
         warn(
             f"X has another reference than what fit saw: {quote(sorted(changed))} in one of them "

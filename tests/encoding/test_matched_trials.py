@@ -558,6 +558,8 @@ def test_projectors_that_wait_are_named_once(epochs):
     applied = waiting.copy().apply_proj(verbose="error")
     fitted = NeuroRVQTransformer(TINY).fit(applied)
     with pytest.warns(UserWarning, match="not applied"):
+        fitted.transform(waiting)
+    with pytest.raises(ValueError, match="X mixes references: item 0 has 'Average EEG reference'"):
         fitted.transform([applied[:2], waiting[2:]])
 
 

@@ -113,6 +113,7 @@ def test_epochs_and_arrays_in_the_unit_of_the_model_are_the_same_signals(
     assert (found == expected).mean() > 0.999  # but for rounding of the factor
 
 
+@pytest.mark.filterwarnings("ignore:A typical standard deviation")  # noise of 16 mV
 @pytest.mark.parametrize("kind", ["emg", "ecg"])
 def test_codes_features_and_signals_are_those_of_the_authors(kind, shared, tmp_path):
     folder = shared / "golden" / f"neurorvq_{kind}_small"
