@@ -237,10 +237,10 @@ def match_again(
     recorded = trials
     if fitted.rereference is not None:
         trials = with_reference(trials, fitted.rereference)
-    if trials.waiting:
-        _warn_of_projectors(trials, fitted)
     if len({*trials.applied, *fitted.applied}) > 1 and config.modality == "eeg":
         check_alike(trials, fitted.rereference, *fitted.applied)
+    if trials.waiting:
+        _warn_of_projectors(trials, fitted)
     warned = fitted.warned
     rate = f"rate {trials.sfreq:g}"
     if not set(trials.bands) <= set(fitted.bands) and check_band(

@@ -75,8 +75,9 @@ def pool_histogram(
         counts = np.stack([np.bincount((first + one).ravel(), share, n_columns) for one in codes])
         shares = counts.reshape(-1, n_codes)
         shares = shares / shares.sum(axis=-1, keepdims=True)
-        parts.append(shares.reshape(n_trials, kept[0], -1))
-    return np.stack(parts, axis=2).reshape(n_trials, -1).astype(np.float32)
+        parts.append(shares.reshape(n_trials, kept[0], -1).astype(np.float32))
+    found = parts[0] if len(parts) == 1 else np.stack(parts, axis=2)
+    return found.reshape(n_trials, -1)
 
 
 def warn_of_columns(
