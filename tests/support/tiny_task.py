@@ -16,13 +16,13 @@ SFREQ = 100.0
 N_RUNS, N_TRIALS = 2, 6
 
 
-def record(person: int, run: int) -> mne.io.RawArray:
+def record(person: int, run: int, loud: float) -> mne.io.RawArray:
     """Alternate left and right, the right ones stronger over C3; everyone has their own gain."""
     rng = np.random.default_rng([person, run])
     onsets = 1.0 + 3.0 * np.arange(N_TRIALS)
     data = 2e-5 * rng.standard_normal((len(CHANNELS), int(SFREQ * (onsets[-1] + 3))))
     for onset in onsets[1::2]:
-        data[2, int(SFREQ * onset) : int(SFREQ * (onset + 2))] *= 3
+        data[2, int(SFREQ * onset) : int(SFREQ * (onset + 2))] *= loud
     data *= 2.0 ** (person - 2)
     info = mne.create_info(CHANNELS, SFREQ, "eeg")
     raw = mne.io.RawArray(data, info, verbose="error").set_montage("biosemi64")
@@ -31,12 +31,15 @@ def record(person: int, run: int) -> mne.io.RawArray:
 
 
 class TinyHands(BaseDataset):
-    """People in memory; ``twins`` gives the last one the recordings of the first."""
+    """People in memory; ``twins`` gives the last one the recordings of the first.
+
+    ``loud`` is how much stronger a hand is.
+    """
 
     data_set = "tiny"
 
-    def __init__(self, n_people: int = 4, twins: bool = False) -> None:
-        self.twins = twins
+    def __init__(self, n_people: int = 4, twins: bool = False, loud: float = 3.0) -> None:
+        self.twins, self.loud = twins, loud
         super().__init__(
             subjects=[f"P{number}" for number in range(1, n_people + 1)],
             sessions_per_subject=1,
@@ -50,7 +53,7 @@ class TinyHands(BaseDataset):
         number = int(subject[1:])
         if self.twins and number == len(self.subject_list):
             number = 1
-        return {"0": {str(run): record(number, run) for run in range(N_RUNS)}}
+        return {"0": {str(run): record(number, run, self.loud) for run in range(N_RUNS)}}
 
     def data_path(self, *args: object, **kwargs: object) -> list[str]:
         return []
