@@ -96,12 +96,15 @@ def plot_tokens(
     )
     edges = np.append(tokens.patch_times, tokens.tmin + tokens.n_times / tokens.sfreq)
     every = -(-n_channels // _MAX_LABELS)
+    present: set[int] = set()
     for (row, column), ax in np.ndenumerate(grid):
         codes = tokens.codes[number, :, :, books[column], depths[row]]
+        ranks = code_ranks(codes, len(_COLOURS) - 2)
+        present.update(ranks.ravel().tolist())
         ax.pcolormesh(
             edges,
             np.arange(n_channels + 1) - 0.5,
-            code_ranks(codes, len(_COLOURS) - 2),
+            ranks,
             cmap=ListedColormap(_COLOURS),
             norm=BoundaryNorm(np.arange(len(_COLOURS) + 1) - 0.5, len(_COLOURS)),
             edgecolors="white",
@@ -117,7 +120,7 @@ def plot_tokens(
             ax.set_xlabel("time (s)")
         if column == 0:
             ax.set_ylabel(f"level {depths[row]}")
-    patches = [Patch(color=c, label=rank) for c, rank in zip(_COLOURS, _RANKS, strict=True)]
+    patches = [Patch(color=_COLOURS[rank], label=_RANKS[rank]) for rank in sorted(present)]
     title = "code of the panel"
     if axes is None:
         figure.legend(handles=patches, title=title, loc="outside right center", **LEGEND)

@@ -56,6 +56,12 @@ def test_axes_of_the_users_own_have_a_key_of_the_colours(tokens):
     assert [ax.get_legend() is not None for ax in grid[0]] == [False] * 3 + [True]
 
 
+def test_the_key_of_the_raster_has_the_ranks_that_occur(tokens):
+    one = replace(tokens, codes=np.zeros_like(tokens.codes))
+    figure = viz.plot_tokens(one, show=False)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["most frequent"]
+
+
 @pytest.mark.parametrize(
     "change", [{"trial": 9}, {"codebooks": [4]}, {"codebooks": []}, {"levels": -1}]
 )
