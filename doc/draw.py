@@ -232,7 +232,7 @@ def eyes() -> Figure:
     """Left against right fist as published, without the eyes, from the eyes alone."""
     figure = Figure(figsize=(7.1, 2.9), layout="constrained")
     ax = figure.subplots()
-    rows = {"slow potentials": ORANGE, "BrainRVQ, physiology": GREEN, "band power": BLUE}
+    rows = {"slow potentials": GREY, "BrainRVQ, physiology": ORANGE, "band power": INK}
     for i, (row, colour) in enumerate(rows.items()):
         score, low, high = measured("imagined left against right fist", row).T
         ax.errorbar(
