@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from textwrap import fill
@@ -12,7 +13,7 @@ from textwrap import fill
 from .._optional import optional
 
 # Addresses and options are to be copied.
-_UNBROKEN = {"break_long_words": False, "break_on_hyphens": False}
+_filled = partial(fill, width=80, break_long_words=False, break_on_hyphens=False)
 
 
 def run_benchmark(args: argparse.Namespace) -> None:
@@ -78,11 +79,8 @@ def _list(args: argparse.Namespace) -> str:
 def _entry(name: str, first: str, *others: str) -> str:
     """Write a name and what there is to say of it, in lines of a terminal."""
     space = " " * 4
-    lines = [fill(f"{name}: {first}", 80, subsequent_indent=space, **_UNBROKEN)]
-    lines += [
-        fill(text, 80, initial_indent=space, subsequent_indent=space, **_UNBROKEN)
-        for text in others
-    ]
+    lines = [_filled(f"{name}: {first}", subsequent_indent=space)]
+    lines += [_filled(text, initial_indent=space, subsequent_indent=space) for text in others]
     return "\n".join(lines)
 
 
