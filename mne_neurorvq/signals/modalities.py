@@ -152,7 +152,7 @@ MODALITIES = {
             types=frozenset(("emg",)),
             vague=_ANY,
             named=re.compile(r"emg"),
-            amplitude=Amplitude(usual=20.0, smallest=0.3, largest=2e3, kind="EMG", rare=(1.0, 1e3)),
+            amplitude=Amplitude(usual=20.0, smallest=0.1, largest=5e3, kind="EMG", rare=(1.0, 1e3)),
             ch_type="emg",
             ch_name="EMG",
             places="places",
@@ -167,7 +167,7 @@ MODALITIES = {
             named=re.compile(r"e[ck]g|\blead|^mc?l(i+|\d)$"),
             keys=lambda: LEADS,
             amplitude=Amplitude(
-                usual=200.0, smallest=3.0, largest=5e4, kind="ECG", rare=(10.0, 5e3)
+                usual=200.0, smallest=1.0, largest=5e4, kind="ECG", rare=(10.0, 5e3)
             ),
             ch_type="ecg",
             ch_name="II",

@@ -50,7 +50,7 @@ def check_scale(data: NDArray[np.floating], unit: str, modality: str = "eeg") ->
     Raises
     ------
     ValueError
-        If that is, for EEG, below 0.1 uV or above 1 mV (for EMG 0.3 uV and 2 mV; for ECG 3 uV and
+        If that is, for EEG, below 0.1 uV or above 2 mV (for EMG 5 mV; for ECG below 1 uV or above
         50 mV; for PPG below 0.001 or above 10; of fewer than 50 samples, only below 1 nV), with
         the unit that would be right or the missing factor.
 

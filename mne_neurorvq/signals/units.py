@@ -40,7 +40,7 @@ class Amplitude:
 #: More than half of the channels of an EEG are never beyond. Recordings of 43 people (eegmmidb,
 #: S017-S060) deviate by 8.7 to 67 microvolts, single trials of 4 s by 5 to 200, and filtered to
 #: 30-44.5 Hz by 1.1 to 23.
-EEG_AMPLITUDE = Amplitude(usual=20.0, smallest=0.1, largest=1e3, kind="EEG", rare=(0.5, 500.0))
+EEG_AMPLITUDE = Amplitude(usual=20.0, smallest=0.1, largest=2e3, kind="EEG", rare=(0.5, 500.0))
 # No amplifier reaches a volt.
 _IMPOSSIBLE = 1e6
 # Deviations of shorter windows, such as the tables of scikit-learn's checks, say little.
