@@ -7,10 +7,12 @@ import argparse
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .._writing import json_text, write_text
+from ..models.config import TransformerConfig
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
@@ -189,6 +191,10 @@ def write_model(
     if foundation is not None:
         heads, foundation.masked_tokens = foundation.masked_tokens, None
         targets, foundation.target_head = foundation.target_head, None
+    if isinstance(tokenizer.config, TransformerConfig):
+        trained = _trained_names(corpus["train"], tokenizer.config)
+        for model in filter(None, (tokenizer, foundation)):
+            model.config = replace(model.config, trained=trained)
     save_pretrained(folder, tokenizer, foundation)
     if heads is not None:
         of = Folder.now(folder).digests["foundation.safetensors"]
@@ -213,6 +219,13 @@ def write_model(
         for name, content in files.items():
             together.add(name, content)
     shutil.rmtree(folder)
+
+
+def _trained_names(corpus: CorpusDataset, config: TransformerConfig) -> tuple[str, ...]:
+    """Find the names that the corpus has, of those that the tokenizer was trained on."""
+    seen = {config.channels[row] for rows in corpus.index["montages"] for row in rows}
+    seen &= set(config.trained) or seen
+    return tuple(name for name in config.channels if name in seen)
 
 
 def _record(

@@ -122,7 +122,7 @@ def plot_benchmark(
     what = f"difference from {reference}" if reference else "balanced accuracy"
     dashed = "" if chance is None or reference else ", dashed: chance"
     ax.set_xlabel(f"{what}\ngrey: people, blue: mean and 95 % interval{dashed}")
-    ax.set_title(title)
+    ax.set_title(title, wrap=True)
     hide_spines(ax)
     return finish(figure, show)
 

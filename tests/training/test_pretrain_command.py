@@ -96,6 +96,16 @@ def test_a_model_of_physiology_brings_the_layer_that_tells_it(run, pretrain, tmp
     assert torch.equal(found.weight, head["weight"])
 
 
+def test_a_model_says_which_names_of_its_vocabulary_were_trained(run):
+    corpus = CorpusDataset(run.corpus, "train")
+    rows = {row for i in range(len(corpus)) for row in corpus[i].rows}
+    loaded = load_pretrained(run.folder / "model")
+    assert 0 < len(rows) < len(loaded.config.channels)
+    for kind in ("tokenizer", "foundation"):
+        config = loaded.require(kind).config
+        assert set(config.trained) == {config.channels[row] for row in rows}
+
+
 def test_people_held_out_are_in_no_record_of_what_was_seen(run):
     seen = pretraining_subjects(run.folder / "model")
     assert seen == {"eegmmidb": ("S001", "S002", "S004")}
