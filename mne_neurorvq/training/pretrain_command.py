@@ -193,8 +193,9 @@ def write_model(
         targets, foundation.target_head = foundation.target_head, None
     if isinstance(tokenizer.config, TransformerConfig):
         trained = _trained_names(corpus["train"], tokenizer.config)
-        for model in filter(None, (tokenizer, foundation)):
-            model.config = replace(model.config, trained=trained)
+        tokenizer.config = replace(tokenizer.config, trained=trained)
+        if foundation is not None:
+            foundation.config = replace(foundation.config, trained=trained)
     save_pretrained(folder, tokenizer, foundation)
     if heads is not None:
         of = Folder.now(folder).digests["foundation.safetensors"]
