@@ -95,9 +95,9 @@ def _protocol(cells: list[dict[str, Any]]) -> str:
         for cell in cells
     }
     seeds = sorted({cell["seed"] for cell in cells})
-    n_folds = 1 + max(cell["fold"] for cell in cells if not cell["control"])
+    n_folds = sorted({cell["n_folds"] for cell in cells if not cell["control"]})
     return (
-        f"Folds: GroupKFold({n_folds}) over people, shuffled by seeds "
+        f"Folds: GroupKFold({' or '.join(map(str, n_folds))}) over people, shuffled by seeds "
         f"{', '.join(map(str, seeds))}. Every choice is made on inner people. Scores are of each "
         "person, from predictions of models that never saw them; means over people, 95 % bootstrap "
         "intervals over people in brackets. People whom a model of the table had seen in "

@@ -26,11 +26,11 @@ METRICS = ("balanced_accuracy", "roc_auc", "pr_auc", "kappa", "weighted_f1")
 #: Folder of what could not be run, with the reasons.
 NOT_RUN = "not_run"
 _SEEN = ", seen"
-_KEYS = ["task", "pipeline", "control", "share", "seed", "fold"]
+_KEYS = ["task", "pipeline", "control", "share", "seed", "fold", "n_folds"]
 
 
 def read_results(out: Path) -> list[dict[str, Any]]:
-    """Read the finished cells of a run, whose parameters must not have changed on the way."""
+    """Read the finished cells of a run; those of a task must be of the same folds of people."""
     cells = [json.loads(path.read_text("utf-8")) for path in sorted(out.glob("cells/*/*/*.json"))]
     if not cells:
         raise ValueError(
@@ -38,15 +38,28 @@ def read_results(out: Path) -> list[dict[str, Any]]:
             f"(mne-neurorvq benchmark run {out})."
         )
     digests: dict[tuple[str, str], str] = {}
+    first: dict[str, dict[str, Any]] = {}
+    n_folds: dict[tuple[str, str], int] = {}
     for cell in cells:
-        where = cell["task"], cell["pipeline"]
-        if digests.setdefault(where, cell["digest"]) != cell["digest"]:
+        task, pipeline = cell["task"], cell["pipeline"]
+        if digests.setdefault((task, pipeline), cell["digest"]) != cell["digest"]:
             raise ValueError(
-                f"{out} has cells of {where[1]} on {where[0]} of two runs with different people, "
+                f"{out} has cells of {pipeline} on {task} of two runs with different people, "
                 "folds or parameters: remove those that are not meant "
-                f"({out / 'cells' / where[0]})."
+                f"({out / 'cells' / task})."
             )
-    return cells
+        # Cells of development versions say neither their protocol nor how many folds there are.
+        if "protocol" in cell:
+            other = first.setdefault(task, cell)
+            if other["protocol"] != cell["protocol"]:
+                raise ValueError(
+                    f"{out} has cells of {other['pipeline']} and {pipeline} on {task} with "
+                    "different people, folds or windows, which cannot be compared: remove those "
+                    f"that are not meant ({out / 'cells' / task})."
+                )
+        where = task, cell["control"]
+        n_folds[where] = max(n_folds.get(where, 0), cell.get("n_folds", cell["fold"] + 1))
+    return [{**cell, "n_folds": n_folds[cell["task"], cell["control"]]} for cell in cells]
 
 
 def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:
@@ -153,6 +166,6 @@ def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str
     difference = both[pipeline] - both[reference]
     people = difference.groupby("person").mean().to_numpy()
     folds = difference.groupby(["seed", "fold"]).mean()
-    n_folds = folds.index.get_level_values("fold").nunique()
+    n_folds = int(unseen["n_folds"].max())
     found = people.mean(), *interval(people), corrected_p(folds.to_numpy(), n_folds)
     return {**dict(zip(names, found, strict=True)), "n_compared": len(people)}

@@ -189,6 +189,7 @@ class _Group:
     pipeline: BaseEstimator
     dataset: BaseDataset
     digest: str
+    protocol: str
     cells: list[Cell]
 
 
@@ -207,15 +208,20 @@ def _groups(plan: Plan) -> Iterator[_Group]:
             if signal not in signals:
                 continue
             windows = sorted(vars(TASKS[task_name].paradigm).items())
-            facts = get_digest(pipeline), repr(windows), plan.folds, dataset.subject_list
-            digest = sha256(repr(facts).encode()).hexdigest()[:12]
-            ways = product(plan.controls, plan.shares, plan.seeds)
+            facts = repr(windows), plan.folds, dataset.subject_list
+            digest, protocol = map(_digest, ((get_digest(pipeline), *facts), facts))
             cells = [
-                Cell(task_name, name, *way, fold)
-                for way in ways
-                for fold in range(_n_folds(plan, way[0]))
+                Cell(task_name, name, control, share, seed, fold)
+                for control, share, seed in product(plan.controls, plan.shares, plan.seeds)
+                # Controls are of the largest share, which the tables are of.
+                if not control or share == max(plan.shares)
+                for fold in range(_n_folds(plan, control))
             ]
-            yield _Group(task_name, name, model, pipeline, dataset, digest, cells)
+            yield _Group(task_name, name, model, pipeline, dataset, digest, protocol, cells)
+
+
+def _digest(facts: tuple[Any, ...]) -> str:
+    return sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator, tuple[str, ...]]]:
@@ -261,6 +267,9 @@ def _run_if_new(
         data_set = getattr(group.dataset, "data_set", group.dataset.code)
         result |= {
             "digest": group.digest,
+            # What the scores of all pipelines on a task must have in common.
+            "protocol": group.protocol,
+            "n_folds": _n_folds(plan, cell.control),
             "model": group.model,
             # People whom the model had seen, without labels; None if nobody knows.
             "seen": None if known is None else list(known.get(data_set, ())),

@@ -35,6 +35,7 @@ def cell(
         "pipeline": pipeline,
         "seed": seed,
         "fold": fold,
+        "n_folds": 3,
         "seen": None if seen is None else list(seen),
         **rest,
     }
@@ -124,11 +125,22 @@ def test_a_pipeline_that_lacks_people_is_compared_over_those_that_both_have():
     assert table.loc["all", ["n_people", "n_compared"]].tolist() == [3, 2]
 
 
+def test_p_is_of_the_folds_of_the_plan_where_some_are_not_finished():
+    cells = []
+    for fold, people in enumerate((("a", "b"), ("c", "d"))):
+        cells.append(cell("low", fold=fold, people=people, wrong=(0, 1)))
+        cells.append(cell("high", fold=fold, people=people, wrong=(0,) if fold else ()))
+    high = summary(people_scores(cells), "low").set_index("pipeline").loc["high"]
+    differences = np.array([0.5, 0.25])  # of two of three folds
+    statistic = differences.mean() / np.sqrt((1 / 2 + 1 / 2) * differences.var(ddof=1))
+    assert high["p"] == pytest.approx(2 * t.sf(statistic, 1))
+
+
 def test_p_values_are_adjusted_for_the_number_of_pipelines():
     rng = np.random.default_rng(0)
     rows = [
         {"task": "t", "pipeline": name, "seed": 0, "fold": fold, "person": f"{fold}{i}"}
-        | {"seen": False, "balanced_accuracy": rng.normal(0.6, 0.1), "roc_auc": 0.5}
+        | {"seen": False, "n_folds": 4, "balanced_accuracy": rng.normal(0.6, 0.1), "roc_auc": 0.5}
         | {"pr_auc": 0.5, "kappa": 0.0, "weighted_f1": 0.5}
         for name in ("a", "b", "c")
         for fold in range(4)

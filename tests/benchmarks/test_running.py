@@ -165,6 +165,37 @@ def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan):
         read_results(plan.out)
 
 
+@pytest.mark.parametrize("change", [{"folds": 3}, {"subjects": ("P1", "P2")}])
+def test_pipelines_with_other_people_or_folds_are_not_compared(plan, change):
+    TASKS["tiny"] = replace(
+        TASKS["tiny"], dataset=lambda data, people: TinyHands(4 if people is None else len(people))
+    )
+    write_pipeline(plan.folder, "nothing", "DummyClassifier(strategy='most_frequent')")
+    run(plan, say=lambda line: None)
+    run(replace(plan, pipelines=("nothing",), **change), say=lambda line: None)
+    with pytest.raises(ValueError, match="cells of nothing and probe on tiny with different"):
+        read_results(plan.out)
+    # Of cells that do not say it, it is not known.
+    for path in plan.out.glob("cells/*/*/*.json"):
+        cell = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in cell.items() if k != "protocol"}))
+    assert len(read_results(plan.out)) == 2 + change.get("folds", 2)
+
+
+def test_the_number_of_folds_is_that_of_the_plan_when_some_are_not_finished(plan):
+    run(replace(plan, folds=4, controls=("", "identity")), say=lambda line: None)
+    for path in plan.out.glob("cells/*/*/plain*fold[23]*.json"):
+        path.unlink()
+    found = {(cell["control"], cell["n_folds"]) for cell in read_results(plan.out)}
+    assert found == {("", 4), ("identity", 2)}
+
+
+def test_controls_are_run_with_the_largest_share_only(plan):
+    run(replace(plan, shares=(0.5, 1.0), controls=("", "permuted")), say=lambda line: None)
+    found = [(cell["control"], cell["share"]) for cell in read_results(plan.out)]
+    assert sorted(found) == [("", 0.5)] * 2 + [("", 1.0)] * 2 + [("permuted", 1.0)] * 2
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(plan, tmp_path):
     folder, _ = counted(tmp_path, seconds=0.5)
