@@ -83,8 +83,7 @@ def _next_steps(args: argparse.Namespace, study: Study) -> str:
     make = SYSTEMS[find_config(args.pretrained).system].transformer.rpartition(":")[2]
     return (
         f"- {of_people}scores of people whom no model has seen, without their eye movements, with "
-        "all controls, are in the documentation (What makes features useful: "
-        "doc/feature_study.rst) and in the card of the model "
+        "controls, are on the page Benchmark of the documentation and in the card of the model "
         f"(`load_pretrained({args.pretrained!r}).card`).\n"
         "- Your recordings: `mne-neurorvq demo --data one.edf two.edf ...`; from `mne.Epochs` in "
         f"Python: `mne_neurorvq.{make}({args.pretrained!r}).fit_transform(epochs)`.\n"

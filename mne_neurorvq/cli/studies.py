@@ -189,7 +189,8 @@ def file_study(files: Sequence[Path], pretrained: str) -> Study:
         epochs = _cut([_windows_anywhere(raw) for raw in recordings], rate, {"window": 1}, picks)
     names = {_subject_of(path) for path in files}
     kind = "subjects by their BIDS names" if _by_bids(files) else "each taken as another subject"
-    description = f"{len(files)} files ({len(names)} subjects: {kind})"
+    people = f"{len(names)} subject{'s' * (len(names) > 1)}"
+    description = "1 file" if len(files) == 1 else f"{len(files)} files ({people}: {kind})"
     return _study(description, pretrained, epochs, "the others", None)
 
 

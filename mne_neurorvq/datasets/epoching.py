@@ -99,6 +99,12 @@ def common_events(
         raise ValueError(f"event_id must give each annotation its own code, got {dict(event_id)}")
     for number, raw in enumerate(recordings):
         found = {str(d) for d in raw.annotations.description}
+        if not event_id or not found:
+            raise ValueError(
+                f"recording {number} has no annotations to cut at: raw.set_annotations("
+                "mne.Annotations(0, raw.times[-1], 'rest')) makes one condition of a file, which "
+                "chunk_duration= cuts into trials"
+            )
         if not found & set(event_id):
             raise ValueError(
                 f"recording {number} has none of the annotations {sorted(event_id)}; it has "

@@ -125,7 +125,7 @@ def test_a_demo_on_files_without_annotations_has_no_scores(tmp_path, capsys):
     raw.save(path, overwrite=True, verbose=False)
     assert _demo("--data", path, "-o", tmp_path / "out") == 0
     text = capsys.readouterr().out
-    assert "4 trials of 4 s" in text
+    assert "1 file. 4 trials of 4 s" in text
     assert "None: this takes at least two subjects" in text
     assert not (tmp_path / "out" / "scores.csv").exists()
 

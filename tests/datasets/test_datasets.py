@@ -372,6 +372,16 @@ class TestEpochsFromRecordings:
                 {"event_id": {"a": 1}},
                 r"recording 1 has none of the annotations \['a'\]; it has \['c'\]",
             ),
+            (
+                [recording(), recording(onsets=(), descriptions=())],
+                {},
+                r"recording 1 has no annotations to cut at: raw.set_annotations\(",
+            ),
+            (
+                [recording(descriptions=("BAD",) * 3)],
+                {},
+                "recording 0 has no annotations to cut at",
+            ),
             ([recording()], {"event_id": {"a": 1, "b": 1}}, "its own code"),
             ([recording()], {"tmax": 9.5}, "no trial from 0 to 9.5 s lies within"),
         ],
