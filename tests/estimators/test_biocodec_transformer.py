@@ -215,7 +215,7 @@ def test_rounding_of_a_resampled_constant_is_no_signal():
 @pytest.mark.parametrize("gain", [1.0, 8.0])
 def test_a_channel_without_interquartile_range_is_divided_by_its_deviation(X, fitted, gain):
     blinks = np.zeros((6, 3, 500))
-    blinks[..., 100:150] = np.hanning(50)
+    blinks[..., 100:150] = 20 * np.hanning(50)
     side = fitted.tokenize(gain * blinks).side
     assert_allclose(side[..., 1], gain * blinks.std(axis=-1), rtol=1e-6)
     assert_array_equal(fitted.tokenize(gain * blinks).codes, fitted.tokenize(blinks).codes)
