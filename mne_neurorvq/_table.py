@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
+from math import isnan
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> str:
@@ -30,12 +31,17 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align:
 
 
 def with_interval(mean: float, low: float, high: float, sign: str = "") -> str:
-    """Write a mean with its interval, of differences with ``sign="+"``.
+    """Write a mean with its interval, as far as they are known; of differences with ``sign="+"``.
 
     >>> with_interval(0.051, -0.01, 0.1, "+")
     '+0.051 [-0.010, +0.100]'
+    >>> nan = float("nan")
+    >>> with_interval(0.051, nan, nan), with_interval(nan, nan, nan)
+    ('0.051', '')
     """
-    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    if isnan(mean):
+        return ""
+    return f"{mean:{sign}.3f}" + ("" if isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]")
 
 
 def name_ranges(names: Sequence[str]) -> str:

@@ -17,6 +17,8 @@ _RESAMPLES = 9999
 
 def of_unseen(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores of a task, of the people whom no model had seen in pretraining."""
+    if "seen_by_any" in scores:  # of models, too, of which these are not among the scores
+        return scores[~scores["seen_by_any"].astype(bool)]
     return scores[~scores["person"].isin(scores.loc[scores["seen"].eq(True), "person"])]
 
 

@@ -57,7 +57,7 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
     scores = people_scores(cells)
     costs = pd.DataFrame(
         {
-            **{key: cell[key] for key in ("task", "pipeline", "share")},
+            **{key: cell[key] for key in ("task", "pipeline", "control", "share")},
             "model": cell["model"],
             "seconds": cell["cpu_seconds"],
             "n_trained": cell["n_trained_parameters"],
@@ -65,7 +65,12 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
         for cell in cells
     )
     _write_frame(out / "scores.csv", scores)
-    plain = scores[(scores["control"] == "") & (scores["share"] == scores["share"].max())]
+    largest = scores["share"] == scores.groupby(["task", "control"])["share"].transform("max")
+    plain = scores[largest & (scores["control"] == "")]
+    pipelines = sorted(plain["pipeline"].unique())
+    if reference not in (_REFERENCE, *pipelines):
+        raise ValueError(f"there is no reference {reference}, only {', '.join(pipelines)}.")
+    costs = costs.merge(plain[["task", "control", "share"]].drop_duplicates())
     tables = {
         str(task): summary(own, reference if reference in set(own["pipeline"]) else "")
         for task, own in plain.groupby("task", sort=False)
@@ -80,7 +85,7 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
         )
         parts += _task_part(out, task, table, plain[plain["task"] == task], reference)
     parts += _side_by_side(tables)
-    parts += _controls(scores)
+    parts += _controls(scores[largest & (scores["control"] != "")])
     parts += _low_resource(out, scores)
     parts += _not_run(out, cells)
     parts += _pipelines(cells)
@@ -99,10 +104,11 @@ def _protocol(cells: list[dict[str, Any]]) -> str:
     return (
         f"Folds: GroupKFold({' or '.join(map(str, n_folds))}) over people, shuffled by seeds "
         f"{', '.join(map(str, seeds))}. Every choice is made on inner people. Scores are of each "
-        "person, from predictions of models that never saw them; means over people, 95 % bootstrap "
-        "intervals over people in brackets. People whom a model of the table had seen in "
-        "pretraining count in the column of all people only. p: corrected resampled t-test over "
-        "folds and seeds, adjusted (Benjamini-Hochberg) for the number of pipelines.\n\n"
+        "person, from predictions of models that never saw them (where people do not have all "
+        "classes, of those of a fold together); means and 95 % bootstrap intervals, in brackets, "
+        "are over people (or folds). People whom a model of the table had seen in pretraining "
+        "count in the column of all people only. p: corrected resampled t-test over folds and "
+        "seeds, adjusted (Benjamini-Hochberg) for the number of pipelines.\n\n"
         f"Computed with {'; '.join(told)}."
     )
 
@@ -112,11 +118,16 @@ def _task_part(
 ) -> list[str]:
     """Heading, headline, table and figures of a task."""
     known = TASKS.get(task)
-    people = sorted(scores["person"].unique())
+    people, share = sorted(scores["person"].unique()), scores["share"].iloc[0]
     title = task if known is None else f"{task}: {known.title}"
     title += f", {known.control}" if known is not None and known.control else ""
     source = "" if known is None else f" {known.source}"
-    intro = f"{len(people)} people ({name_ranges(people)}).{source}"
+    count = f"{len(people)} people"
+    if scores["n_people"].max() > 1:
+        count = f"{table['n_all'].max()} people, those of a fold scored together"
+    intro = f"{count} ({name_ranges(people)}).{source}"
+    if share < 1:
+        intro = f"Trained on {share:.0%} of the training trials. {intro}"
     rows = [_row(found) for _, found in table.iterrows()]
     frame = pd.DataFrame(rows, columns=list(_HEAD))
     write_text(out / f"{task}.tex", frame.to_latex(index=False, escape=True))
@@ -159,11 +170,14 @@ def _row(found: pd.Series) -> list[str]:
     if found["n_compared"]:
         middle, low, high = found[["difference", "difference_low", "difference_high"]]
         difference = with_interval(middle, low, high, "+")
-        if found["n_compared"] < found["n_people"]:
+        if found["n_compared"] < found["n_scored"]:
             difference += f" of {found['n_compared']}"
+    people = str(found["n_people"])
+    if found["n_scored"] < found["n_people"]:
+        people += f" in {found['n_scored']} folds"
     return [
         str(found["pipeline"]),
-        str(found["n_people"]),
+        people,
         with_interval(found["mean"], found["low"], found["high"]),
         difference,
         "" if np.isnan(found["p"]) else f"{found['p']:.3f}",
@@ -189,7 +203,10 @@ def _side_by_side(tables: dict[str, pd.DataFrame]) -> list[str]:
         columns = {"as published": name, **{TASKS[other].control: other for other in controls}}
         means = pd.DataFrame(
             {title: tables[task].set_index("pipeline")["mean"] for title, task in columns.items()}
-        ).sort_values("as published", ascending=False)
+        )
+        means = means.dropna(how="all").sort_values("as published", ascending=False)
+        if means.empty:
+            continue
         rows = [[str(row), *map(_number, values)] for row, *values in means.itertuples()]
         text = markdown_table(["pipeline", *columns], rows, align="l" + "r" * len(columns))
         parts += [f"## {name}: with and without artefacts", text]
@@ -198,19 +215,19 @@ def _side_by_side(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def _controls(scores: pd.DataFrame) -> list[str]:
     """Labels shuffled within people, and people told apart."""
-    found = scores[scores["control"] != ""]
-    if found.empty:
+    if scores.empty:
         return []
-    rows = [
-        [*map(str, where), f"{own.mean():.3f}", f"{own.min():.3f}-{own.max():.3f}"]
-        for where, own in found.groupby(["control", "task", "pipeline"])["balanced_accuracy"]
-    ]
-    head = ["control", "task", "pipeline", "balanced accuracy", "lowest-highest"]
+    rows = []
+    for where, own in scores.groupby(["control", "task", "pipeline"]):
+        found = own["balanced_accuracy"]
+        numbers = f"{found.mean():.3f}", f"{found.min():.3f}-{found.max():.3f}"
+        rows.append([*map(str, where), *numbers, f"{own['chance'].mean():.3f}"])
+    head = ["control", "task", "pipeline", "balanced accuracy", "lowest-highest", "chance"]
     text = (
         "Permuted: labels shuffled within people, where a score above chance is a leak. Identity: "
         "people told apart in runs that were not trained on."
     )
-    return ["## Controls", text, markdown_table(head, rows, align="lllrr")]
+    return ["## Controls", text, markdown_table(head, rows, align="lllrrr")]
 
 
 def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:

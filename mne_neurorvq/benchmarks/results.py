@@ -65,29 +65,40 @@ def read_results(out: Path) -> list[dict[str, Any]]:
 def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:
     """Score each person of each cell.
 
-    Where a person does not have all classes (one record, one diagnosis), the people of a fold are
-    scored together, as one: those whom no model of the task had seen, and the others apart.
+    Where a person of a task does not have all classes (one record, one diagnosis), the people of
+    each of its folds are scored together, as one (``n_people`` says of how many): those whom no
+    model of the task had seen, and the others apart. ``seen`` is whether the model of the pipeline
+    had seen them, ``seen_by_any`` whether one of the task had, finished folds or not.
     """
     rows: list[dict[str, Any]] = []
     seen_in: dict[str, set[str]] = {}
+    by_fold: set[tuple[str, str]] = set()
     for cell in cells:
         seen_in.setdefault(cell["task"], set()).update(cell["seen"] or ())
+        own = pd.DataFrame({name: cell["trials"][name] for name in ("subject", "y")})
+        if own.groupby("subject")["y"].nunique().min() < len(cell["classes"]):
+            by_fold.add((cell["task"], cell["control"]))
     for cell in cells:
         trials = pd.DataFrame({k: v for k, v in cell["trials"].items() if k != "scores"})
         decision = np.array(cell["trials"]["scores"])
         classes = np.arange(len(cell["classes"]))
-        people = trials["subject"]
-        if trials.groupby("subject")["y"].nunique().min() < len(classes):
-            known = people.isin(seen_in[cell["task"]])
+        subjects = trials["subject"]
+        known = subjects.isin(seen_in[cell["task"]])
+        people = subjects
+        if (cell["task"], cell["control"]) in by_fold:
             people = f"fold {cell['fold']}" + known.map({True: _SEEN, False: ""})
         for person, index in trials.groupby(people).indices.items():
             y, predicted = (trials[name].to_numpy()[index] for name in ("y", "predicted"))
-            of_a_fold = person.endswith(_SEEN) and bool(cell["seen"])
-            seen = None if cell["seen"] is None else of_a_fold or person in cell["seen"]
+            theirs = set(subjects.iloc[index])
+            n_seen = None if cell["seen"] is None else len(theirs.intersection(cell["seen"]))
             row = {
                 "person": person,
-                "seen": seen,
+                "n_people": len(theirs),
+                "n_seen": n_seen,
+                "seen": None if n_seen is None else n_seen > 0,
+                "seen_by_any": bool(known.iloc[index[0]]),
                 "n_trials": len(y),
+                "chance": 1 / len(classes),
                 **_metrics(y, predicted, decision[index], classes),
             }
             rows.append({**{key: cell[key] for key in _KEYS}, **row})
@@ -137,8 +148,10 @@ def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
         low, high = interval(people.to_numpy())
         row: dict[str, Any] = {
             "pipeline": pipeline,
-            "n_people": len(people),
-            "n_seen": int(own.loc[own["seen"].eq(True), "person"].nunique()),
+            "n_people": _n_people(fresh),
+            "n_scored": len(people),
+            "n_all": _n_people(own),
+            "n_seen": _n_people(own[own["seen"].eq(True)], "n_seen"),
             "seen_known": bool(own["seen"].notna().all()),
             "mean": people.mean(),
             "low": low,
@@ -152,6 +165,12 @@ def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     if tested.any():
         table.loc[tested, "p"] = false_discovery_control(table.loc[tested, "p"])
     return table
+
+
+def _n_people(scores: pd.DataFrame, count: str = "n_people") -> int:
+    """Count people; where those of a fold are scored together, a fold of each seed has others."""
+    of_folds = scores.groupby("seed")[count].sum().max() if len(scores) else 0
+    return max(scores["person"].nunique(), int(of_folds))
 
 
 def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str, float]:

@@ -64,7 +64,8 @@ def plot_benchmark(
     -------
     matplotlib.figure.Figure
         The figure: means of the seeds of each person, the mean over people and its bootstrap
-        interval. The dashed line is chance, or no difference.
+        interval (of folds, where the people of each are scored together). The dashed line is
+        chance, or no difference.
 
     Notes
     -----
@@ -84,6 +85,7 @@ def plot_benchmark(
     >>> plot_benchmark(results, "noise", show=False)
     <Figure size ... with 1 Axes>
     """
+    unit = "people"
     if isinstance(results, Mapping):
         rows = {
             name: {
@@ -100,6 +102,9 @@ def plot_benchmark(
         table = _one_task(results)
         plain = of_unseen(table[table["control"].isin(["", np.nan])])
         rows = _rows(plain[plain["share"] == plain["share"].max()])
+        unit = _unit(table)
+        if chance is None and "chance" in plain:
+            chance = plain["chance"].max()
         title = title or str(table["task"].iloc[0])
     if reference is not None:
         rows, chance = _differences(rows, reference), 0.0
@@ -117,11 +122,11 @@ def plot_benchmark(
         low, high = interval(scores)
         ax.plot([low, high], [row, row], lw=2, color=COLOURS[0], zorder=2)
         ax.plot(scores.mean(), row, "o", ms=6, color=COLOURS[0], zorder=3)
-    ax.set_yticks(range(len(rows)), _counted(people))
+    ax.set_yticks(range(len(rows)), _counted(people, unit))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     what = f"difference from {reference}" if reference else "balanced accuracy"
     dashed = "" if chance is None or reference else ", dashed: chance"
-    ax.set_xlabel(f"{what}\ngrey: people, blue: mean and 95 % interval{dashed}")
+    ax.set_xlabel(f"{what}\ngrey: {unit}, blue: mean and 95 % interval{dashed}")
     ax.set_title(title, wrap=True)
     hide_spines(ax)
     return finish(figure, show)
@@ -176,7 +181,9 @@ def plot_low_resource(
     ax = grid[0, 0]
     if chance is not None:
         ax.axhline(chance, **REFERENCE_LINE)
-    for number, (found, label) in enumerate(zip(tables.values(), _counted(tables), strict=True)):
+    for number, (found, label) in enumerate(
+        zip(tables.values(), _counted(tables, _unit(table)), strict=True)
+    ):
         means = found.mean()
         bounds = np.transpose([interval(found[share].to_numpy()) for share in found])
         # Beside each other, so that intervals can be told apart.
@@ -252,11 +259,16 @@ def _differences(
     return {name: scores for name, scores in found.items() if scores}
 
 
-def _counted(people: Mapping[str, Any]) -> list[str]:
-    """Names, with the number of people where it is less than elsewhere."""
+def _unit(table: pd.DataFrame) -> str:
+    """Say what has a score: a person, or those of a fold together."""
+    return "folds" if "n_people" in table and table["n_people"].max() > 1 else "people"
+
+
+def _counted(people: Mapping[str, Any], unit: str) -> list[str]:
+    """Names, with the number of people (or folds) where it is less than elsewhere."""
     most = max(map(len, people.values()))
     return [
-        name if len(found) == most else f"{name} ({len(found)} of {most} people)"
+        name if len(found) == most else f"{name} ({len(found)} of {most} {unit})"
         for name, found in people.items()
     ]
 

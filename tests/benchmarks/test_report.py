@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,10 +87,93 @@ def test_shares_of_trials_are_shares():
         run(Plan(Path("x"), shares=(10.0,)))
 
 
+def copied(finished, place, change=lambda cell: cell):
+    """Copy the cells of the run, each changed or, where that gives None, left out."""
+    for path in finished[0].glob("cells/*/*/*.json"):
+        cell = change(json.loads(path.read_text()))
+        if cell is not None:
+            copy = place / path.relative_to(finished[0])
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(json.dumps(cell))
+    return place
+
+
+def told(text):
+    """The text without the spaces that align its tables."""
+    return " ".join(text.split())
+
+
+def test_cells_of_development_versions_have_the_same_report(finished, tmp_path):
+    def older(cell):
+        return {k: v for k, v in cell.items() if k not in ("protocol", "n_folds")}
+
+    assert write_report(copied(finished, tmp_path, older), "nothing") == finished[1]
+
+
+def test_a_table_is_of_the_largest_share_of_its_task(finished, tmp_path):
+    def less(cell):
+        return None if (cell["task"], cell["share"]) == ("tiny", 1.0) else cell
+
+    text = write_report(copied(finished, tmp_path, less), "nothing")
+    assert text.count("Trained on 50% of the training trials. 4 people (P1-P4)") == 1
+    assert "## tiny-eyes-only" in text
+
+
+def test_costs_are_of_the_cells_of_the_table(finished, tmp_path):
+    def costly(cell):
+        seconds = 10.0 if cell["share"] == 1 and not cell["control"] else 1000.0
+        return {**cell, "cpu_seconds": seconds}
+
+    text = told(write_report(copied(finished, tmp_path, costly), "nothing"))
+    assert text.count("| 0 | 10.0 |") == 4
+
+
+def test_controls_are_of_the_largest_share_and_beside_chance(finished, tmp_path):
+    def lower(cell):  # as development versions ran them
+        if cell["control"] and cell["pipeline"] == "probe":
+            wrong = {**cell["trials"], "predicted": [1 - y for y in cell["trials"]["y"]]}
+            path = tmp_path / "cells" / cell["task"] / "probe" / f"more{cell['fold']}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({**cell, "share": 0.5, "trials": wrong}))
+        return cell
+
+    text = told(write_report(copied(finished, tmp_path, lower), "nothing"))
+    assert (
+        text[text.index("| permuted") :]
+        == told(finished[1])[told(finished[1]).index("| permuted") :]
+    )
+    assert "| permuted | tiny | nothing | 0.500 | 0.500-0.500 | 0.500 |" in text
+
+
+def test_people_of_one_class_are_counted_beside_their_folds(finished, tmp_path):
+    def single(cell):
+        number = {name: i for i, name in enumerate(sorted(set(cell["trials"]["subject"])))}
+        y = [number[name] for name in cell["trials"]["subject"]]
+        return {**cell, "trials": {**cell["trials"], "y": y}}
+
+    text = told(write_report(copied(finished, tmp_path, single), "nothing"))
+    assert "4 people, those of a fold scored together (fold 0, fold 1)." in text
+    assert "| probe | 4 in 2 folds |" in text
+
+
+def test_where_everyone_had_been_seen_there_is_no_number(finished, tmp_path):
+    def seen(cell):
+        return {**cell, "seen": ["P1", "P2", "P3", "P4"], "model": "model"}
+
+    text = write_report(copied(finished, tmp_path, seen), "nothing")
+    assert "there is no headline" in text
+    assert "nan" not in text
+    assert "with and without artefacts" not in text
+
+
+def test_a_reference_that_was_not_run_is_named(finished, tmp_path):
+    with pytest.raises(ValueError, match="there is no reference absent, only nothing, probe"):
+        write_report(copied(finished, tmp_path), "absent")
+
+
 def test_without_the_reference_there_are_no_differences(finished, tmp_path):
-    out = tmp_path / "copy"
-    shutil.copytree(finished[0] / "cells", out / "cells")
-    text = write_report(out, "absent")
+    out = copied(finished, tmp_path)
+    text = write_report(out)  # band power, which was not run
     assert (out / "tiny-people.svg").exists()
     assert not (out / "tiny-differences.svg").exists()
     assert "![tiny-differences]" not in text

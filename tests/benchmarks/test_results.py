@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import_or_skip("moabb", "benchmark")
 
-from mne_neurorvq.analysis.people import interval
+from mne_neurorvq.analysis.people import interval, of_unseen
 from mne_neurorvq.benchmarks.results import people_scores, summary
 
 
@@ -75,6 +75,29 @@ def test_seen_people_of_one_class_are_scored_apart_and_no_headline():
     assert scores["balanced_accuracy"].tolist() == [0.75, 1.0] * 2
     assert scores["seen"].tolist() == [False, True, False, False]
     assert summary(scores, "plain")["mean"].tolist() == [0.75, 0.75]
+
+
+def test_where_one_person_lacks_a_class_everyone_of_the_task_is_scored_by_fold():
+    whole, lacking = cell(people=("a", "b")), cell(fold=1, people=("c", "d"), seed=0)
+    lacking["trials"]["y"] = [0, 0, 1, 1, 0, 0, 0, 0]  # d has the first class only
+    other = cell("y", people=("a", "b"), task="u")
+    scores = people_scores([whole, lacking, other])
+    assert scores["person"].tolist() == ["fold 0", "fold 1", "a", "b"]
+    assert scores["n_people"].tolist() == [2, 2, 1, 1]
+    table = summary(scores[scores["task"] == "t"], "x")
+    assert table.loc[0, ["n_people", "n_scored", "n_all"]].tolist() == [4, 2, 4]
+
+
+def test_whom_a_model_had_seen_count_for_nobody_before_its_folds_are_finished():
+    done = [cell("model", seen=("a", "c")), cell("plain"), cell("plain", fold=1, people=("c", "d"))]
+    scores = people_scores(done)
+    assert dict(zip(scores["person"], scores["seen_by_any"], strict=True)) == {
+        "a": True,
+        "b": False,
+        "c": True,
+        "d": False,
+    }
+    assert sorted(of_unseen(scores)["person"]) == ["b", "b", "d"]
 
 
 def test_several_classes_have_all_metrics():
@@ -140,7 +163,14 @@ def test_p_values_are_adjusted_for_the_number_of_pipelines():
     rng = np.random.default_rng(0)
     rows = [
         {"task": "t", "pipeline": name, "seed": 0, "fold": fold, "person": f"{fold}{i}"}
-        | {"seen": False, "n_folds": 4, "balanced_accuracy": rng.normal(0.6, 0.1), "roc_auc": 0.5}
+        | {
+            "seen": False,
+            "n_seen": 0,
+            "n_people": 1,
+            "n_folds": 4,
+            "balanced_accuracy": rng.normal(0.6, 0.1),
+            "roc_auc": 0.5,
+        }
         | {"pr_auc": 0.5, "kappa": 0.0, "weighted_f1": 0.5}
         for name in ("a", "b", "c")
         for fold in range(4)

@@ -249,6 +249,18 @@ def test_a_pipeline_that_lacks_people_is_compared_over_those_that_both_have(tabl
         viz.plot_benchmark(lacking, "power", show=False)
 
 
+def test_people_who_are_scored_together_are_drawn_as_folds(table):
+    (ax,) = viz.plot_benchmark(table.assign(n_people=9, chance=0.5), show=False).axes
+    assert ax.lines[0].get_xdata() == [0.5, 0.5]
+    assert "grey: folds" in ax.get_xlabel()
+
+
+def test_people_whom_an_unfinished_model_had_seen_are_not_drawn(table):
+    rows = table.assign(seen=False, seen_by_any=table["person"] != "S2")
+    (ax,) = viz.plot_benchmark(rows, show=False).axes
+    assert len(ax.lines[0].get_xdata()) == 1
+
+
 def test_curves_of_shares_are_of_people_who_have_all_of_them(table):
     lacking = table.drop(table.index[table["pipeline"].eq("power") & table["person"].eq("S2")][:2])
     (ax,) = viz.plot_low_resource(lacking, chance=0.5, show=False).axes
