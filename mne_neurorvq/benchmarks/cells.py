@@ -57,6 +57,19 @@ class Trials:
     def read(cls, task: Task, dataset: BaseDataset) -> Self:
         """Let MOABB read and cut the recordings."""
         epochs, labels, metadata = task.paradigm.get_data(dataset, return_epochs=True)
+        bad = np.flatnonzero(~np.isfinite(epochs.get_data(copy=False)).all(axis=(1, 2)))
+        if len(bad):
+            where = metadata.iloc[bad[0]]
+            raise ValueError(
+                f"run {where['run']} of {where['subject']} has values that are not finite "
+                f"({len(bad)} of {len(epochs)} trials have): leave out the person with --subjects "
+                "(subjects=), or mend the recording."
+            )
+        if len(classes := np.unique(labels)) < 2:
+            raise ValueError(
+                f"all {len(epochs)} trials are of the class {classes[0]}: there is nothing to tell "
+                "apart. Take more people, or complete recordings."
+            )
         return cls(epochs, np.asarray(labels), metadata, dataset)
 
     def under(self, control: str, seed: int) -> Trials:
@@ -68,9 +81,15 @@ class Trials:
         if control == "permuted":
             rng = np.random.default_rng(seed)
             labels = self.labels.copy()
+            alone = {}
             for person in np.unique(people):
                 theirs = np.flatnonzero(people == person)
                 labels[theirs] = labels[rng.permutation(theirs)]
+                if len(kinds := np.unique(labels[theirs])) == 1:
+                    alone[person] = kinds[0]
+            # Within people of one class nothing changes: these exchange theirs.
+            for person, label in zip(alone, rng.permutation(list(alone.values())), strict=True):
+                labels[people == person] = label
             return Trials(self.epochs, labels, metadata, self.dataset)
         # Who is it? Trained on some runs, tested on others: runs and people change places.
         metadata["recording"] = people
@@ -125,6 +144,13 @@ def run_cell(
     fold = SubjectFold(**settings, random_state=cell.seed)
     ((train, test),) = fold.split(people, trials.labels, people)
     refuse_leaks(trials.epochs, train, test, trials.metadata)
+    if len(new := np.setdiff1d(trials.labels[test], trials.labels[train])):
+        those = np.unique(people[test][np.isin(trials.labels[test], new)]).astype(str)
+        raise ValueError(
+            f"nobody who is trained on in fold {cell.fold} has the class {', '.join(new)}, which "
+            f"is tested in {', '.join(those)}: take more people, or more or other folds (--folds, "
+            "--seeds)."
+        )
     recorder = _Recorder()
     paradigm = copy.copy(task.paradigm)
     paradigm.scorer = recorder

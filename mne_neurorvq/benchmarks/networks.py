@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.model_selection import GroupKFold
 from skorch.callbacks import EarlyStopping, LRScheduler
@@ -18,6 +21,22 @@ from ..encoding.passes import resolve_device
 with optional("a network of braindecode", "benchmark"), warnings.catch_warnings(action="ignore"):
     # Importing it raises deprecation warnings of its dependencies.
     from braindecode import EEGClassifier
+
+
+class PeopleFolds(GroupKFold):
+    """GroupKFold of at most as many folds as there are people."""
+
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[NDArray[np.int_], NDArray[np.int_]]]:
+        """Give the trials to train on and those to watch, fold by fold."""
+        n_people = len(np.unique(np.asarray(groups)))
+        if n_people < 2:
+            raise ValueError(
+                "a network stops on a part of the training people, but there is a single one: "
+                "take more people, or more folds."
+            )
+        return iter(GroupKFold(min(self.n_splits, n_people)).split(X, y, groups))
 
 
 class SubjectNet(EEGClassifier):
@@ -56,7 +75,7 @@ def network(module: str, *, lr: float, max_epochs: int = 20, **settings: Any) ->
         A classifier of Epochs.
     """
     with config_context(enable_metadata_routing=True):
-        people = GroupKFold(5).set_split_request(groups="subjects")
+        people = PeopleFolds(5).set_split_request(groups="subjects")
     return SubjectNet(
         module,
         criterion=torch.nn.CrossEntropyLoss,

@@ -157,7 +157,7 @@ class Origin(FolderDataset):
     events: ClassVar = {"eegmmidb": 1, "eegmat": 2}
     files: ClassVar = {"eegmmidb": Eegmmidb.files["04"], "eegmat": Eegmat.files["rest"]}
     source: ClassVar = f"{Eegmmidb.source} {Eegmat.source}"
-    data_set: ClassVar = "origin"
+    data_set: ClassVar = ""  # that of each person
 
     def _find(self) -> dict[str, dict[str, Any]]:
         """Find the first run of each person of both."""
@@ -249,6 +249,17 @@ class GrazWithEyes(BNCI2014_001):
                 raw.rename_channels(self.sites)
                 raw.set_montage(standard_montage(), on_missing="ignore")
         return found
+
+
+def name_in_records(dataset: BaseDataset, person: Any) -> tuple[str, str] | None:
+    """Give data set and name of a person in records of what models were trained on, if known."""
+    if isinstance(dataset, Origin):
+        data_set, _, name = person.partition(" ")
+        return data_set, name
+    if dataset.code == "PhysionetMotorImagery":  # MOABB's eegmmidb
+        return Eegmmidb.data_set, f"S{person:03d}"
+    known = getattr(dataset, "data_set", None)
+    return None if known is None else (known, str(person))
 
 
 def in_windows(raw: mne.io.BaseRaw, duration: float, name: str | None = None) -> mne.io.BaseRaw:

@@ -35,8 +35,9 @@ from ..weights.loading import find_config
 from ..weights.provenance import pretraining_subjects
 from .cells import Cell, Trials, run_cell
 from .pipeline_files import MODELS, NotAtHand, pipeline_files, read_pipeline, with_models
+from .recordings import name_in_records
 from .results import NOT_RUN
-from .tasks import TASKS, open_task
+from .tasks import TASKS, Task, open_task
 
 _PACKAGES = ("mne-neurorvq", "moabb", "mne", "numpy", "scikit-learn", "torch")
 
@@ -95,8 +96,8 @@ def run(
     plan : Plan
         What to run.
     n_jobs : int
-        Number of processes, started by joblib's backend. Further calls, here or on other machines
-        that see the same folder, share the work.
+        Number of processes, started by joblib's backend; -1 is one for each core. Further calls,
+        here or on other machines that see the same folder, share the work.
     say : callable | None
         Called with a line for each finished cell; by default these go to standard error.
     memory : float | None
@@ -106,7 +107,7 @@ def run(
     Raises
     ------
     ValueError
-        If a share is not one, or ``memory`` negative.
+        If a share is not one, ``memory`` negative, or ``n_jobs`` zero.
     RuntimeError
         In the end, if a pipeline failed.
 
@@ -116,14 +117,16 @@ def run(
     >>> plan = Plan(Path("results"), ("imagery",), ("band_power",), data=Path("recordings"))
     >>> run(plan)  # doctest: +SKIP
     """
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, effective_n_jobs
 
     if not all(0 < share <= 1 for share in plan.shares):
         raise ValueError(f"shares must be above 0 and at most 1, got {plan.shares}.")
     if memory is not None and memory < 0:
         raise ValueError(f"memory={memory:g} GiB must not be negative.")
     most = _machine_bytes() / 4 if memory is None else memory * 2**30
-    work = delayed(_work)(plan, say, int(most / n_jobs))
+    n_jobs = n_jobs if n_jobs > 0 else effective_n_jobs(n_jobs)
+    # Other processes know the tasks of the package only.
+    work = delayed(_work)(plan, dict(TASKS), say, int(most / n_jobs))
     Parallel(n_jobs=n_jobs)(work for _ in range(n_jobs))
 
 
@@ -139,7 +142,10 @@ def _machine_bytes() -> int:
         return found
 
 
-def _work(plan: Plan, say: Callable[[str], None] | None, n_bytes: int) -> None:
+def _work(
+    plan: Plan, tasks: dict[str, Task], say: Callable[[str], None] | None, n_bytes: int
+) -> None:
+    TASKS.update(tasks)
     usual, IN_PROCESS.most_bytes = IN_PROCESS.most_bytes, n_bytes
     try:
         _run_all(plan, say or _to_stderr)
@@ -263,8 +269,6 @@ def _run_if_new(
             read.clear()
             read[cell.task] = Trials.read(task, group.dataset)
         result = run_cell(cell, group.pipeline, read[cell.task], task, _n_folds(plan, cell.control))
-        known = {} if group.model is None else pretraining_subjects(group.model)
-        data_set = getattr(group.dataset, "data_set", group.dataset.code)
         result |= {
             "digest": group.digest,
             # What the scores of all pipelines on a task must have in common.
@@ -272,13 +276,24 @@ def _run_if_new(
             "n_folds": _n_folds(plan, cell.control),
             "model": group.model,
             # People whom the model had seen, without labels; None if nobody knows.
-            "seen": None if known is None else list(known.get(data_set, ())),
+            "seen": _seen(group.model, group.dataset),
             "parameters": re.sub(r" at 0x\w+", "", " ".join(repr(group.pipeline).split())),
             "environment": environment(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, result, indent=None)
     return result
+
+
+def _seen(model: str | None, dataset: BaseDataset) -> list[str] | None:
+    known = {} if model is None else pretraining_subjects(model)
+    if not known:
+        return None if known is None else []
+    names = {who: name_in_records(dataset, who) for who in dataset.subject_list}
+    if None in names.values():
+        return None
+    seen = {(data_set, person) for data_set, people in known.items() for person in people}
+    return [str(who) for who, name in names.items() if name in seen]
 
 
 def _n_folds(plan: Plan, control: str) -> int:

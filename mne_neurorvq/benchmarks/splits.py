@@ -43,6 +43,11 @@ class SubjectFold(GroupKFold):
     ) -> Iterator[tuple[NDArray[np.int_], NDArray[np.int_]]]:
         """Give the trials to train on and those to test."""
         n_people = len(np.unique(np.asarray(groups)))
+        if n_people < 2:
+            raise ValueError(
+                f"there is {np.asarray(groups)[0]} alone, but a fold is trained on some and tested "
+                "on others: at least two are needed."
+            )
         if n_people < self.n_splits:
             raise ValueError(
                 f"{self.n_splits} folds need as many people, but there are {n_people}: "

@@ -69,7 +69,9 @@ def _folder(kind: type[FolderDataset]) -> Callable[[Path, Sequence[str] | None],
 def _moabb(kind: type[BaseDataset]) -> Callable[[Path, Sequence[str] | None], BaseDataset]:
     def make(data: Path, subjects: Sequence[str] | None) -> BaseDataset:
         people = None if subjects is None else [int(subject) for subject in subjects]
-        return kind(subjects=people)
+        dataset = kind(subjects=people)
+        dataset.data_set = dataset.code
+        return dataset
 
     return make
 
@@ -127,7 +129,7 @@ _BENCHMARK = (
     "Foundation Models, ICLR workshop SCSL (0.5-45 Hz, 200 Hz, average reference)"
 )
 
-TASKS: Mapping[str, Task] = {
+TASKS: dict[str, Task] = {
     **_with_controls(
         "imagery",
         Task(

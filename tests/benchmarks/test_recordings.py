@@ -14,7 +14,14 @@ import_or_skip("moabb", "benchmark")
 from moabb.datasets import BNCI2014_001
 
 from mne_neurorvq._names import OLDER_NAMES
-from mne_neurorvq.benchmarks.recordings import Eegmmidb, LowerLimb, Origin, PtbXl, in_windows
+from mne_neurorvq.benchmarks.recordings import (
+    Eegmmidb,
+    LowerLimb,
+    Origin,
+    PtbXl,
+    in_windows,
+    name_in_records,
+)
 from mne_neurorvq.benchmarks.tasks import TASKS, open_task
 from mne_neurorvq.datasets.simulation import TEN_TWENTY
 
@@ -112,6 +119,8 @@ def test_two_data_sets_are_brought_to_the_sites_that_both_have(tmp_path, monkeyp
     assert labels.tolist() == ["eegmat"] * 3 + ["eegmmidb"] * 7
     assert set(metadata["subject"]) == {"eegmat Subject08", "eegmmidb S051"}
     assert epochs.ch_names == TEN_TWENTY
+    names = {name_in_records(Origin(tmp_path), person) for person in metadata["subject"]}
+    assert names == {("eegmat", "Subject08"), ("eegmmidb", "S051")}
     # Within people nothing differs: their features stay as they are.
     assert task.across
 

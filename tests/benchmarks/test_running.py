@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from optional_library import import_or_skip
 
 import_or_skip("moabb", "benchmark")
 
+from joblib import parallel_config
 from moabb.evaluations import CrossSubjectEvaluation
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import balanced_accuracy_score
@@ -26,12 +28,14 @@ from sklearn.pipeline import make_pipeline
 from tiny_task import PARADIGM, TinyHands, add_task, write_pipeline
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from mne_neurorvq.benchmarks import TASKS, Plan, run
+from mne_neurorvq.benchmarks import TASKS, Plan, Windows, run
 from mne_neurorvq.benchmarks.cells import Trials, _seeded
 from mne_neurorvq.benchmarks.pipeline_files import read_pipeline
 from mne_neurorvq.benchmarks.results import people_scores, read_results
+from mne_neurorvq.benchmarks.running import _seen
 from mne_neurorvq.encoding.memory import IN_PROCESS
 from mne_neurorvq.models import NeuroRVQ
+from mne_neurorvq.weights.provenance import pretraining_subjects
 
 # MOABB creates a table of its results without saying of which type.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating a dataset without passing data or dtype")
@@ -252,6 +256,91 @@ def test_labels_are_shuffled_within_each_person_by_the_seed():
     assert (shuffled != trials.under("permuted", 4).labels).any()
 
 
+def one_hand(number, raw):
+    """Leave the left hand to the first and third person, the right to the others."""
+    raw.annotations.rename(
+        {"right_hand": "left_hand"} if number % 2 else {"left_hand": "right_hand"}
+    )
+
+
+def test_people_of_one_class_exchange_theirs_where_labels_are_shuffled():
+    trials = Trials.read(TASKS["tiny"], TinyHands(6, change=one_hand))
+    people = trials.metadata["subject"].to_numpy()
+    drawn = set()
+    for seed in range(8):
+        labels = trials.under("permuted", seed).labels
+        kinds = [np.unique(labels[people == person]).tolist() for person in np.unique(people)]
+        assert sorted(kinds) == [["left"]] * 3 + [["right"]] * 3
+        drawn.add(str(kinds))
+    assert len(drawn) > 1
+
+
+def test_values_that_are_not_finite_are_refused_with_person_and_run():
+    def spoil(number, raw):
+        if number == 2:
+            raw._data[0, 300] = np.nan
+
+    with pytest.raises(ValueError, match=r"run 0 of P2 has values that are not finite.*--subjects"):
+        Trials.read(TASKS["tiny"], TinyHands(change=spoil))
+
+
+def test_a_single_class_is_refused():
+    def left(number, raw):
+        raw.annotations.rename({"right_hand": "left_hand"})
+
+    task = replace(
+        TASKS["tiny"], paradigm=Windows({"left": ["left_hand"]}, duration=2.0, fmax=40.0)
+    )
+    with pytest.raises(ValueError, match="all 48 trials are of the class left: there is nothing"):
+        Trials.read(task, TinyHands(change=left))
+
+
+def test_a_class_that_only_those_tested_have_is_named_with_them(plan):
+    def only_third(number, raw):
+        if number != 3:
+            raw.annotations.rename({"right_hand": "left_hand"})
+
+    add_task(change=only_third)
+    with pytest.raises(RuntimeError, match=r"trained on in fold . has the class right, .* in P3: "):
+        run(replace(plan, folds=4), say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("n_people", "control", "who"),
+    [(1, "", "P1"), (2, "identity", "run 0")],
+    ids=["people", "runs"],
+)
+def test_one_person_or_run_cannot_be_split(plan, n_people, control, who, monkeypatch):
+    monkeypatch.setattr("tiny_task.N_RUNS", 1)
+    add_task(n_people=n_people)
+    with pytest.raises(RuntimeError, match=f"there is {who} alone, .* at least two are needed"):
+        run(replace(plan, controls=(control,)), say=lambda line: None)
+
+
+@pytest.mark.slow
+def test_processes_know_a_task_of_ones_own(plan):
+    TASKS["mine"] = replace(TASKS["tiny"], dataset=lambda data, people: TinyHands())
+    run(replace(plan, tasks=("mine",)), n_jobs=2)
+    assert len(contents(plan.out)) == 2
+
+
+def test_as_many_processes_as_there_are_is_at_least_one(plan):
+    with parallel_config(backend="sequential"):
+        run(plan, n_jobs=-1, say=lambda line: None)
+    assert len(contents(plan.out)) == 2
+    with pytest.raises(ValueError, match="n_jobs == 0"):
+        run(plan, n_jobs=0)
+
+
+def test_whom_a_model_had_seen_is_looked_up_by_data_set():
+    model, others = "neurorvq-eeg-small", SimpleNamespace(code="Other", subject_list=[1])
+    graz = SimpleNamespace(code="PhysionetMotorImagery", subject_list=[9, 60])
+    assert "S009" in pretraining_subjects(model)["eegmmidb"]
+    assert _seen(model, graz) == ["9"]
+    assert _seen(model, others) is None  # nobody has said which data set it is
+    assert _seen(f"{model}-random", others) == _seen(None, others) == []
+
+
 def test_chance_in_training_depends_on_seed_and_fold_only():
     pipeline = make_pipeline(SGDClassifier())
     states = [
@@ -273,6 +362,13 @@ def test_identity_is_who_it_is_in_runs_that_were_not_trained_on(plan):
     )
     # Their amplifiers have different gains, which scaling within a run leaves.
     assert people_scores(cells)["balanced_accuracy"].min() > 0.5  # chance is 0.25
+
+
+@pytest.mark.slow
+def test_a_network_is_stopped_on_as_many_people_as_there_are(plan):
+    import_or_skip("braindecode")
+    run(replace(plan, pipelines=("shallow_convnet",), folds=4), say=lambda line: None)
+    assert len(contents(plan.out)) == 4
 
 
 def test_a_recording_under_two_names_is_refused(plan):

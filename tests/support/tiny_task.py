@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import mne
@@ -33,13 +34,20 @@ def record(person: int, run: int, loud: float) -> mne.io.RawArray:
 class TinyHands(BaseDataset):
     """People in memory; ``twins`` gives the last one the recordings of the first.
 
-    ``loud`` is how much stronger a hand is.
+    ``loud`` is how much stronger a hand is; ``change`` is called with the number of each person
+    and their recordings.
     """
 
     data_set = "tiny"
 
-    def __init__(self, n_people: int = 4, twins: bool = False, loud: float = 3.0) -> None:
-        self.twins, self.loud = twins, loud
+    def __init__(
+        self,
+        n_people: int = 4,
+        twins: bool = False,
+        loud: float = 3.0,
+        change: Callable[[int, mne.io.RawArray], object] = lambda number, raw: None,
+    ) -> None:
+        self.twins, self.loud, self.change = twins, loud, change
         super().__init__(
             subjects=[f"P{number}" for number in range(1, n_people + 1)],
             sessions_per_subject=1,
@@ -53,7 +61,10 @@ class TinyHands(BaseDataset):
         number = int(subject[1:])
         if self.twins and number == len(self.subject_list):
             number = 1
-        return {"0": {str(run): record(number, run, self.loud) for run in range(N_RUNS)}}
+        runs = {str(run): record(number, run, self.loud) for run in range(N_RUNS)}
+        for raw in runs.values():
+            self.change(number, raw)
+        return {"0": runs}
 
     def data_path(self, *args: object, **kwargs: object) -> list[str]:
         return []
