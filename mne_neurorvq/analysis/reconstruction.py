@@ -51,7 +51,7 @@ _ROUNDING = 1e3 * np.finfo(float).eps
 _LEAKAGE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BandQuality:
     """Quality of a reconstruction within one frequency band.
 
@@ -69,8 +69,11 @@ class BandQuality:
     nmse: np.ndarray
     error: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"<BandQuality | {_size(self.r)}, mean nmse {nanmean(self.nmse):.3g}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ReconstructionQuality:
     """Quality of a reconstruction, for each trial and channel.
 
@@ -103,6 +106,10 @@ class ReconstructionQuality:
     slope: np.ndarray
     nmse: np.ndarray
     bands: dict[str, BandQuality] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        means = ", ".join(f"{name} {mean:.3g}" for name, mean in self.summary().items())
+        return f"<ReconstructionQuality | {_size(self.r)}, means: {means}>"
 
     def _all(self) -> dict[str, np.ndarray]:
         names = ("z_mse", "r", "si_sdr", "gain", "slope", "nmse")
@@ -358,3 +365,8 @@ def _band_measures(
 def constant(signals: np.ndarray) -> np.ndarray:
     """Whether each row is constant up to rounding."""
     return signals.std(axis=1) <= _ROUNDING * np.abs(signals).max(axis=1)
+
+
+def _size(measures: np.ndarray) -> str:
+    """Numbers of trials and channels, in words."""
+    return "{} trials x {} channels".format(*measures.shape)

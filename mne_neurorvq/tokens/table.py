@@ -63,7 +63,8 @@ def array_of(tokens: Tokens) -> xr.DataArray:
 def _columns(tokens: Tokens) -> dict[str, np.ndarray]:
     metadata = tokens.metadata
     if isinstance(metadata, list):
-        return {name: np.array([row.get(name) for row in metadata]) for name in metadata[0]}
+        names = metadata[0] if metadata else ()
+        return {name: np.array([row.get(name) for row in metadata]) for name in names}
     return {} if metadata is None else {n: metadata[n].to_numpy() for n in metadata.columns}
 
 

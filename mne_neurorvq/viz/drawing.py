@@ -116,6 +116,8 @@ def on_the_scalp(ch_names: Sequence[str], info: mne.Info | None) -> mne.Info:
             f"the channel {without[0]!r} has no place on the scalp: pass an info with positions "
             "(set_montage), or leave the channel out. Only EEG has maps."
         )
+    if len(found) < 2:
+        raise ValueError(f"a map needs two electrodes or more, got {', '.join(found) or 'none'}.")
     return scalp(found)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import RateDistortion, ReconstructionQuality, reconstruction_quality
-from ..analysis.reconstruction import bands_within
+from ..analysis.reconstruction import BANDS_OF, bands_within
 from ..analysis.trial_arrays import check_references
 from .drawing import (
     COLOURS,
@@ -34,8 +34,6 @@ _ORIGINAL: dict[str, Any] = {"color": "0.6", "lw": 2.4}
 _RECONSTRUCTION: dict[str, Any] = {"color": COLOURS[1], "lw": 0.9}
 _ERROR = COLOURS[0]
 _MAX_CHANNELS = 4
-# Fastest frequency in Hz of a spectrum; muscles have faster ones.
-_FASTEST = 45.0
 # Share of the largest density of a spectrum down to which it is drawn: filters leave nothing.
 _SPECTRAL_RANGE = 1e-6
 # MNE has no type for pulses, which it calls "misc".
@@ -46,7 +44,7 @@ def plot_reconstruction(
     original: mne.BaseEpochs,
     reconstruction: mne.BaseEpochs,
     trial: int | Literal["median", "worst"] = "median",
-    channels: Sequence[str] | None = None,
+    channels: str | Sequence[str] | None = None,
     *,
     axes: Sequence[Sequence[Axes]] | NDArray[Any] | None = None,
     show: bool = True,
@@ -61,7 +59,7 @@ def plot_reconstruction(
         no unit.
     trial : int | "median" | "worst"
         Index of the trial, or the one whose error over its variance is the median or the largest.
-    channels : sequence of str | None
+    channels : str | sequence of str | None
         Channels to show; by default four evenly spaced channels of the reconstruction.
     axes : array of Axes, shape (n_channels, 3) | None
         Axes for signals, spectra and bands.
@@ -83,6 +81,8 @@ def plot_reconstruction(
     >>> plot_reconstruction(epochs, model.reconstruct(epochs), channels=["C3"], show=False)
     <Figure size ... with 3 Axes>
     """
+    # Epochs that were not loaded count their trials once bad ones are dropped.
+    original, reconstruction = original.copy().drop_bad(), reconstruction.copy().drop_bad()
     number = _chosen_trial(original, reconstruction, trial)
     check_references(original, reconstruction)
     names = _shown_channels(original, reconstruction, channels)
@@ -98,8 +98,10 @@ def plot_reconstruction(
             for epochs in (original, reconstruction)
         ]
         _overlay(row[0], original.times, before[0], after[0], f"{name}\n({unit})")
-        _spectra(row[1], sfreq, pair, unit, sfreq if kind == "emg" else _FASTEST)
-        bands = bands_within(_MODALITIES.get(kind, "eeg"), sfreq, len(original.times))
+        modality = _MODALITIES.get(kind, "eeg")
+        fastest = max(high for _, high in BANDS_OF[modality].values())
+        _spectra(row[1], sfreq, pair, unit, fastest)
+        bands = bands_within(modality, sfreq, len(original.times))
         _band_errors(row[2], reconstruction_quality(before[None], after[None], sfreq, bands=bands))
     for ax in grid[:-1].flat:
         ax.set_xlabel("")
@@ -138,13 +140,14 @@ def _chosen_trial(
 
 
 def _shown_channels(
-    original: mne.BaseEpochs, reconstruction: mne.BaseEpochs, channels: Sequence[str] | None
+    original: mne.BaseEpochs, reconstruction: mne.BaseEpochs, channels: str | Sequence[str] | None
 ) -> list[str]:
     """Names of the channels to draw: those given, or a few evenly spaced ones."""
     common = [name for name in reconstruction.ch_names if name in original.ch_names]
     if channels is None:
         n_shown = min(_MAX_CHANNELS, len(common))
         return [common[i] for i in np.linspace(0, len(common) - 1, n_shown).round().astype(int)]
+    channels = [channels] if isinstance(channels, str) else channels
     missing = [name for name in channels if name not in common]
     if missing or not channels:
         raise ValueError(
@@ -201,7 +204,8 @@ def _band_errors(ax: Axes, quality: ReconstructionQuality) -> None:
     drawn = [error for error in errors if error > 0] or [100.0]
     # Errors of one band may be a thousand times those of another.
     limits = min(0.5 * min(drawn), 0.9), max(2 * max(drawn), 300)
-    ax.set(ylabel="error (%)", yscale="log", ylim=limits)
+    # A band without an error has its place too.
+    ax.set(ylabel="error (%)", yscale="log", ylim=limits, xlim=(-0.5, len(errors) - 0.5))
     ax.axhline(100, **REFERENCE_LINE)
     ax.plot(list(quality.bands), errors, "o", color=_ERROR, ms=5)
     ax.tick_params(axis="x", rotation=60, labelsize="small")

@@ -11,6 +11,7 @@ from ..analysis import reconstruction_quality
 from ..analysis.reconstruction import bands_within
 from ..signals import set_reference
 from .codes import plot_code_topomap, plot_code_waveforms, plot_codebook_usage, plot_tokens
+from .drawing import place
 from .reconstruction import plot_error_topomap, plot_reconstruction
 from .recordings import plot_channel_match
 
@@ -32,7 +33,8 @@ def add_to_report(
     transformer : NeuroRVQTransformer | BrainRVQTransformer | BioCodecTransformer
         Fitted to the channels of the trials.
     epochs : mne.Epochs
-        Trials.
+        Trials. Only EEG has maps, if there are two electrodes or more and all have a place: their
+        own or that of MNE's template for their names.
     section : str
         Section of the report.
     tags : tuple of str
@@ -70,12 +72,16 @@ def add_to_report(
         "What codes stand for": plot_code_waveforms(tokens, decoded, show=False),
     }
     if modality == "eeg":
-        figures = {
-            "Channels": plot_channel_match(transformer.channel_report_, epochs.info, show=False),
-            **figures,
-            "Error over the scalp": plot_error_topomap(quality, decoded.info, show=False),
-            "Where codes occur": plot_code_topomap(tokens, decoded.info, show=False),
-        }
+        channels = transformer.channel_report_
+        if any(place(m.name, epochs.info, m.target or "") is not None for m in channels):
+            match = plot_channel_match(channels, epochs.info, show=False)
+            figures = {"Channels": match, **figures}
+        placed = [place(name, decoded.info) is not None for name in decoded.ch_names]
+        if len(placed) > 1 and all(placed):
+            figures |= {
+                "Error over the scalp": plot_error_topomap(quality, decoded.info, show=False),
+                "Where codes occur": plot_code_topomap(tokens, decoded.info, show=False),
+            }
     for title, figure in figures.items():
         report.add_figure(figure, title, section=section, tags=tags)
         plt.close(figure)

@@ -200,7 +200,7 @@ def plot_low_resource(
             label=label,
         )
     shares = sorted({share for found in tables.values() for share in found})
-    ax.set_xscale("log")
+    ax.set(xscale="log", xlim=(80 * shares[0], 125 * shares[-1]))
     ax.set_xticks([100 * share for share in shares], [f"{100 * share:g}" for share in shares])
     ax.minorticks_off()
     ax.set(xlabel="training trials (%)", ylabel="balanced accuracy")
@@ -218,6 +218,8 @@ def _one_task(table: pd.DataFrame) -> pd.DataFrame:
             f"the table lacks the columns {', '.join(missing)}: pass the table scores.csv of a run "
             "of the benchmark."
         )
+    if table.empty:
+        raise ValueError("the table is empty: there is nothing to plot.")
     tasks = table["task"].unique().tolist()
     if len(tasks) > 1:
         raise ValueError(
@@ -231,7 +233,7 @@ def _rows(plain: pd.DataFrame) -> dict[str, dict[tuple[int, str], float]]:
     """Scores by seed and person of each pipeline, the best first."""
     rows = {
         str(name): own.set_index(["seed", "person"])["balanced_accuracy"].to_dict()
-        for name, own in plain.groupby("pipeline")
+        for name, own in plain.dropna(subset="balanced_accuracy").groupby("pipeline")
     }
     return dict(sorted(rows.items(), key=lambda item: -_people(item[1]).mean()))
 
@@ -309,6 +311,8 @@ def plot_learning_curve(
     >>> plot_learning_curve(history, show=False)  # loss and accuracy
     <Figure size ... with 2 Axes>
     """
+    from matplotlib.ticker import MaxNLocator
+
     rows = _history(history)
     x = "step" if "step" in rows[0] else "epoch"
     known = {
@@ -317,14 +321,14 @@ def plot_learning_curve(
         for name in row
         if name.startswith(("train_", "valid_"))
     }
+    if not known:
+        raise ValueError("history has no train_ or valid_ measures: pass that of a training.")
     shown = [measures] if isinstance(measures, str) else measures
     if shown is None:
         shown = [name for name in _USUAL if name in known] or list(known)[:2]
     wrong = [name for name in shown if name not in known]
     if wrong or not shown:
-        raise ValueError(
-            f"measures must be some of {', '.join(known) or '(none)'}, not {wrong or 'none'}."
-        )
+        raise ValueError(f"measures must be some of {', '.join(known)}, not {wrong or 'none'}.")
     figure, grid = axes_grid(axes, 1, len(shown), (0.6 + 3.4 * len(shown), 3.0))
     for ax, name in zip(grid[0], shown, strict=True):
         for number, part in enumerate(("train", "valid")):
@@ -336,6 +340,7 @@ def plot_learning_curve(
                     *zip(*values, strict=True), color=COLOURS[number], marker=marker, label=label
                 )
         ax.set(xlabel=x, ylabel=name.replace("_", " "))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         hide_spines(ax)
         ax.legend(frameon=False, fontsize="small")
     return finish(figure, show)

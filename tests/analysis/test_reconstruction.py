@@ -263,3 +263,12 @@ class TestEpochs:
             reconstruction_quality(original[:3], reconstruction)
         with pytest.raises(TypeError, match="reconstruction is not Epochs, but the other is"):
             reconstruction_quality(original, reconstruction.get_data())
+
+
+def test_in_a_console_a_quality_is_its_means():
+    x = np.random.default_rng(0).standard_normal((2, 3, 400))
+    quality = reconstruction_quality(x, 2 * x, 200.0, bands={"alpha": (8, 13)})
+    text = repr(quality)
+    assert text.startswith("<ReconstructionQuality | 2 trials x 3 channels, means: z_mse ")
+    assert text.endswith("gain 2, slope 2, nmse 1, r_alpha 1, nmse_alpha 1>")
+    assert repr(quality.bands["alpha"]) == "<BandQuality | 2 trials x 3 channels, mean nmse 1>"

@@ -867,6 +867,7 @@ class TestXarray:
     def test_metadata_as_a_list_of_dicts_and_none_at_all_are_taken(self):
         tokens = make_tokens(n_trials=2, metadata=[{"a": 1}, {"a": 2}], events=None)
         assert tokens.to_xarray().a.values.tolist() == [1, 2]
+        assert make_tokens(n_trials=0, metadata=[], events=None).to_xarray().shape[0] == 0
         bare = make_tokens(n_trials=2, metadata=None, events=None, event_id=None).to_xarray()
         assert "event" not in bare.coords
 

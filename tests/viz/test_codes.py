@@ -12,7 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from mne_neurorvq import NeuroRVQTransformer, preprocess, viz
+from mne_neurorvq import BioCodecTransformer, NeuroRVQTransformer, preprocess, viz
 from mne_neurorvq.analysis import code_rates, code_usage, code_waveforms
 from mne_neurorvq.datasets import epochs_from_recordings, simulate_recordings
 
@@ -166,3 +166,20 @@ def test_a_report_of_mne_holds_the_figures(model, epochs):
     ]
     assert {element.section for element in report._content} == {"Codes"}
     assert not plt.get_fignums()
+
+
+@pytest.mark.filterwarnings("ignore:The Epochs were filtered")
+@pytest.mark.parametrize(("name", "first"), [("C3", ["Channels"]), ("E0", [])])
+def test_a_report_without_two_places_has_the_figures_that_need_none(epochs, name, first):
+    one = epochs.copy().pick(["C3"]).set_montage(None).rename_channels({"C3": name})
+    model = BioCodecTransformer("biocodec-eeg-tiny-random", reference="recorded", verbose=False)
+    report = mne.Report(verbose=False)
+    viz.add_to_report(report, model.fit(one), one)
+    assert [element.name for element in report._content] == [
+        *first,
+        "Reconstruction: median trial",
+        "Reconstruction: worst trial",
+        "Tokens: median trial",
+        "Use of the codebooks",
+        "What codes stand for",
+    ]

@@ -133,6 +133,7 @@ def test_losses_and_scores_of_a_training_have_a_panel_each(history):
     train, valid = loss.get_lines()
     np.testing.assert_allclose(train.get_data(), [[1, 2, 3, 4], [1, 1 / 2, 1 / 3, 1 / 4]])
     np.testing.assert_allclose(valid.get_ydata(), 2 / np.arange(1, 5))
+    assert not any(tick % 1 for tick in loss.get_xticks())
     assert (train.get_label(), valid.get_label()) == ("training", "validation")
     assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss")
     assert accuracy.get_ylabel() == "balanced accuracy"
@@ -165,6 +166,8 @@ def test_trainings_and_measures_that_do_not_exist_are_named(history, tmp_path):
         viz.plot_learning_curve(tmp_path, show=False)
     with pytest.raises(ValueError, match="nothing was trained"):
         viz.plot_learning_curve([], show=False)
+    with pytest.raises(ValueError, match="no train_ or valid_ measures"):
+        viz.plot_learning_curve([{"a": 1}], show=False)
 
 
 def test_electrodes_are_at_their_places_with_the_names_of_their_sites():
@@ -244,6 +247,9 @@ def test_a_pipeline_that_lacks_people_is_compared_over_those_that_both_have(tabl
     assert names == ["model (2 of 3 people)", "power"]
     (ax,) = viz.plot_benchmark(lacking, "power", show=False).axes
     np.testing.assert_allclose(ax.get_lines()[1].get_xdata(), [0.1, 0.1])
+    lacking = table.assign(balanced_accuracy=table["balanced_accuracy"].mask(table.index == 8))
+    model, power = viz.plot_benchmark(lacking, show=False).axes[0].get_lines()[2::3]
+    assert np.isfinite([model.get_xdata(), power.get_xdata()]).all()
     lacking = lacking[(lacking["pipeline"] != "model") | (lacking["person"] == "S1")]
     with pytest.raises(ValueError, match="nothing beside reference"):
         viz.plot_benchmark(lacking, "power", show=False)
@@ -274,6 +280,8 @@ def test_curves_of_shares_are_of_people_who_have_all_of_them(table):
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]
     with pytest.raises(ValueError, match="nothing to plot"):
         viz.plot_low_resource(table[table["seen"]], show=False)
+    (ax,) = viz.plot_low_resource(table[table["share"] == 1], show=False).axes
+    assert ax.get_xlim() == pytest.approx((80, 125))
 
 
 def test_tables_that_are_not_of_one_task_are_refused(table, results):
@@ -292,6 +300,12 @@ def test_tables_that_are_not_of_one_task_are_refused(table, results):
 def test_no_scores_cannot_be_drawn():
     with pytest.raises(ValueError, match="nothing to plot"):
         viz.plot_benchmark({}, show=False)
+
+
+def test_an_empty_table_cannot_be_drawn(table):
+    for plot in (viz.plot_benchmark, viz.plot_low_resource):
+        with pytest.raises(ValueError, match="the table is empty"):
+            plot(table[:0], show=False)
 
 
 def test_figures_are_drawn_on_the_axes_given(

@@ -49,6 +49,14 @@ def test_the_median_and_the_worst_trial_are_found(epochs, reconstruction, which,
     np.testing.assert_allclose(drawn, 1e6 * reconstruction.get_data(picks="C3")[trial, 0])
 
 
+def test_trials_that_were_not_loaded_are_drawn(epochs):
+    raw = mne.io.RawArray(epochs.get_data(item=0)[0], epochs.info, verbose=False)
+    lazy = mne.make_fixed_length_epochs(raw, 2.0, preload=False, verbose=False)
+    loaded = lazy.copy().load_data()
+    figure = viz.plot_reconstruction(lazy, loaded, channels=["C3"], show=False)
+    assert figure.axes[0].texts[0].get_text() == "r = 1.00"
+
+
 def test_by_default_channels_of_the_reconstruction_are_shown(epochs, reconstruction):
     figure = viz.plot_reconstruction(epochs, reconstruction, show=False)
     labels = [ax.get_ylabel() for ax in figure.axes[::3]]
@@ -61,6 +69,8 @@ def test_a_constant_channel_has_no_correlation(epochs):
     figure = viz.plot_reconstruction(epochs, flat, channels=["C3"], show=False)
     assert not figure.axes[0].texts
     assert figure.axes[2].get_lines()[1].get_ydata() == pytest.approx([100] * 5)
+    figure = viz.plot_reconstruction(flat, flat, 0, "C3", show=False)
+    assert figure.axes[2].get_xlim() == (-0.5, 4.5)
 
 
 def test_muscles_have_fast_spectra_and_pulses_no_volts():
@@ -70,7 +80,7 @@ def test_muscles_have_fast_spectra_and_pulses_no_volts():
     figure = viz.plot_reconstruction(trials, trials, show=False)
     labels = [ax.get_ylabel() for ax in figure.axes]
     assert labels == ["arm\n(µV)", "µV²/Hz", "error (%)", "PLETH\n(AU)", "AU²/Hz", "error (%)"]
-    assert [ax.get_xlim()[1] for ax in figure.axes[1::3]] == [500, 45]
+    assert [ax.get_xlim()[1] for ax in figure.axes[1::3]] == [400, 15]
     assert [len(ax.get_lines()[1].get_xdata()) for ax in figure.axes[2::3]] == [
         4,
         3,
@@ -93,6 +103,7 @@ def test_short_trials_have_the_bands_that_they_hold(epochs):
         ({"trial": "best"}, "trial must be a number, 'median' or 'worst', got 'best'"),
         ({"channels": ["Fp1"]}, r"not \['Fp1'\]"),
         ({"channels": []}, "not none"),
+        ({"channels": "C33"}, r"not \['C33'\]"),
     ],
 )
 def test_what_cannot_be_shown_is_named(epochs, reconstruction, change, message):
@@ -131,6 +142,13 @@ def test_flat_channels_and_other_channels_have_no_map(epochs, reconstruction):
     quality = reconstruction_quality(flat, epochs, bands={})
     with pytest.raises(ValueError, match=r"'Cz' is flat in every trial \(all\)"):
         viz.plot_error_topomap(quality, epochs.info, show=False)
+
+
+def test_one_electrode_has_no_map(epochs):
+    one = epochs.copy().pick(["C3"])
+    quality = reconstruction_quality(one, one, bands={})
+    with pytest.raises(ValueError, match="needs two electrodes or more, got C3"):
+        viz.plot_error_topomap(quality, one.info, show=False)
 
 
 def test_only_the_head_has_maps():
