@@ -116,6 +116,8 @@ def _draw(app):
     import draw
     import model_pages
 
+    if str(app.config.plot_gallery) in ("0", "False"):
+        app.config.suppress_warnings = ["image.not_readable"]  # figures that the examples draw
     with mpl.rc_context(draw.STYLE):
         draw.draw_all(HERE / "figures")
         model_pages.write_model_pages(HERE / "cards")

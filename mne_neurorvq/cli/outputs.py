@@ -22,8 +22,8 @@ _ENDINGS = {
     "embedding": ("-embedding.npz", "embedding.npz"),
     "physiology": ("-physiology.npz", "physiology.npz"),
 }
-# Entities, of which "desc" is the last and is replaced, and the suffix.
-_BIDS = re.compile(r"(sub-[^\W_]+(?:_(?!desc-)[a-z]+-[^\W_]+)*)(?:_desc-[^\W_]+)?_[^\W_]+")
+# Entities and the suffix, after which MNE's files may say what they hold.
+_BIDS = re.compile(r"(sub-[^\W_]+(?:_[a-z]+-[^\W_]+)*)_[^\W_]+(?:-epo|-raw)?")
 #: Arguments that an output depends on, and how they are given.
 _SETTINGS = {
     "pretrained": "--pretrained",
@@ -50,7 +50,8 @@ def outputs(
         ending, suffix = _ENDINGS[kind]
         name = f"{_stem(source)}{ending}"
         if (found := _BIDS.fullmatch(_stem(source))) is not None:
-            name = f"{found[1]}_desc-{description}_{suffix}"
+            entities = re.sub(r"_desc-[^\W_]+", "", found[1])
+            name = f"{entities}_desc-{description}_{suffix}"
         target = out / name
         if target in sources:
             raise ValueError(

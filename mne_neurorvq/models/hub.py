@@ -45,6 +45,7 @@ class HubMixin:
         **settings
             Arguments of the constructor, such as ``n_outputs`` and ``chs_info``. With any of them
             the model is made anew, with the loaded weights, and its head where that fits.
+            Channels and length are not saved, and are given here again.
 
         Returns
         -------
@@ -60,14 +61,15 @@ class HubMixin:
         return model
 
     def save_pretrained(self, directory: str | PathLike[str], **settings: Any) -> Path:
-        """Save the model as a folder.
+        """Save the model as a folder: weights and a head over the mean, not channels and length.
 
         Parameters
         ----------
         directory : str | path-like
             Folder, made if absent.
         **settings
-            ``card`` and ``dtype`` of :func:`~mne_neurorvq.weights.save_pretrained`.
+            ``card`` (by default none is written) and ``dtype`` of
+            :func:`~mne_neurorvq.weights.save_pretrained`.
 
         Returns
         -------

@@ -197,6 +197,14 @@ def test_the_output_of_a_recording_named_by_bids_is_a_derivative(
     assert record["pretrained"] == TINY
 
 
+@pytest.mark.parametrize(
+    "name", ["sub-02_task-rest_eeg-epo", "sub-02_desc-clean_task-rest_eeg", "sub-02_task-rest_raw"]
+)
+def test_names_of_mne_and_entities_in_any_order_become_names_of_bids(name):
+    (named,) = outputs("tokenize", [Path(f"{name}.fif")], Path("out"), "neurorvq")
+    assert named[1] == Path("out/sub-02_task-rest_desc-neurorvq_tokens.h5")
+
+
 @pytest.mark.parametrize("name", ["sub-01", "sub-01_eeg-tokens", "sub-_eeg", "subject-01_eeg"])
 def test_what_only_resembles_a_name_of_bids_keeps_its_name(name):
     (named,) = outputs("tokenize", [Path(f"{name}.edf")], Path("out"), "neurorvq")
