@@ -28,7 +28,7 @@ class SleepEdf(FolderDataset):
     """
 
     events: ClassVar = {"W": 1, "S1": 2, "S2": 3, "S3": 4, "S4": 5, "REM": 6}
-    files: ClassVar = {"night": ("-PSG.edf",)}
+    example: ClassVar = "SC4???E0-PSG.edf with SC4???E?-Hypnogram.edf"
     source: ClassVar = (
         "https://physionet.org/content/sleep-edfx/1.0.0 (ODC-By 1.0, 8.1 GB), or "
         "mne.datasets.sleep_physionet.age.fetch_data."
@@ -72,7 +72,7 @@ class DigitSpan(FolderDataset):
     """
 
     events: ClassVar = {"control": 1, "memory": 2}
-    files: ClassVar = {"memory": ("_task-memory_eeg.set", "_task-memory_events.tsv")}
+    example: ClassVar = "*_task-memory_eeg.set with *_task-memory_events.tsv"
     source: ClassVar = "https://openneuro.org/datasets/ds003838 (CC0), with the .fdt of each .set."
     data_set: ClassVar = "ds003838"
 
@@ -106,7 +106,7 @@ class Tuab(FolderDataset):
     """
 
     events: ClassVar = {"normal": 1, "abnormal": 2}
-    files: ClassVar = {"session": (".edf",)}
+    example: ClassVar = "normal/*_s???_t???.edf or abnormal/*_s???_t???.edf"
     source: ClassVar = f"TUAB, folders normal and abnormal. {_TUH}"
     data_set: ClassVar = "tuab"
 
@@ -134,7 +134,7 @@ class Tuev(FolderDataset):
     """
 
     events: ClassVar = {"spsw": 1, "gped": 2, "pled": 3, "eyem": 4, "artf": 5, "bckg": 6}
-    files: ClassVar = {"recording": (".edf", ".rec")}
+    example: ClassVar = "*.edf with *.rec"
     source: ClassVar = f"TUEV, each .edf with its .rec. {_TUH}"
     data_set: ClassVar = "tuev"
 

@@ -26,11 +26,13 @@ class Windows(BaseParadigm):
     classes : dict of str to sequence of str
         Events of each class.
     duration, tmin : float
-        Length of a window, and where it starts after the event, in s.
+        Length of a window, and where it starts, in s, after the beginning of the dataset's
+        interval, which is the event unless MOABB's table of the dataset says otherwise.
     fmin, fmax : float | None
         Edges of the pass band in Hz.
     resample : float | None
-        Rate in Hz to which recordings are brought; None keeps theirs.
+        Rate in Hz to which recordings are brought; None keeps theirs, and windows have a sample
+        more.
     reference : str | None
         Reference of the EEG channels, such as ``"average"``; None keeps the recorded one.
     channels : sequence of str | None
@@ -45,7 +47,7 @@ class Windows(BaseParadigm):
 
     Notes
     -----
-    A window has ``duration * rate`` samples: the one at its end belongs to the next. The
+    A window has ``duration * resample`` samples: the one at its end belongs to the next. The
     regression is that of :class:`mne.preprocessing.EOGRegression`, learned below 5 Hz.
 
     Examples

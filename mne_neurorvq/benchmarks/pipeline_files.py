@@ -6,6 +6,7 @@ from __future__ import annotations
 import runpy
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from importlib import resources
 from inspect import signature
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import yaml
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from .._optional import optional
 from ..weights.loading import find_config
@@ -44,7 +46,7 @@ def pipeline_files(folder: Path | None = None) -> dict[str, Path]:
     found = {}
     for place in folders:
         for path in sorted(place.iterdir()):
-            if path.suffix in (".py", ".yml") and not path.name.startswith("_"):
+            if path.suffix in (".py", ".yml", ".yaml") and not path.name.startswith("_"):
                 found[path.stem] = path
     return found
 
@@ -55,7 +57,10 @@ def read_pipeline(path: Path) -> PipelineFile:
     ``signals`` counts for pipelines without a model; by default these are for EEG. What has
     ``download`` is run where it is named only.
     """
-    with optional(f"the pipeline {path.stem}", "benchmark"), warnings.catch_warnings():
+    ours = path == pipeline_files().get(path.stem)
+    # What a file of one's own lacks is not for this package to install.
+    missing = optional(f"the pipeline {path.stem}", "benchmark") if ours else nullcontext()
+    with missing, warnings.catch_warnings():
         # What a file imports warns of its own dependencies.
         warnings.simplefilter("ignore")
         if path.suffix == ".py":
@@ -68,6 +73,8 @@ def read_pipeline(path: Path) -> PipelineFile:
             pipeline = create_pipeline_from_config(content["pipeline"])
     if not isinstance(pipeline, BaseEstimator):
         raise ValueError(f"{path} defines no PIPELINE with a scikit-learn 'pipeline' in it.")
+    if not isinstance(pipeline, Pipeline):
+        pipeline = make_pipeline(pipeline)
     signals = tuple(content.get("signals", ["eeg"]))
     return PipelineFile(pipeline, signals, bool(content.get("download", False)))
 

@@ -35,6 +35,10 @@ class FolderDataset(BaseDataset):
     events: ClassVar[Mapping[str, int]]
     #: Endings of the files of each person, by the name of the run.
     files: ClassVar[Mapping[str, tuple[str, ...]]]
+    #: Pattern of the names of people, which their files begin with.
+    person: ClassVar[str] = "*"
+    #: What is wanted of each person; by default files with these endings.
+    example: ClassVar[str] = ""
     #: Type of their channels.
     signal: ClassVar[str] = "eeg"
     #: Where they are to be had, and how large they are.
@@ -69,14 +73,17 @@ class FolderDataset(BaseDataset):
         found: dict[str, dict[str, Path]] = {}
         for run, endings in self.files.items():
             for ending in endings:
-                for path in self.folder.rglob(f"*{ending}"):
+                for path in self.folder.rglob(f"{self.person}{ending}"):
                     found.setdefault(path.name.removesuffix(ending), {}).setdefault(run, path)
         complete = {who: runs for who, runs in found.items() if len(runs) == len(self.files)}
         # In the order of the table of runs, whichever was found first.
         return {who: {run: complete[who][run] for run in self.files} for who in complete}
 
     def _example(self) -> str:
-        return ", ".join(f"*{' or *'.join(endings)}" for endings in self.files.values())
+        if self.example:
+            return self.example
+        runs = ([f"{self.person}{ending}" for ending in each] for each in self.files.values())
+        return ", ".join(" or ".join(names) for names in runs)
 
     def _get_single_subject_data(self, subject: str) -> dict[str, dict[str, mne.io.BaseRaw]]:
         runs = self.people[subject].items()
@@ -101,6 +108,7 @@ class Eegmmidb(FolderDataset):
 
     events: ClassVar = {"rest": 1, "left_hand": 2, "right_hand": 3}
     files: ClassVar = {run: (f"R{run}.edf", f"R{run}_raw.fif") for run in ("04", "08", "12")}
+    person: ClassVar = "S???"
     source: ClassVar = "https://physionet.org/content/eegmmidb/1.0.0 (ODC-By 1.0, 2.6 MB a run)."
     data_set: ClassVar = "eegmmidb"
     _names: ClassVar = {"T0": "rest", "T1": "left_hand", "T2": "right_hand"}
@@ -136,6 +144,7 @@ class Eegmat(FolderDataset):
 
     events: ClassVar = {"rest": 1, "arithmetic": 2}
     files: ClassVar = {"rest": ("_1.edf",), "arithmetic": ("_2.edf",)}
+    person: ClassVar = "Subject??"
     source: ClassVar = "https://physionet.org/content/eegmat/1.0.0 (ODC-By 1.0, 175 MB)."
     data_set: ClassVar = "eegmat"
 
@@ -155,7 +164,7 @@ class Origin(FolderDataset):
     """
 
     events: ClassVar = {"eegmmidb": 1, "eegmat": 2}
-    files: ClassVar = {"eegmmidb": Eegmmidb.files["04"], "eegmat": Eegmat.files["rest"]}
+    example: ClassVar = "S???R04.edf of all runs, and Subject??_1.edf with _2.edf"
     source: ClassVar = f"{Eegmmidb.source} {Eegmat.source}"
     data_set: ClassVar = ""  # that of each person
 

@@ -27,6 +27,7 @@ import torch
 from filelock import FileLock, Timeout
 from moabb.analysis.results import get_digest
 from moabb.datasets.base import BaseDataset
+from moabb.paradigms.base import BaseParadigm
 from sklearn.base import BaseEstimator
 
 from .._writing import write_json, write_text
@@ -154,7 +155,7 @@ def _work(
 
 
 def _run_all(plan: Plan, say: Callable[[str], None]) -> None:
-    groups = list(_groups(plan))
+    groups = list(_groups(plan, say))
     start, finished = time.perf_counter(), 0
     read: dict[str, Trials] = {}
     failed: dict[str, str] = {}
@@ -199,23 +200,24 @@ class _Group:
     cells: list[Cell]
 
 
-def _groups(plan: Plan) -> Iterator[_Group]:
+def _groups(plan: Plan, say: Callable[[str], None]) -> Iterator[_Group]:
     pipelines = list(_pipelines(plan))
     at_hand = (name for name, task in TASKS.items() if not task.download)
     for task_name in plan.tasks or at_hand:
         try:
             dataset = open_task(task_name, plan.data, plan.subjects)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             if plan.tasks:
                 raise
-            continue  # not at hand, which `--list` says
+            if plan.subjects:
+                say(f"left out {task_name}: {error}")
+            continue  # not at hand, which `benchmark list` says
         signal = getattr(TASKS[task_name].paradigm, "signal", "eeg")
         for name, model, pipeline, signals in pipelines:
             if signal not in signals:
                 continue
-            windows = sorted(vars(TASKS[task_name].paradigm).items())
-            facts = repr(windows), plan.folds, dataset.subject_list
-            digest, protocol = map(_digest, ((get_digest(pipeline), *facts), facts))
+            given = TASKS[task_name].paradigm, plan.folds, dataset.subject_list
+            digest, protocol = _digests(pipeline, *given)
             cells = [
                 Cell(task_name, name, control, share, seed, fold)
                 for control, share, seed in product(plan.controls, plan.shares, plan.seeds)
@@ -224,6 +226,20 @@ def _groups(plan: Plan) -> Iterator[_Group]:
                 for fold in range(_n_folds(plan, control))
             ]
             yield _Group(task_name, name, model, pipeline, dataset, digest, protocol, cells)
+
+
+def _digests(
+    pipeline: BaseEstimator, paradigm: BaseParadigm, *others: int | list[Any]
+) -> tuple[str, str]:
+    """Digest what a cell depends on, with and without its pipeline."""
+    # By what MOABB would score does not count: all is computed from the predictions.
+    windows = {**vars(paradigm), "settings": {}, **getattr(paradigm, "settings", {})}
+    windows.pop("scorer", None)
+    # Arrays as they are, not the first and last of their numbers.
+    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
+        facts = repr(sorted(windows.items())), *others
+        both = (get_digest(pipeline), *facts), facts
+    return _digest(both[0]), _digest(both[1])
 
 
 def _digest(facts: tuple[Any, ...]) -> str:
@@ -240,7 +256,7 @@ def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator, tup
         try:
             read = read_pipeline(files[name])
         except ImportError:
-            if plan.pipelines:
+            if plan.pipelines or files[name].parent == plan.folder:
                 raise
             continue
         if read.download and not plan.pipelines:

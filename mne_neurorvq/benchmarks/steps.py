@@ -100,7 +100,7 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
             if theirs.sum() == 1:
                 raise ValueError(
                     f"subject {subject} has a single trial, which cannot be scaled by itself: "
-                    "leave the subject out, or give more trials."
+                    "leave the subject out, or give more trials (a larger share)."
                 )
             scaled[theirs] = clone(self.scaler).fit_transform(values[theirs])
         return scaled

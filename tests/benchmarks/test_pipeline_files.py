@@ -13,6 +13,7 @@ import_or_skip("braindecode")
 
 from moabb.analysis.results import get_digest
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 
 from mne_neurorvq import BioCodecClassifier, BrainRVQTransformer
 from mne_neurorvq.benchmarks.pipeline_files import (
@@ -21,6 +22,7 @@ from mne_neurorvq.benchmarks.pipeline_files import (
     read_pipeline,
     with_models,
 )
+from mne_neurorvq.benchmarks.running import Plan, _pipelines
 
 FILES = pipeline_files()
 
@@ -77,13 +79,14 @@ def test_a_pipeline_without_a_model_is_itself():
     assert list(with_models("csp_lda", pipeline, MODELS)) == [("csp_lda", None, pipeline)]
 
 
-def test_yaml_files_of_moabb_are_read(tmp_path):
-    path = tmp_path / "dummy.yml"
+@pytest.mark.parametrize("ending", ["yml", "yaml"])
+def test_yaml_files_of_moabb_are_read(tmp_path, ending):
+    path = tmp_path / f"dummy.{ending}"
     path.write_text(
         "name: dummy\nparadigms: [Windows]\npipeline:\n"
         "  - name: DummyClassifier\n    from: sklearn.dummy\n    parameters: {strategy: prior}\n"
     )
-    assert "dummy" in pipeline_files(tmp_path)
+    assert pipeline_files(tmp_path)["dummy"] == path
     assert read_pipeline(path)[0][-1].strategy == "prior"
 
 
@@ -92,3 +95,17 @@ def test_a_file_without_a_pipeline_is_refused(tmp_path):
     path.write_text("x = 1\n")
     with pytest.raises(ValueError, match=r"empty.py defines no PIPELINE"):
         read_pipeline(path)
+
+
+def test_a_classifier_alone_is_a_pipeline(tmp_path):
+    path = tmp_path / "bare.py"
+    path.write_text(
+        "from sklearn.dummy import DummyClassifier\nPIPELINE = {'pipeline': DummyClassifier()}\n"
+    )
+    assert isinstance(read_pipeline(path).pipeline[-1], DummyClassifier)
+
+
+def test_what_a_file_of_ones_own_fails_to_import_is_said_as_it_is(tmp_path):
+    (tmp_path / "typo.py").write_text("from mne_neurorvq.benchmarks import LinearProb\n")
+    with pytest.raises(ImportError, match=r"^cannot import name 'LinearProb'"):
+        list(_pipelines(Plan(tmp_path, folder=tmp_path)))

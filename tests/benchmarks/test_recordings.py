@@ -62,6 +62,28 @@ def test_what_is_missing_is_said_with_where_to_get_it(tmp_path):
         open_task("imagery", tmp_path, ["S051", "S099"])
 
 
+def test_files_of_other_studies_are_not_taken_for_ones_own(tmp_path):
+    for name in ("visit_1.edf", "visit_2.edf", *(f"ownR{run}.edf" for run in ("04", "08", "12"))):
+        (tmp_path / name).touch()
+    for task in ("arithmetic", "imagery"):
+        with pytest.raises(FileNotFoundError, match="no complete recordings of anyone"):
+            open_task(task, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted"),
+    [
+        ("sleep", r"PSG\.edf with .*-Hypnogram\.edf"),
+        ("memory", r"eeg\.set with .*events\.tsv"),
+        ("events", r"\*\.edf with \*\.rec"),
+        ("abnormal", r"normal/\*_s\?\?\?_t"),
+    ],
+)
+def test_what_belongs_together_is_asked_for_together(task, wanted, tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"wanted are files such as .*{wanted}"):
+        open_task(task, tmp_path)
+
+
 def test_imagery_4_is_run_without_what_its_eog_tells_and_from_that_alone(
     monkeypatch,
 ):

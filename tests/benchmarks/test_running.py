@@ -25,6 +25,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from tiny_task import PARADIGM, TinyHands, add_task, write_pipeline
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -32,7 +33,7 @@ from mne_neurorvq.benchmarks import TASKS, Plan, Windows, run
 from mne_neurorvq.benchmarks.cells import Trials, _seeded
 from mne_neurorvq.benchmarks.pipeline_files import read_pipeline
 from mne_neurorvq.benchmarks.results import people_scores, read_results
-from mne_neurorvq.benchmarks.running import _seen
+from mne_neurorvq.benchmarks.running import _digests, _seen
 from mne_neurorvq.encoding.memory import IN_PROCESS
 from mne_neurorvq.models import NeuroRVQ
 from mne_neurorvq.weights.provenance import pretraining_subjects
@@ -198,6 +199,23 @@ def test_controls_are_run_with_the_largest_share_only(plan):
     run(replace(plan, shares=(0.5, 1.0), controls=("", "permuted")), say=lambda line: None)
     found = [(cell["control"], cell["share"]) for cell in read_results(plan.out)]
     assert sorted(found) == [("", 0.5)] * 2 + [("", 1.0)] * 2 + [("permuted", 1.0)] * 2
+
+
+def test_cells_are_told_by_all_numbers_of_an_array_and_not_by_the_scorer():
+    def facts(weights, scorer):
+        step = FunctionTransformer(kw_args={"weights": weights})
+        return _digests(make_pipeline(step), Windows({"left": ["l"]}, duration=1.0, scorer=scorer))
+
+    ones = np.ones(2000)
+    changed = np.where(np.arange(2000) == 1000, 1 + 1e-12, 1.0)
+    assert facts(ones, lambda *_: 0) == facts(ones.copy(), lambda *_: 1)
+    assert facts(ones, None) != facts(changed, None)
+
+
+def test_a_task_that_lacks_people_who_are_named_is_said(plan, tmp_path):
+    lines = []
+    run(replace(plan, tasks=(), data=tmp_path, subjects=("S099",)), say=lines.append)
+    assert any("left out imagery: " in line and "of S099" in line for line in lines)
 
 
 @pytest.mark.slow
@@ -438,7 +456,10 @@ def test_less_memory_than_none_is_refused(plan):
     ("change", "message"),
     [
         ({"pipelines": ("nothing",)}, "there is no pipeline nothing, only band_power, "),
-        ({"tasks": ("imagery",), "data": Path("nowhere")}, r"wanted are files such as \*R04.edf"),
+        (
+            {"tasks": ("imagery",), "data": Path("nowhere")},
+            r"wanted are files such as S\?\?\?R04.edf",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(plan, change, message):
