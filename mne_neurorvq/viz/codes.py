@@ -71,7 +71,8 @@ def plot_tokens(
     -------
     matplotlib.figure.Figure
         The figure. Codes are names, not quantities: in each panel the eight that occur most often
-        have a colour each, and those that occur only once are pale.
+        have a colour each, and those that occur only once are pale. A cell reaches from the start
+        of its patch to that of the next, also where patches overlap.
 
     Examples
     --------
@@ -84,6 +85,7 @@ def plot_tokens(
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     _, n_channels, n_patches, n_codebooks, n_levels = tokens.shape
     number = checked_trial(trial, len(tokens))
@@ -114,6 +116,7 @@ def plot_tokens(
         ax.set_ylim(n_channels - 0.5, -0.5)
         ax.set_yticks(range(0, n_channels, every), tokens.ch_names[::every], fontsize="x-small")
         ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(MaxNLocator(3))
         if row == 0:
             ax.set_title(f"codebook {books[column]}", fontsize="medium")
         if row == len(depths) - 1:

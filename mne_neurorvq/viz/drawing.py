@@ -36,7 +36,7 @@ def axes_grid(
 ) -> tuple[Figure, NDArray[Any]]:
     """Return the figure and its axes ``(n_rows, n_columns)``, given or new.
 
-    Of one row, the axes may be given without it; of one, alone.
+    Those of one row or column may be given without the other dimension; one, alone.
     """
     import matplotlib.pyplot as plt
 
@@ -45,8 +45,8 @@ def axes_grid(
             n_rows, n_columns, figsize=size, squeeze=False, layout="constrained", **new
         )
     grid = np.array(axes, dtype=object)
-    if grid.ndim < 2 and n_rows == 1:
-        grid = grid.reshape(1, -1)
+    if grid.ndim < 2 and 1 in (n_rows, n_columns):
+        grid = grid.reshape((1, -1) if n_rows == 1 else (-1, 1))
     if grid.shape != (n_rows, n_columns):
         raise ValueError(f"axes must have shape {(n_rows, n_columns)}, got {grid.shape}.")
     return grid[0, 0].figure, grid

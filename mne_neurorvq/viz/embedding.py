@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MAX_LEGEND = 18
+# What Python, NumPy and pandas write of a value that is not there.
+_MISSING = ("None", "nan", "NaT", "<NA>")
 
 
 def plot_embedding(
@@ -40,7 +44,8 @@ def plot_embedding(
         Subject and condition of each trial, see
         :func:`~mne_neurorvq.datasets.trial_column`; each that is given has a panel. Up to 18 names
         have a legend, up to 36 a colour and marker of their own; more are grey, because no eye
-        could tell them apart. More than 18 different numbers, such as ages, have a colour bar.
+        could tell them apart. More than 18 conditions that are numbers, such as ages, have a
+        colour bar.
     method : "pca" | "umap"
         As in :func:`~mne_neurorvq.analysis.feature_map`.
     random_state : int
@@ -66,7 +71,7 @@ def plot_embedding(
     """
     points, labels = feature_map(features, method, random_state=random_state)
     panels = {
-        name: np.asarray(values)
+        name: np.asarray(values, object)
         for name, values in (("subject", subjects), ("condition", conditions))
         if values is not None
     }
@@ -76,16 +81,23 @@ def plot_embedding(
                 f"{name}s must have one entry for each of the {len(points)} trials, got shape "
                 f"{values.shape}."
             )
-    panels = panels or {"": np.zeros(len(points), int)}
+        for trial, value in enumerate(values):
+            if not isinstance(value, str) and str(value) in _MISSING:
+                raise ValueError(
+                    f"{name}s has {value} in trial {trial}: leave out trials without a {name}."
+                )
+    panels = panels or {"": np.zeros(len(points), object)}
     figure, grid = axes_grid(axes, 1, len(panels), (0.4 + 4.3 * len(panels), 3.4))
     for ax, (name, values) in zip(grid[0], panels.items(), strict=True):
-        kinds = np.unique(values)
+        numbers = all(isinstance(value, Real) for value in values)
+        kinds = sorted(set(values), key=None if numbers else _natural)
         ax.set(xlabel=labels[0], ylabel=labels[1])
         if method == "umap":  # whose scale means nothing
             ax.set(xticks=[], yticks=[])
         hide_spines(ax)
-        if len(kinds) > _MAX_LEGEND and np.issubdtype(values.dtype, np.number):
-            dots = ax.scatter(*points.T, s=12, c=values, cmap=QUANTITY, alpha=0.8, linewidths=0)
+        if len(kinds) > _MAX_LEGEND and numbers and name == "condition":
+            shades = values.astype(float)
+            dots = ax.scatter(*points.T, s=12, c=shades, cmap=QUANTITY, alpha=0.8, linewidths=0)
             figure.colorbar(dots, ax=ax, label=name)
             continue
         told_apart = len(kinds) <= len(COLOURS) * len(MARKERS)
@@ -105,3 +117,9 @@ def plot_embedding(
         elif name:
             ax.set_title(f"{len(kinds)} {name}s")
     return finish(figure, show)
+
+
+def _natural(label: object) -> list[Any]:
+    """Key by which subject-2 comes before subject-10."""
+    parts = re.split(r"(\d+)", str(label))
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)]

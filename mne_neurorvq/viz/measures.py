@@ -52,7 +52,8 @@ def plot_stability(
     <Figure size ... with 4 Axes>
     """
     n_codebooks, n_levels = stability.chance.shape
-    figure, grid = axes_grid(axes, 1, n_codebooks, (2.0 + 1.9 * n_codebooks, 3.0), sharey=True)
+    size = (2.0 + 1.9 * n_codebooks, max(3.0, 0.6 + 0.2 * len(stability.perturbations)))
+    figure, grid = axes_grid(axes, 1, n_codebooks, size, sharey=True)
     levels = np.arange(n_levels)
     for codebook, ax in enumerate(grid[0]):
         for number, (name, equal) in enumerate(stability.mean.items()):
@@ -61,7 +62,7 @@ def plot_stability(
                 levels,
                 100 * equal[codebook],
                 color=COLOURS[colour],
-                marker=MARKERS[number % len(MARKERS)],
+                marker=MARKERS[(number + turn // 2) % len(MARKERS)],
                 ls=("-", ":")[turn % 2],
                 label=name,
             )

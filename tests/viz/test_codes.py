@@ -50,6 +50,12 @@ def test_the_raster_has_a_row_for_each_level_and_time_in_seconds(tokens):
     np.testing.assert_allclose(edges, [*tokens.patch_times, 4.0])
 
 
+def test_the_levels_of_one_codebook_are_drawn_in_a_column_with_few_ticks(tokens):
+    column = Figure().subplots(2, 1)
+    viz.plot_tokens(tokens, codebooks=0, axes=column, show=False)
+    assert all(ax.has_data() and len(ax.get_xticks()) <= 5 for ax in column)
+
+
 def test_axes_of_the_users_own_have_a_key_of_the_colours(tokens):
     grid = Figure().subplots(2, 4)
     viz.plot_tokens(tokens, axes=grid, show=False)

@@ -18,8 +18,8 @@ from mne_neurorvq.signals import match_channels
 
 @pytest.fixture(scope="module")
 def stability():
-    equal = np.random.default_rng(0).random((8, 5, 2, 3))
-    names = tuple(f"noise {i}" for i in range(8))
+    equal = np.random.default_rng(0).random((14, 5, 2, 3))
+    names = tuple(f"noise {i}" for i in range(14))
     return CodeStability(names, equal, equal, np.full((2, 3), 0.1))
 
 
@@ -40,7 +40,7 @@ def test_stability_is_drawn_in_percent_beside_chance(stability):
         for line, mean in zip(lines, stability.mean.values(), strict=True):
             np.testing.assert_allclose(line.get_ydata(), 100 * mean[book])
         np.testing.assert_allclose(chance.get_ydata(), 10)
-        styles = {(line.get_color(), line.get_linestyle()) for line in lines}
+        styles = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
         assert len(styles) == len(lines)
     assert figure.axes[0].get_ylabel() == "unchanged codes (%)"
     assert figure.axes[0].get_xlabel() == "level"
@@ -104,6 +104,19 @@ def test_more_people_than_can_be_told_apart_are_grey_and_many_numbers_have_a_col
     assert names.get_title() == "40 subjects"
     np.testing.assert_allclose(ages.collections[0].get_array(), np.arange(20, 60))
     assert bar.get_ylabel() == "condition"
+
+
+def test_labels_of_trials_are_in_the_order_of_their_numbers_and_none_is_missing(features):
+    X = features[0]
+    people = np.array([f"sub-{number}" for number in range(1, 16)] * 2)
+    (ax,) = viz.plot_embedding(X, people, show=False).axes
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == people[:15].tolist()
+    (ax,) = viz.plot_embedding(X, np.arange(30), show=False).axes  # no colour bar
+    assert ax.get_title() == "30 subjects"
+    for nothing in (None, np.nan):
+        with pytest.raises(ValueError, match=f"subjects has {nothing} in trial 29: leave out"):
+            viz.plot_embedding(X, [*people[:29], nothing], show=False)
 
 
 def test_what_cannot_be_mapped_is_named(features, monkeypatch):
