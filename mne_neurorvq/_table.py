@@ -18,7 +18,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align:
     | left  |  1 |
     | right | 10 |
     """
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    # A rule of one character is none.
+    widths = [max(2, *(len(row[column]) for row in (head, *rows))) for column in range(len(head))]
     rule = [
         f":{'-' * (width - 1)}" if side == "l" else f"{'-' * (width - 1)}:"
         for width, side in zip(widths, align, strict=True)
