@@ -59,7 +59,7 @@ def test_the_list_says_what_is_at_hand_what_is_downloaded_and_what_each_pipeline
     assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
     text = " ".join(" ".join(lines).split())
     assert "tiny: left / right. At hand: 4 people." in text
-    assert "has no complete recordings of anyone: wanted are files such as *R04.edf" in text
+    assert "has no complete recordings of anyone: wanted are files such as S???R04.edf or" in text
     assert "tongue. Also -eyes-removed, -eyes-only. To be downloaded: BCI competition" in text
     assert "9 people, about 0.7 GB, by MOABB." in text
     assert "csp_lda: Common spatial patterns of 8-30 Hz with LDA" in text
