@@ -53,8 +53,8 @@ axes[0].plot(found[found < 10], pulse[peaks[found < 10]], "o", color="#D55E00")
 for beat in beats[beats < 10]:
     axes[0].axvline(beat, color="#0072B2", lw=1, ls=":")
 axes[0].set(xlabel="time (s)", ylabel="pulse (normalised)")
-axes[1].plot(beats[1:], 60 / np.diff(beats), "+", color="#0072B2", label="beats of the heart")
-axes[1].plot(found[1:], 60 / np.diff(found), color="#D55E00", lw=1, label="maxima of the pulse")
+axes[1].plot(beats[1:], 60 / np.diff(beats), ":", color="#0072B2", label="beats of the heart")
+axes[1].plot(found[1:], 60 / np.diff(found), "o", color="#D55E00", label="maxima of the pulse")
 axes[1].set(xlabel="time (s)", ylabel="heart rate (beats/min)")
 for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)

@@ -78,7 +78,7 @@ joined = mne.io.RawArray(np.concatenate(restored.get_data(), axis=1), restored.i
 shown = joined.ch_names[:: max(1, len(joined.ch_names) // 4)][:4]
 fig, axes = plt.subplots(4, 1, figsize=(9, 5.5), sharex=True, layout="constrained")
 for ax, name in zip(axes, shown, strict=False):
-    for one, colour, width in ((raw, "0.35", 1.6), (joined, "#D55E00", 0.9)):
+    for one, colour, width in ((raw, "0.6", 2.4), (joined, "#D55E00", 0.9)):
         signal, times = one.get_data(picks=[name], tmin=6.0, tmax=14.0, return_times=True)
         ax.plot(times, 1e6 * signal[0], color=colour, lw=width)
     for seam in (8.0, 12.0):

@@ -73,17 +73,18 @@ viz.plot_rate_distortion(curves)
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 bands = list(analysis.BANDS)
 for shift, (name, curve), colour in zip(
-    (-0.27, 0.0, 0.27), curves.items(), ("#0072B2", "#D55E00", "#009E73"), strict=True
+    (-0.1, 0.0, 0.1), curves.items(), ("#0072B2", "#D55E00", "#009E73"), strict=True
 ):
     errors = [100 * curve.quality[-1].summary()[f"nmse_{band}"] for band in bands]
-    ax.bar(np.arange(len(bands)) + shift, errors, 0.25, color=colour, label=name)
+    ax.plot(np.arange(len(bands)) + shift, errors, "o", color=colour, label=name)
 labels = [f"{band}\n{low:g}-{high:g} Hz" for band, (low, high) in analysis.BANDS.items()]
 ax.set_xticks(range(len(bands)), labels)
-ax.set(ylabel="error (% of the power in the band)", ylim=(0, 125))
+ax.set(ylabel="error (% of the power in the band)", yscale="log", ylim=(None, 200))
+ax.set_xlim(-0.5, len(bands) - 0.5)
 ax.axhline(100, color="0.5", ls="--", lw=1)
-ax.text(-0.4, 102, "what a flat line has", fontsize=8, color="0.3")
+ax.text(-0.4, 105, "what a flat line has", fontsize=8, color="0.3")
 ax.spines[["top", "right"]].set_visible(False)
-ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.8))
+ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 # %%
 # Two seconds of a channel
