@@ -12,10 +12,10 @@ from moabb.datasets import BNCI2014_001
 from moabb.datasets.base import BaseDataset
 
 from .._names import OLDER_NAMES
-from ..datasets import eegbci, load_emg_lower_limb, load_ptbxl
+from ..datasets import eegbci, load_emg_lower_limb, read_wfdb
 from ..datasets.montage import standard_montage
 from ..datasets.simulation import TEN_TWENTY
-from ..datasets.wfdb_records import PTBXL_CLASSES
+from ..datasets.wfdb_records import PTBXL_CLASSES, ptbxl_records
 
 _NEWER = {old.upper(): new.upper() for old, new in OLDER_NAMES.items()}
 
@@ -204,16 +204,18 @@ class PtbXl(FolderDataset):
         table = next(self.folder.rglob(*self.files["records"]), None)
         if table is None:
             return {}
-        epochs = load_ptbxl(table.parent)
         found: dict[str, dict[str, Any]] = {}
-        for place, row in enumerate(epochs.metadata.to_dict("records")):
+        for header, row in ptbxl_records(table.parent):
             names = [name for name in PTBXL_CLASSES if row[name]]
             if names:
-                raw = mne.io.RawArray(epochs.get_data(item=place)[0], epochs.info, verbose="error")
                 name = names[0] if len(names) == 1 else "several"
-                raw.set_annotations(mne.Annotations([0.0], [10.0], [name]))
-                found.setdefault(row["subject"], {})[str(row["recording"])] = raw
+                found.setdefault(row["subject"], {})[str(row["recording"])] = header, name
         return found
+
+    def read(self, found: Any, run: str) -> mne.io.BaseRaw:
+        """Read a record."""
+        header, name = found
+        return read_wfdb(header).set_annotations(mne.Annotations([0.0], [10.0], [name]))
 
 
 class LowerLimb(FolderDataset):

@@ -153,6 +153,22 @@ def load_ptbxl(
     --------
     >>> epochs = load_ptbxl("ptb-xl", folds=[9, 10])  # doctest: +SKIP
     """
+    files, rows = zip(*ptbxl_records(path, sfreq, folds), strict=True)
+    recordings = [read_wfdb(file) for file in files]
+    info = recordings[0].info.copy()
+    info["description"], info["subject_info"] = "PTB-XL", None
+    data = np.stack([raw.get_data(picks=info["ch_names"]) for raw in recordings])
+    events = np.column_stack([np.arange(len(data)) * data.shape[-1], np.zeros(len(data), int)])
+    events = np.column_stack([events, np.ones(len(data), int)]).astype(int)
+    epochs = mne.EpochsArray(data, info, events, event_id={"ECG": 1}, proj=False, verbose="error")
+    attach_table(epochs, rows)
+    return epochs
+
+
+def ptbxl_records(
+    path: str | Path, sfreq: Literal[100, 500] = 100, folds: Iterable[int] | None = None
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Find the records of PTB-XL that are in a folder: header and row of metadata of each."""
     folder = Path(path).expanduser()
     if sfreq not in _PTBXL_RATES:
         raise ValueError(f"sfreq must be 100 or 500, got {sfreq!r}")
@@ -162,25 +178,17 @@ def load_ptbxl(
         if row["diagnostic"] == "1.0"
     }
     wanted = None if folds is None else {str(int(fold)) for fold in folds}
-    recordings, rows = [], []
+    found = []
     for row in _table(folder / "ptbxl_database.csv"):
         file = folder / f"{row[_PTBXL_RATES[sfreq]]}.hea"
         if (wanted is None or row["strat_fold"] in wanted) and file.is_file():
-            recordings.append(read_wfdb(file))
-            rows.append(_diagnoses(row, superclass))
-    if not rows:
+            found.append((file, _diagnoses(row, superclass)))
+    if not found:
         raise FileNotFoundError(
             f"{folder} has no records of {sfreq} Hz{'' if wanted is None else ' of these folds'}: "
             "download them from https://physionet.org/content/ptb-xl/"
         )
-    info = recordings[0].info.copy()
-    info["description"], info["subject_info"] = "PTB-XL", None
-    data = np.stack([raw.get_data(picks=info["ch_names"]) for raw in recordings])
-    events = np.column_stack([np.arange(len(data)) * data.shape[-1], np.zeros(len(data), int)])
-    events = np.column_stack([events, np.ones(len(data), int)]).astype(int)
-    epochs = mne.EpochsArray(data, info, events, event_id={"ECG": 1}, proj=False, verbose="error")
-    attach_table(epochs, rows)
-    return epochs
+    return found
 
 
 def _table(file: Path) -> list[dict[str, str]]:

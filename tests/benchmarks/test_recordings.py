@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import mne
 import numpy as np
-import pandas as pd
 import pytest
 from optional_library import import_or_skip
 
@@ -188,18 +187,28 @@ def test_muscles_are_read_by_person_without_the_one_who_is_there_twice(tmp_path)
 def test_records_have_their_superclass_or_several(tmp_path, monkeypatch):
     (tmp_path / "ptbxl_database.csv").touch()
     info = mne.create_info(["I", "II"], 100.0, "ecg")
-    noise = 1e-4 * np.random.default_rng(0).standard_normal((4, 2, 1000))
-    epochs = mne.EpochsArray(noise, info, verbose="error")
+    noise = 1e-4 * np.random.default_rng(0).standard_normal((2, 1000))
     found = [("NORM",), ("MI",), ("MI", "CD"), ()]
-    epochs.metadata = pd.DataFrame(
-        [
+    records = [
+        (
+            f"{i}.hea",
             {"subject": f"patient{i % 3}", "recording": i}
-            | {name: int(name in names) for name in ("NORM", "MI", "STTC", "CD", "HYP")}
-            for i, names in enumerate(found)
-        ]
-    )
-    monkeypatch.setattr("mne_neurorvq.benchmarks.recordings.load_ptbxl", lambda folder: epochs)
+            | {name: int(name in names) for name in ("NORM", "MI", "STTC", "CD", "HYP")},
+        )
+        for i, names in enumerate(found)
+    ]
+    read = []
+
+    def signals(header):
+        read.append(header)
+        return mne.io.RawArray(noise, info, verbose="error")
+
+    place = "mne_neurorvq.benchmarks.recordings"
+    monkeypatch.setattr(f"{place}.ptbxl_records", lambda folder: records)
+    monkeypatch.setattr(f"{place}.read_wfdb", signals)
     dataset = PtbXl(tmp_path)
+    assert len(dataset.subject_list) == 3
+    assert not read  # people are counted by the table
     _, labels, metadata = TASKS["diagnosis"].paradigm.get_data(dataset, return_epochs=True)
     assert dict(zip(metadata["subject"], labels, strict=True)) == {
         "patient0": "normal",
