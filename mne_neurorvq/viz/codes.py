@@ -17,6 +17,7 @@ from .drawing import (
     COLOURS,
     LEGEND,
     MARKERS,
+    UNITS,
     axes_grid,
     checked_indices,
     checked_trial,
@@ -310,7 +311,7 @@ def plot_code_waveforms(
     shown = checked_indices("codes", codes, usual, tokens.n_codes)
     found = code_waveforms(tokens, signals, shown, codebook=codebook, level=level)
     types = set(signals.get_channel_types(picks=list(tokens.ch_names)))
-    unit, scale = ("AU", 1.0) if types == {"misc"} else ("µV", 1e6)
+    unit, scale = UNITS.get(types.pop() if len(types) == 1 else "eeg", UNITS["eeg"])
     figure, grid = axes_grid(
         axes, 1, len(shown), (1.9 * len(shown) + 1.0, 2.4), sharex=True, sharey=True
     )

@@ -26,6 +26,9 @@ QUANTITY = "viridis"
 REFERENCE_LINE: dict[str, Any] = {"color": "0.5", "ls": "--", "lw": 1}
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small", "title_fontsize": "small"}
 
+# Unit of a kind of channel and what volts are multiplied by; pulses are "misc" and have none.
+UNITS = {"eeg": ("µV", 1e6), "emg": ("µV", 1e6), "ecg": ("mV", 1e3), "misc": ("AU", 1.0)}
+
 
 def axes_grid(
     axes: Axes | Sequence[Any] | NDArray[Any] | None,

@@ -17,6 +17,7 @@ from .drawing import (
     COLOURS,
     MARKERS,
     REFERENCE_LINE,
+    UNITS,
     axes_grid,
     checked_trial,
     finish,
@@ -92,7 +93,7 @@ def plot_reconstruction(
     )
     for row, name in zip(grid, names, strict=True):
         kind = original.get_channel_types([name])[0]
-        unit, scale = ("AU", 1.0) if kind == "misc" else ("µV", 1e6)
+        unit, scale = UNITS.get(kind, UNITS["eeg"])
         before, after = pair = [
             scale * epochs.get_data(item=[number], picks=[name], verbose="error")[0]
             for epochs in (original, reconstruction)

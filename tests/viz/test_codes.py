@@ -141,7 +141,7 @@ def test_codebooks_and_levels_that_do_not_exist_are_named(tokens, where):
 
 @pytest.mark.parametrize(
     ("modality", "kind", "unit"),
-    [("ecg", "ecg", "µV"), ("emg", "emg", "µV"), ("ppg", "misc", "AU")],
+    [("ecg", "ecg", "mV"), ("emg", "emg", "µV"), ("ppg", "misc", "AU")],
 )
 def test_hearts_and_muscles_have_all_figures_but_maps(modality, kind, unit):
     name = f"neurorvq-{modality}-tiny-random"
