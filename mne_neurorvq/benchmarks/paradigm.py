@@ -31,8 +31,7 @@ class Windows(BaseParadigm):
     fmin, fmax : float | None
         Edges of the pass band in Hz.
     resample : float | None
-        Rate in Hz to which recordings are brought; None keeps theirs, and windows have a sample
-        more.
+        Rate in Hz to which recordings are brought; None keeps theirs.
     reference : str | None
         Reference of the EEG channels, such as ``"average"``; None keeps the recorded one.
     channels : sequence of str | None
@@ -47,7 +46,7 @@ class Windows(BaseParadigm):
 
     Notes
     -----
-    A window has ``duration * resample`` samples: the one at its end belongs to the next. The
+    A window has ``duration * rate`` samples: the one at its end belongs to the next. The
     regression is that of :class:`mne.preprocessing.EOGRegression`, learned below 5 Hz.
 
     Examples
@@ -115,10 +114,21 @@ class Windows(BaseParadigm):
         labels = EventsToLabels(event_id=merged)
         return make_fixed_pipeline(EpochsToEvents(), labels) if return_epochs else labels
 
+    def _get_epochs_pipeline(self, return_epochs: bool, return_raws: bool, dataset: Any) -> Any:
+        made = super()._get_epochs_pipeline(return_epochs, return_raws, dataset)
+        if made is None or self.settings["resample"] is not None:
+            return made
+        return make_fixed_pipeline(made, FunctionTransformer(_without_end))
+
     def _get_raw_pipelines(self) -> list[Any]:
         names = ("signal", "fmin", "fmax", "resample", "reference", "regress_out")
         settings = {name: self.settings[name] for name in names}
         return [make_fixed_pipeline(FunctionTransformer(_prepared, kw_args=settings))]
+
+
+def _without_end(epochs: mne.BaseEpochs) -> mne.BaseEpochs:
+    """Leave out the sample at the end, which belongs to the next window."""
+    return epochs.load_data().crop(epochs.tmin, epochs.tmax, include_tmax=False)
 
 
 def _prepared(

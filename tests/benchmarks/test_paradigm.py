@@ -21,9 +21,10 @@ def read(**settings):
     return windows.get_data(TinyHands(2), return_epochs=True)
 
 
-@pytest.mark.parametrize("rate", [100.0, 128.0, 200.0])
+@pytest.mark.parametrize("rate", [None, 100.0, 128.0, 200.0])
 def test_a_window_has_its_duration_and_not_a_sample_more(rate):
     epochs, labels, metadata = read(resample=rate)
+    rate = rate or 100.0  # theirs
     assert len(epochs.times) == 2 * rate
     assert epochs.info["sfreq"] == rate
     assert len(labels) == 2 * N_RUNS * N_TRIALS
