@@ -59,7 +59,6 @@ def pretrain_tokenizer(
     ...     "model.depth=1", "model.quantizer.n_codes=16", "model.quantizer.warmup_steps=1",
     ...     "crops.tokens_per_batch=32", "tokenizer.n_steps=2"])
     >>> tokenizer = pretrain_tokenizer(*sides, config, folder / "run")
-    Training...
     >>> bool(tokenizer.quantizer.started)
     True
     """
@@ -114,7 +113,6 @@ def pretrain_foundation(
     >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
     >>> config = read_config(changes=["crops.tokens_per_batch=32", "foundation.n_steps=2"])
     >>> foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
-    Training...
     >>> foundation.config.quantizer == tokenizer.config.quantizer
     True
     """

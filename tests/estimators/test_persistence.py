@@ -441,7 +441,14 @@ def test_an_estimator_is_loaded_while_it_is_saved_again(saved):
 
 def test_every_part_of_a_record_is_known_here(saved):
     record = read_record(saved[0])
-    assert set(record) == {*KEYS, "splines", "rereference", "fitted_types", "written_by"}
+    assert set(record) == {
+        *KEYS,
+        "splines",
+        "rereference",
+        "fitted_applied",
+        "fitted_types",
+        "written_by",
+    }
 
 
 def test_folders_from_before_types_and_references_were_kept_are_read(saved, X):
