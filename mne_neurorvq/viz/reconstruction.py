@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..analysis import RateDistortion, ReconstructionQuality, reconstruction_quality
 from ..analysis.reconstruction import BANDS_OF, bands_within
 from ..analysis.trial_arrays import check_references
+from ..signals.trials import settled
 from .drawing import (
     COLOURS,
     MARKERS,
@@ -82,8 +83,7 @@ def plot_reconstruction(
     >>> plot_reconstruction(epochs, model.reconstruct(epochs), channels=["C3"], show=False)
     <Figure size ... with 3 Axes>
     """
-    # Epochs that were not loaded count their trials once bad ones are dropped.
-    original, reconstruction = original.copy().drop_bad(), reconstruction.copy().drop_bad()
+    original, reconstruction = settled(original), settled(reconstruction)
     number = _chosen_trial(original, reconstruction, trial)
     check_references(original, reconstruction)
     names = _shown_channels(original, reconstruction, channels)
