@@ -84,6 +84,7 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
             on="pipeline",
         )
         parts += _task_part(out, task, table, plain[plain["task"] == task], reference)
+        parts += _lacking(scores[(scores["task"] == task) & (scores["control"] == "")], table)
     parts += _side_by_side(tables)
     parts += _controls(scores[largest & (scores["control"] != "")])
     parts += _low_resource(out, scores)
@@ -141,6 +142,13 @@ def _task_part(
         figure = viz.plot_benchmark(scores, row, title=title, show=False)
         parts.append(_save(figure, out / f"{task}-{name}"))
     return parts
+
+
+def _lacking(scores: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """Name pipelines that have been run on smaller shares only than the table is of."""
+    names = sorted(set(scores["pipeline"]) - set(table["pipeline"]))
+    share = scores["share"].max()
+    return [f"Not run on {share:.0%} of the trials: {', '.join(names)}."] if names else []
 
 
 def _headline(table: pd.DataFrame) -> str:

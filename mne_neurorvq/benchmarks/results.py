@@ -37,16 +37,17 @@ def read_results(out: Path) -> list[dict[str, Any]]:
             f"{out} has no finished cell: run the benchmark into it first "
             f"(mne-neurorvq benchmark run {out})."
         )
-    digests: dict[tuple[str, str], str] = {}
+    runs: dict[tuple[str, str], dict[str, Any]] = {}
     first: dict[str, dict[str, Any]] = {}
     n_folds: dict[tuple[str, str], int] = {}
     for cell in cells:
         task, pipeline = cell["task"], cell["pipeline"]
-        if digests.setdefault((task, pipeline), cell["digest"]) != cell["digest"]:
+        other = runs.setdefault((task, pipeline), cell)
+        if other["digest"] != cell["digest"]:
             raise ValueError(
                 f"{out} has cells of {pipeline} on {task} of two runs with different people, "
-                "folds or parameters: remove those that are not meant "
-                f"({out / 'cells' / task})."
+                f"folds or parameters, {_told(other)} and {_told(cell)}: remove those that are not "
+                f"meant from {out / 'cells' / task}."
             )
         # Cells of development versions say neither their protocol nor how many folds there are.
         if "protocol" in cell:
@@ -60,6 +61,13 @@ def read_results(out: Path) -> list[dict[str, Any]]:
         where = task, cell["control"]
         n_folds[where] = max(n_folds.get(where, 0), cell.get("n_folds", cell["fold"] + 1))
     return [{**cell, "n_folds": n_folds[cell["task"], cell["control"]]} for cell in cells]
+
+
+def _told(cell: dict[str, Any]) -> str:
+    """Name the files of a run by what is seen of it in one of its cells."""
+    people = {*cell["trained_people"], *cell["trials"]["subject"]}
+    folds = f"{cell['n_folds']} folds" if "n_folds" in cell else "folds"
+    return f"*-{cell['digest']}.json ({folds} of {len(people)} people, {cell['parameters']})"
 
 
 def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:

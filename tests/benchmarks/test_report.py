@@ -119,6 +119,15 @@ def test_a_table_is_of_the_largest_share_of_its_task(finished, tmp_path):
     assert "## tiny-eyes-only" in text
 
 
+def test_a_pipeline_of_smaller_shares_alone_is_named_below_the_table(finished, tmp_path):
+    def less(cell):
+        return None if (cell["pipeline"], cell["share"]) == ("nothing", 1.0) else cell
+
+    assert "Not run on 100%" not in finished[1]
+    text = write_report(copied(finished, tmp_path, less), "probe")
+    assert text.count("Not run on 100% of the trials: nothing.") == 2
+
+
 def test_costs_are_of_the_cells_of_the_table(finished, tmp_path):
     def costly(cell):
         seconds = 10.0 if cell["share"] == 1 and not cell["control"] else 1000.0

@@ -166,8 +166,13 @@ def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan):
     run(plan, say=lambda line: None)
     write_pipeline(plan.folder, "probe", 'LinearProbe("ridge")')
     assert len(lines_of(plan)) == 2
-    with pytest.raises(ValueError, match="cells of probe on tiny of two runs"):
+    with pytest.raises(ValueError, match="cells of probe on tiny of two runs") as told:
         read_results(plan.out)
+    # Which files are meant is said by what they are of.
+    for path in plan.out.glob("cells/*/*/*fold0*.json"):
+        parameters = json.loads(path.read_text())["parameters"]
+        ending = path.stem.rpartition("-")[2]
+        assert f"*-{ending}.json (2 folds of 4 people, {parameters})" in str(told.value)
 
 
 @pytest.mark.parametrize("change", [{"folds": 3}, {"subjects": ("P1", "P2")}])
