@@ -3,12 +3,13 @@ from .features import band_power, representations, untrained_twin
 from .paradigm import Windows
 from .probe import LinearProbe
 from .running import Plan, run
-from .steps import WithinSubjects
+from .steps import FromTokens, WithinSubjects
 from .tasks import TASKS, Task
 
 __all__ = [
     "TASKS",
     "CrossSubjectScores",
+    "FromTokens",
     "LinearProbe",
     "Plan",
     "Task",

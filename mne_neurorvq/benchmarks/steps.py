@@ -106,6 +106,67 @@ class WithinSubjects(TransformerMixin, BaseEstimator):
         return scaled
 
 
+class FromTokens(TransformerMixin, BaseEstimator):
+    """Features from tokens alone: those of the signals that the tokens decode to.
+
+    Parameters
+    ----------
+    features : NeuroRVQTransformer | BioCodecTransformer | BrainRVQTransformer
+        Makes tokens of Epochs, and features of what these decode to; fitted on the training trials.
+
+    Attributes
+    ----------
+    features_ : NeuroRVQTransformer | BioCodecTransformer | BrainRVQTransformer
+        The fitted transformer.
+
+    Examples
+    --------
+    >>> from mne_neurorvq import NeuroRVQTransformer
+    >>> from mne_neurorvq.datasets import simulate_epochs
+    >>> epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)  # 19 channels
+    >>> FromTokens(NeuroRVQTransformer()).fit_transform(epochs).shape
+    (2, 45600)
+    """
+
+    def __init__(self, features: Any) -> None:
+        self.features = features
+
+    @all_or_nothing
+    def fit(self, X: mne.BaseEpochs, y: ArrayLike | None = None) -> Self:
+        """Fit the transformer.
+
+        Parameters
+        ----------
+        X : mne.Epochs
+            Trials.
+        y : array-like, shape (n_trials,) | None
+            Not used.
+
+        Returns
+        -------
+        FromTokens
+            Itself.
+        """
+        self.features_ = clone(self.features).fit(X, y)
+        return self
+
+    def transform(self, X: mne.BaseEpochs) -> NDArray[np.floating]:
+        """Tokenize, decode, and compute the features.
+
+        Parameters
+        ----------
+        X : mne.Epochs
+            Trials.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_columns)
+            Features.
+        """
+        decoded = self.features_.detokenize(self.features_.tokenize(X))
+        return np.asarray(self.features_.transform(decoded))
+
+
 def log_power(epochs: mne.BaseEpochs, laplacian: bool = False) -> NDArray[np.float64]:
     """Log power in the classical bands of every channel, or of its surface Laplacian."""
     if laplacian:

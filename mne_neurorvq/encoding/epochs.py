@@ -20,13 +20,15 @@ from ..signals.modalities import find_modality
 from ..signals.reference import mark_reference
 from ..signals.trials import Provenance
 from ..tokens import Tokens
+from ..weights.systems import Config
+from .preprocessing import preprocessing_of
 
 
 def as_epochs(
     data: NDArray[np.floating],
     tokens: Tokens,
     *,
-    modality: str,
+    config: Config,
     reference: Reference,
     like: Trials | None = None,
 ) -> mne.EpochsArray:
@@ -35,12 +37,13 @@ def as_epochs(
     ``custom_ref_applied`` tells their reference.
 
     ``like`` are the trials that the tokens were made of, with positions of the channels and what
-    Epochs remember; where they do not say the type of channels, ``modality`` does.
+    Epochs remember; where they do not say type and band of the channels, those of the model are
+    taken.
     """
     if tokens.left_out:
         logger.info(f"Left out by the model, and so not restored: {', '.join(tokens.left_out)}")
     if like is None or like.info is None:
-        info = mne.create_info(list(tokens.ch_names), tokens.sfreq, find_modality(modality).ch_type)
+        info = _info_of_model(config, tokens)
     else:
         info = _info_of(like, like.info, tokens.ch_names)
     mark_reference(info, reference)
@@ -73,6 +76,17 @@ def as_epochs(
     if provenance.selection is not None and like is not None and hasattr(like.metadata, "iloc"):
         epochs.metadata.index = like.metadata.index
     return epochs
+
+
+def _info_of_model(config: Config, tokens: Tokens) -> mne.Info:
+    """Information of what a model decodes, which lies in the band that it was trained on."""
+    ch_type = find_modality(config.modality).ch_type
+    info = mne.create_info(list(tokens.ch_names), tokens.sfreq, ch_type)
+    band, highest = preprocessing_of(config), tokens.sfreq / 2
+    with info._unlock():
+        info["highpass"] = min(band.highpass, highest)
+        info["lowpass"] = min(band.lowpass or highest, highest)
+    return info
 
 
 def _info_of(trials: Trials, info: mne.Info, ch_names: Sequence[str]) -> mne.Info:

@@ -237,10 +237,8 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
             most = as_tokens(tokens).shape[-1]
             check_scalar(levels, "levels", Integral, min_val=1, max_val=most)
             tokens = replace(tokens, codes=tokens.codes[..., :levels])
-        modality = self._model("tokenizer").config.modality
-        return as_epochs(
-            self._decode(tokens), tokens, modality=modality, reference=tokens.reference
-        )
+        config = self._model("tokenizer").config
+        return as_epochs(self._decode(tokens), tokens, config=config, reference=tokens.reference)
 
     def reconstruct(self, X: Any) -> mne.EpochsArray:
         """Pass trials through the codes and back.
@@ -272,7 +270,7 @@ class TokenTransformer(TransformerMixin, SignalEstimator):
         return as_epochs(
             volts,
             tokens,
-            modality=self.config_.modality,
+            config=self.config_,
             reference=undo_reference(volts, matched),
             like=matched.trials,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 
+import numpy as np
 import pytest
 from optional_library import import_or_skip
 
@@ -23,6 +24,7 @@ from mne_neurorvq.benchmarks.pipeline_files import (
     with_models,
 )
 from mne_neurorvq.benchmarks.running import Plan, _pipelines
+from mne_neurorvq.datasets import simulate_epochs
 
 FILES = pipeline_files()
 
@@ -48,6 +50,17 @@ def test_a_model_is_put_in_the_estimator_of_its_system_with_its_twin():
     assert isinstance(features, BrainRVQTransformer)
     assert features.pretrained == "brainrvq-eeg-small-random"
     assert features.pool == "thirds"
+
+
+def test_features_of_tokens_are_those_of_the_signals_that_they_decode_to():
+    pipeline = read_pipeline(FILES["tokens_thirds"])[0]
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    ((_, _, made), _) = with_models("t", pipeline, ["neurorvq-eeg-small"])
+    step = made[0].features
+    model = clone(step.features).fit(epochs)
+    expected = model.transform(model.detokenize(model.tokenize(epochs)))
+    np.testing.assert_array_equal(clone(step).fit(epochs).transform(epochs), expected)
+    assert abs(expected - model.transform(epochs)).max() > 0.01
 
 
 def test_what_a_system_cannot_do_is_left_out():

@@ -21,6 +21,7 @@ from mne_neurorvq import (
     Tokens,
     as_array_like,
 )
+from mne_neurorvq.datasets import simulate_epochs
 from mne_neurorvq.weights import save_pretrained
 
 TINY = "neurorvq-eeg-tiny-random"
@@ -54,6 +55,15 @@ def test_detokenize_gives_epochs_like_those_that_were_tokenized(make_epochs):
     assert isinstance(tokens, Tokens)
     assert tokens.model == TINY
     check_like(UNFITTED.detokenize(tokens), epochs)
+
+
+def test_what_tokens_decode_to_is_taken_by_the_model_that_made_them():
+    """Without a warning, such as that an info without filters tells of drifts and hum."""
+    epochs = simulate_epochs(n_subjects=1, n_trials=2, verbose=False)
+    model = NeuroRVQTransformer().fit(epochs)
+    decoded = model.detokenize(model.tokenize(epochs))
+    assert (decoded.info["highpass"], decoded.info["lowpass"]) == (0.5, 44.5)
+    assert model.transform(decoded).shape == model.transform(epochs).shape
 
 
 def test_reconstruct_is_detokenize_after_tokenize(epochs):
