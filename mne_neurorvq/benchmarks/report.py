@@ -241,8 +241,13 @@ def _controls(scores: pd.DataFrame) -> list[str]:
 def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:
     parts = []
     for task, own in scores.groupby("task", sort=False):
-        people = by_share(own)
-        means = pd.DataFrame({name: found.mean() for name, found in people.items()}).sort_index().T
+        means = pd.DataFrame(
+            {
+                name: {share: one.mean for share, one in found.items()}
+                for name, found in by_share(own).items()
+            }
+        )
+        means = means.sort_index().T
         if means.shape[1] < 2:
             continue
         rows = [[str(row), *map(_number, values)] for row, *values in means.itertuples()]

@@ -20,12 +20,13 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from ..analysis.people import corrected_p, interval, of_unseen
+from ..analysis.people import by_seed, corrected_p, in_folds, of_unseen, spread
 
 METRICS = ("balanced_accuracy", "roc_auc", "pr_auc", "kappa", "weighted_f1")
 #: Folder of what could not be run, with the reasons.
 NOT_RUN = "not_run"
 _SEEN = ", seen"
+_COMPARED = ("difference", "difference_low", "difference_high", "p")
 _KEYS = ["task", "pipeline", "control", "share", "seed", "fold", "n_folds"]
 
 
@@ -100,7 +101,8 @@ def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:
             theirs = set(subjects.iloc[index])
             n_seen = None if cell["seen"] is None else len(theirs.intersection(cell["seen"]))
             row = {
-                "person": person,
+                # Alone in a fold, it is the same person in folds of other seeds.
+                "person": person if len(theirs) > 1 else subjects.iloc[index[0]],
                 "n_people": len(theirs),
                 "n_seen": n_seen,
                 "seen": None if n_seen is None else n_seen > 0,
@@ -142,32 +144,33 @@ def summary(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Summarise the scores of a task: a row for each pipeline, the best first.
 
     ``scores`` are of one task, control and share. Means are over people whom no model of the table
-    has seen, of whose seeds the mean is taken first. Differences are from ``reference``, person by
-    person, of the people and folds that both have; their p is that of the corrected resampled
-    t-test over folds and seeds, adjusted for the number of pipelines (Benjamini and Hochberg 1995,
-    J R Stat Soc B 57).
+    has seen (`spread`). Differences are from ``reference``, person by person, of the people and
+    folds that both have; their p is that of the corrected resampled t-test over folds and seeds,
+    adjusted for the number of pipelines (Benjamini and Hochberg 1995, J R Stat Soc B 57).
     """
-    unseen = of_unseen(scores)
+    unseen, folds = of_unseen(scores), in_folds(scores)
     everyone = scores.groupby("pipeline")["balanced_accuracy"].mean()
     rows = []
     for pipeline, own in scores.groupby("pipeline", sort=False):
         fresh = unseen[unseen["pipeline"] == pipeline]
-        people = fresh.groupby("person")["balanced_accuracy"].mean()
-        low, high = interval(people.to_numpy())
+        values, mean, low, high = spread(by_seed(unseen, str(pipeline)), folds)
         row: dict[str, Any] = {
             "pipeline": pipeline,
             "n_people": _n_people(fresh),
-            "n_scored": len(people),
+            "n_scored": len(values),
             "n_all": _n_people(own),
             "n_seen": _n_people(own[own["seen"].eq(True)], "n_seen"),
             "seen_known": bool(own["seen"].notna().all()),
-            "mean": people.mean(),
+            "mean": mean,
             "low": low,
             "high": high,
             "all_people": everyone[pipeline],
-            **{metric: fresh.groupby("person")[metric].mean().mean() for metric in METRICS[1:]},
+            **{
+                metric: by_seed(unseen, str(pipeline), metric).mean(axis=int(folds)).mean()
+                for metric in METRICS[1:]
+            },
         }
-        rows.append(row | _difference(unseen, str(pipeline), reference))
+        rows.append(row | _difference(unseen, str(pipeline), reference, folds))
     table = pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
     tested = table["p"].notna()
     if tested.any():
@@ -181,18 +184,15 @@ def _n_people(scores: pd.DataFrame, count: str = "n_people") -> int:
     return max(scores["person"].nunique(), int(of_folds))
 
 
-def _difference(unseen: pd.DataFrame, pipeline: str, reference: str) -> dict[str, float]:
+def _difference(
+    unseen: pd.DataFrame, pipeline: str, reference: str, folds: bool
+) -> dict[str, float]:
     """Mean difference of a pipeline from another over the people and folds that both have."""
-    both = unseen[unseen["pipeline"].isin([pipeline, reference])].pivot_table(
-        index=["seed", "fold", "person"], columns="pipeline", values="balanced_accuracy"
-    )
-    names = ("difference", "difference_low", "difference_high", "p")
-    if pipeline == reference or both.shape[1] < 2 or both.dropna().empty:
-        return {**dict.fromkeys(names, np.nan), "n_compared": 0}
-    both = both.dropna()
-    difference = both[pipeline] - both[reference]
-    people = difference.groupby("person").mean().to_numpy()
-    folds = difference.groupby(["seed", "fold"]).mean()
-    n_folds = int(unseen["n_folds"].max())
-    found = people.mean(), *interval(people), corrected_p(folds.to_numpy(), n_folds)
-    return {**dict(zip(names, found, strict=True)), "n_compared": len(people)}
+    difference = by_seed(unseen, pipeline) - by_seed(unseen, reference)
+    values, *found = spread(difference, folds)
+    if pipeline == reference or not len(values):
+        return {**dict.fromkeys(_COMPARED, np.nan), "n_compared": 0}
+    fold = unseen[unseen["pipeline"] == pipeline].set_index(["person", "seed"])["fold"]
+    of_folds = difference.unstack().dropna().groupby(["seed", fold]).mean().to_numpy()
+    p = corrected_p(of_folds, int(unseen["n_folds"].max()), float(unseen["share"].max()))
+    return {**dict(zip(_COMPARED, (*found, p), strict=True)), "n_compared": len(values)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.people import by_share, interval, of_unseen
+from ..analysis.people import Spread, by_seed, by_share, in_folds, of_unseen, spread
 from .drawing import (
     COLOURS,
     MARKERS,
@@ -64,8 +64,8 @@ def plot_benchmark(
     -------
     matplotlib.figure.Figure
         The figure: means of the seeds of each person, the mean over people and its bootstrap
-        interval (of folds, where the people of each are scored together). The dashed line is
-        chance, or no difference.
+        interval. Where the people of a fold are scored together, these are folds, and the interval
+        is the mean of those of the seeds. The dashed line is chance, or no difference.
 
     Notes
     -----
@@ -87,42 +87,33 @@ def plot_benchmark(
     """
     unit = "people"
     if isinstance(results, Mapping):
-        rows = {
-            name: {
-                (seed, person): score
-                for seed, scores in enumerate(result.scores)
-                for person, score in zip(result.people, scores, strict=True)
-            }
-            for name, result in results.items()
-        }
+        rows = _drawn(results, reference)
         classes = next((result.classes for result in results.values()), ())
         chance = 1 / len(classes) if classes and chance is None else chance
         title = title or " against ".join(classes)
     else:
         table = _one_task(results)
         plain = of_unseen(table[table["control"].isin(["", np.nan])])
-        rows = _rows(plain[plain["share"] == plain["share"].max()])
+        plain = plain[plain["share"] == plain["share"].max()]
+        rows = _drawn_of_table(plain, reference, in_folds(table))
         unit = _unit(table)
         if chance is None and "chance" in plain:
             chance = plain["chance"].max()
         title = title or str(table["task"].iloc[0])
-    if reference is not None:
-        rows, chance = _differences(rows, reference), 0.0
+    chance = 0.0 if reference is not None else chance
     if not rows:
         raise ValueError("results is empty, or nothing beside reference: there is nothing to plot.")
-    people = {name: _people(scores) for name, scores in rows.items()}
     figure, grid = axes_grid(axes, 1, 1, (8.0, 1.4 + 0.3 * len(rows)))
     ax = grid[0, 0]
     if chance is not None:
         ax.axvline(chance, **REFERENCE_LINE)
-    for row, scores in enumerate(people.values()):
+    for row, (scores, mean, low, high) in enumerate(rows.values()):
         # An offset separates equal scores.
         offsets = np.linspace(-0.22, 0.22, scores.size)
         ax.plot(scores, row + offsets, "o", ms=3.5, color="0.7", mew=0, zorder=1)
-        low, high = interval(scores)
         ax.plot([low, high], [row, row], lw=2, color=COLOURS[0], zorder=2)
-        ax.plot(scores.mean(), row, "o", ms=6, color=COLOURS[0], zorder=3)
-    ax.set_yticks(range(len(rows)), _counted(people, unit))
+        ax.plot(mean, row, "o", ms=6, color=COLOURS[0], zorder=3)
+    ax.set_yticks(range(len(rows)), _counted(rows, unit))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     what = f"difference from {reference}" if reference else "balanced accuracy"
     dashed = "" if chance is None or reference else ", dashed: chance"
@@ -181,17 +172,17 @@ def plot_low_resource(
     ax = grid[0, 0]
     if chance is not None:
         ax.axhline(chance, **REFERENCE_LINE)
+    last = {name: [*found.values()][-1] for name, found in tables.items()}
     for number, (found, label) in enumerate(
-        zip(tables.values(), _counted(tables, _unit(table)), strict=True)
+        zip(tables.values(), _counted(last, _unit(table)), strict=True)
     ):
-        means = found.mean()
-        bounds = np.transpose([interval(found[share].to_numpy()) for share in found])
+        means, low, high = np.transpose([one[1:] for one in found.values()])
         # Beside each other, so that intervals can be told apart.
-        places = 100 * found.columns * 1.02 ** (number - (len(tables) - 1) / 2)
+        places = 100 * np.array([*found]) * 1.02 ** (number - (len(tables) - 1) / 2)
         ax.errorbar(
             places,
             means,
-            yerr=abs(bounds - means.to_numpy()),
+            yerr=abs(np.stack([low, high]) - means),
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             ms=5,
@@ -229,49 +220,50 @@ def _one_task(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _rows(plain: pd.DataFrame) -> dict[str, dict[tuple[int, str], float]]:
-    """Scores by seed and person of each pipeline, the best first."""
-    rows = {
-        str(name): own.set_index(["seed", "person"])["balanced_accuracy"].to_dict()
-        for name, own in plain.dropna(subset="balanced_accuracy").groupby("pipeline")
+def _drawn(results: Mapping[str, CrossSubjectScores], reference: str | None) -> dict[str, Spread]:
+    """Give what is drawn in each row: scores, or their differences from one row."""
+    if reference is None:
+        return {
+            name: Spread(found.scores.mean(axis=0), found.mean, *found.interval)
+            for name, found in results.items()
+        }
+    base = results[_among(results, reference)]
+    others = {name: found for name, found in results.items() if name != reference}
+    told = {name: found.difference_from(base) for name, found in others.items()}
+    return {
+        name: Spread((found.scores - base.scores).mean(axis=0), *told[name][:3])
+        for name, found in others.items()
     }
-    return dict(sorted(rows.items(), key=lambda item: -_people(item[1]).mean()))
 
 
-def _people(scores: Mapping[tuple[int, str], float]) -> NDArray[np.float64]:
-    """Mean over seeds of each person."""
-    own: dict[str, list[float]] = {}
-    for (_, person), score in scores.items():
-        own.setdefault(person, []).append(score)
-    return np.array([np.mean(values) for values in own.values()])
+def _drawn_of_table(plain: pd.DataFrame, reference: str | None, folds: bool) -> dict[str, Spread]:
+    """Give the same of the pipelines of a table, the best first."""
+    scores = {str(name): by_seed(plain, name) for name in plain["pipeline"].unique()}
+    rows = {name: spread(own, folds) for name, own in scores.items() if own.size}
+    rows = dict(sorted(rows.items(), key=lambda item: -item[1].mean))
+    if reference is not None:
+        base = scores[_among(rows, reference)]
+        rows = {name: spread(scores[name] - base, folds) for name in rows if name != reference}
+    return {name: found for name, found in rows.items() if len(found.values)}
 
 
-def _differences(
-    rows: dict[str, dict[tuple[int, str], float]], reference: str
-) -> dict[str, dict[tuple[int, str], float]]:
-    """Scores without those of a row, of the people and seeds that both have."""
+def _among(rows: Mapping[str, Any], reference: str) -> str:
     if reference not in rows:
         raise ValueError(f"reference={reference!r} must be one of {', '.join(rows)}.")
-    base = rows[reference]
-    found = {
-        name: {key: score - base[key] for key, score in scores.items() if key in base}
-        for name, scores in rows.items()
-        if name != reference
-    }
-    return {name: scores for name, scores in found.items() if scores}
+    return reference
 
 
 def _unit(table: pd.DataFrame) -> str:
     """Say what has a score: a person, or those of a fold together."""
-    return "folds" if "n_people" in table and table["n_people"].max() > 1 else "people"
+    return "folds" if in_folds(table) else "people"
 
 
-def _counted(people: Mapping[str, Any], unit: str) -> list[str]:
+def _counted(rows: Mapping[str, Spread], unit: str) -> list[str]:
     """Names, with the number of people (or folds) where it is less than elsewhere."""
-    most = max(map(len, people.values()))
+    counts = [len(found.values) for found in rows.values()]
     return [
-        name if len(found) == most else f"{name} ({len(found)} of {most} {unit})"
-        for name, found in people.items()
+        name if n == max(counts) else f"{name} ({n} of {max(counts)} {unit})"
+        for name, n in zip(rows, counts, strict=True)
     ]
 
 

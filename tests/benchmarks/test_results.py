@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import_or_skip("moabb", "benchmark")
 
-from mne_neurorvq.analysis.people import interval, of_unseen
+from mne_neurorvq.analysis.people import corrected_p, interval, of_unseen
 from mne_neurorvq.benchmarks.results import people_scores, summary
 
 
@@ -159,6 +159,67 @@ def test_p_is_of_the_folds_of_the_plan_where_some_are_not_finished():
     assert high["p"] == pytest.approx(2 * t.sf(statistic, 1))
 
 
+def in_folds(seeds, noise):
+    """Cells of two pipelines in four folds of six people of one class each."""
+    people, y = np.array([f"p{i}" for i in range(24)]), np.arange(24) % 2
+    cells = []
+    for seed in seeds:
+        order = np.random.default_rng(seed).permutation(12)
+        for fold in range(4):
+            own = np.concatenate([2 * order[fold * 3 : fold * 3 + 3] + i for i in (0, 1)])
+            for pipeline, level in (("low", 0.0), ("high", 0.4)):
+                one = cell(pipeline, seed=seed, fold=fold, people=people[own], y=(0,), n_folds=4)
+                scores = level * (2 * y[own] - 1) + noise.normal(size=6)
+                one["trials"] |= {
+                    "y": y[own].tolist(),
+                    "predicted": (scores > 0).astype(int).tolist(),
+                    "scores": scores.tolist(),
+                }
+                cells.append(one)
+    return cells
+
+
+def test_intervals_do_not_take_folds_of_other_seeds_for_the_same_people():
+    cells = in_folds(range(5), np.random.default_rng(0))
+    together = summary(people_scores(cells), "low").set_index("pipeline")
+    assert together.loc["high", ["n_people", "n_scored", "n_compared"]].tolist() == [24, 20, 20]
+    alone = [
+        summary(people_scores([one for one in cells if one["seed"] == seed]), "low")
+        for seed in range(5)
+    ]
+    mean = pd.concat(alone).groupby("pipeline").mean(numeric_only=True)
+    same = ["mean", "low", "high", "roc_auc", "difference", "difference_low", "difference_high"]
+    np.testing.assert_allclose(together.loc[mean.index, same], mean[same])
+
+
+def test_a_person_alone_in_a_fold_is_the_same_under_each_seed():
+    cells = [
+        cell(people=("a",), y=(0, 0), wrong=(0,)),
+        cell(fold=1, people=("b",), y=(1, 1, 1, 1), wrong=(3,)),
+    ]
+    cells += [{**one, "seed": 1, "fold": 1 - one["fold"]} for one in cells]
+    scores = people_scores(cells)
+    assert scores["person"].tolist() == ["a", "b", "a", "b"]
+    (found,) = summary(scores, "").to_dict("records")
+    assert (found["n_scored"], found["mean"]) == (2, 0.625)
+    assert (found["low"], found["high"]) == interval(np.array([0.5, 0.75]))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_p_takes_account_of_how_many_trials_were_trained_on(share):
+    differences = np.array([0.3, 0.1, 0.2])
+    ratio = 2 / (4 * share)  # of six people two are tested
+    statistic = 0.2 / np.sqrt((1 / 3 + ratio) * differences.var(ddof=1))
+    assert corrected_p(differences, 3, share) == pytest.approx(2 * t.sf(statistic, 2))
+    cells = [
+        cell(name, fold=fold, people=people, wrong=wrong, share=share)
+        for fold, people in enumerate(("ab", "cd", "ef"))
+        for name, wrong in (("low", (0, 1)), ("high", (0,) if fold else ()))
+    ]
+    high = summary(people_scores(cells), "low").set_index("pipeline").loc["high"]
+    assert high["p"] == corrected_p(np.array([0.5, 0.25, 0.25]), 3, share)
+
+
 def test_p_values_are_adjusted_for_the_number_of_pipelines():
     rng = np.random.default_rng(0)
     rows = [
@@ -168,6 +229,7 @@ def test_p_values_are_adjusted_for_the_number_of_pipelines():
             "n_seen": 0,
             "n_people": 1,
             "n_folds": 4,
+            "share": 1.0,
             "balanced_accuracy": rng.normal(0.6, 0.1),
             "roc_auc": 0.5,
         }

@@ -274,6 +274,30 @@ def test_people_who_are_scored_together_are_drawn_as_folds(table):
     assert "grey: folds" in ax.get_xlabel()
 
 
+def test_intervals_do_not_take_folds_of_other_seeds_for_the_same_people(table):
+    noise = np.random.default_rng(0).normal(0, 0.1, len(table))
+    table = table.assign(n_people=9, balanced_accuracy=table["balanced_accuracy"] + noise)
+    seeds = [table[table["seed"] == seed] for seed in (0, 1)]
+
+    def bars(rows):
+        (ax,) = viz.plot_low_resource(rows, show=False).axes
+        (lines,) = ax.containers[0].lines[2]
+        return np.array(lines.get_segments())[:, :, 1]
+
+    def line(rows, reference=None):
+        return viz.plot_benchmark(rows, reference, show=False).axes[0].get_lines()[2].get_xdata()
+
+    for drawn in (bars, line, lambda rows: line(rows, "power")):
+        np.testing.assert_allclose(drawn(table), np.mean([drawn(own) for own in seeds], axis=0))
+
+
+def test_differences_of_other_folds_of_people_are_not_drawn(results):
+    theirs = results["theirs"]
+    other = CrossSubjectScores(theirs.scores, theirs.folds[::-1], theirs.people, theirs.classes)
+    with pytest.raises(ValueError, match="not of the same folds of people"):
+        viz.plot_benchmark({"ours": results["ours"], "theirs": other}, "theirs", show=False)
+
+
 def test_people_whom_an_unfinished_model_had_seen_are_not_drawn(table):
     rows = table.assign(seen=False, seen_by_any=table["person"] != "S2")
     (ax,) = viz.plot_benchmark(rows, show=False).axes
