@@ -13,7 +13,7 @@ import pandas as pd
 from .. import viz
 from .._table import markdown_table, name_ranges, with_interval
 from .._writing import replacing, write_text
-from ..analysis.people import by_share
+from ..analysis.people import by_seed, by_share, in_folds, of_unseen, spread
 from .results import NOT_RUN, people_scores, read_results, summary
 from .tasks import TASKS
 
@@ -107,9 +107,11 @@ def _protocol(cells: list[dict[str, Any]]) -> str:
         f"{', '.join(map(str, seeds))}. Every choice is made on inner people. Scores are of each "
         "person, from predictions of models that never saw them (where people do not have all "
         "classes, of those of a fold together); means and 95 % bootstrap intervals, in brackets, "
-        "are over people (or folds). People whom a model of the table had seen in pretraining "
-        "count in the column of all people only. p: corrected resampled t-test over folds and "
-        "seeds, adjusted (Benjamini-Hochberg) for the number of pipelines.\n\n"
+        "are over people (or folds, those of each seed apart). Intervals of fewer than ten of these "
+        "are too narrow. A headline compares what is best by these scores, which is no test. People "
+        "whom a model of the table had seen in pretraining count in the column of all people only. "
+        "p: corrected resampled t-test over folds and seeds, adjusted (Benjamini-Hochberg) for the "
+        "number of pipelines.\n\n"
         f"Computed with {'; '.join(told)}."
     )
 
@@ -124,7 +126,7 @@ def _task_part(
     title += f", {known.control}" if known is not None and known.control else ""
     source = "" if known is None else f" {known.source}"
     count = f"{len(people)} people"
-    if scores["n_people"].max() > 1:
+    if in_folds(scores):
         count = f"{table['n_all'].max()} people, those of a fold scored together"
     intro = f"{count} ({name_ranges(people)}).{source}"
     if share < 1:
@@ -133,7 +135,7 @@ def _task_part(
     frame = pd.DataFrame(rows, columns=list(_HEAD))
     write_text(out / f"{task}.tex", frame.to_latex(index=False, escape=True))
     _write_frame(out / f"{task}.csv", table)
-    parts = [f"## {title}", intro, _headline(table)]
+    parts = [f"## {title}", intro, _headline(table, scores)]
     parts.append(markdown_table(_HEAD, rows, align="l" + "r" * (len(_HEAD) - 1)))
     drawn: dict[str, str | None] = {"people": None} if table["mean"].notna().any() else {}
     if table["difference"].notna().any():
@@ -151,26 +153,29 @@ def _lacking(scores: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     return [f"Not run on {share:.0%} of the trials: {', '.join(names)}."] if names else []
 
 
-def _headline(table: pd.DataFrame) -> str:
-    """Say what is best, and by how much a model is better or worse than what has none."""
+def _headline(table: pd.DataFrame, scores: pd.DataFrame) -> str:
+    """Say whether the best with a model and the best without one can be told apart."""
     ranked = table.dropna(subset=["mean"])
     if ranked.empty:
         return "**Every person had been seen by a model: there is no headline.**"
-    best = {
-        kind: found.iloc[0]
-        for kind, found in ranked.groupby(ranked["model"].isna(), sort=False)
-        if len(found)
-    }
+    unit = "folds" if in_folds(scores) else "people"
+    best = {kind: found.iloc[0] for kind, found in ranked.groupby(ranked["model"].isna())}
     if len(best) < 2:
-        return f"**Best: {ranked.iloc[0]['pipeline']}, {ranked.iloc[0]['mean']:.3f}.**"
-    classical, model = best[True], best[False]
-    told = (
-        f"{classical['pipeline']} ({classical['mean']:.3f}) against the best with a model, "
-        f"{model['pipeline']} ({model['mean']:.3f})"
+        name, n, *found = ranked.iloc[0][["pipeline", "n_scored", "mean", "low", "high"]]
+        return f"**Best: {name}, {with_interval(*found)} over {n} {unit}.**"
+    names, unseen = {kind: found["pipeline"] for kind, found in best.items()}, of_unseen(scores)
+    difference = by_seed(unseen, names[False]) - by_seed(unseen, names[True])
+    values, mean, low, high = spread(difference, in_folds(scores))
+    claim = "The best with a model and the best without cannot be told apart"
+    if low > 0:
+        claim = "A pretrained or random model is best"
+    elif high < 0:
+        claim = "A pipeline without one of these models wins"
+    model, classical = (f"{names[kind]} ({best[kind]['mean']:.3f})" for kind in (False, True))
+    return (
+        f"**{claim}: {model} with one, {classical} without; difference "
+        f"{with_interval(mean, low, high, '+')} over {len(values)} {unit}.**"
     )
-    if classical["mean"] >= model["mean"]:
-        return f"**A pipeline without one of these models wins: {told}.**"
-    return f"**A pretrained or random model is best: {told}.**"
 
 
 def _row(found: pd.Series) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,12 +53,13 @@ def test_it_says_how_who_and_with_what(finished):
     assert text == (out / "report.md").read_text()
     assert "Folds: GroupKFold(2) over people, shuffled by seeds 0." in text
     assert "4 people (P1-P4)" in text
+    assert "Intervals of fewer than ten of these are too narrow." in text
     assert "moabb 1." in text
     assert "- probe: `Pipeline(" in text
 
 
-def test_what_has_no_model_is_the_headline_where_it_wins(finished):
-    assert "**Best: probe, " in finished[1]
+def test_without_a_model_the_headline_is_the_best(finished):
+    assert re.search(r"\*\*Best: probe, [01]\.\d+ \[.*\] over 4 people\.\*\*", finished[1])
 
 
 def test_a_task_is_beside_its_controls(finished):
@@ -101,6 +103,39 @@ def copied(finished, place, change=lambda cell: cell):
 def told(text):
     """The text without the spaces that align its tables."""
     return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong", "claim"),
+    [
+        (
+            "probe",
+            (),
+            "A pretrained or random model is best: probe (1.000) with one, nothing (0.500) without",
+        ),
+        (
+            "nothing",
+            (),
+            "A pipeline without one of these models wins: nothing (0.500) with one, probe (1.000)",
+        ),
+        ("probe", ("P1", "P2"), "cannot be told apart: probe (0.500) with one, nothing (0.500)"),
+        ("nothing", ("P1",), "cannot be told apart: nothing (0.500) with one, probe (0.750)"),
+    ],
+)
+def test_the_headline_is_what_the_paired_difference_says(finished, tmp_path, model, wrong, claim):
+    """``wrong`` people are told wrongly by the probe, the others rightly."""
+
+    def changed(cell):
+        trials = cell["trials"]
+        if cell["pipeline"] == "probe":
+            pairs = zip(trials["y"], trials["subject"], strict=True)
+            trials["predicted"] = [1 - y if who in wrong else y for y, who in pairs]
+        return {**cell, "model": "some-model" if cell["pipeline"] == model else None}
+
+    text = write_report(copied(finished, tmp_path, changed), "nothing")
+    (line,) = {line for line in text.splitlines() if line.startswith("**")}
+    assert claim in line
+    assert line.endswith(" over 4 people.**")
 
 
 def test_cells_of_development_versions_have_the_same_report(finished, tmp_path):
