@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from .._table import with_interval
 from ..analysis.people import corrected_p, interval
 from ..analysis.subject_scores import subject_folds
 from .probe import LinearProbe
+
+_WHOLE = (int, np.integer)
 
 
 class Difference(NamedTuple):
@@ -123,7 +125,7 @@ def cross_subject_scores(
     n_splits : int
         Number of folds, at most the number of people.
     seeds : sequence of int
-        Seeds of the assignment of people to folds.
+        Distinct seeds of the assignment of people to folds.
     n_jobs : int | None
         Number of folds that are fitted at the same time.
 
@@ -135,7 +137,8 @@ def cross_subject_scores(
     Raises
     ------
     ValueError
-        If a person has no trial of a class, or features are not finite.
+        If a person has no trial of a class, features are not finite, or a parameter is not what
+        it should be.
 
     Notes
     -----
@@ -156,16 +159,18 @@ def cross_subject_scores(
     (True, True)
     """
     features, y, groups = _checked(features), np.asarray(y), np.asarray(groups)
-    if not len(y) == len(groups) == len(features):
-        raise ValueError(
-            f"y and groups have {len(y)} and {len(groups)} entries for {len(features)} trials."
-        )
-    if not len(seeds):
-        raise ValueError("seeds is empty: give at least one.")
+    for name, values in (("y", y), ("groups", groups)):
+        if values.shape != (len(features),):
+            raise ValueError(
+                f"{name} must have one entry for each of the {len(features)} trials, got shape "
+                f"{values.shape}."
+            )
+    seeds = _distinct(seeds)
     people, whose = np.unique(groups, return_inverse=True)
-    if not 2 <= n_splits <= len(people):
+    if not isinstance(n_splits, _WHOLE) or not 2 <= n_splits <= len(people):
         raise ValueError(
-            f"n_splits={n_splits} must be from 2 to the number of people, {len(people)}."
+            f"n_splits={n_splits!r} must be a whole number from 2 to the number of people, "
+            f"{len(people)}."
         )
     for number, person in enumerate(people):
         missing = np.setdiff1d(y, y[whose == number])
@@ -189,6 +194,17 @@ def cross_subject_scores(
     return CrossSubjectScores(
         scores, tested, tuple(map(str, people)), tuple(map(str, np.unique(y)))
     )
+
+
+def _distinct(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Refuse seeds that are none, or counted twice as if they were evidence."""
+    given = tuple(seeds) if isinstance(seeds, Iterable) else ()
+    whole = all(isinstance(seed, _WHOLE) and seed >= 0 for seed in given)
+    if not given or not whole or len(set(given)) < len(given):
+        raise ValueError(
+            f"seeds={seeds!r} must be distinct whole numbers, at least one, such as (0, 1, 2)."
+        )
+    return given
 
 
 def _checked(features: ArrayLike) -> NDArray[np.floating]:

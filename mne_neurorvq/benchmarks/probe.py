@@ -11,10 +11,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from .._fitting import all_or_nothing
+from .._table import name_ranges
 
 #: Inverse regularisation strengths of the logistic regression to choose from.
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -86,10 +87,17 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         -------
         LinearProbe
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If all trials are of one class once the subjects of an inner fold are taken away, or
+            `subjects` is not one of each trial.
         """
         if self.kind not in ("logistic", "ridge"):
             raise ValueError(f"kind={self.kind!r} must be 'logistic' or 'ridge'.")
         given, y = validate_data(self, X, y)
+        check_consistent_length(given, subjects)
         self.classes_ = np.unique(y)
         self._scaler = StandardScaler().fit(given)
         columns = self._reduced(self._scaler.transform(given))
@@ -100,16 +108,25 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
             self.strength_ = values[_UNCHOSEN]
             self._model = model.set_params(**{name: self.strength_}).fit(columns, y)
             return self
+        folds = list(GroupKFold(min(_INNER_SPLITS, n_subjects)).split(columns, y, people))
+        for train, test in folds:
+            classes, without = np.unique(np.take(y, train)), sorted({*map(str, people[test])})
+            if len(classes) < 2:
+                raise ValueError(
+                    "the strength is chosen on inner subjects, but without "
+                    f"{name_ranges(without)} all trials are of class {classes[0]}: give more "
+                    "subjects of each class, or subjects=None, by which the strength is the middle "
+                    "one."
+                )
         search = GridSearchCV(
             model,
             {name: values},
             scoring="balanced_accuracy",
-            cv=GroupKFold(min(_INNER_SPLITS, n_subjects)),
+            cv=folds,
             n_jobs=self.n_jobs,
             error_score="raise",
         )
-        # Within MOABB's evaluations groups are routed, elsewhere passed on.
-        self._model = search.fit(columns, y, groups=people).best_estimator_
+        self._model = search.fit(columns, y).best_estimator_
         self.strength_ = search.best_params_[name]
         return self
 

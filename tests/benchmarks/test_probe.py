@@ -48,6 +48,21 @@ def test_without_people_the_strength_is_in_the_middle():
     )
 
 
+@pytest.mark.parametrize("kind", ["logistic", "ridge"])
+def test_subjects_of_whom_one_alone_has_a_class_are_refused_with_the_remedy(kind):
+    y, subjects = np.repeat([0, 0, 0, 1], 20), np.repeat(list("abcd"), 20)
+    X = np.random.default_rng(0).standard_normal((80, 3))
+    with pytest.raises(ValueError, match=r"without d all trials are of class 0: .*subjects=None"):
+        LinearProbe(kind).fit(X, y, subjects=subjects)
+    assert LinearProbe(kind).fit(X, y).strength_ > 0
+
+
+def test_subjects_are_as_many_as_trials():
+    X, y, subjects = _study()
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[120, 10\]"):
+        LinearProbe().fit(X, y, subjects=subjects[:10])
+
+
 def test_scaling_within_people_removes_what_is_theirs_and_uses_no_one_else():
     epochs = simulate_epochs(n_subjects=3, n_trials=4, verbose=False)
     step = WithinSubjects(FunctionTransformer(log_power), StandardScaler()).fit(epochs[:4])

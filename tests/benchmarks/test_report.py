@@ -53,7 +53,7 @@ def test_it_says_how_who_and_with_what(finished):
     assert text == (out / "report.md").read_text()
     assert "Folds: GroupKFold(2) over people, shuffled by seeds 0." in text
     assert "4 people (P1-P4)" in text
-    assert "Intervals of fewer than ten of these are too narrow." in text
+    assert "Intervals of fewer than ten are too narrow." in text
     assert "moabb 1." in text
     assert "- probe: `Pipeline(" in text
 
