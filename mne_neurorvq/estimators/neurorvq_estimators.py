@@ -108,8 +108,9 @@ class NeuroRVQTransformer(TokenTransformer):
     and, roughly, *when* something happened, which tells classes apart better than any average (see
     :doc:`/feature_study`), at the price of width: 64 channels have 153,600 columns of float32,
     614 kB a trial. ``output="physiology"`` is the compact choice, 9,216 columns that did as well
-    in the same study, of models that have learned it. With ``pool="mean"``, what the authors put
-    their classification head on, the width does not depend on the montage.
+    in the same study, of models that have learned it. These numbers compare channels and moments
+    of a trial: a gain of the whole trial changes none of them. With ``pool="mean"``, what the
+    authors put their classification head on, the width does not depend on the montage.
 
     Examples
     --------

@@ -125,6 +125,13 @@ def find_reference(
             f"reference={kind!r} is for EEG, but the model takes {modality.upper()}: use "
             "reference='recorded'."
         )
+    if not insist and any(LAPLACIAN in one for one in trials.applied):
+        warn(
+            f"The model was made for the reference {kind!r}, but the signals are a Laplacian "
+            "already (custom_ref_applied): they stay as they are. Pass the recording, or say "
+            "reference='recorded'."
+        )
+        return None
     electrodes = _electrodes(trials)
     good = [i for i in electrodes if trials.ch_names[i] not in trials.bads]
     enough = {"average": FEWEST_ELECTRODES, "laplacian": FEWEST_FOR_LAPLACIAN}[kind]
@@ -209,10 +216,10 @@ def kind_of(reference: Rereference | None) -> Reference:
 
 def with_reference(trials: Trials, reference: Rereference) -> Trials:
     """Bring trials with the channels of fit to a reference."""
-    if reference.kind == "laplacian" and any(LAPLACIAN in one for one in trials.applied):
+    if trials.applied and all(LAPLACIAN in one for one in trials.applied):
         raise ValueError(
-            "reference='laplacian', but the signals are a Laplacian already (custom_ref_applied): "
-            "pass the recording, or reference='recorded'."
+            f"reference={reference.kind!r}, but the signals are a Laplacian already "
+            "(custom_ref_applied): pass the recording, or reference='recorded'."
         )
     # Whether that is applied or not, the result is the same.
     waiting = {name: where for name, where in trials.waiting.items() if name != AVERAGE_PROJECTOR}

@@ -12,7 +12,14 @@ from ..models import BRAINRVQ_EEG, BrainRVQConfig, QuantizerConfig
 from ..weights.systems import SYSTEMS
 from .crops import CropSettings
 from .masked_prediction import GuidedMasking
-from .settings import CardText, FoundationSettings, ModelSettings, PretrainConfig, StageSettings
+from .settings import (
+    EEG_FOUNDATION,
+    CardText,
+    FoundationSettings,
+    ModelSettings,
+    PretrainConfig,
+    StageSettings,
+)
 
 _BOTH = BRAINRVQ_EEG.domains
 # What neither the preset of the modality nor the domains decide.
@@ -152,6 +159,7 @@ class BrainRVQPretrainConfig(PretrainConfig):
             noise_spread=0.1,
             restore="clean",
             bad_channels=0.1,
+            average_reference=0.5,
         )
     )
     losses: BrainRVQLossWeights = field(default_factory=BrainRVQLossWeights)
@@ -159,7 +167,6 @@ class BrainRVQPretrainConfig(PretrainConfig):
         default_factory=lambda: StageSettings(n_steps=9000, lr=1.4e-3, matrix_lr=2.8e-3)
     )
     masking: GuidedMasking = field(default_factory=GuidedMasking)
-    # As for NeuroRVQ: the masked-token heads start from nothing and have to grow.
     foundation: FoundationSettings = field(
-        default_factory=lambda: FoundationSettings(n_steps=5000, lr=3e-3, matrix_lr=2.8e-3)
+        default_factory=lambda: FoundationSettings(n_steps=3000, **EEG_FOUNDATION)
     )

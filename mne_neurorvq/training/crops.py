@@ -15,6 +15,7 @@ from .._references import Reference
 from ..signals import laplacian_matrix
 from ..signals.reference import LAPLACIAN_AREA
 from ..signals.robust_scaling import robust_statistics, scale_by
+from ..signals.splines import FEWEST_ELECTRODES
 
 # Artefacts beyond so many interquartile ranges would outweigh the rest of a batch.
 _LARGEST_SCALED = np.float32(10.0)
@@ -54,8 +55,9 @@ class CropSettings:
     average_reference, laplacian_reference : float
         Shares of the windows that get another reference than the recorded one, from all channels of
         the recording: their mean is subtracted, or the surface Laplacian is taken, scaled as
-        :func:`~mne_neurorvq.signals.set_reference` does. Without a Laplacian (fewer than 16
-        channels, or one without a site) a window stays as recorded.
+        :func:`~mne_neurorvq.signals.set_reference` does. A window of fewer than 8 channels has no
+        average, one of fewer than 16, or with a channel without a site, no Laplacian: it stays as
+        recorded.
 
     Examples
     --------
@@ -114,7 +116,7 @@ def crop(
     picks = rng.permutation(len(rows))[:n_channels]
     start = int(rng.integers(data.shape[1] - n_times + 1))
     gain = np.float32(np.exp(rng.normal(0.0, settings.gain_spread)))
-    reference = _draw_reference(names, settings, rng)
+    reference = _draw_reference(len(data), names, settings, rng)
     part = rereferenced(data[:, start : start + n_times], names, reference)[picks]
     if settings.bad_channels and rng.random() < settings.bad_channels:
         part = _with_bad_channel(part, rng)
@@ -149,12 +151,12 @@ def _noise(
 
 
 def _draw_reference(
-    names: Sequence[str], settings: CropSettings, rng: np.random.Generator
+    n_channels: int, names: Sequence[str], settings: CropSettings, rng: np.random.Generator
 ) -> Reference:
     average, laplacian = settings.average_reference, settings.laplacian_reference
     drawn = rng.random() if average or laplacian else 1.0
     if drawn < average:
-        return "average"
+        return "average" if n_channels >= FEWEST_ELECTRODES else "recorded"
     if drawn < average + laplacian and np.isfinite(laplacian_matrix(names)).all():
         return "laplacian"
     return "recorded"

@@ -58,7 +58,20 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{args.out}: load_pretrained({str(args.out)!r}) takes it, and so does every pretrained=."
     )
+    if config.modality == "eeg":
+        print(_about_reference(config.reference, json.loads(files[TRAINING_FILE])))
     print(f"Publish it with: hf upload USER/{args.name or args.out.name} {args.out}")
+
+
+def _about_reference(reference: str, record: dict[str, Any]) -> str:
+    """Say in which reference a model is given signals, and which it has learned from."""
+    crops = record.get("config", {}).get("crops", {})
+    shares = {name: crops.get(f"{name}_reference", 0.0) for name in ("average", "laplacian")}
+    had = [f"{share:.0%} {name}" for name, share in shares.items() if share]
+    return (
+        f"It is given signals in the reference {reference!r} (--reference changes it); in training "
+        f"{' and '.join(had) or 'none'} of the windows had another than the recorded one."
+    )
 
 
 def _with_names(head: bytes, record: dict[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .._table import markdown_table
 from ..analysis import code_usage, reconstruction_quality
 from ..analysis.reconstruction import bands_below
+from ..weights.provenance import data_set_and_person
 from ..weights.systems import Foundation, Tokenizer
 from .batches import model_input, watched_batches
 from .corpus.dataset import CorpusDataset
@@ -139,9 +140,10 @@ def card_text(
     def mean(name: str) -> float:
         return float(np.mean([of_subject[name] for of_subject in quality.values()]))
 
+    before = _seen_before(record)
     parts = [
-        _data_section(record),
-        "## Reconstruction of people it never saw\n",
+        _data_section(record, before),
+        f"## Reconstruction of people {'who were watched' if before else 'it never saw'}\n",
         f"{text.windows} `z_mse`: error of window-wise z-scored signals; `r`: "
         "Pearson per channel; `si_sdr` in dB; `gain`: standard deviation over that of the "
         "original, in volts; `nmse`: squared error in volts over the variance.\n",
@@ -171,19 +173,27 @@ def card_text(
     return "\n".join(parts)
 
 
-def _data_section(record: dict[str, Any]) -> str:
+def _data_section(record: dict[str, Any], before: Sequence[str]) -> str:
     seen = record["subjects"]
     whom = "It is not known whom its tokenizer had seen."
     if seen is not None:
         people = (f"{data_set}: {', '.join(names)}" for data_set, names in seen.items())
         whom = f"Subjects it has seen, without any label: {'; '.join(people)}."
     steps = ", ".join(f"{stage} {n}" for stage, n in record["steps"].items())
+    caution = f" Its tokenizer had learned from {', '.join(before)}." if before else ""
     return (
         "## What it has seen\n\n"
         f"{record['hours']:.2f} hours of signal in {record['windows']} windows. {whom} Watched "
-        f"while it was trained, and reported on below: {', '.join(record['validation'])}. The "
-        f"weights are those after the last step (steps: {steps}).\n"
+        f"while it was trained, and reported on below: {', '.join(record['validation'])}.{caution} "
+        f"The weights are those after the last step (steps: {steps}).\n"
     )
+
+
+def _seen_before(record: dict[str, Any]) -> list[str]:
+    """Name the people who were watched and whose signals the tokenizer had learned from."""
+    seen = record["subjects"] or {}
+    people = {(data_set, person) for data_set, names in seen.items() for person in names}
+    return [who for who in record["validation"] if data_set_and_person(who) in people]
 
 
 def _domain_section(measures: dict[str, Any]) -> list[str]:

@@ -17,7 +17,14 @@ from .corpus.dataset import CorpusDataset
 from .crops import CropSettings
 from .masked_prediction import EvenMasking
 from .optimisation import start_filter_bank
-from .settings import CardText, FoundationSettings, ModelSettings, PretrainConfig, StageSettings
+from .settings import (
+    EEG_FOUNDATION,
+    CardText,
+    FoundationSettings,
+    ModelSettings,
+    PretrainConfig,
+    StageSettings,
+)
 
 # What the preset of the modality does not decide: all but signal and vocabulary.
 _MODEL_KEYS = (
@@ -152,23 +159,28 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     system: Literal["neurorvq"] = "neurorvq"
     model: NeuroRVQSettings = field(default_factory=NeuroRVQSettings)
     crops: CropSettings = field(
-        default_factory=lambda: CropSettings(noise_spread=0.1, restore="clean", bad_channels=0.1)
+        default_factory=lambda: CropSettings(
+            noise_spread=0.1, restore="clean", bad_channels=0.1, average_reference=0.5
+        )
     )
     losses: NeuroRVQLossWeights = field(default_factory=NeuroRVQLossWeights)
     tokenizer: StageSettings = field(default_factory=StageSettings)
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    # The masked-token heads start from nothing and have to grow: they learn four times as fast.
     foundation: FoundationSettings = field(
-        default_factory=lambda: FoundationSettings(n_steps=10_000, lr=3e-3)
+        default_factory=lambda: FoundationSettings(n_steps=4000, **EEG_FOUNDATION)
     )
 
     @classmethod
     def small(cls, modality: str) -> Self:
-        default, changed = super().small(modality), _SMALL.get(modality, {})
-        model = replace(default.model, **changed.get("model", {}))
-        crops = replace(default.crops, **changed.get("crops", {}))
-        targets = {**default.foundation.targets, **changed.get("targets", {})}
-        foundation = replace(default.foundation, targets=targets)
+        if modality == "eeg":
+            return super().small(modality)
+        default, changed = cls(), _SMALL[modality]
+        model = replace(default.model, **{"modality": modality, **changed.get("model", {})})
+        crops = replace(default.crops, average_reference=0.0, **changed["crops"])
+        # The masked-token heads start from nothing and have to grow: they learn four times as fast.
+        foundation = FoundationSettings(n_steps=10_000, lr=3e-3)
+        targets = {**foundation.targets, **changed.get("targets", {})}
+        foundation = replace(foundation, targets=targets)
         return replace(default, model=model, crops=crops, foundation=foundation)
 
     @property

@@ -16,7 +16,12 @@ from ..models.config import TransformerConfig
 from ..weights import load_pretrained, save_pretrained
 from ..weights.loading import CARD_FILE
 from ..weights.manifest import Folder, every_file, read_file, read_together, saving_together
-from ..weights.provenance import MEASURES_FILE, TRAINING_FILE, pretraining_subjects
+from ..weights.provenance import (
+    MEASURES_FILE,
+    TRAINING_FILE,
+    data_set_and_person,
+    pretraining_subjects,
+)
 from ..weights.saving import state_bytes, write_state
 from ..weights.systems import SYSTEMS, Foundation, Tokenizer
 from ..weights.target_head import TARGET_COLUMNS, TARGET_HEAD
@@ -61,6 +66,8 @@ def run(args: argparse.Namespace) -> None:
         else:
             assert isinstance(config, FoundationPretrainConfig)
             _train_foundation(args.out, corpus, config, args.tokenizer)
+        if is_first():
+            print(f"{args.out / MODEL} is the model: every pretrained= takes this path.")
 
 
 def _train_tokenizer(
@@ -252,9 +259,8 @@ def _record(
 def _subjects(corpus: CorpusDataset, tokenizer: str | Path | None) -> dict[str, list[str]] | None:
     """Name the subjects that a model has seen; None if those of its tokenizer are not known."""
     seen: dict[str, set[str]] = {}
-    for name in set(corpus.subjects):
-        data_set, slash, person = name.partition("/")
-        seen.setdefault(data_set if slash else "other", set()).add(person if slash else name)
+    for data_set, person in map(data_set_and_person, set(corpus.subjects)):
+        seen.setdefault(data_set, set()).add(person)
     if tokenizer is not None:
         before = pretraining_subjects(tokenizer)
         if before is None:

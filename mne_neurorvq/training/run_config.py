@@ -43,7 +43,8 @@ def read_config(
         YAML file; what it leaves out has its default, or, in the file that a run of an earlier
         version wrote, what that version did. None takes all defaults.
     changes : sequence of str
-        Such as ``"tokenizer.n_steps=4000"``; values are YAML.
+        Such as ``"tokenizer.n_steps=4000"``; values are YAML. For weights, a single number is that
+        of each (``"foundation.targets=0"``).
     system : "neurorvq" | "biocodec" | "brainrvq"
         Whose configuration it is, unless the file or a change says so (``system=biocodec``).
     modality : "eeg" | "emg" | "ecg" | "ppg"
@@ -136,9 +137,15 @@ def _merged(values: dict[str, Any], given: Any, place: str = "") -> dict[str, An
         here = f"{place}.{key}" if place else str(key)
         if key not in values:
             raise ValueError(f"{here}: unknown key (there are: {', '.join(values)}).")
-        nested = isinstance(values[key], dict)
-        merged[key] = _merged(values[key], value, here) if nested else value
+        if isinstance(own := values[key], dict):
+            every = _is_number(value) and all(map(_is_number, own.values()))
+            value = dict.fromkeys(own, value) if every else _merged(own, value, here)
+        merged[key] = value
     return merged
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _nested(change: str) -> dict[str, Any]:

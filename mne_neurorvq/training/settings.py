@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -98,9 +99,9 @@ class FoundationSettings(StageSettings):
     Examples
     --------
     >>> from mne_neurorvq.training import read_config
-    >>> config = read_config(changes=["foundation.targets.power=0.5", "foundation.masked_tokens=0"])
-    >>> config.foundation.learned_targets
-    {'power': 0.5}
+    >>> config = read_config(changes=["foundation.targets.slow=0", "foundation.targets.power=1"])
+    >>> list(config.foundation.learned_targets.items())[:2]
+    [('power', 1.0), ('laplacian_power', 0.375)]
     """
 
     start: Literal["tokenizer", "random"] = "tokenizer"
@@ -121,6 +122,24 @@ class FoundationSettings(StageSettings):
     def learned_targets(self) -> dict[str, float]:
         """Targets with a weight, in the order that their columns have."""
         return {name: self.targets[name] for name in TARGETS if self.targets.get(name)}
+
+
+#: What foundation models of EEG learn by default: the recipe of the small ones.
+EEG_FOUNDATION: Mapping[str, Any] = MappingProxyType(
+    {
+        "start": "random",
+        "masked_tokens": 0.0,
+        "targets": {
+            **dict.fromkeys(TARGETS, 0.0),
+            **dict.fromkeys(("power", "laplacian_power"), 0.375),
+            **dict.fromkeys(("slow", "laplacian_slow"), 0.125),
+            **dict.fromkeys(("envelope", "laplacian_envelope"), 0.375),
+            "waveform": 0.5,
+        },
+        "lr": 5e-4,
+        "lr_warmup_steps": 100,
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from mne.utils import logger
 
 from ..encoding.passes import progress
 from .checkpoints import CHECKPOINT, ReplacingCheckpointIO, StepCheckpoint
@@ -77,7 +78,7 @@ def make_trainer(
                 every_n_train_steps=settings.save_every,
                 enable_version_counter=False,
             ),
-            *([_Progress(refresh_rate=20)] if watched else []),
+            _Progress(refresh_rate=20) if watched else _Lines(),
         ],
     )
 
@@ -112,19 +113,31 @@ class _Progress(TQDMProgressBar):
         return shown
 
 
+class _Lines(lightning.Callback):
+    """A line at each validation, for the log of a run that nobody watches."""
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        if trainer.is_global_zero:
+            told = [f"{name} {value:.3f}" for name, value in trainer.progress_bar_metrics.items()]
+            step = f"step {trainer.global_step} of {trainer.max_steps}"
+            logger.info(", ".join([step, *told]))
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let Lightning say what is wrong, and not what it is doing."""
-    logger = logging.getLogger("lightning.pytorch")
-    usual = logger.level
-    logger.setLevel(max(logging.WARNING, logger.getEffectiveLevel()))
+    its_logger = logging.getLogger("lightning.pytorch")
+    usual = its_logger.level
+    its_logger.setLevel(max(logging.WARNING, its_logger.getEffectiveLevel()))
     try:
         with warnings.catch_warnings():
             for message in _EXPECTED:
                 warnings.filterwarnings("ignore", message)
             yield
     finally:
-        logger.setLevel(usual)
+        its_logger.setLevel(usual)
 
 
 @contextmanager

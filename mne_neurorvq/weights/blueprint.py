@@ -64,7 +64,7 @@ def check_parts(config: Config, shapes: Shapes, source: str, *, quantizer: bool 
     parts |= {
         field.name: len(getattr(config, field.name))
         for field in fields(config)
-        if field.type.startswith("tuple") and field.name != "channels"
+        if field.type.startswith("tuple") and field.name not in ("channels", "trained")
     }
     most = dict.fromkeys(parts, len(shapes))
     if quantizer:

@@ -36,6 +36,12 @@ def pretraining_subjects(pretrained: str | PathLike[str]) -> dict[str, tuple[str
     return None if content is None else _subjects(content, folder / TRAINING_FILE)
 
 
+def data_set_and_person(subject: str) -> tuple[str, str]:
+    """Split the name of a subject of a corpus; people of no named data set are of "other"."""
+    data_set, slash, person = subject.partition("/")
+    return (data_set, person) if slash else ("other", subject)
+
+
 def _subjects(content: bytes, path: Path) -> dict[str, tuple[str, ...]] | None:
     try:
         subjects = json.loads(content)["subjects"]

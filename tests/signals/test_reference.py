@@ -218,9 +218,13 @@ def test_the_average_of_a_few_electrodes_is_warned_of(epochs):
         set_reference(few, "average")
 
 
-def test_a_laplacian_is_not_computed_twice(epochs):
+@pytest.mark.parametrize("kind", ["laplacian", "average"])
+def test_of_a_laplacian_no_other_reference_is_made(epochs, kind):
+    laplacian = set_reference(epochs, "laplacian")
     with pytest.raises(ValueError, match="are a Laplacian already"):
-        set_reference(set_reference(epochs, "laplacian"), "laplacian")
+        set_reference(laplacian, kind)
+    with pytest.warns(UserWarning, match="a Laplacian already .* they stay as they are"):
+        assert find_reference(as_trials(laplacian), kind, insist=False) is None
 
 
 def test_a_bad_electrode_has_no_laplacian(epochs):

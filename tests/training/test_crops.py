@@ -62,6 +62,18 @@ def test_one_channel_of_some_windows_is_flat_or_noise_in_signal_and_target():
     np.testing.assert_allclose(shares, [0.5, 0.25, 0.25], atol=0.1)
 
 
+@pytest.mark.parametrize(("n_channels", "reference"), [(7, "recorded"), (8, "average")])
+def test_the_average_is_that_of_eight_channels_at_least(n_channels, reference):
+    """As the estimators take it: that of two would make one the negative of the other."""
+    data = np.tile(DATA, (2, 1))[:n_channels]
+    settings, rng = CropSettings(gain_spread=0.0, average_reference=1.0), np.random.default_rng(0)
+    rows = np.arange(n_channels)
+    found = crop(data, rows, (n_channels, 4), settings, patch_size=200, rng=rng)
+    assert found.reference == reference
+    expected = data - data.mean(0) if reference == "average" else data
+    np.testing.assert_array_equal(found.data, expected[found.picks])
+
+
 @pytest.mark.parametrize("system", ["neurorvq", "brainrvq", "biocodec"])
 def test_the_loss_is_that_of_restoring_the_clean_signal(system):
     tokenizer = load_pretrained(f"{system}-eeg-tiny-random").tokenizer

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
@@ -212,6 +213,32 @@ def test_a_tokenizer_brings_the_subjects_that_it_has_seen(run, pretrain, tmp_pat
     }
 
 
+def test_a_card_does_not_call_people_unseen_of_whom_the_tokenizer_has_learned(
+    run, pretrain, tmp_path
+):
+    theirs = tmp_path / "theirs"
+    save_pretrained(theirs, load_pretrained(run.folder / "model").tokenizer)
+    told = {"subjects": {"eegmmidb": ["S003"], "other": ["someone else"]}}
+    (theirs / TRAINING_FILE).write_text(json.dumps(told))
+    assert pretrain("foundation", "--tokenizer", theirs) == 0
+    card = (tmp_path / "new" / "model" / "README.md").read_text()
+    assert "Its tokenizer had learned from eegmmidb/S003." in card
+    assert "## Reconstruction of people who were watched" in card
+    assert "never saw" not in card
+    assert "never saw" in (run.folder / "model" / "README.md").read_text()
+
+
+def test_a_log_says_where_a_run_is_and_where_its_model_is(run, pretrain, tmp_path, capsys):
+    """Nobody watches a bar here."""
+    with mne.utils.use_log_level("info"):
+        assert pretrain("tokenizer") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"step 5 of 5, valid_r -?0\.\d{3}", told[-2])
+    assert (
+        told[-1] == f"{tmp_path / 'new' / 'model'} is the model: every pretrained= takes this path."
+    )
+
+
 # ---- refusals
 
 
@@ -289,7 +316,7 @@ def test_an_exported_folder_has_weights_configuration_and_card(run):
     assert card.endswith((run.folder / "model" / "README.md").read_text())
 
 
-def test_the_reference_of_an_exported_model_is_its_own_and_on_its_card(run, tmp_path):
+def test_the_reference_of_an_exported_model_is_its_own_and_on_its_card(run, tmp_path, capsys):
     out = tmp_path / "out"
     assert _main("export", run.folder, "-o", out, "--reference", "average") == 0
     before, loaded = load_pretrained(run.exported), load_pretrained(out)
@@ -300,6 +327,10 @@ def test_the_reference_of_an_exported_model_is_its_own_and_on_its_card(run, tmp_
         assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
     assert "Reference of what it is given, unless a user chooses another: average" in loaded.card
     assert "Reference of what" not in before.card
+    told = capsys.readouterr().out
+    assert (
+        "signals in the reference 'average' (--reference changes it); in training none of" in told
+    )
 
 
 def test_the_hub_reads_the_card(run):

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 import yaml
@@ -184,7 +186,7 @@ def test_the_modality_settles_signal_and_vocabulary():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["foundation.masked_tokens=0"], "neither masked_tokens nor any of the targets"),
+        (["foundation.targets=0"], "neither masked_tokens nor any of the targets"),
         (["foundation.targets.powr=1"], "foundation.targets.powr: unknown key"),
         (["foundation.targets.power=-1"], "foundation.targets.power=-1"),
         (["foundation.start=scratch"], "foundation.start='scratch'"),
@@ -238,6 +240,18 @@ def test_what_is_given_counts_more_than_the_defaults_of_the_signal():
     assert (found.model.modality, found.model.depth) == ("ecg", 2)
     assert found.foundation.learned_targets == {"beat": 1.0}
     assert read_config(changes=["model.modality=eeg"], modality="ecg") == read_config()
+    assert read_config(modality="ppg").foundation.learned_targets == {}
+
+
+@pytest.mark.parametrize("system", ["neurorvq", "brainrvq"])
+def test_without_a_word_a_foundation_model_learns_what_the_small_one_has_learned(system):
+    """Of the recipe that was found worth having, not of codes, which taught no better features."""
+    folder = files("mne_neurorvq.weights") / "bundled" / f"{system}-eeg-small"
+    made = json.loads((folder / "training.json").read_text())["config"]
+    found = read_config(system=system)
+    for key in ("start", "masked_tokens", "targets", "lr", "matrix_lr", "head_lr", "n_steps"):
+        assert getattr(found.foundation, key) == made["foundation"][key]
+    assert found.crops.average_reference == made["crops"]["average_reference"]
 
 
 def test_targets_have_one_order_and_known_names():
@@ -248,9 +262,8 @@ def test_targets_have_one_order_and_known_names():
 
 
 def test_targets_without_a_weight_are_not_learned(tmp_path):
-    changes = ["foundation.targets.waveform=0.5", "foundation.targets.power=0"]
+    changes = ["foundation.targets=0", "foundation.targets.waveform=0.5"]
     assert read_config(changes=changes).foundation.learned_targets == {"waveform": 0.5}
-    assert read_config().foundation.learned_targets == {}
     again = read_config(_file(tmp_path, config_text(read_config(changes=changes))))
     assert again == read_config(changes=changes)
 

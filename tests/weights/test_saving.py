@@ -45,6 +45,16 @@ def test_a_saved_model_is_loaded_again(tokenizer, tmp_path, dtype, atol):
         assert torch.equal(found[f"quantizer.{name}"], wanted[f"quantizer.{name}"])
 
 
+@pytest.mark.parametrize("system", ["neurorvq", "brainrvq"])
+def test_a_model_may_be_trained_on_every_name_of_its_vocabulary(tmp_path, system):
+    """Of which there are more than tensors in its file."""
+    tiny = load_pretrained(f"{system}-eeg-tiny-random")
+    foundation = tiny.foundation
+    foundation.config = replace(foundation.config, trained=foundation.config.channels)
+    save_pretrained(tmp_path, foundation=foundation)
+    assert load_pretrained(tmp_path).config.trained == foundation.config.channels
+
+
 def test_saving_in_half_precision_twice_changes_nothing_more(tokenizer, tmp_path):
     once = load_pretrained(save_pretrained(tmp_path / "once", tokenizer)).tokenizer
     twice = load_pretrained(save_pretrained(tmp_path / "twice", once)).tokenizer
