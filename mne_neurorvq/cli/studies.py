@@ -26,7 +26,7 @@ from ..datasets.simulation import TEN_TWENTY
 from ..encoding import preprocess
 from ..signals.modalities import find_modality
 from ..weights.loading import find_config
-from ..weights.provenance import pretraining_subjects
+from ..weights.provenance import pretraining_subjects, seen_people
 from .recordings import check_signals, read_file
 
 _WINDOW = 4.0  # s
@@ -68,10 +68,12 @@ class Study:
         """Subjects that the model was pretrained on; None if it is not known."""
         if self.data_set == "simulated":
             return set()
-        known = pretraining_subjects(self.pretrained)
-        if known is None or (known and self.data_set is None):
-            return None
-        return set(known.get(self.data_set or "", ())) & set(self.subjects.tolist())
+        names = {
+            who: None if self.data_set is None else (self.data_set, who)
+            for who in self.subjects.tolist()
+        }
+        seen = seen_people(pretraining_subjects(self.pretrained), names)
+        return None if seen is None else set(seen)
 
     @property
     def unseen(self) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -40,6 +41,25 @@ def data_set_and_person(subject: str) -> tuple[str, str]:
     """Split the name of a subject of a corpus; people of no named data set are of "other"."""
     data_set, slash, person = subject.partition("/")
     return (data_set, person) if slash else ("other", subject)
+
+
+def seen_people(
+    known: Mapping[str, Collection[str]] | None, names: Mapping[str, tuple[str, str] | None]
+) -> list[str] | None:
+    """Say whom of some people a model has seen; None if it is not known.
+
+    ``known`` is what `pretraining_subjects` gives, ``names`` the data set of each person and their
+    name there, or None.
+
+    >>> seen_people({"eegmmidb": ("S001",)}, {"1": ("eegmmidb", "S001"), "2": ("eegmat", "S001")})
+    ['1']
+    """
+    if not known:
+        return None if known is None else []
+    if None in names.values():
+        return None
+    records = {(data_set, person) for data_set, people in known.items() for person in people}
+    return [who for who, name in names.items() if name in records]
 
 
 def _subjects(content: bytes, path: Path) -> dict[str, tuple[str, ...]] | None:

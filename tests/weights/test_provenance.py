@@ -8,7 +8,7 @@ import json
 import pytest
 
 from mne_neurorvq import list_pretrained
-from mne_neurorvq.weights.provenance import pretraining_subjects
+from mne_neurorvq.weights.provenance import pretraining_subjects, seen_people
 
 
 def test_the_file_in_a_models_folder_says_whom_it_has_seen(tmp_path):
@@ -49,3 +49,11 @@ def test_a_file_that_says_something_else_is_named(tmp_path, text):
     (tmp_path / "training.json").write_text(text)
     with pytest.raises(ValueError, match=r"training\.json must hold"):
         pretraining_subjects(tmp_path)
+
+
+def test_people_are_looked_up_by_data_set_and_name():
+    names = {"1": ("a", "S1"), "2": ("b", "S1"), "3": ("a", "S2")}
+    assert seen_people({"a": ("S1", "S3")}, names) == ["1"]
+    assert seen_people({}, {**names, "4": None}) == []
+    assert seen_people({"a": ("S1",)}, {**names, "4": None}) is None
+    assert seen_people(None, names) is None
