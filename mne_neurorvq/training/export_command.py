@@ -67,10 +67,10 @@ def _about_reference(reference: str, record: dict[str, Any]) -> str:
     """Say in which reference a model is given signals, and which it has learned from."""
     crops = record.get("config", {}).get("crops", {})
     shares = {name: crops.get(f"{name}_reference", 0.0) for name in ("average", "laplacian")}
-    had = [f"{share:.0%} {name}" for name, share in shares.items() if share]
+    had = [f"{share:.0%} of the windows had the {name}" for name, share in shares.items() if share]
     return (
-        f"It is given signals in the reference {reference!r} (--reference changes it); in training "
-        f"{' and '.join(had) or 'none'} of the windows had another than the recorded one."
+        f"It is given signals in the reference {reference!r} (--reference changes it). In "
+        f"training, {' and '.join(had) or 'all windows were as recorded'}."
     )
 
 
