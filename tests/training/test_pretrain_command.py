@@ -328,9 +328,7 @@ def test_the_reference_of_an_exported_model_is_its_own_and_on_its_card(run, tmp_
     assert "Reference of what it is given, unless a user chooses another: average" in loaded.card
     assert "Reference of what" not in before.card
     told = capsys.readouterr().out
-    assert (
-        "signals in the reference 'average' (--reference changes it); in training none of" in told
-    )
+    assert "reference 'average' (--reference changes it). In training, all windows were" in told
 
 
 def test_the_hub_reads_the_card(run):
