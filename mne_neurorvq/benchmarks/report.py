@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _REFERENCE = "band_power"
+_FEW = 10
 _HEAD = (
     "pipeline",
     "people",
@@ -171,10 +172,13 @@ def _headline(table: pd.DataFrame, scores: pd.DataFrame) -> str:
         claim = "A pretrained or random model is best"
     elif high < 0:
         claim = "A pipeline without one of these models wins"
+    # An interval of so few does not hold what it says.
+    few = difference.notna().sum(axis=1).max() < _FEW
     model, classical = (f"{names[kind]} ({best[kind]['mean']:.3f})" for kind in (False, True))
     return (
         f"**{claim}: {model} with one, {classical} without; difference "
-        f"{with_interval(mean, low, high, '+')} over {len(values)} {unit}.**"
+        f"{with_interval(mean, low, high, '+')} over {len(values)} {unit}"
+        f"{', too few to rest on' if few else ''}.**"
     )
 
 

@@ -69,8 +69,9 @@ def plot_benchmark(
 
     Notes
     -----
-    A row that lacks people has the mean of those it has, and its difference is over those whom
-    both rows have; the number is then beside its name.
+    A pipeline of a table that lacks people has the mean of those it has, and its difference is over
+    those whom both have; the number is then beside its name. Differences of a dict are those of
+    :meth:`~mne_neurorvq.benchmarks.CrossSubjectScores.difference_from`, of the same folds only.
 
     Examples
     --------

@@ -16,7 +16,6 @@ import_or_skip("moabb", "benchmark")
 
 from tiny_task import add_task, write_pipeline
 
-from mne_neurorvq.analysis.people import of_unseen
 from mne_neurorvq.benchmarks import TASKS, Plan, run
 from mne_neurorvq.benchmarks.report import write_report
 
@@ -135,7 +134,7 @@ def test_the_headline_is_what_the_paired_difference_says(finished, tmp_path, mod
     text = write_report(copied(finished, tmp_path, changed), "nothing")
     (line,) = {line for line in text.splitlines() if line.startswith("**")}
     assert claim in line
-    assert line.endswith(" over 4 people.**")
+    assert line.endswith(" over 4 people, too few to rest on.**")
 
 
 def test_cells_of_development_versions_have_the_same_report(finished, tmp_path):
@@ -222,11 +221,6 @@ def test_without_the_reference_there_are_no_differences(finished, tmp_path):
     assert (out / "tiny-people.svg").exists()
     assert not (out / "tiny-differences.svg").exists()
     assert "![tiny-differences]" not in text
-
-
-def test_whom_a_model_has_seen_is_in_no_curve():
-    scores = pd.DataFrame({"person": ["a", "b", "a"], "seen": [True, False, None]})
-    assert of_unseen(scores)["person"].tolist() == ["b"]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
