@@ -1,8 +1,9 @@
 from .cross_subject import CrossSubjectScores, cross_subject_scores
 from .features import band_power, representations, untrained_twin
 from .paradigm import Windows
+from .plan import Plan
 from .probe import LinearProbe
-from .running import Plan, run
+from .running import run
 from .steps import FromTokens, WithinSubjects
 from .tasks import TASKS, Task
 

@@ -7,6 +7,7 @@ import copy
 import tempfile
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,11 @@ from .splits import SubjectFold, refuse_leaks
 from .steps import WithinSubjects
 from .tasks import Task
 
+#: The task itself, and what is run to see what its scores mean.
+CONTROLS = ("", "permuted", "identity")
+#: Folder of what could not be run, with the reasons.
+NOT_RUN = "not_run"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -36,12 +42,34 @@ class Cell:
     seed: int
     fold: int
 
+    def __str__(self) -> str:
+        named = " ".join(filter(None, (self.task, self.pipeline, self.control)))
+        return f"{named}, share {self.share:g}, seed {self.seed}, fold {self.fold}"
+
     def file(self, out: Path, digest: str) -> Path:
         """Where its result is, by a digest of the parameters that it depends on."""
-        place = out / "cells" / self.task / self.pipeline.replace("/", "-").replace(":", "+")
-        control = self.control or "plain"
-        name = f"{control}-share{self.share:g}-seed{self.seed}-fold{self.fold}-{digest}.json"
-        return place / name
+        return out / "cells" / f"{self._place()}-{digest}.json"
+
+    def note(self, out: Path) -> Path:
+        """Where it is told why it could not be run."""
+        return out / NOT_RUN / f"{self._place()}.txt"
+
+    def _place(self) -> str:
+        pipeline = self.pipeline.replace("/", "-").replace(":", "+")
+        name = f"{self.control or 'plain'}-share{self.share:g}-seed{self.seed}-fold{self.fold}"
+        return f"{self.task}/{pipeline}/{name}"
+
+
+def by_cause(failed: Iterable[tuple[object, str]]) -> list[str]:
+    """Tell failures, of cell and reason each: a line for each reason of a pipeline."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for cell, reason in failed:
+        pipeline = str(cell).partition(",")[0]
+        cells.setdefault((pipeline, " ".join(reason.split())), []).append(str(cell))
+    return [
+        f"{first}{f' and {len(others)} more' if others else ''}: {reason}"
+        for (_, reason), (first, *others) in cells.items()
+    ]
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import runpy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import resources
 from inspect import signature
@@ -28,12 +28,20 @@ class NotAtHand(RuntimeError):
     """What a pipeline needs cannot be had: it is not run, which is no failure."""
 
 
+class NotOffered(ValueError):
+    """A model lacks what a file asks for."""
+
+
 class PipelineFile(NamedTuple):
-    """What a file has: the pipeline, signals it is for, and whether it downloads weights."""
+    """What a file has: the pipeline, signals it is for, whether it downloads weights.
+
+    ``seen`` are the people whose recordings these had seen, by data set; None if nobody knows.
+    """
 
     pipeline: BaseEstimator
     signals: tuple[str, ...]
     download: bool
+    seen: Mapping[str, Sequence[str]] | None
 
 
 MODELS = ("neurorvq-eeg-small", "brainrvq-eeg-small", "biocodec-eeg-small")
@@ -43,19 +51,23 @@ def pipeline_files(folder: Path | None = None) -> dict[str, Path]:
     """Files of pipelines by name: those of the package, and those of a folder."""
     folders = [Path(str(resources.files(__package__))) / "pipelines"]
     folders += [] if folder is None else [folder]
-    found = {}
+    found: dict[str, Path] = {}
     for place in folders:
         for path in sorted(place.iterdir()):
             if path.suffix in (".py", ".yml", ".yaml") and not path.name.startswith("_"):
+                if path.stem in found:
+                    raise ValueError(
+                        f"{path} has the name of another pipeline, {found[path.stem]}: rename it."
+                    )
                 found[path.stem] = path
     return found
 
 
 def read_pipeline(path: Path) -> PipelineFile:
-    """Make the pipeline of a file of MOABB's format, which may have two keys more.
+    """Make the pipeline of a file of MOABB's format, which may have three keys more.
 
-    ``signals`` counts for pipelines without a model; by default these are for EEG. What has
-    ``download`` is run where it is named only.
+    ``signals`` and ``seen`` count for pipelines without a model; by default these are for EEG and
+    have seen nobody. What has ``download`` is run where it is named only.
     """
     ours = path == pipeline_files().get(path.stem)
     # What a file of one's own lacks is not for this package to install.
@@ -76,24 +88,35 @@ def read_pipeline(path: Path) -> PipelineFile:
     if not isinstance(pipeline, Pipeline):
         pipeline = make_pipeline(pipeline)
     signals = tuple(content.get("signals", ["eeg"]))
-    return PipelineFile(pipeline, signals, bool(content.get("download", False)))
+    download = bool(content.get("download", False))
+    return PipelineFile(pipeline, signals, download, content.get("seen", {}))
 
 
 def with_models(
-    name: str, pipeline: BaseEstimator, models: Sequence[str]
+    name: str,
+    pipeline: BaseEstimator,
+    models: Sequence[str],
+    leave_out: Callable[[str, str], None] = lambda what, why: None,
 ) -> Iterator[tuple[str, str | None, BaseEstimator]]:
     """Give a pipeline with each model and its twin of random weights: name, model and pipeline.
 
-    A pipeline without a model is given as it is, and a model that does not fit left out.
+    A pipeline without a model is given as it is. A model that does not fit is left out, and so is
+    a twin that there is not; ``leave_out`` is called with what and why.
     """
     place = _place_of_model(pipeline)
     if place is None:
         yield name, None, pipeline
         return
     for model in models:
-        for pretrained in (model, untrained_twin(model)):
-            made = None if pretrained is None else _with_model(pipeline, place, pretrained)
-            if made is not None:
+        twin = untrained_twin(model)
+        if twin is None and getattr(registered(model), "seed", None) is None:
+            leave_out(f"the twin of {model}", "there is none of random weights")
+        for pretrained in filter(None, (model, twin)):
+            try:
+                made = _with_model(pipeline, place, pretrained)
+            except NotOffered as reason:
+                leave_out(f"{name} with {pretrained}", str(reason))
+            else:
                 yield f"{name}:{pretrained}", pretrained, made
 
 
@@ -105,8 +128,8 @@ def _place_of_model(pipeline: BaseEstimator) -> str | None:
     return None
 
 
-def _with_model(pipeline: BaseEstimator, place: str, pretrained: str) -> BaseEstimator | None:
-    """Set the model, in the estimator of its system; None if that lacks what the file asks for."""
+def _with_model(pipeline: BaseEstimator, place: str, pretrained: str) -> BaseEstimator:
+    """Set the model, in the estimator of its system, if that has what the file asks for."""
     old = pipeline.get_params()[place]
     system = SYSTEMS[find_config(pretrained).system]
     make = resolve_name(system.transformer if hasattr(old, "transform") else system.classifier)
@@ -119,15 +142,18 @@ def _with_model(pipeline: BaseEstimator, place: str, pretrained: str) -> BaseEst
     # Where nothing but a head is trained, there is no parameter to say so.
     if "finetune" in usual and "finetune" not in known:
         if old.finetune != "head":
-            return None
+            raise NotOffered(f"of {system.title}, only a head is trained")
         # Nor, without early stopping, anything to watch other people for.
         asked = {
             parameter: value
             for parameter, value in asked.items()
             if parameter in known and parameter != "validation_fraction"
         }
-    if not set(asked) <= set(known) or not _gives(pretrained, asked.get("output", "embedding")):
-        return None
+    if absent := set(asked) - set(known):
+        raise NotOffered(f"{make.__name__} has no {', '.join(sorted(absent))}")
+    output = asked.get("output", "embedding")
+    if not _gives(pretrained, output):
+        raise NotOffered(f"the model gives no {output}")
     new = make(pretrained, **asked)
     if hasattr(old, "_metadata_request"):
         new._metadata_request = old._metadata_request

@@ -14,13 +14,13 @@ from .. import viz
 from .._table import markdown_table, name_ranges, with_interval
 from .._writing import replacing, write_text
 from ..analysis.people import by_seed, by_share, in_folds, of_unseen, spread
-from .results import NOT_RUN, people_scores, read_results, summary
+from .cells import NOT_RUN, by_cause
+from .results import REFERENCE, people_scores, read_results, summary
 from .tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_REFERENCE = "band_power"
 _FEW = 10
 _HEAD = (
     "pipeline",
@@ -39,7 +39,7 @@ _HEAD = (
 )
 
 
-def write_report(out: Path, reference: str = _REFERENCE) -> str:
+def write_report(out: Path, reference: str = REFERENCE) -> str:
     """Write ``report.md``, tables and figures of a run into its folder.
 
     Parameters
@@ -69,7 +69,7 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
     largest = scores["share"] == scores.groupby(["task", "control"])["share"].transform("max")
     plain = scores[largest & (scores["control"] == "")]
     pipelines = sorted(plain["pipeline"].unique())
-    if reference not in (_REFERENCE, *pipelines):
+    if reference not in (REFERENCE, *pipelines):
         raise ValueError(f"there is no reference {reference}, only {', '.join(pipelines)}.")
     costs = costs.merge(plain[["task", "control", "share"]].drop_duplicates())
     tables = {
@@ -89,7 +89,7 @@ def write_report(out: Path, reference: str = _REFERENCE) -> str:
     parts += _side_by_side(tables)
     parts += _controls(scores[largest & (scores["control"] != "")])
     parts += _low_resource(out, scores)
-    parts += _not_run(out, cells)
+    parts += _not_run(out)
     parts += _pipelines(cells)
     text = "\n\n".join(parts) + "\n"
     write_text(out / "report.md", text)
@@ -110,11 +110,18 @@ def _protocol(cells: list[dict[str, Any]]) -> str:
         "classes, of those of a fold together); means and 95 % bootstrap intervals, in brackets, "
         "are over people (or folds, those of each seed apart). Intervals of fewer than ten are too "
         "narrow. A headline compares what is best by these scores, which is no test. People whom a "
-        "model of the table had seen in pretraining count in the column of all people only. p: "
-        "corrected resampled t-test over folds and seeds, adjusted (Benjamini-Hochberg) for the "
-        "number of pipelines.\n\n"
+        f"model of the table had seen in pretraining count in the column of all people only. "
+        f"{_unknown(cells)}p: corrected resampled t-test over folds and seeds, adjusted "
+        "(Benjamini-Hochberg) for the number of pipelines.\n\n"
         f"Computed with {'; '.join(told)}."
     )
+
+
+def _unknown(cells: list[dict[str, Any]]) -> str:
+    names = sorted({cell["pipeline"] for cell in cells if cell["seen"] is None})
+    if not names:
+        return ""
+    return f"Whom {', '.join(names)} had seen is unknown: their scores may be of people they know. "
 
 
 def _task_part(
@@ -268,11 +275,10 @@ def _low_resource(out: Path, scores: pd.DataFrame) -> list[str]:
     return ["## Fewer training trials", *parts] if parts else []
 
 
-def _not_run(out: Path, cells: list[dict[str, Any]]) -> list[str]:
-    """List what was asked for and could not be had, unless it has been run since."""
-    finished = {f"{cell['task']} {cell['pipeline']}" for cell in cells}
-    found = [path for path in sorted(out.glob(f"{NOT_RUN}/*.txt")) if path.stem not in finished]
-    lines = [f"- {path.stem}: {path.read_text('utf-8').strip()}" for path in found]
+def _not_run(out: Path) -> list[str]:
+    """List what was asked for and has failed or could not be had, and has not been run since."""
+    notes = (path.read_text("utf-8") for path in sorted(out.glob(f"{NOT_RUN}/*/*/*.txt")))
+    lines = [f"- {line}" for line in by_cause(note.partition("\n")[::2] for note in notes)]
     return ["## Not run", "\n".join(lines)] if lines else []
 
 

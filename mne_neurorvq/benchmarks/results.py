@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,52 +24,86 @@ from sklearn.metrics import (
 from ..analysis.people import by_seed, corrected_p, in_folds, of_unseen, spread
 
 METRICS = ("balanced_accuracy", "roc_auc", "pr_auc", "kappa", "weighted_f1")
-#: Folder of what could not be run, with the reasons.
-NOT_RUN = "not_run"
+#: Pipeline that the others are compared with.
+REFERENCE = "band_power"
 _SEEN = ", seen"
 _COMPARED = ("difference", "difference_low", "difference_high", "p")
 _KEYS = ["task", "pipeline", "control", "share", "seed", "fold", "n_folds"]
 
 
+def finished_files(out: Path) -> list[Path]:
+    """Files of the finished cells of a run."""
+    return sorted(out.glob("cells/*/*/*.json"))
+
+
 def read_results(out: Path) -> list[dict[str, Any]]:
     """Read the finished cells of a run; those of a task must be of the same folds of people."""
-    cells = [json.loads(path.read_text("utf-8")) for path in sorted(out.glob("cells/*/*/*.json"))]
+    cells = [_read_cell(path) for path in finished_files(out)]
     if not cells:
         raise ValueError(
             f"{out} has no finished cell: run the benchmark into it first "
             f"(mne-neurorvq benchmark run {out})."
         )
-    runs: dict[tuple[str, str], dict[str, Any]] = {}
-    first: dict[str, dict[str, Any]] = {}
+    refuse_mixed(out, cells)
     n_folds: dict[tuple[str, str], int] = {}
     for cell in cells:
+        where = cell["task"], cell["control"]
+        # Cells of development versions do not say how many folds there are.
+        n_folds[where] = max(n_folds.get(where, 0), cell.get("n_folds", cell["fold"] + 1))
+    return [{**cell, "n_folds": n_folds[cell["task"], cell["control"]]} for cell in cells]
+
+
+def one_of_each(out: Path) -> list[dict[str, Any]]:
+    """Read a finished cell of each pipeline on each task, by all that its name says of them."""
+    files = finished_files(out)
+    of_each = {(path.parent, path.stem.rpartition("-")[2]): path for path in files}
+    return [_read_cell(path) for path in of_each.values()]
+
+
+def _read_cell(path: Path) -> dict[str, Any]:
+    try:
+        cell: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it and run the benchmark again, which computes "
+            "this fold anew."
+        ) from error
+    return cell
+
+
+def refuse_mixed(out: Path, cells: Iterable[dict[str, Any]]) -> None:
+    """Refuse cells of a task that are of different people, folds or parameters.
+
+    Those that are only asked for have no trials.
+    """
+    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    first: dict[str, dict[str, Any]] = {}
+    for cell in cells:
         task, pipeline = cell["task"], cell["pipeline"]
+        remedy = f"take another folder, or remove those that are not meant ({out / 'cells' / task})"
         other = runs.setdefault((task, pipeline), cell)
         if other["digest"] != cell["digest"]:
             raise ValueError(
                 f"{out} has cells of {pipeline} on {task} of two runs with different people, "
-                f"folds or parameters, {_told(other)} and {_told(cell)}: remove those that are not "
-                f"meant from {out / 'cells' / task}."
+                f"folds or parameters, {_told(other)} and {_told(cell)}: {remedy}."
             )
-        # Cells of development versions say neither their protocol nor how many folds there are.
+        # Cells of development versions do not say their protocol.
         if "protocol" in cell:
             other = first.setdefault(task, cell)
             if other["protocol"] != cell["protocol"]:
                 raise ValueError(
                     f"{out} has cells of {other['pipeline']} and {pipeline} on {task} with "
-                    "different people, folds or windows, which cannot be compared: remove those "
-                    f"that are not meant ({out / 'cells' / task})."
+                    f"different people, folds or windows, which cannot be compared: {remedy}."
                 )
-        where = task, cell["control"]
-        n_folds[where] = max(n_folds.get(where, 0), cell.get("n_folds", cell["fold"] + 1))
-    return [{**cell, "n_folds": n_folds[cell["task"], cell["control"]]} for cell in cells]
 
 
 def _told(cell: dict[str, Any]) -> str:
     """Name the files of a run by what is seen of it in one of its cells."""
-    people = {*cell["trained_people"], *cell["trials"]["subject"]}
+    tested = cell["trials"]["subject"]
+    people = {*cell["trained_people"], *tested}
     folds = f"{cell['n_folds']} folds" if "n_folds" in cell else "folds"
-    return f"*-{cell['digest']}.json ({folds} of {len(people)} people, {cell['parameters']})"
+    files = f"*-{cell['digest']}.json" if tested else "what is asked for now"
+    return f"{files} ({folds} of {len(people)} people, {cell['parameters']})"
 
 
 def people_scores(cells: list[dict[str, Any]]) -> pd.DataFrame:

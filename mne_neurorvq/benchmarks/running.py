@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import product
@@ -25,63 +24,19 @@ import mne
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from moabb.analysis.results import get_digest
-from moabb.datasets.base import BaseDataset
-from moabb.paradigms.base import BaseParadigm
-from sklearn.base import BaseEstimator
 
 from .._writing import write_json, write_text
 from ..encoding.memory import IN_PROCESS
-from ..weights.loading import find_config
 from ..weights.provenance import pretraining_subjects
-from .cells import Cell, Trials, run_cell
-from .pipeline_files import MODELS, NotAtHand, pipeline_files, read_pipeline, with_models
+from .cells import Cell, Trials, by_cause, run_cell
+from .groups import Group, groups_of, look_ahead
+from .pipeline_files import NotAtHand
+from .plan import Plan
 from .recordings import name_in_records
-from .results import NOT_RUN
-from .tasks import TASKS, Task, open_task
+from .results import finished_files
+from .tasks import TASKS, Task
 
 _PACKAGES = ("mne-neurorvq", "moabb", "mne", "numpy", "scikit-learn", "torch")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to run, in plain values.
-
-    Attributes
-    ----------
-    out : pathlib.Path
-        Folder of the run.
-    tasks, pipelines : tuple of str
-        Names; none are all that are at hand.
-    models : tuple of str
-        Models of the pipelines that have one; each comes with its twin of random weights.
-    data : pathlib.Path | None
-        Folder of the recordings; None is MNE's.
-    folder : pathlib.Path | None
-        Folder of further pipelines.
-    subjects : tuple of str | None
-        People to use; None takes all.
-    folds : int
-        Number of folds of people.
-    seeds : tuple of int
-        Seeds of folds and training.
-    shares : tuple of float
-        Shares of the training trials.
-    controls : tuple of str
-        ``""`` for the task itself, ``"permuted"`` and ``"identity"``.
-    """
-
-    out: Path
-    tasks: tuple[str, ...] = ()
-    pipelines: tuple[str, ...] = ()
-    models: tuple[str, ...] = MODELS
-    data: Path | None = None
-    folder: Path | None = None
-    subjects: tuple[str, ...] | None = None
-    folds: int = 5
-    seeds: tuple[int, ...] = (0,)
-    shares: tuple[float, ...] = (1.0,)
-    controls: tuple[str, ...] = ("",)
 
 
 def run(
@@ -89,6 +44,7 @@ def run(
     n_jobs: int = 1,
     say: Callable[[str], None] | None = None,
     memory: float | None = None,
+    reference: str | None = None,
 ) -> None:
     """Run what is not finished yet.
 
@@ -100,17 +56,22 @@ def run(
         Number of processes, started by joblib's backend; -1 is one for each core. Further calls,
         here or on other machines that see the same folder, share the work.
     say : callable | None
-        Called with a line for each finished cell; by default these go to standard error.
+        Called with a line for each finished cell, and for what is left out of what was named; by
+        default these go to standard error.
     memory : float | None
         GiB, of all processes together, in which features of frozen models are kept from fold to
         fold; None is a quarter of the machine's.
+    reference : str | None
+        Pipeline that the report is to compare the others with, which must be one of them.
 
     Raises
     ------
     ValueError
-        If a share is not one, ``memory`` negative, or ``n_jobs`` zero.
+        Before anything is computed: if nothing is left to run, ``out`` has cells of other people,
+        folds or parameters, there is no such pipeline or reference, ``memory`` is negative, or
+        ``n_jobs`` zero.
     RuntimeError
-        In the end, if a pipeline failed.
+        In the end, if a cell failed, or nothing that was asked for could be had.
 
     Examples
     --------
@@ -120,15 +81,21 @@ def run(
     """
     from joblib import Parallel, delayed, effective_n_jobs
 
-    if not all(0 < share <= 1 for share in plan.shares):
-        raise ValueError(f"shares must be above 0 and at most 1, got {plan.shares}.")
     if memory is not None and memory < 0:
         raise ValueError(f"memory={memory:g} GiB must not be negative.")
     most = _machine_bytes() / 4 if memory is None else memory * 2**30
     n_jobs = n_jobs if n_jobs > 0 else effective_n_jobs(n_jobs)
+    say = say or _to_stderr
+    look_ahead(plan, say, reference)
     # Other processes know the tasks of the package only.
     work = delayed(_work)(plan, dict(TASKS), say, int(most / n_jobs))
-    Parallel(n_jobs=n_jobs)(work for _ in range(n_jobs))
+    found = Parallel(n_jobs=n_jobs)(work for _ in range(n_jobs))
+    failed = {cell: reason for each, _ in found for cell, reason in each.items()}
+    refused = {where: reason for _, each in found for where, reason in each.items()}
+    if failed:
+        raise RuntimeError(f"failed: {'; '.join(by_cause(failed.items()))}")
+    if refused and not finished_files(plan.out):
+        raise RuntimeError(f"nothing could be run: {'; '.join(by_cause(refused.items()))}")
 
 
 def _machine_bytes() -> int:
@@ -144,191 +111,125 @@ def _machine_bytes() -> int:
 
 
 def _work(
-    plan: Plan, tasks: dict[str, Task], say: Callable[[str], None] | None, n_bytes: int
-) -> None:
+    plan: Plan, tasks: dict[str, Task], say: Callable[[str], None], n_bytes: int
+) -> tuple[dict[Cell, str], dict[str, str]]:
     TASKS.update(tasks)
     usual, IN_PROCESS.most_bytes = IN_PROCESS.most_bytes, n_bytes
     try:
-        _run_all(plan, say or _to_stderr)
+        return _run_all(plan, say)
     finally:
         IN_PROCESS.most_bytes = usual
 
 
-def _run_all(plan: Plan, say: Callable[[str], None]) -> None:
-    groups = list(_groups(plan, say))
+def _run_all(plan: Plan, say: Callable[[str], None]) -> tuple[dict[Cell, str], dict[str, str]]:
+    """Run what nobody is at; give the cells that failed, and the pipelines not at hand, and why."""
+    groups, *_ = groups_of(plan)
     start, finished = time.perf_counter(), 0
-    read: dict[str, Trials] = {}
-    failed: dict[str, str] = {}
-    refused: set[str] = set()
+    read: dict[str, Trials | Exception] = {}
+    failed: dict[Cell, str] = {}
+    refused: dict[str, str] = {}
     # Several processes first take a pipeline each, whose model then encodes a trial once.
     for together, group in product((False, True), groups):
         where = f"{group.task_name} {group.name}"
         with _claimed(plan.out, where) as mine:
-            ended = where in failed or where in refused
-            for cell in group.cells if (mine or together) and not ended else ():
+            for cell in group.cells if (mine or together) else ():
+                if where in refused or _given_up(cell, failed, plan):
+                    continue
                 try:
                     with mne.utils.use_log_level("error"):
                         result = _run_if_new(group, cell, plan, read)
                 except NotAtHand as reason:
-                    refused.add(where)
-                    _note(plan.out / NOT_RUN, where, str(reason))
-                    say(f"NOT RUN {where}: {reason}")
-                    break
-                except Exception as error:  # of one pipeline, which must not end a night's run
-                    failed[where] = f"{cell}: {type(error).__name__}: {error}"
-                    say(f"FAILED {failed[where]}")
-                    break
-                if result is not None:
-                    finished += 1
-                    each = (time.perf_counter() - start) / finished
-                    say(_line(result, len(_unfinished(groups, plan.out)), each))
-    if failed:
-        raise RuntimeError(f"failed: {'; '.join(failed.values())}")
+                    refused[where] = str(reason)
+                    say(f"NOT RUN {_note(plan.out, cell, where, str(reason))}")
+                except Exception as error:  # of one cell, which must not end a night's run
+                    failed[cell] = f"{type(error).__name__}: {error}"
+                    say(f"FAILED {_note(plan.out, cell, str(cell), failed[cell])}")
+                else:
+                    if result is not None:
+                        finished += 1
+                        each = (time.perf_counter() - start) / finished
+                        say(_line(cell, result, len(_unfinished(groups, plan.out)), each))
+    return failed, refused
 
 
-@dataclass
-class _Group:
-    """Cells of a pipeline on a task."""
-
-    task_name: str
-    name: str
-    model: str | None
-    pipeline: BaseEstimator
-    dataset: BaseDataset
-    digest: str
-    protocol: str
-    cells: list[Cell]
+def _given_up(cell: Cell, failed: Mapping[Cell, str], plan: Plan) -> bool:
+    """Whether a cell has failed, or all folds of a seed, with which another would fail, too."""
+    folds = range(plan.n_folds(cell.control))
+    return cell in failed or any(
+        all(replace(cell, seed=seed, fold=fold) in failed for fold in folds) for seed in plan.seeds
+    )
 
 
-def _groups(plan: Plan, say: Callable[[str], None]) -> Iterator[_Group]:
-    pipelines = list(_pipelines(plan))
-    at_hand = (name for name, task in TASKS.items() if not task.download)
-    for task_name in plan.tasks or at_hand:
-        try:
-            dataset = open_task(task_name, plan.data, plan.subjects)
-        except FileNotFoundError as error:
-            if plan.tasks:
-                raise
-            if plan.subjects:
-                say(f"left out {task_name}: {error}")
-            continue  # not at hand, which `benchmark list` says
-        signal = getattr(TASKS[task_name].paradigm, "signal", "eeg")
-        for name, model, pipeline, signals in pipelines:
-            if signal not in signals:
-                continue
-            given = TASKS[task_name].paradigm, plan.folds, dataset.subject_list
-            digest, protocol = _digests(pipeline, *given)
-            cells = [
-                Cell(task_name, name, control, share, seed, fold)
-                for control, share, seed in product(plan.controls, plan.shares, plan.seeds)
-                # Controls are of the largest share, which the tables are of.
-                if not control or share == max(plan.shares)
-                for fold in range(_n_folds(plan, control))
-            ]
-            yield _Group(task_name, name, model, pipeline, dataset, digest, protocol, cells)
-
-
-def _digests(
-    pipeline: BaseEstimator, paradigm: BaseParadigm, *others: int | list[Any]
-) -> tuple[str, str]:
-    """Digest what a cell depends on, with and without its pipeline."""
-    # By what MOABB would score does not count: all is computed from the predictions.
-    windows = {**vars(paradigm), "settings": {}, **getattr(paradigm, "settings", {})}
-    windows.pop("scorer", None)
-    # Arrays as they are, not the first and last of their numbers.
-    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
-        facts = repr(sorted(windows.items())), *others
-        both = (get_digest(pipeline), *facts), facts
-    return _digest(both[0]), _digest(both[1])
-
-
-def _digest(facts: tuple[Any, ...]) -> str:
-    return sha256(repr(facts).encode()).hexdigest()[:12]
-
-
-def _pipelines(plan: Plan) -> Iterator[tuple[str, str | None, BaseEstimator, tuple[str, ...]]]:
-    """Name, model, estimator and signals of each pipeline that is wanted or can be imported."""
-    files = pipeline_files(plan.folder)
-    unknown = [name for name in plan.pipelines if name not in files]
-    if unknown:
-        raise ValueError(f"there is no pipeline {', '.join(unknown)}, only {', '.join(files)}.")
-    for name in plan.pipelines or files:
-        try:
-            read = read_pipeline(files[name])
-        except ImportError:
-            if plan.pipelines or files[name].parent == plan.folder:
-                raise
-            continue
-        if read.download and not plan.pipelines:
-            continue  # nothing is downloaded that was not asked for
-        for made, model, estimator in with_models(name, read.pipeline, plan.models):
-            own = read.signals if model is None else (find_config(model).modality,)
-            yield made, model, estimator, own
-
-
-def _unfinished(groups: Sequence[_Group], out: Path) -> list[Cell]:
-    return [c for group in groups for c in group.cells if not c.file(out, group.digest).exists()]
+def _unfinished(groups: Sequence[Group], out: Path) -> list[Path]:
+    files = (cell.file(out, each.facts["digest"]) for each in groups for cell in each.cells)
+    return [path for path in files if not path.exists()]
 
 
 def _run_if_new(
-    group: _Group, cell: Cell, plan: Plan, read: dict[str, Trials]
+    group: Group, cell: Cell, plan: Plan, read: dict[str, Trials | Exception]
 ) -> dict[str, Any] | None:
     """Run a cell, unless it is finished or someone is at it."""
-    path = cell.file(plan.out, group.digest)
+    path = cell.file(plan.out, group.facts["digest"])
     if path.exists():
         return None
     with _claimed(plan.out, str(path)) as mine:
         if not mine or path.exists():
             return None
-        task = TASKS[cell.task]
-        if cell.task not in read:
-            read.clear()
-            read[cell.task] = Trials.read(task, group.dataset)
-        result = run_cell(cell, group.pipeline, read[cell.task], task, _n_folds(plan, cell.control))
-        result |= {
-            "digest": group.digest,
-            # What the scores of all pipelines on a task must have in common.
-            "protocol": group.protocol,
-            "n_folds": _n_folds(plan, cell.control),
+        n_folds = plan.n_folds(cell.control)
+        trials = _read(group, read)
+        result = run_cell(cell, group.pipeline, trials, TASKS[cell.task], n_folds)
+        result |= group.facts | {
+            "n_folds": n_folds,
             "model": group.model,
             # People whom the model had seen, without labels; None if nobody knows.
-            "seen": _seen(group.model, group.dataset),
-            "parameters": re.sub(r" at 0x\w+", "", " ".join(repr(group.pipeline).split())),
+            "seen": _seen(group),
             "environment": environment(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, result, indent=None)
+        cell.note(plan.out).unlink(missing_ok=True)
     return result
 
 
-def _seen(model: str | None, dataset: BaseDataset) -> list[str] | None:
-    known = {} if model is None else pretraining_subjects(model)
+def _read(group: Group, read: dict[str, Trials | Exception]) -> Trials:
+    """Read the trials of a task, of one at a time and once, though it fail."""
+    name = group.task_name
+    if name not in read:
+        read.clear()
+        try:
+            read[name] = Trials.read(TASKS[name], group.dataset)
+        except Exception as error:
+            read[name] = error.with_traceback(None)  # which would keep the recordings
+    found = read[name]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _seen(group: Group) -> list[str] | None:
+    known = group.seen if group.model is None else pretraining_subjects(group.model)
     if not known:
         return None if known is None else []
-    names = {who: name_in_records(dataset, who) for who in dataset.subject_list}
+    names = {who: name_in_records(group.dataset, who) for who in group.dataset.subject_list}
     if None in names.values():
         return None
     seen = {(data_set, person) for data_set, people in known.items() for person in people}
     return [str(who) for who, name in names.items() if name in seen]
 
 
-def _n_folds(plan: Plan, control: str) -> int:
-    """Folds of people; runs, which identity is about, are fewer."""
-    return 2 if control == "identity" else plan.folds
-
-
-def _line(result: dict[str, Any], n_left: int, seconds_each: float) -> str:
+def _line(cell: Cell, result: dict[str, Any], n_left: int, seconds_each: float) -> str:
     score = np.mean([part["score"] for part in result["moabb"]])
-    named = [result["task"], result["pipeline"], result["control"]]
     took = f"{result['cpu_seconds']:.1f} s of CPU"
     left = f"{n_left} left, about {n_left * seconds_each / 60:.0f} min" if n_left else "finished"
-    where = f"share {result['share']:g}, seed {result['seed']}, fold {result['fold']}"
-    return f"{' '.join(filter(None, named))}, {where}: {score:.3f} ({took}); {left}"
+    return f"{cell}: {score:.3f} ({took}); {left}"
 
 
-def _note(folder: Path, where: str, reason: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / f"{where.replace('/', '-')}.txt", f"{reason}\n")
+def _note(out: Path, cell: Cell, where: str, reason: str) -> str:
+    """Keep for the report why a cell was not run, until it is; give the line."""
+    path = cell.note(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, f"{where}\n{reason}\n")
+    return f"{where}: {reason}"
 
 
 def _to_stderr(line: str) -> None:

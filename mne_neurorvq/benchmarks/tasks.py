@@ -218,10 +218,12 @@ TASKS: dict[str, Task] = {
         f"{LowerLimb.source} 20-450 Hz: De Luca et al. (2010), J Biomech 43(8).",
     ),
     "sleep": Task(
-        "six stages of sleep",
+        "six stages of sleep, of two bipolar channels, which of the models only BioCodec takes",
         _folder(SleepEdf),
-        Windows({n: [n] for n in SleepEdf.events}, duration=30.0, resample=100.0),
-        f"{SleepEdf.source} Windows, {_BENCHMARK[0].lower()}{_BENCHMARK[1:]}, but 100 Hz.",
+        # The mean of two derivations would make one the negative of the other.
+        Windows({n: [n] for n in SleepEdf.events}, duration=30.0, resample=100.0, reference=None),
+        f"{SleepEdf.source} Windows, {_BENCHMARK[0].lower()}{_BENCHMARK[1:]}, but 100 Hz and the "
+        "recorded derivations.",
     ),
     "abnormal": Task(
         "normal against abnormal recordings",

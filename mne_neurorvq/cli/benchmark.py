@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import sys
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,16 +20,14 @@ _filled = partial(fill, width=80, break_long_words=False, break_on_hyphens=False
 def run_benchmark(args: argparse.Namespace) -> None:
     """List what is at hand, run what is not finished, or report."""
     with optional("benchmark", "benchmark"):
+        from ..benchmarks.plan import Plan
         from ..benchmarks.report import write_report
-        from ..benchmarks.running import Plan, run
-        from ..benchmarks.tasks import TASKS
+        from ..benchmarks.results import finished_files
+        from ..benchmarks.running import run
     if args.what == "list":
         print(_list(args))
         return
     if args.what == "run":
-        for name in args.tasks:
-            if name not in TASKS:
-                raise ValueError(f"--tasks: {name} is none of {', '.join(TASKS)}.")
         plan = Plan(
             args.out,
             tasks=tuple(args.tasks),
@@ -43,10 +42,14 @@ def run_benchmark(args: argparse.Namespace) -> None:
             controls=("", *args.controls),
         )
         try:
-            run(plan, args.jobs, memory=args.memory)
+            run(plan, args.jobs, memory=args.memory, reference=args.reference)
         except RuntimeError:
-            # Some pipelines failed; the others are worth their report.
-            print(write_report(args.out, args.reference))
+            # Some cells failed; if others did not, they are worth their report.
+            if finished_files(args.out):
+                try:
+                    print(write_report(args.out, args.reference))
+                except ValueError as error:
+                    print(f"there is no report: {error}", file=sys.stderr)
             raise
     print(write_report(args.out, args.reference))
 

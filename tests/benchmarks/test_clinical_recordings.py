@@ -53,8 +53,21 @@ def test_nights_are_cut_into_stages_with_half_an_hour_of_wake(tmp_path, edf, mon
     dataset = SleepEdf(tmp_path)
     assert dataset.subject_list == ["SC400"]  # of the other one there are no stages
     epochs, labels, _ = TASKS["sleep"].paradigm.get_data(dataset, return_epochs=True)
-    assert epochs.get_data(copy=False).shape[1:] == (2, 3000)
+    first, second = epochs.get_data(copy=False).transpose(1, 0, 2)
+    assert first.shape[1:] == (3000,)
+    # Each derivation is its own: an average of two would make one the negative of the other.
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
     assert labels.tolist() == ["W"] * 60 + ["S2"] * 2 + ["REM"] + ["W"] * 59
+
+
+def test_only_tasks_of_many_electrodes_of_one_reference_have_the_average():
+    """Derivations, hearts and muscles keep what they were recorded against."""
+    recorded = {
+        name
+        for name, task in TASKS.items()
+        if task.paradigm.settings["reference"] is None and "recorded-reference" not in name
+    }
+    assert recorded == {"sleep", "diagnosis", "superclasses", "movements"}
 
 
 def test_recordings_are_normal_or_abnormal_by_their_folder(tmp_path, edf):

@@ -17,13 +17,14 @@ from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
 from mne_neurorvq import BioCodecClassifier, BrainRVQTransformer
+from mne_neurorvq.benchmarks.groups import _pipelines
 from mne_neurorvq.benchmarks.pipeline_files import (
     MODELS,
     pipeline_files,
     read_pipeline,
     with_models,
 )
-from mne_neurorvq.benchmarks.running import Plan, _pipelines
+from mne_neurorvq.benchmarks.plan import Plan
 from mne_neurorvq.datasets import simulate_epochs
 
 FILES = pipeline_files()
@@ -101,6 +102,24 @@ def test_yaml_files_of_moabb_are_read(tmp_path, ending):
     )
     assert pipeline_files(tmp_path)["dummy"] == path
     assert read_pipeline(path)[0][-1].strategy == "prior"
+
+
+@pytest.mark.parametrize("name", ["band_power.py", "mine.yml"])
+def test_a_name_that_another_pipeline_has_is_refused(tmp_path, name):
+    (tmp_path / "mine.py").touch()
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"{name} has the name of another pipeline, .*: rename it"):
+        pipeline_files(tmp_path)
+
+
+def test_of_networks_by_others_it_is_unknown_whom_they_had_seen():
+    files = {name: read_pipeline(FILES[name]) for name in ("labram", "bendr", "csp_lda", "eegnet")}
+    assert {name: file.seen for name, file in files.items()} == {
+        "labram": None,
+        "bendr": None,
+        "csp_lda": {},
+        "eegnet": {},
+    }
 
 
 def test_a_file_without_a_pipeline_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 import_or_skip("moabb", "benchmark")
 
 from mne_neurorvq.analysis.people import corrected_p, interval, of_unseen
-from mne_neurorvq.benchmarks.results import people_scores, summary
+from mne_neurorvq.benchmarks.results import people_scores, read_results, summary
 
 
 def cell(
@@ -214,6 +214,14 @@ def test_p_takes_account_of_how_many_trials_were_trained_on(share):
     ]
     high = summary(people_scores(cells), "low").set_index("pipeline").loc["high"]
     assert high["p"] == corrected_p(np.array([0.5, 0.25, 0.25]), 3, share)
+
+
+def test_a_damaged_file_is_named_and_what_to_do(tmp_path):
+    path = tmp_path / "cells" / "task" / "x" / "plain-share1-seed0-fold0-0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"task": "task", "pipe')
+    with pytest.raises(ValueError, match=r"fold0-0.json is damaged \(.*\): delete it and run"):
+        read_results(tmp_path)
 
 
 def test_p_values_are_adjusted_for_the_number_of_pipelines():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +32,11 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from mne_neurorvq.benchmarks import TASKS, Plan, Windows, run
 from mne_neurorvq.benchmarks.cells import Trials, _seeded
+from mne_neurorvq.benchmarks.groups import _digests
 from mne_neurorvq.benchmarks.pipeline_files import read_pipeline
+from mne_neurorvq.benchmarks.report import write_report
 from mne_neurorvq.benchmarks.results import people_scores, read_results
-from mne_neurorvq.benchmarks.running import _digests, _seen
+from mne_neurorvq.benchmarks.running import _seen
 from mne_neurorvq.encoding.memory import IN_PROCESS
 from mne_neurorvq.models import NeuroRVQ
 from mne_neurorvq.weights.provenance import pretraining_subjects
@@ -162,10 +165,14 @@ def test_what_is_finished_is_not_computed_again(plan):
     assert contents(plan.out) == before
 
 
-def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan):
-    run(plan, say=lambda line: None)
+def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan, tmp_path):
+    other = replace(plan, out=tmp_path / "other")
+    run(other, say=lambda line: None)
     write_pipeline(plan.folder, "probe", 'LinearProbe("ridge")')
     assert len(lines_of(plan)) == 2
+    with pytest.raises(ValueError, match=r"of two runs .* and what is asked for now"):
+        run(other, say=lambda line: pytest.fail("the first cell is run already"))
+    shutil.copytree(other.out, plan.out, dirs_exist_ok=True)
     with pytest.raises(ValueError, match="cells of probe on tiny of two runs") as told:
         read_results(plan.out)
     # Which files are meant is said by what they are of.
@@ -176,13 +183,17 @@ def test_other_people_or_parameters_are_other_cells_and_are_not_mixed(plan):
 
 
 @pytest.mark.parametrize("change", [{"folds": 3}, {"subjects": ("P1", "P2")}])
-def test_pipelines_with_other_people_or_folds_are_not_compared(plan, change):
+def test_pipelines_with_other_people_or_folds_are_not_compared(plan, tmp_path, change):
     TASKS["tiny"] = replace(
         TASKS["tiny"], dataset=lambda data, people: TinyHands(4 if people is None else len(people))
     )
     write_pipeline(plan.folder, "nothing", "DummyClassifier(strategy='most_frequent')")
     run(plan, say=lambda line: None)
-    run(replace(plan, pipelines=("nothing",), **change), say=lambda line: None)
+    other = replace(plan, pipelines=("nothing",), **change)
+    with pytest.raises(ValueError, match="cells of probe and nothing on tiny with different"):
+        run(other, say=lambda line: pytest.fail("the first cell is run already"))
+    run(replace(other, out=tmp_path / "other"), say=lambda line: None)
+    shutil.copytree(tmp_path / "other", plan.out, dirs_exist_ok=True)
     with pytest.raises(ValueError, match="cells of nothing and probe on tiny with different"):
         read_results(plan.out)
     # Of cells that do not say it, it is not known.
@@ -359,9 +370,16 @@ def test_whom_a_model_had_seen_is_looked_up_by_data_set():
     model, others = "neurorvq-eeg-small", SimpleNamespace(code="Other", subject_list=[1])
     graz = SimpleNamespace(code="PhysionetMotorImagery", subject_list=[9, 60])
     assert "S009" in pretraining_subjects(model)["eegmmidb"]
-    assert _seen(model, graz) == ["9"]
-    assert _seen(model, others) is None  # nobody has said which data set it is
-    assert _seen(f"{model}-random", others) == _seen(None, others) == []
+
+    def seen(model, dataset, **file):
+        return _seen(SimpleNamespace(model=model, dataset=dataset, **{"seen": {}, **file}))
+
+    assert seen(model, graz) == ["9"]
+    assert seen(model, others) is None  # nobody has said which data set it is
+    assert seen(f"{model}-random", others) == seen(None, others) == []
+    # What a file has says it itself.
+    assert seen(None, graz, seen=None) is None
+    assert seen(None, graz, seen={"eegmmidb": ["S060", "S061"]}) == ["60"]
 
 
 def test_chance_in_training_depends_on_seed_and_fold_only():
@@ -403,9 +421,97 @@ def test_a_recording_under_two_names_is_refused(plan):
 def test_one_pipeline_that_fails_does_not_end_the_others(plan):
     write_pipeline(plan.folder, "broken", "LinearProbe('cubic')")
     lines = []
-    with pytest.raises(RuntimeError, match=r"failed: Cell.* kind='cubic'"):
-        run(replace(plan, pipelines=("broken", "probe")), say=lines.append)
-    assert [line.startswith("FAILED") for line in lines] == [True, False, False]
+    several = replace(plan, pipelines=("broken", "probe"), seeds=(0, 1))
+    message = r"^failed: tiny broken, share 1, seed 0, fold 0 and 1 more: .* kind='cubic'"
+    with pytest.raises(RuntimeError, match=message):
+        run(several, say=lines.append)
+    # Where all folds of a seed fail, the next is not tried.
+    assert [line.startswith("FAILED") for line in lines] == [True] * 2 + [False] * 4
+
+
+def test_a_cell_that_fails_does_not_end_the_others_of_its_pipeline(plan):
+    few = """
+class Many(LinearProbe):
+    least = 10
+    def fit(self, X, y, subjects=None):
+        if len(y) < self.least:
+            raise ValueError(f"{len(y)} trials are too few")
+        return super().fit(X, y, subjects=subjects)
+"""
+    write_pipeline(plan.folder, "many", "Many()", few)
+    shares = replace(plan, pipelines=("many",), shares=(0.25, 0.5, 1.0))
+    lines = []
+    with pytest.raises(RuntimeError, match=r"share 0.25, seed 0, fold 0 and 1 more: .* 6 trials"):
+        run(shares, say=lines.append)
+    assert [line.startswith("FAILED") for line in lines] == [True] * 2 + [False] * 4
+    note = "## Not run\n\n- tiny many, share 0.25, seed 0, fold 0 and 1 more: ValueError: 6 trials"
+    assert note in write_report(plan.out)
+    write_pipeline(plan.folder, "many", "Many()", few.replace("10", "1"))
+    run(shares, say=lines.append)
+    assert len(lines) == 8
+    assert "Not run\n" not in write_report(plan.out)
+
+
+def test_a_task_that_cannot_be_read_is_read_once(plan):
+    times = []
+
+    def spoil(number, raw):
+        times.append(number)
+        raw._data[0, 300] = np.nan
+
+    add_task(change=spoil)
+    with pytest.raises(RuntimeError, match="not finite"):
+        run(plan, say=lambda line: None)
+    assert len(times) == 8  # two runs of each of four people
+
+
+@pytest.mark.slow
+def test_a_failure_in_one_process_does_not_end_another(plan):
+    write_pipeline(plan.folder, "broken", "LinearProbe('cubic')")
+    write_pipeline(
+        plan.folder,
+        "slow",
+        "Slow()",
+        """
+import time
+class Slow(LinearProbe):
+    def fit(self, X, y, subjects=None):
+        time.sleep(1)
+        return super().fit(X, y, subjects=subjects)
+""",
+    )
+    with pytest.raises(RuntimeError, match="kind='cubic'"):
+        run(replace(plan, pipelines=("broken", "slow"), folds=4), n_jobs=2)
+    assert len(contents(plan.out)) == 4
+
+
+@pytest.mark.filterwarnings("ignore:the model was made for the reference .average.")  # six channels
+def test_what_was_named_and_is_left_out_is_said(plan):
+    named = replace(plan, pipelines=("probe", "physiology", "time_domain"))
+    lines = lines_of(replace(named, models=("neurorvq-eeg-tiny-random", "neurorvq-ecg-small")))
+    assert lines[:4] == [
+        "left out physiology with neurorvq-eeg-tiny-random: the model gives no physiology",
+        "left out physiology with neurorvq-ecg-small-random: the model gives no physiology",
+        "left out neurorvq-ecg-small on tiny: it is for ecg",
+        "left out time_domain on tiny: it is for ecg and emg",
+    ]
+    assert all(line.startswith("tiny probe") for line in lines[4:])
+
+
+def test_where_nothing_is_left_to_run_the_reasons_are_told(plan, tmp_path):
+    alone = replace(plan, pipelines=("physiology",), models=("neurorvq-eeg-tiny-random",))
+    with pytest.raises(ValueError, match=r"nothing is left to run: physiology .* gives no"):
+        run(alone, say=lambda line: None)
+    del TASKS["tiny"]
+    nowhere = replace(plan, tasks=(), data=tmp_path)
+    with pytest.raises(ValueError, match=f"{tmp_path} has no recordings of a task"):
+        run(nowhere, say=lambda line: None)
+
+
+def test_a_reference_that_will_not_be_there_is_refused_before_the_first_cell(plan):
+    with pytest.raises(ValueError, match="there is no reference nosuch, only probe"):
+        run(plan, reference="nosuch", say=lambda line: pytest.fail("the first cell is run already"))
+    assert not contents(plan.out)
 
 
 def test_low_resource_cells_are_trained_on_a_share(plan):

@@ -51,6 +51,25 @@ def test_a_pipeline_that_fails_leaves_the_report_of_the_others(folder, tmp_path,
     assert "kind='cubic'" in lines
 
 
+def test_where_all_fails_the_cause_is_said_last(folder, tmp_path, capsys):
+    write_pipeline(folder, "broken", "LinearProbe('cubic')")
+    given = ("--tasks", "tiny", "--pipelines", "broken", "--pipeline-folder", folder)
+    assert run("run", tmp_path / "out", *given, "--folds", 2) == 1
+    text, lines = capsys.readouterr()
+    assert text == ""
+    assert "finished cell" not in lines
+    assert "failed: tiny broken" in lines.splitlines()[-1]
+
+
+def test_a_reference_that_failed_does_not_hide_why(folder, tmp_path, capsys):
+    write_pipeline(folder, "broken", "LinearProbe('cubic')")
+    given = ("--tasks", "tiny", "--pipelines", "broken", "probe", "--pipeline-folder", folder)
+    assert run("run", tmp_path / "out", *given, "--folds", 2, "--reference", "broken") == 1
+    lines = capsys.readouterr().err
+    assert "there is no report: there is no reference broken, only probe" in lines
+    assert "failed: tiny broken" in lines.splitlines()[-1]
+
+
 def test_the_list_says_what_is_at_hand_what_is_downloaded_and_what_each_pipeline_is(
     folder, tmp_path, capsys
 ):
@@ -68,7 +87,7 @@ def test_the_list_says_what_is_at_hand_what_is_downloaded_and_what_each_pipeline
 
 def test_an_unknown_task_is_named_with_those_there_are(tmp_path, capsys):
     assert run("run", tmp_path, "--tasks", "telepathy") == 2
-    assert "--tasks: telepathy is none of imagery, " in capsys.readouterr().err
+    assert "tasks: 'telepathy' is none of imagery, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

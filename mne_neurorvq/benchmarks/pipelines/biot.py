@@ -18,5 +18,6 @@ PIPELINE = {
     "name": "BIOT",
     "paradigms": ["Windows"],
     "download": True,
+    "seen": None,  # The weights come without the names of the people.
     "pipeline": make_pipeline(WithinSubjects(network, StandardScaler()), LinearProbe()),
 }

@@ -13,5 +13,6 @@ PIPELINE = {
     "name": "CBraMod",
     "paradigms": ["Windows"],
     "download": True,
+    "seen": None,  # The weights come without the names of the people.
     "pipeline": make_pipeline(WithinSubjects(network, StandardScaler()), LinearProbe()),
 }

@@ -19,5 +19,6 @@ PIPELINE = {
     "name": "EEGPT",
     "paradigms": ["Windows"],
     "download": True,
+    "seen": None,  # The weights come without the names of the people.
     "pipeline": make_pipeline(WithinSubjects(network, StandardScaler()), LinearProbe()),
 }

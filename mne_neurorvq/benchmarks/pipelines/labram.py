@@ -15,5 +15,6 @@ PIPELINE = {
     "name": "LaBraM",
     "paradigms": ["Windows"],
     "download": True,
+    "seen": None,  # The weights come without the names of the people.
     "pipeline": make_pipeline(WithinSubjects(network, StandardScaler()), LinearProbe()),
 }
