@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from .._writing import write_json, write_text
 from ..encoding.memory import IN_PROCESS
-from ..weights.provenance import pretraining_subjects
+from ..weights.provenance import pretraining_subjects, seen_people
 from .cells import Cell, Trials, by_cause, run_cell
 from .groups import Group, groups_of, look_ahead
 from .pipeline_files import NotAtHand
@@ -208,13 +208,8 @@ def _read(group: Group, read: dict[str, Trials | Exception]) -> Trials:
 
 def _seen(group: Group) -> list[str] | None:
     known = group.seen if group.model is None else pretraining_subjects(group.model)
-    if not known:
-        return None if known is None else []
-    names = {who: name_in_records(group.dataset, who) for who in group.dataset.subject_list}
-    if None in names.values():
-        return None
-    seen = {(data_set, person) for data_set, people in known.items() for person in people}
-    return [str(who) for who, name in names.items() if name in seen]
+    people = group.dataset.subject_list
+    return seen_people(known, {str(who): name_in_records(group.dataset, who) for who in people})
 
 
 def _line(cell: Cell, result: dict[str, Any], n_left: int, seconds_each: float) -> str:
