@@ -90,7 +90,8 @@ def groups_of(plan: Plan) -> tuple[list[Group], list[str], list[str]]:
             groups.append(made)
     told: dict[bool, list[str]] = {True: [], False: []}
     for (named, what, why), tasks in left_out.items():
-        told[named].append(f"{what}{tasks and ' on '}{', '.join(dict.fromkeys(tasks))}: {why}")
+        where = f" on {', '.join(dict.fromkeys(tasks))}" if tasks else ""
+        told[named].append(f"{what}{where}: {why}")
     return groups, told[True], told[False]
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -81,11 +80,6 @@ def test_tables_and_figures_are_files(finished):
     scores = pd.read_csv(out / "scores.csv")
     assert set(scores["share"]) == {0.5, 1.0}
     assert r"\begin{tabular}" in (out / "tiny.tex").read_text()
-
-
-def test_shares_of_trials_are_shares():
-    with pytest.raises(ValueError, match="shares must be above 0 and at most 1"):
-        run(Plan(Path("x"), shares=(10.0,)))
 
 
 def copied(finished, place, change=lambda cell: cell):

@@ -493,7 +493,7 @@ def test_what_was_named_and_is_left_out_is_said(plan):
         "left out physiology with neurorvq-eeg-tiny-random: the model gives no physiology",
         "left out physiology with neurorvq-ecg-small-random: the model gives no physiology",
         "left out neurorvq-ecg-small on tiny: it is for ecg",
-        "left out time_domain on tiny: it is for ecg and emg",
+        "left out time_domain on tiny: it is for emg and ecg",
     ]
     assert all(line.startswith("tiny probe") for line in lines[4:])
 
