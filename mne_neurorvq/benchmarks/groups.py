@@ -84,7 +84,7 @@ def groups_of(plan: Plan) -> tuple[list[Group], list[str], list[str]]:
                 for control, share, seed in product(plan.controls, plan.shares, plan.seeds)
                 # Controls are of the largest share, which the tables are of.
                 if not control or share == max(plan.shares)
-                for fold in range(plan.n_folds(control))
+                for fold in range(n_folds(plan, control))
             ]
             made = Group(task_name, name, model, pipeline, dataset, file.seen, facts, cells)
             groups.append(made)
@@ -93,6 +93,11 @@ def groups_of(plan: Plan) -> tuple[list[Group], list[str], list[str]]:
         where = f" on {', '.join(dict.fromkeys(tasks))}" if tasks else ""
         told[named].append(f"{what}{where}: {why}")
     return groups, told[True], told[False]
+
+
+def n_folds(plan: Plan, control: str) -> int:
+    """Folds of people; runs, which identity is about, are fewer."""
+    return 2 if control == "identity" else plan.folds
 
 
 def _named(plan: Plan, has_model: bool) -> bool:

@@ -97,7 +97,3 @@ class Plan:
                     raise ValueError(f"{name}: {value!r} is {otherwise}.")
         if not self.folds >= 2:
             raise ValueError(f"folds must be at least 2, got {self.folds!r}.")
-
-    def n_folds(self, control: str) -> int:
-        """Folds of people; runs, which identity is about, are fewer."""
-        return 2 if control == "identity" else self.folds

@@ -29,7 +29,7 @@ from .._writing import write_json, write_text
 from ..encoding.memory import IN_PROCESS
 from ..weights.provenance import pretraining_subjects, seen_people
 from .cells import Cell, Trials, by_cause, run_cell
-from .groups import Group, groups_of, look_ahead
+from .groups import Group, groups_of, look_ahead, n_folds
 from .pipeline_files import NotAtHand
 from .plan import Plan
 from .recordings import name_in_records
@@ -154,7 +154,7 @@ def _run_all(plan: Plan, say: Callable[[str], None]) -> tuple[dict[Cell, str], d
 
 def _given_up(cell: Cell, failed: Mapping[Cell, str], plan: Plan) -> bool:
     """Whether a cell has failed, or all folds of a seed, with which another would fail, too."""
-    folds = range(plan.n_folds(cell.control))
+    folds = range(n_folds(plan, cell.control))
     return cell in failed or any(
         all(replace(cell, seed=seed, fold=fold) in failed for fold in folds) for seed in plan.seeds
     )
@@ -175,11 +175,11 @@ def _run_if_new(
     with _claimed(plan.out, str(path)) as mine:
         if not mine or path.exists():
             return None
-        n_folds = plan.n_folds(cell.control)
+        of = n_folds(plan, cell.control)
         trials = _read(group, read)
-        result = run_cell(cell, group.pipeline, trials, TASKS[cell.task], n_folds)
+        result = run_cell(cell, group.pipeline, trials, TASKS[cell.task], of)
         result |= group.facts | {
-            "n_folds": n_folds,
+            "n_folds": of,
             "model": group.model,
             # People whom the model had seen, without labels; None if nobody knows.
             "seen": _seen(group),
