@@ -204,6 +204,15 @@ def test_where_everyone_had_been_seen_there_is_no_number(finished, tmp_path):
     assert "with and without artefacts" not in text
 
 
+def test_pipelines_that_may_know_those_who_are_tested_are_named(finished, tmp_path):
+    def unknown(cell):
+        return {**cell, "seen": None if cell["pipeline"] == "probe" else []}
+
+    assert "is unknown" not in finished[1]
+    text = write_report(copied(finished, tmp_path, unknown))
+    assert "Whom probe had seen is unknown: their scores may be of people they know." in text
+
+
 def test_a_reference_that_was_not_run_is_named(finished, tmp_path):
     with pytest.raises(ValueError, match="there is no reference absent, only nothing, probe"):
         write_report(copied(finished, tmp_path), "absent")
