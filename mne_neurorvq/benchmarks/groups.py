@@ -36,7 +36,7 @@ class Group:
     model: str | None
     pipeline: BaseEstimator
     dataset: BaseDataset
-    #: People whom what the file has had seen, by data set; None if nobody knows.
+    #: People whom the weights of a file had seen, by data set; None if nobody knows.
     seen: Mapping[str, Sequence[str]] | None
     #: What its cells have in common, before they are run.
     facts: dict[str, Any]
