@@ -147,7 +147,7 @@ class NeuroRVQPretrainConfig(PretrainConfig):
     --------
     >>> from mne_neurorvq.training import NeuroRVQPretrainConfig
     >>> NeuroRVQPretrainConfig().foundation.lr
-    0.003
+    0.0005
     """
 
     card: ClassVar = CardText(

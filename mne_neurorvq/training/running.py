@@ -46,6 +46,7 @@ def pretrain_tokenizer(
     --------
     >>> import tempfile
     >>> from pathlib import Path
+    >>> import mne
     >>> from mne_neurorvq.datasets import simulate_recordings
     >>> from mne_neurorvq.training import (
     ...     CorpusDataset, prepare_corpus, pretrain_tokenizer, read_config)
@@ -58,7 +59,8 @@ def pretrain_tokenizer(
     >>> config = read_config(changes=[
     ...     "model.depth=1", "model.quantizer.n_codes=16", "model.quantizer.warmup_steps=1",
     ...     "crops.tokens_per_batch=32", "tokenizer.n_steps=2"])
-    >>> tokenizer = pretrain_tokenizer(*sides, config, folder / "run")
+    >>> with mne.utils.use_log_level("error"):  # no line at each validation
+    ...     tokenizer = pretrain_tokenizer(*sides, config, folder / "run")
     >>> bool(tokenizer.quantizer.started)
     True
     """
@@ -100,6 +102,7 @@ def pretrain_foundation(
     --------
     >>> import tempfile
     >>> from pathlib import Path
+    >>> import mne
     >>> from mne_neurorvq.datasets import simulate_recordings
     >>> from mne_neurorvq import load_pretrained
     >>> from mne_neurorvq.training import (
@@ -112,7 +115,8 @@ def pretrain_foundation(
     >>> sides = [CorpusDataset(folder / "corpus", side) for side in ("train", "validation")]
     >>> tokenizer = load_pretrained("neurorvq-eeg-tiny-random").tokenizer
     >>> config = read_config(changes=["crops.tokens_per_batch=32", "foundation.n_steps=2"])
-    >>> foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
+    >>> with mne.utils.use_log_level("error"):  # no line at each validation
+    ...     foundation = pretrain_foundation(*sides, tokenizer, config, folder / "run")
     >>> foundation.config.quantizer == tokenizer.config.quantizer
     True
     """
