@@ -110,7 +110,7 @@ def _protocol(cells: list[dict[str, Any]]) -> str:
         "classes, of those of a fold together); means and 95 % bootstrap intervals, in brackets, "
         "are over people (or folds, those of each seed apart). Intervals of fewer than ten are too "
         "narrow. A headline compares what is best by these scores, which is no test. People whom a "
-        f"model of the table had seen in pretraining count in the column of all people only. "
+        "model of the table had seen in pretraining count in the column of all people only. "
         f"{_unknown(cells)}p: corrected resampled t-test over folds and seeds, adjusted "
         "(Benjamini-Hochberg) for the number of pipelines.\n\n"
         f"Computed with {'; '.join(told)}."

@@ -17,6 +17,7 @@ from .corpus.dataset import CorpusDataset
 from .crops import CropSettings
 from .masked_prediction import EvenMasking
 from .optimisation import start_filter_bank
+from .patch_targets import TARGETS
 from .settings import (
     EEG_FOUNDATION,
     CardText,
@@ -178,9 +179,8 @@ class NeuroRVQPretrainConfig(PretrainConfig):
         model = replace(default.model, **{"modality": modality, **changed.get("model", {})})
         crops = replace(default.crops, average_reference=0.0, **changed["crops"])
         # The masked-token heads start from nothing and have to grow: they learn four times as fast.
-        foundation = FoundationSettings(n_steps=10_000, lr=3e-3)
-        targets = {**foundation.targets, **changed.get("targets", {})}
-        foundation = replace(foundation, targets=targets)
+        targets = {**dict.fromkeys(TARGETS, 0.0), **changed.get("targets", {})}
+        foundation = FoundationSettings(n_steps=10_000, lr=3e-3, targets=targets)
         return replace(default, model=model, crops=crops, foundation=foundation)
 
     @property
